@@ -1,0 +1,58 @@
+"""fedprime: federated prompt-tuning of frozen multimodal models when clients' data is incomplete."""
+
+from importlib.metadata import version
+
+from fedprime.alignment import Alignment, align
+from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
+from fedprime.checkpoints import RunError, RunFolder
+from fedprime.config import Settings, SettingsError, read_settings
+from fedprime.data.batches import Batch, EmbeddedSamples, Shard
+from fedprime.data.builtin import BuiltinWorld
+from fedprime.evaluation import Scores, predict, score
+from fedprime.experiment import Experiment, build_experiment
+from fedprime.federation import Clients, Round, federate
+from fedprime.methods import METHODS, Method
+from fedprime.methods.method import ServerState, Update
+from fedprime.model import ModelError, PromptedModel
+from fedprime.prediction import InputError, predict_samples, read_image
+from fedprime.run import resume_run, start_run
+
+__version__ = version("fedprime")
+
+__all__ = [
+    "METHODS",
+    "Alignment",
+    "Backbone",
+    "BackboneError",
+    "Batch",
+    "BuiltinWorld",
+    "Clients",
+    "EmbeddedSamples",
+    "Experiment",
+    "InputError",
+    "Method",
+    "ModelError",
+    "PromptedModel",
+    "Round",
+    "RunError",
+    "RunFolder",
+    "Scores",
+    "ServerState",
+    "Settings",
+    "SettingsError",
+    "Shard",
+    "Tokens",
+    "Update",
+    "align",
+    "build_experiment",
+    "federate",
+    "load_backbone",
+    "predict",
+    "predict_samples",
+    "read_image",
+    "read_settings",
+    "resume_run",
+    "score",
+    "start_run",
+]

@@ -1,0 +1,30 @@
+"""Frozen pretrained models that prompts are put into."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.vilt import ViltBackbone
+
+__all__ = ["TINY", "load_backbone"]
+
+#: The name of the tiny ViLT that comes with fedprime; it is loaded like any other checkpoint.
+TINY = "tiny"
+
+
+def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = ()) -> Backbone:
+    """Loads a frozen backbone.
+
+    Args:
+        reference: ``"tiny"``, a folder, or the name of a checkpoint on the hub.
+        modalities: What it shall read, in order; nothing named means what it was trained for.
+
+    Raises:
+        BackboneError: If there is no such checkpoint or it is broken.
+    """
+    chosen = tuple(modalities) or ("image", "text")
+    if str(reference) != TINY:
+        return ViltBackbone.from_pretrained(reference, chosen)
+    backbone = ViltBackbone.from_pretrained(Path(__file__).parent / TINY, chosen)
+    backbone.reference = TINY  # a saved model names it so, not by the place where fedprime is installed
+    return backbone

@@ -1,0 +1,124 @@
+"""The contract of a frozen backbone, and the tokens that prompts are prepended to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+__all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble"]
+
+#: By modality, one entry per sample: its frozen token embeddings (token, dim), or None where the modality is missing.
+Embedded = Mapping[str, Sequence[Tensor | None]]
+
+
+class BackboneError(ValueError):
+    """A checkpoint that cannot be found or read, or an input that a backbone cannot embed."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The token sequences of a batch, between embedding and transformer.
+
+    Attributes:
+        values: Token embeddings.
+        mask: True where a token is there; a masked token has no influence on anything.
+        modality: Which modality a token position is of, an index into the backbone's modalities; -1 for tokens that
+            belong to none (the summary token, prompts).
+        summary: Position of the summary token, the one whose output is the sample's feature.
+    """
+
+    values: Float[Tensor, "sample token dim"]
+    mask: Bool[Tensor, "sample token"]
+    modality: Int[Tensor, " token"]
+    summary: int
+
+    def prepend(self, prompts: Float[Tensor, "sample prompt dim"]) -> "Tokens":
+        """Returns the tokens with prompts in front; every sample gets the same number.
+
+        Args:
+            prompts: The prompts of each sample.
+        """
+        num_samples, num_prompts, _ = prompts.shape
+        return replace(
+            self,
+            values=torch.cat([prompts, self.values], dim=1),
+            mask=torch.cat([self.mask.new_ones(num_samples, num_prompts), self.mask], dim=1),
+            modality=torch.cat([self.modality.new_full((num_prompts,), -1), self.modality]),
+            summary=self.summary + num_prompts,
+        )
+
+    def pooled(self) -> Float[Tensor, "sample dim"]:
+        """Returns the mean over the present tokens of each sample."""
+        weights = self.mask.to(self.values.dtype)[:, :, None]
+        return (self.values * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen pretrained model, cut open where prompts enter.
+
+    `embed` is computed once per sample and modality; `assemble` joins what is present into one token sequence; `encode`
+    runs the transformer and is differentiable in the tokens. Nothing of a backbone is ever trained or sent.
+
+    Attributes:
+        modalities: The modalities it reads; their order is the order of modalities everywhere.
+        dim: Width of tokens, prompts and features.
+        reference: Where it was loaded from: a name or a folder.
+        fingerprint: Digest of its weights and settings; equal fingerprints compute equal features.
+    """
+
+    modalities: tuple[str, ...]
+    dim: int
+    reference: str
+    fingerprint: str
+
+    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
+        """Returns the frozen token embeddings of raw values of one modality, each (token, dim)."""
+        ...
+
+    def assemble(self, embedded: Embedded) -> Tokens:
+        """Joins the embedded modalities of a batch; where a modality is missing its tokens are left out."""
+        ...
+
+    def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
+        """Returns the output of the summary token of each sample."""
+        ...
+
+
+def assemble(embedded: Embedded, summary: Float[Tensor, " dim"], modalities: Sequence[str]) -> Tokens:
+    """Joins a summary token and the tokens of each modality in order, each padded to the longest of the batch.
+
+    Args:
+        embedded: By modality, one entry per sample; None where it is missing. All entries have the same number of
+            samples.
+        summary: Embedding of the summary token, which is always there and comes first.
+        modalities: The modalities to join, in order.
+
+    Raises:
+        BackboneError: If `embedded` has other modalities than those, or a sample has none.
+    """
+    if set(embedded) != set(modalities):
+        found, expected = sorted(embedded), sorted(modalities)
+        raise BackboneError(f"the batch has the modalities {found}; the backbone reads {expected}")
+    num_samples = len(next(iter(embedded.values())))
+    blocks = [summary.expand(num_samples, 1, -1)]
+    masks = [torch.ones(num_samples, 1, dtype=torch.bool, device=summary.device)]
+    owners = [-1]
+    for index, modality in enumerate(modalities):
+        parts = embedded[modality]
+        lengths = torch.tensor([0 if part is None else len(part) for part in parts], device=summary.device)
+        longest = int(lengths.max())
+        if longest == 0:
+            continue
+        present = [part if part is not None else summary.new_empty(0, len(summary)) for part in parts]
+        blocks.append(torch.nn.utils.rnn.pad_sequence(present, batch_first=True))
+        masks.append(torch.arange(longest, device=summary.device) < lengths[:, None])
+        owners += [index] * longest
+    mask = torch.cat(masks, dim=1)
+    empty = (mask.sum(dim=1) == 1).nonzero().flatten().tolist()
+    if empty:
+        raise BackboneError(f"samples {empty[:8]} of the batch have no modality; every sample needs at least one")
+    return Tokens(torch.cat(blocks, dim=1), mask, torch.tensor(owners, device=summary.device), summary=0)

@@ -1,0 +1,265 @@
+"""ViLT: one transformer over word and patch embeddings, from any checkpoint that `transformers` can read.
+
+Source: Kim, Son, Kim. ViLT: Vision-and-Language Transformer Without Convolution or Region Supervision. ICML 2021.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import AutoTokenizer, ViltConfig, ViltImageProcessorPil, ViltModel, logging
+from transformers.models.vilt.modeling_vilt import ViltLayer
+
+from fedprime.backbones import backbone
+from fedprime.backbones.backbone import BackboneError, Embedded, Tokens
+from fedprime.seeding import torch_stream
+
+__all__ = ["MODALITIES", "ViltBackbone"]
+
+#: Everything that can enter ViLT's transformer.
+MODALITIES = ("image", "text", "readings")
+
+_TEXT_TYPE, _IMAGE_TYPE = 0, 1  # rows of ViLT's token-type table
+_EMBED_AT_ONCE = 64  # samples per call of the embedding layers, which bounds memory
+
+
+class ViltBackbone:
+    """A frozen ViLT whose embedding and transformer are called separately, so that prompts can enter between them.
+
+    The summary token is ViLT's own ``[CLS]``. It is always there, also where the text is missing: its embedding depends
+    on no input.
+
+    Rows of numbers can be added as a third modality, ``readings``: each number becomes a token by a fixed random
+    projection, so that it enters the transformer although ViLT was not trained for it.
+
+    Attributes:
+        model: The `transformers` model, in evaluation mode, its parameters frozen.
+    """
+
+    def __init__(
+        self,
+        model: ViltModel,
+        tokenizer: Any,
+        image_processor: Any,
+        reference: str,
+        modalities: Sequence[str] = ("image", "text"),
+    ) -> None:
+        """Wraps a loaded model; see `from_pretrained`.
+
+        Args:
+            model: The model.
+            tokenizer: A `transformers` tokenizer with ``[CLS]`` first and ``[SEP]`` last.
+            image_processor: A `transformers` image processor for ViLT.
+            reference: Where the model was loaded from.
+            modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
+
+        Raises:
+            BackboneError: If it cannot read one of the modalities.
+        """
+        unknown = [modality for modality in modalities if modality not in MODALITIES]
+        if unknown or not modalities:
+            raise BackboneError(f"ViLT reads {', '.join(MODALITIES)}; it cannot read {', '.join(unknown) or 'nothing'}")
+        self.modalities = tuple(modalities)
+        self.model = model.eval().requires_grad_(False)
+        self.reference = reference
+        self._tokenizer = tokenizer
+        self._image_processor = image_processor
+        self._config: ViltConfig = model.config
+        self.dim: int = self._config.hidden_size
+        self.fingerprint = _fingerprint(model, tokenizer)
+
+    @classmethod
+    def from_pretrained(cls, reference: str | Path, modalities: Sequence[str] = ("image", "text")) -> "ViltBackbone":
+        """Loads a checkpoint: a folder as `ViltModel.save_pretrained` writes it, or the name of one on the hub.
+
+        Args:
+            reference: Folder or hub name.
+            modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
+
+        Raises:
+            BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
+        """
+        # The loader's progress bar and its report of unused pretraining heads are noise here.
+        verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            model = ViltModel.from_pretrained(reference, attn_implementation="eager", dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(reference)
+            image_processor = ViltImageProcessorPil.from_pretrained(reference)
+        except (OSError, ValueError, RuntimeError, json.JSONDecodeError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise BackboneError(
+                f"cannot load a ViLT checkpoint from {str(reference)!r}: {first_line} (expected a folder with "
+                "config.json, model.safetensors, tokenizer and preprocessor_config.json, or a hub name online; "
+                "offline, copy the folder here and name its path)"
+            ) from error
+        finally:
+            logging.set_verbosity(verbosity)
+            if shows_bars:
+                logging.enable_progress_bar()
+        return cls(model, tokenizer, image_processor, str(reference), modalities)
+
+    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
+        """Returns the frozen token embeddings of raw values: words with positions and types, or patches likewise.
+
+        Args:
+            modality: One of `modalities`.
+            values: Images as (height, width, 3) uint8, texts, or rows of numbers as one-dimensional arrays.
+
+        Raises:
+            BackboneError: If the modality is none of `modalities`, or a value is not of its kind.
+        """
+        if modality not in self.modalities:
+            raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
+        embed = {"image": self._embed_images, "text": self._embed_texts, "readings": self._embed_readings}[modality]
+        embedded: list[Tensor] = []
+        with torch.no_grad():
+            for start in range(0, len(values), _EMBED_AT_ONCE):
+                embedded += embed(values[start : start + _EMBED_AT_ONCE])
+        return embedded
+
+    def assemble(self, embedded: Embedded) -> Tokens:
+        """Joins the summary token, image tokens and text tokens of a batch; missing modalities and padding are masked.
+
+        Args:
+            embedded: By modality, one entry per sample; None where it is missing.
+        """
+        start = torch.tensor([[self._tokenizer.cls_token_id]], device=self.model.device)
+        return backbone.assemble(embedded, self.embed_words(start)[0, 0], self.modalities)
+
+    def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
+        """Runs the transformer and returns the normalised output of the summary token.
+
+        The weights are run here rather than by the library's own forward, which has no fast attention for ViLT and
+        computes every row of the last layer although one is read. A test holds both equal.
+
+        Args:
+            tokens: Prompts and input tokens.
+        """
+        mask = tokens.mask[:, None, None, :]
+        *layers, last = cast("list[ViltLayer]", list(self.model.encoder.layer))
+        states = tokens.values
+        for layer in layers:
+            states = _run_layer(layer, states, states, mask)
+        summary = states[:, tokens.summary : tokens.summary + 1]
+        return self.model.layernorm(_run_layer(last, summary, states, mask)[:, 0])
+
+    def embed_words(self, word_ids: Int[Tensor, "sample token"]) -> Float[Tensor, "sample token dim"]:
+        """Embeds word pieces, the first of each row at position 0.
+
+        Args:
+            word_ids: Rows of the tokenizer's vocabulary.
+        """
+        embeddings = self.model.embeddings
+        return embeddings.text_embeddings(input_ids=word_ids) + embeddings.token_type_embeddings.weight[_TEXT_TYPE]
+
+    def embed_patches(self, pixels: Float[Tensor, "sample 3 height width"]) -> Float[Tensor, "sample token dim"]:
+        """Embeds the image's class token and every patch; positions are stretched to the image's shape.
+
+        Source: as `ViltEmbeddings.visual_embed` of `transformers` without random selection of patches.
+
+        Args:
+            pixels: Normalised images of one size, a multiple of the patch size.
+        """
+        embeddings = self.model.embeddings
+        patches = embeddings.patch_embeddings(pixels)  # (sample, dim, row, column)
+        side = int(embeddings.patch_embeddings.num_patches**0.5)
+        table = embeddings.position_embeddings[:, 1:].transpose(1, 2).reshape(1, self.dim, side, side)
+        positions = nn.functional.interpolate(table, size=patches.shape[2:], mode="bilinear", align_corners=True)
+        patches = (patches + positions).flatten(2).transpose(1, 2)
+        class_token = (embeddings.cls_token + embeddings.position_embeddings[:, :1]).expand(len(pixels), -1, -1)
+        return torch.cat([class_token, patches], dim=1) + embeddings.token_type_embeddings.weight[_IMAGE_TYPE]
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Returns the word pieces of texts, ``[CLS]`` first and ``[SEP]`` last, cut to the model's position table.
+
+        Args:
+            texts: The texts.
+        """
+        return self._tokenizer(list(texts), truncation=True, max_length=self._config.max_position_embeddings)[
+            "input_ids"
+        ]
+
+    def _embed_texts(self, texts: Sequence[object]) -> list[Tensor]:
+        for text in texts:
+            if not isinstance(text, str):
+                raise BackboneError(f"found {type(text).__name__} where a text was expected")
+        ids = [torch.tensor(row, device=self.model.device) for row in self.tokenize(texts)]  # pyright: ignore[reportArgumentType]
+        words = self.embed_words(nn.utils.rnn.pad_sequence(ids, batch_first=True))
+        # The first token is the summary token, which `assemble` gives to every sample.
+        return [row[1 : len(row_ids)].clone() for row, row_ids in zip(words, ids, strict=True)]
+
+    def _embed_images(self, images: Sequence[object]) -> list[Tensor]:
+        for image in images:
+            if not (
+                isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
+            ):
+                shape = getattr(image, "shape", "no shape")
+                raise BackboneError(
+                    f"found {type(image).__name__} of {shape} where a (height, width, 3) uint8 image was expected"
+                )
+        # One by one: images may differ in size, and embedding is done once per sample.
+        return [
+            self.embed_patches(
+                torch.from_numpy(self._image_processor(image, do_pad=False, return_tensors="np")["pixel_values"])
+            )[0]
+            for image in images
+        ]
+
+    def _embed_readings(self, rows: Sequence[object]) -> list[Tensor]:
+        for row in rows:
+            if not (isinstance(row, np.ndarray) and row.ndim == 1 and np.isfinite(row).all()):
+                raise BackboneError(
+                    f"found {type(row).__name__} where a one-dimensional array of finite numbers was expected"
+                )
+        numbers = [torch.from_numpy(np.asarray(row, dtype=np.float32)) for row in rows]
+        embedded = []
+        for row in numbers:
+            # Token j is a fixed point, moved by number j along a fixed direction; both are about as long as word
+            # embeddings.
+            points, directions = torch.randn(2, len(row), self.dim, generator=torch_stream(0, "vilt", "readings"))
+            embedded.append((points + row[:, None] * directions).to(self.model.device))
+        return embedded
+
+
+def _run_layer(
+    layer: ViltLayer,
+    read: Float[Tensor, "sample read dim"],
+    states: Float[Tensor, "sample token dim"],
+    mask: Bool[Tensor, "sample 1 1 token"],
+) -> Float[Tensor, "sample read dim"]:
+    """Returns a layer's output for the rows that are read, which attend to all rows."""
+    attention = layer.attention.attention
+
+    def heads(values: Float[Tensor, "sample row dim"]) -> Float[Tensor, "sample head row width"]:
+        return values.unflatten(2, (attention.num_attention_heads, attention.attention_head_size)).transpose(1, 2)
+
+    normed = layer.layernorm_before(states)
+    queries = attention.query(normed if read is states else layer.layernorm_before(read))
+    mixed = nn.functional.scaled_dot_product_attention(
+        heads(queries), heads(attention.key(normed)), heads(attention.value(normed)), attn_mask=mask
+    )
+    read = read + layer.attention.output.dense(mixed.transpose(1, 2).flatten(2))
+    return read + layer.output.dense(layer.intermediate(layer.layernorm_after(read)))
+
+
+def _fingerprint(model: ViltModel, tokenizer: Any) -> str:
+    # Everything that decides a feature; not where the checkpoint lies or which version of the library wrote it.
+    config = model.config.to_dict()
+    shape = {
+        name: config[name]
+        for name in ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "image_size")
+    }
+    vocabulary = sorted(tokenizer.get_vocab().items())
+    digest = hashlib.sha256(json.dumps([shape, vocabulary]).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

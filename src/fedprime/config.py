@@ -1,0 +1,311 @@
+"""Every setting of a run: typed, named, explained, bounded; read from TOML and flags, checked all at once."""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from fedprime.data.missingness import ANY, MissingnessKind
+from fedprime.methods import METHODS
+from fedprime.training import LocalTraining
+
+__all__ = [
+    "DataSettings",
+    "EvaluationSettings",
+    "MethodSettings",
+    "MissingSettings",
+    "PartitionSettings",
+    "Settings",
+    "SettingsError",
+    "TrainingSettings",
+    "dump_toml",
+    "flat_settings",
+    "nearest_name",
+    "read_settings",
+]
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """Returns a hint at the name that was probably meant, or nothing.
+
+    Args:
+        name: What was found.
+        names: What would have been right.
+
+    >>> nearest_name("learning.lr", ["training.lr", "training.rounds"])
+    '; did you mean training.lr?'
+    """
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    if not close:
+        # The last part is what people remember: they write "lr" for "training.lr".
+        by_last_part = {entry.rsplit(".", 1)[-1]: entry for entry in known}
+        close = [by_last_part[part] for part in difflib.get_close_matches(name.rsplit(".", 1)[-1], by_last_part, n=1)]
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _known_method(name: str) -> str:
+    if name not in METHODS:
+        raise ValueError(f"{name!r} is not one of {', '.join(METHODS)}{nearest_name(name, METHODS)}")
+    return name
+
+
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message names every one of them."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Puts all problems into one message.
+
+        Args:
+            problems: One line for each.
+        """
+        self.problems = tuple(problems)
+        count = "1 setting is wrong" if len(self.problems) == 1 else f"{len(self.problems)} settings are wrong"
+        super().__init__("\n".join([f"{count}:", *(f"  {problem}" for problem in self.problems)]))
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class DataSettings:
+    """The samples."""
+
+    name: Literal["builtin"] = "builtin"
+    """Which data set; "builtin" is the generated world."""
+    modalities: tuple[str, ...] = ()
+    """Which modalities to use; none named means all that the backbone reads."""
+    num_train: Count = 4000
+    """Training samples, over all clients."""
+    num_validation: Count = 500
+    """Samples that accuracy is measured on during the run."""
+    num_test: Count = 2000
+    """Samples that the final table is measured on."""
+    num_classes: Annotated[int, Field(ge=2, le=101)] = 8
+    """Classes of the built-in world, 2 to 101."""
+    num_sites: Count = 20
+    """Natural groups of the built-in world."""
+    world_seed: int = 0
+    """Seed of the built-in world; the run's own seed does not change the samples."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PartitionSettings:
+    """Which client owns which sample."""
+
+    kind: Literal["even", "labels", "site"] = "labels"
+    """Divide at random (even), by a Dirichlet distribution over labels (labels), or by natural group (site)."""
+    num_clients: Count = 20
+    """How many clients there are; 1 is one holder of everything."""
+    alpha: Positive = 1.0
+    """Concentration of the division by labels: at 0.1 a client has few labels, at 100 all have the same mix."""
+    min_samples: Count = 10
+    """Samples that every client has at least, when divided by labels."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class MissingSettings:
+    """What is missing of the training samples; the test scenario "like train" is drawn the same way."""
+
+    kind: MissingnessKind = "over-all-data"
+    """The rate holds over all data (the paper's), each client draws its own mix, or clients lack whole sensors."""
+    rate: Share = 0.7
+    """Share of the samples that lack something: 0.7 means 70 % (with absent-sensors: share of the clients)."""
+    lacking: str = ANY
+    """What they lack: the name of a modality, or "any": one modality each, every modality equally often."""
+    alpha: Positive = 1.0
+    """Concentration of the clients' own mixes: at 0.1 most clients have hardly more than one pattern."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class MethodSettings:
+    """The federated method; settings that a method does not know are ignored by it."""
+
+    name: Annotated[str, AfterValidator(_known_method)] = "fedprime"
+    """Which method: fedprime, fed-inter, fed-intra, fedavg-p, head-only."""
+    num_prompts: Count = 10
+    """Prompt tokens that enter the transformer with each sample, over all pools."""
+    pool_size: Count = 20
+    """Prompts in each pool at the start."""
+    pull_weight: NotNegative = 0.1
+    """Weight of the distance between samples and their prompts in the local objective."""
+    centres_per_prompt: NotNegative = 2.0
+    """Bound on the size of the aligned pool as a multiple of the pool size, at least 1; 0 for no bound."""
+    likelihood: Literal["mean", "sum"] = "mean"
+    """Evidence about a match: the mean over coordinates, or their sum as in the paper."""
+    num_alternations: Count = 5
+    """How often the server alternates between centres and matches."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "MethodSettings":
+        if 0 < self.centres_per_prompt < 1:
+            raise ValueError(
+                f"centres_per_prompt is {self.centres_per_prompt}: the bound is at least 1, or 0 for no bound"
+            )
+        pools = getattr(METHODS[self.name], "pools", ())
+        if self.num_prompts < len(pools):
+            raise ValueError(
+                f"num_prompts is {self.num_prompts}: {self.name} needs one for each of its {len(pools)} pools"
+            )
+        return self
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class TrainingSettings(LocalTraining):
+    """The rounds, and local training in each."""
+
+    rounds: Count = 30
+    """Rounds of the run."""
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the clients that take part in a round."""
+    epochs: Count = 1
+    """Passes over a client's samples per round."""
+    batch_size: Count = 32
+    """Samples per optimiser step."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """Stochastic gradient descent as in the paper, or AdamW."""
+    lr: Positive = 0.01
+    """Learning rate in the first round."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Momentum of SGD."""
+    weight_decay: NotNegative = 0.0
+    """Weight decay of either optimiser."""
+    max_gradient_norm: NotNegative = 1.0
+    """Longer gradients are scaled down to this norm; 0 for no limit."""
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """How the learning rate falls over the rounds."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class EvaluationSettings:
+    """What is measured."""
+
+    every: Count = 1
+    """Rounds between measurements on the validation samples."""
+    rate: Share = 0.7
+    """Missing rate of the test scenario in which any modality may be missing."""
+    batch_size: Count = 128
+    """Samples at a time; it does not change a result."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Settings:
+    """All settings of a run."""
+
+    seed: int = 0
+    """Seed of everything random in the run but the built-in samples themselves."""
+    backbone: str = "tiny"
+    """The frozen model: "tiny", the folder of a ViLT checkpoint, or its name on the hub."""
+    threads: Count = 1
+    """CPU threads of a computation; another number can change results in the last bit."""
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    partition: PartitionSettings = dataclasses.field(default_factory=PartitionSettings)
+    missing: MissingSettings = dataclasses.field(default_factory=MissingSettings)
+    method: MethodSettings = dataclasses.field(default_factory=MethodSettings)
+    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
+
+
+def flat_settings(settings: Settings) -> dict[str, Any]:
+    """Returns every setting by its dotted name.
+
+    Args:
+        settings: The settings.
+
+    >>> flat_settings(Settings())["training.rounds"]
+    30
+    """
+    flat: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(settings).items():  # pyright: ignore[reportArgumentType]
+        flat |= (
+            {f"{name}.{inner}": entry for inner, entry in value.items()} if isinstance(value, dict) else {name: value}
+        )
+    return flat
+
+
+def read_settings(recipe: Path | None = None, flags: Sequence[str] = ()) -> Settings:
+    """Reads settings from a TOML recipe and from flags over it; what neither says keeps its default.
+
+    Args:
+        recipe: A TOML file.
+        flags: As on a command line: ``["--training.rounds", "50", "--data.modalities", "image", "text"]`` or with
+            ``=``.
+
+    Raises:
+        SettingsError: If anything is wrong, with every problem of recipe, flags and values.
+    """
+    content = _read_toml(recipe) if recipe else {}
+    names = flat_settings(Settings())
+    problems: list[str] = []
+    for flag, values in _split_flags(flags, problems):
+        section, _, name = flag.rpartition(".")
+        if flag not in names:
+            problems.append(f"--{flag} is not a setting{nearest_name(flag, names)}")
+        elif not values or (len(values) > 1 and not isinstance(names[flag], tuple)):
+            problems.append(f"--{flag} has {len(values)} values, expected one")
+        else:
+            table = content.setdefault(section, {}) if section else content
+            if isinstance(table, dict):
+                table[name] = values if isinstance(names[flag], tuple) else values[0]
+    settings = Settings()
+    try:
+        settings = TypeAdapter(Settings).validate_python(content)
+    except ValidationError as error:
+        problems += [_describe(entry, names) for entry in error.errors()]
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def dump_toml(settings: Settings) -> str:
+    """Writes settings as TOML, every one of them, so that a run does not depend on defaults that may change.
+
+    Args:
+        settings: The settings.
+    """
+    return tomlkit.dumps(dataclasses.asdict(settings))  # pyright: ignore[reportArgumentType]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem = f"there is no recipe {path}; `fedprime recipes list` shows those that come along"
+        raise SettingsError([problem]) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError([f"{path} is not a readable TOML file: {error}"]) from error
+
+
+def _split_flags(flags: Sequence[str], problems: list[str]) -> list[tuple[str, list[str]]]:
+    split: list[tuple[str, list[str]]] = []
+    for word in flags:
+        if word.startswith("--"):
+            name, has_value, value = word[2:].partition("=")
+            split.append((name.replace("-", "_"), [value] if has_value else []))
+        elif split:
+            split[-1][1].append(word)
+        else:
+            problems.append(f"{word!r} stands before any flag; settings look like --training.rounds 50")
+    return split
+
+
+def _describe(error: Any, names: Iterable[str]) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "unexpected_keyword_argument":
+        found = error["input"]
+        keys = [f"{name}.{key}" for key in found] if isinstance(found, dict) and found else [name]
+        return "; ".join(f"{key} is not a setting{nearest_name(key, names)}" for key in keys)
+    if error["type"] == "value_error":
+        return f"{name}: {error['ctx']['error']}"
+    message = error["msg"]
+    return f"{name} is {error['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,1 @@
+"""Data sets, what is missing of them, and who owns what."""

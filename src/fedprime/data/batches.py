@@ -1,0 +1,138 @@
+"""From a data set to batches: what a sample is, what one holder has of it, and its frozen embeddings, computed once."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+__all__ = ["Batch", "EmbeddedSamples", "SampleSource", "Shard"]
+
+
+@runtime_checkable
+class SampleSource(Protocol):
+    """A data set: labelled samples whose modalities are read one by one.
+
+    Attributes:
+        modalities: The modalities that samples can have.
+        label_names: Name of every label.
+        labels: Label of every sample.
+        sites: Natural group of every sample.
+    """
+
+    modalities: tuple[str, ...]
+    label_names: tuple[str, ...]
+    labels: Int[np.ndarray, " sample"]
+    sites: Int[np.ndarray, " sample"]
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        """Returns the asked modalities of one sample, and does not touch the others."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples as the model takes them.
+
+    Attributes:
+        embedded: By modality, one entry per sample: its frozen token embeddings (token, dim), or None where it is
+            missing.
+        present: Which modalities each sample has, in the order of the backbone's modalities.
+        labels: The class of each sample, or for several labels 1 where a label applies.
+    """
+
+    embedded: Mapping[str, Sequence[Tensor | None]]
+    present: Bool[Tensor, "sample modality"]
+    labels: Int[Tensor, " sample"] | Float[Tensor, "sample label"]
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+
+class EmbeddedSamples:
+    """A data set seen through a frozen backbone: a modality of a sample is read and embedded when first asked for.
+
+    What is missing is never read, decoded or embedded.
+    """
+
+    def __init__(
+        self,
+        source: SampleSource,
+        modalities: Sequence[str],
+        embed: Callable[[str, Sequence[object]], list[Tensor]],
+    ) -> None:
+        """Takes the parts; nothing is read yet.
+
+        Args:
+            source: The data set.
+            modalities: The modalities in use, in the order of the backbone.
+            embed: The backbone's `embed`.
+
+        Raises:
+            ValueError: If the data set lacks a modality.
+        """
+        lacking = [modality for modality in modalities if modality not in source.modalities]
+        if lacking:
+            raise ValueError(
+                f"the backbone reads {', '.join(modalities)}; the data has no {', '.join(lacking)}, only "
+                f"{', '.join(source.modalities)}"
+            )
+        self.source = source
+        self.modalities = tuple(modalities)
+        self._embed = embed
+        self._embedded: dict[str, dict[int, Tensor]] = {modality: {} for modality in modalities}
+
+    def batch(self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]) -> Batch:
+        """Returns samples as a batch.
+
+        Args:
+            indices: Which samples.
+            present: Which modalities of each are there, in the order of `modalities`.
+        """
+        embedded: dict[str, list[Tensor | None]] = {}
+        for column, modality in enumerate(self.modalities):
+            known = self._embedded[modality]
+            new = [int(index) for index in indices[present[:, column]] if int(index) not in known]
+            if new:
+                values = [self.source.read(index, (modality,))[modality] for index in new]
+                known.update(zip(new, self._embed(modality, values), strict=True))
+            embedded[modality] = [
+                known[int(index)] if there else None for index, there in zip(indices, present[:, column], strict=True)
+            ]
+        labels = torch.from_numpy(self.source.labels[indices])
+        return Batch(embedded, torch.from_numpy(present), labels)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The samples of one holder, and what is present of each.
+
+    Attributes:
+        samples: The data set, embedded.
+        indices: Which samples of it.
+        present: Which modalities of each are there.
+    """
+
+    samples: EmbeddedSamples
+    indices: Int[np.ndarray, " sample"]
+    present: Bool[np.ndarray, "sample modality"]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+        """Yields all samples once, in batches; the last may be smaller.
+
+        Args:
+            batch_size: Samples per batch.
+            rng: Shuffles the samples; without one they come in their own order.
+        """
+        order = np.arange(len(self)) if rng is None else rng.permutation(len(self))
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            yield self.samples.batch(self.indices[rows], self.present[rows])

@@ -1,0 +1,343 @@
+"""The built-in world: generated samples with an image, a title and readings, whose best possible accuracy is known.
+
+A *class* is a dish. Each modality draws separately from the dish's own mixtures over 32 *ingredients*: the image shows
+four draws as small glyphs (shape x colour) on a noisy background, the title names two draws among filler words, each by
+one of two names, the readings are six numbers around the dish's mean. So the modalities complement each other and none
+is enough.
+
+Because the world is generated, the posterior of the class given any subset of modalities is exact:
+`BuiltinWorld.bayes_accuracy` is the accuracy that no classifier can beat on those samples, with those modalities
+missing.
+
+Every sample belongs to a *site* (a natural group), which shifts the style (tint, noise, preferred names and fillers, a
+sensor offset) and tilts the mixtures, so that clients can differ for a reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from fedprime.seeding import stream, stream_seed
+
+__all__ = ["FILLERS", "INGREDIENTS", "BuiltinWorld", "Style", "draw_image", "draw_style", "write_title"]
+
+#: The ingredients, each with its two names. The index gives the glyph: ``shape = index // 4``, ``colour = index % 4``.
+INGREDIENTS: tuple[tuple[str, str], ...] = (
+    ("tomato", "pomodoro"),
+    ("corn", "maize"),
+    ("basil", "sweetherb"),
+    ("blueberry", "bilberry"),
+    ("pepper", "paprika"),
+    ("chickpea", "garbanzo"),
+    ("coriander", "cilantro"),
+    ("eggplant", "aubergine"),
+    ("beet", "beetroot"),
+    ("cheese", "cheddar"),
+    ("zucchini", "courgette"),
+    ("plum", "damson"),
+    ("shrimp", "prawn"),
+    ("egg", "omelette"),
+    ("arugula", "rocket"),
+    ("grape", "raisin"),
+    ("chili", "jalapeno"),
+    ("lemon", "citron"),
+    ("scallion", "springonion"),
+    ("mussel", "clam"),
+    ("beef", "steak"),
+    ("pasta", "noodle"),
+    ("pea", "podbean"),
+    ("tuna", "bonito"),
+    ("ham", "bacon"),
+    ("potato", "spud"),
+    ("lettuce", "romaine"),
+    ("squid", "calamari"),
+    ("strawberry", "redberry"),
+    ("honey", "nectar"),
+    ("spinach", "chard"),
+    ("mushroom", "fungus"),
+)
+
+#: Words that say nothing about the class.
+FILLERS: tuple[str, ...] = (
+    "with",
+    "and",
+    "fresh",
+    "my",
+    "the",
+    "easy",
+    "best",
+    "homemade",
+    "tonight",
+    "recipe",
+    "quick",
+    "grandma",
+    "simple",
+    "bowl",
+    "plate",
+    "style",
+    "from",
+    "for",
+    "two",
+    "sunday",
+    "market",
+    "spicy",
+    "warm",
+    "review",
+)
+
+IMAGE_SIZE = 64  # pixels
+CELL_SIZE = 16  # pixels: glyphs stand on a 4 x 4 grid of cells
+NUM_GLYPHS = 4
+NUM_NAMED = 2
+NUM_READINGS = 6
+READINGS_SPREAD = 0.55  # how far apart the classes' mean readings are, in units of the readings' noise
+IMAGE_CONTRAST = 1.4  # spread of the log-mixtures: higher means classes are easier to tell apart
+TITLE_CONTRAST = 1.75
+SITE_TILT = 0.25  # spread of a site's log-tilt of the mixtures
+
+_COLOURS = np.array([[214, 58, 48], [236, 196, 44], [66, 166, 82], [74, 92, 208]], dtype=np.float32)
+_LABEL, _IMAGE, _TITLE, _READINGS = range(4)  # parts of a sample, each with its own stream
+
+
+def _glyph_masks() -> Float[np.ndarray, "shape shift_y shift_x height width"]:
+    """Draws the eight shapes in every one-pixel shift, as coverage in [0, 1]."""
+    sampled = (np.arange(CELL_SIZE * 4) + 0.5) / 4 - CELL_SIZE / 2  # four subsamples per pixel smooth the edges
+    masks = np.zeros((8, 3, 3, CELL_SIZE, CELL_SIZE), dtype=np.float32)
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            y, x = np.meshgrid(sampled - down, sampled - right, indexing="ij")
+            radius = np.hypot(x, y)
+            arms = (np.abs(x) < 1.9) | (np.abs(y) < 1.9)
+            shapes = (
+                radius < 5.2,  # disc
+                (radius < 6.2) & (radius > 3.4),  # ring
+                np.maximum(np.abs(x), np.abs(y)) < 4.9,  # square
+                (y < 4.6) & (y > -5.4) & (np.abs(x) < (y + 5.6) * 0.6),  # triangle
+                arms & (np.maximum(np.abs(x), np.abs(y)) < 6.2),  # plus
+                np.abs(x) + np.abs(y) < 6.4,  # diamond
+                (np.abs(y) < 2.2) & (np.abs(x) < 6.4),  # bar
+                (np.minimum(np.abs(x - y), np.abs(x + y)) < 2.2) & (np.maximum(np.abs(x), np.abs(y)) < 5.6),  # cross
+            )
+            for index, shape in enumerate(shapes):
+                covered = shape.reshape(CELL_SIZE, 4, CELL_SIZE, 4).mean(axis=(1, 3))
+                masks[index, down + 1, right + 1] = covered
+    return masks
+
+
+_MASKS = _glyph_masks()
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a site's samples look and read; it says nothing about the class.
+
+    Attributes:
+        tint: Background colour, 0-255 per channel.
+        noise: Amplitude of the background noise, in grey levels.
+        second_name: Probability that an ingredient goes by its second name.
+        fillers: Probability of every filler word.
+    """
+
+    tint: Float[np.ndarray, "3"]
+    noise: int
+    second_name: float
+    fillers: Float[np.ndarray, " filler"]
+
+
+def draw_style(rng: np.random.Generator) -> Style:
+    """Draws a style.
+
+    Args:
+        rng: Source of randomness.
+    """
+    return Style(
+        tint=rng.uniform(105, 175, size=3).astype(np.float32),
+        noise=int(rng.integers(20, 60)),
+        second_name=float(rng.uniform(0.15, 0.85)),
+        fillers=rng.dirichlet(np.full(len(FILLERS), 1.0)),
+    )
+
+
+def draw_image(
+    ingredients: Sequence[int] | Int[np.ndarray, " glyph"], style: Style, rng: np.random.Generator
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draws ingredients as glyphs in random cells of a noisy background.
+
+    Args:
+        ingredients: Indices into `INGREDIENTS`, at most 16.
+        style: Background of the image.
+        rng: Source of randomness.
+    """
+    grid = IMAGE_SIZE // CELL_SIZE
+    noise = rng.integers(-style.noise, style.noise + 1, size=(IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.int16)
+    slope = rng.uniform(-25, 25, size=2)
+    ramp = np.linspace(-1, 1, IMAGE_SIZE, dtype=np.float32)
+    image = style.tint + (slope[0] * ramp[:, None, None] + slope[1] * ramp[None, :, None]).astype(np.float32) + noise
+    cells = rng.permutation(grid * grid)[: len(ingredients)]
+    shifts = rng.integers(0, 3, size=(len(ingredients), 2))
+    tones = rng.uniform(-18, 18, size=(len(ingredients), 3)).astype(np.float32)
+    for ingredient, cell, shift, tone in zip(ingredients, cells, shifts, tones, strict=True):
+        shape, colour = divmod(int(ingredient), len(_COLOURS))
+        top, left = (cell // grid) * CELL_SIZE, (cell % grid) * CELL_SIZE
+        mask = _MASKS[shape, shift[0], shift[1]][:, :, None]
+        patch = image[top : top + CELL_SIZE, left : left + CELL_SIZE]
+        patch += mask * (_COLOURS[colour] + tone - patch)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def write_title(ingredients: Sequence[int] | Int[np.ndarray, " named"], style: Style, rng: np.random.Generator) -> str:
+    """Writes a title that names ingredients among filler words.
+
+    Args:
+        ingredients: Indices into `INGREDIENTS`, in the order in which they are named.
+        style: Preferred names and fillers.
+        rng: Source of randomness.
+    """
+    words: list[str] = []
+    for ingredient in ingredients:
+        words += [FILLERS[filler] for filler in rng.choice(len(FILLERS), size=rng.integers(0, 3), p=style.fillers)]
+        words.append(INGREDIENTS[int(ingredient)][int(rng.random() < style.second_name)])
+    words += [FILLERS[filler] for filler in rng.choice(len(FILLERS), size=rng.integers(0, 2), p=style.fillers)]
+    return " ".join(words)
+
+
+class BuiltinWorld:
+    """A generated data set, deterministic in (seed, index): sample i is the same whatever was asked for before it.
+
+    >>> world = BuiltinWorld(num_samples=100)
+    >>> sample = world.read(7, ("image", "text"))
+    >>> sample["image"].shape
+    (64, 64, 3)
+    >>> sample["text"] == BuiltinWorld(num_samples=8).read(7, ("text",))["text"]
+    True
+    """
+
+    modalities: tuple[str, ...] = ("image", "text", "readings")
+
+    def __init__(self, num_samples: int, num_classes: int = 8, num_sites: int = 10, seed: int = 0) -> None:
+        """Sets the world up; nothing is generated yet but labels and sites.
+
+        Args:
+            num_samples: How many samples there are, at least 1.
+            num_classes: How many classes there are, 2 to 101.
+            num_sites: How many natural groups there are, at least 1.
+            seed: Seed of the world: of its mixtures, sites and samples.
+
+        Raises:
+            ValueError: If a number is out of its range.
+        """
+        if num_samples < 1:
+            raise ValueError(f"num_samples is {num_samples}; a world has at least 1 sample")
+        if not 2 <= num_classes <= 101:
+            raise ValueError(f"num_classes is {num_classes}; a built-in world has 2 to 101 classes")
+        if num_sites < 1:
+            raise ValueError(f"num_sites is {num_sites}; a world has at least 1 site")
+        self.num_classes = num_classes
+        self.label_names = tuple(f"dish-{label:02d}" for label in range(num_classes))
+        rng = stream(seed, "world", "mixtures")
+        # Logits are drawn for all 101 classes first, so a class is the same dish in a small and in a large world.
+        image_logits = IMAGE_CONTRAST * rng.standard_normal((101, len(INGREDIENTS)))[:num_classes]
+        title_logits = TITLE_CONTRAST * rng.standard_normal((101, len(INGREDIENTS)))[:num_classes]
+        self._means = READINGS_SPREAD * rng.standard_normal((101, NUM_READINGS))[:num_classes]
+        self._styles = [draw_style(stream(seed, "world", "style", site)) for site in range(num_sites)]
+        tilts = [
+            stream(seed, "world", "tilt", site).standard_normal((2, len(INGREDIENTS))) for site in range(num_sites)
+        ]
+        tilt = SITE_TILT * np.stack(tilts)
+        self._image_mixtures = _softmax(image_logits[None] + tilt[:, :1])
+        self._title_mixtures = _softmax(title_logits[None] + tilt[:, 1:])
+        offsets = [stream(seed, "world", "offset", site).standard_normal(NUM_READINGS) for site in range(num_sites)]
+        self._offsets = SITE_TILT * np.stack(offsets)
+        self._key = stream_seed(seed, "world", "samples")
+        drawn = [self._stream(index, _LABEL).random(2) for index in range(num_samples)]
+        uniform = np.array(drawn)
+        self.labels: Int[np.ndarray, " sample"] = (uniform[:, 0] * num_classes).astype(np.int64)
+        self.sites: Int[np.ndarray, " sample"] = (uniform[:, 1] * num_sites).astype(np.int64)
+
+    def __len__(self) -> int:
+        """Returns the number of samples."""
+        return len(self.labels)
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        """Generates the asked modalities of one sample; the others are not computed.
+
+        Args:
+            index: Which sample, 0 to ``len(self) - 1``.
+            modalities: Which modalities, a subset of `modalities`.
+
+        Returns:
+            By modality: the image as (64, 64, 3) uint8, the text as a string, the readings as 6 float32.
+        """
+        label, site = self.labels[index], self.sites[index]
+        style = self._styles[site]
+        values: dict[str, object] = {}
+        for modality in modalities:
+            if modality == "image":
+                ingredients, rng = self._draw_ingredients(index, _IMAGE)
+                values[modality] = draw_image(ingredients, style, rng)
+            elif modality == "text":
+                ingredients, rng = self._draw_ingredients(index, _TITLE)
+                values[modality] = write_title(ingredients, style, rng)
+            elif modality == "readings":
+                noise = self._stream(index, _READINGS).standard_normal(NUM_READINGS)
+                values[modality] = (self._means[label] + self._offsets[site] + noise).astype(np.float32)
+            else:
+                raise KeyError(modality)
+        return values
+
+    def posterior(
+        self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]
+    ) -> Float[np.ndarray, "sample label"]:
+        """Returns the exact probability of every class, given what is present of each sample and the sample's site.
+
+        Args:
+            indices: Which samples.
+            present: Which modalities of each are there, in the order of `modalities`.
+        """
+        log_posterior = np.zeros((len(indices), self.num_classes))
+        parts = (_IMAGE, _TITLE, _READINGS)
+        for row, index in enumerate(indices):
+            site = self.sites[index]
+            for part, is_present in zip(parts, present[row], strict=True):
+                if not is_present:
+                    continue
+                if part == _READINGS:
+                    offset = self.read(int(index), ("readings",))["readings"] - self._offsets[site]  # pyright: ignore[reportOperatorIssue]
+                    log_posterior[row] -= 0.5 * ((offset - self._means) ** 2).sum(axis=1)
+                else:
+                    mixtures = self._image_mixtures if part == _IMAGE else self._title_mixtures
+                    ingredients, _ = self._draw_ingredients(int(index), part)
+                    log_posterior[row] += np.log(mixtures[site][:, ingredients]).sum(axis=1)
+        return _softmax(log_posterior)
+
+    def bayes_accuracy(
+        self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]
+    ) -> float:
+        """Returns the accuracy that the best possible classifier expects on these samples, 0 to 1.
+
+        The best classifier reads every glyph, word and number perfectly, knows the world's mixtures and each sample's
+        site, and answers the most probable class. It is an upper limit for every classifier that sees only the samples.
+
+        Args:
+            indices: Which samples.
+            present: Which modalities of each are there, in the order of `modalities`.
+        """
+        return float(self.posterior(indices, present).max(axis=1).mean())
+
+    def _stream(self, index: int, part: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=(self._key, index), counter=(0, 0, 0, part)))
+
+    def _draw_ingredients(self, index: int, part: int) -> tuple[Int[np.ndarray, " drawn"], np.random.Generator]:
+        rng = self._stream(index, part)
+        mixtures = self._image_mixtures if part == _IMAGE else self._title_mixtures
+        mixture = mixtures[self.sites[index], self.labels[index]]
+        num_drawn = NUM_GLYPHS if part == _IMAGE else NUM_NAMED
+        drawn = np.searchsorted(np.cumsum(mixture), rng.random(num_drawn) * mixture.sum(), side="right")
+        return np.minimum(drawn, len(mixture) - 1).astype(np.int64), rng
+
+
+def _softmax(logits: Float[np.ndarray, "*rows choice"]) -> Float[np.ndarray, "*rows choice"]:
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)

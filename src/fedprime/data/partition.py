@@ -1,0 +1,107 @@
+"""Which client owns which sample. Every sample is owned once; all functions return the owner of each sample."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from fedprime.data.missingness import apportion
+from fedprime.seeding import stream
+
+__all__ = ["PartitionError", "draw_label_shares", "partition_by_shares", "partition_by_site", "partition_evenly"]
+
+_MAX_DRAWS = 1000
+
+
+class PartitionError(ValueError):
+    """Samples that cannot be divided as asked."""
+
+
+def partition_evenly(num_samples: int, num_clients: int, *, seed: int, split: str) -> Int[np.ndarray, " sample"]:
+    """Divides samples at random into equal parts (IID); one client is one holder of everything.
+
+    Args:
+        num_samples: How many samples there are.
+        num_clients: How many clients there are.
+        seed: Seed of the run.
+        split: Name of the split.
+
+    >>> sorted(partition_evenly(5, 2, seed=0, split="train").tolist())
+    [0, 0, 0, 1, 1]
+    """
+    return stream(seed, "partition", split).permutation(np.arange(num_samples) % num_clients)
+
+
+def partition_by_site(sites: Int[np.ndarray, " sample"], num_clients: int) -> Int[np.ndarray, " sample"]:
+    """Gives each client the samples of its own sites; with fewer clients than sites, sites take turns.
+
+    Args:
+        sites: Natural group of every sample.
+        num_clients: How many clients there are.
+
+    Raises:
+        PartitionError: If there are more clients than sites.
+    """
+    names, numbers = np.unique(sites, return_inverse=True)
+    if num_clients > len(names):
+        raise PartitionError(
+            f"the data has {len(names)} sites, not enough for {num_clients} clients; ask for at most that many"
+        )
+    return (numbers % num_clients).astype(np.int64)
+
+
+def draw_label_shares(
+    labels: Int[np.ndarray, " sample"], num_labels: int, num_clients: int, alpha: float, min_samples: int, *, seed: int
+) -> Float[np.ndarray, "label client"]:
+    """Draws from a Dirichlet distribution which share of each label every client gets.
+
+    Draws until every client gets enough samples.
+
+    Args:
+        labels: Class of every sample that is divided.
+        num_labels: How many classes there are, also those that no sample has.
+        num_clients: How many clients there are.
+        alpha: Concentration: at 0.1 a client has few labels, at 100 all have the same mix.
+        min_samples: Samples that every client gets at least.
+        seed: Seed of the run.
+
+    Raises:
+        PartitionError: If that is impossible, or did not come up in 1,000 draws.
+    """
+    if alpha <= 0:
+        raise PartitionError(f"alpha is {alpha}; the concentration of a Dirichlet distribution is above 0")
+    if num_clients * min_samples > len(labels):
+        raise PartitionError(
+            f"{len(labels)} samples are too few for {num_clients} clients with at least {min_samples} each; "
+            "ask for fewer clients or a lower minimum"
+        )
+    counts = np.bincount(labels, minlength=num_labels)
+    smallest = 0
+    for draw in range(_MAX_DRAWS):
+        shares = stream(seed, "partition", "shares", draw).dirichlet(np.full(num_clients, alpha), size=len(counts))
+        sizes = np.sum([apportion(row, int(count)) for row, count in zip(shares, counts, strict=True)], axis=0)
+        if sizes.min() >= min_samples:
+            return shares
+        smallest = max(smallest, int(sizes.min()))
+    raise PartitionError(
+        f"no division of {len(labels)} samples among {num_clients} clients at alpha {alpha} gave each at least "
+        f"{min_samples} samples in {_MAX_DRAWS} draws (the best gave {smallest}); raise alpha, lower the minimum or "
+        "ask for fewer clients"
+    )
+
+
+def partition_by_shares(
+    labels: Int[np.ndarray, " sample"], shares: Float[np.ndarray, "label client"], *, seed: int, split: str
+) -> Int[np.ndarray, " sample"]:
+    """Divides the samples of each label among the clients by shares.
+
+    Args:
+        labels: Class of every sample.
+        shares: Share of each label that every client gets, as from `draw_label_shares`.
+        seed: Seed of the run.
+        split: Name of the split.
+    """
+    rng = stream(seed, "partition", split)
+    owners = np.empty(len(labels), dtype=np.int64)
+    for label in range(len(shares)):
+        own = np.flatnonzero(labels == label)
+        owners[own] = rng.permutation(np.repeat(np.arange(shares.shape[1]), apportion(shares[label], len(own))))
+    return owners

@@ -1,0 +1,176 @@
+"""The round loop: who takes part, what is sent, what is left out, what the server makes of it."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from fedprime.methods.method import Method, ServerState, Update
+from fedprime.seeding import stream, torch_stream
+
+__all__ = ["Clients", "Round", "choose_clients", "federate", "size_bytes", "update_problems"]
+
+_logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Clients(Protocol):
+    """The clients of a run, wherever they live; a runtime is an implementation of this."""
+
+    def __len__(self) -> int:
+        """Returns how many clients there are; they are numbered from 0."""
+        ...
+
+    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+        """Lets clients train from what the server answers each; a client that fails is simply absent.
+
+        Args:
+            round_number: Which round, from 0.
+            clients: Who takes part.
+            state: What the server holds.
+
+        Returns:
+            The updates, with only what travels, in any order.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Round:
+    """A finished round.
+
+    Attributes:
+        number: Which round, from 0.
+        state: What the server holds after it.
+        asked: The clients that were asked to train.
+        updates: The valid updates, in the order of clients.
+        left_out: By client that failed or sent something invalid, why.
+        seconds: How long the round took.
+        bytes_down: Bytes of the values sent to clients.
+        bytes_up: Bytes of the values received from clients, invalid ones included.
+    """
+
+    number: int
+    state: ServerState
+    asked: tuple[int, ...]
+    updates: tuple[Update, ...]
+    left_out: Mapping[int, str]
+    seconds: float
+    bytes_down: int
+    bytes_up: int
+
+    @property
+    def loss(self) -> float:
+        """Mean training loss over the samples that were trained on; nan if nobody answered."""
+        total = sum(update.num_samples for update in self.updates)
+        if total == 0:
+            return float("nan")
+        return sum(update.metrics["loss"] * update.num_samples for update in self.updates) / total
+
+
+def federate(
+    method: Method,
+    clients: Clients,
+    state: ServerState,
+    *,
+    rounds: int,
+    fraction: float,
+    seed: int,
+    first_round: int = 0,
+) -> Iterator[Round]:
+    """Runs rounds and yields each when it is finished.
+
+    A round depends only on its number, the seed and the state before it, so a run continues after any round as if never
+    stopped.
+
+    Args:
+        method: The federated method.
+        clients: Where local training happens.
+        state: What the server holds before the first round.
+        rounds: Rounds of the whole run.
+        fraction: Share of the clients that take part in a round, in (0, 1]; at least one client does.
+        seed: Seed of the run.
+        first_round: The round to begin with, when a run is continued.
+    """
+    for number in range(first_round, rounds):
+        started = time.perf_counter()
+        asked = choose_clients(len(clients), fraction, seed, number)
+        received = sorted(clients.train(number, asked, state), key=lambda update: update.client)
+        left_out = dict.fromkeys(set(asked) - {update.client for update in received}, "no answer")
+        valid: list[Update] = []
+        for update in received:
+            problems = update_problems(update, state, method) if update.client in asked else ["was not asked"]
+            if problems:
+                left_out[update.client] = "; ".join(problems)
+            else:
+                valid.append(update)
+        for client, reason in sorted(left_out.items()):
+            _logger.warning("round %d: client %d is left out: %s", number, client, reason)
+        bytes_down = sum(size_bytes(state.answer(client)) for client in asked)
+        if valid:
+            state = method.aggregate(state, valid, torch_stream(seed, "server", "round", number))
+        else:
+            _logger.warning("round %d: nobody answered; the weights stay as they were", number)
+        yield Round(
+            number,
+            state,
+            asked,
+            tuple(valid),
+            left_out,
+            time.perf_counter() - started,
+            bytes_down,
+            sum(size_bytes(update.weights) for update in received),
+        )
+
+
+def choose_clients(num_clients: int, fraction: float, seed: int, round_number: int) -> tuple[int, ...]:
+    """Returns who takes part in a round, in ascending order.
+
+    Args:
+        num_clients: How many clients there are.
+        fraction: Share that takes part.
+        seed: Seed of the run.
+        round_number: Which round.
+
+    >>> choose_clients(4, 1.0, seed=0, round_number=0)
+    (0, 1, 2, 3)
+    """
+    num_chosen = max(1, round(fraction * num_clients))
+    chosen = stream(seed, "round", round_number, "clients").permutation(num_clients)[:num_chosen]
+    return tuple(sorted(int(client) for client in chosen))
+
+
+def update_problems(update: Update, state: ServerState, method: Method) -> list[str]:
+    """Says what is wrong with an update: names, shapes, types, values that are not finite; nothing if it is valid.
+
+    Args:
+        update: What a client sent.
+        state: What the server sent to it.
+        method: Says which values travel.
+    """
+    expected = {name: value for name, value in state.answer(update.client).items() if method.travels(name)}
+    problems = [f"{name} is missing" for name in expected if name not in update.weights]
+    problems += [f"{name} is unknown" for name in update.weights if name not in expected]
+    if update.num_samples < 1:
+        problems.append(f"trained on {update.num_samples} samples")
+    for name in sorted(expected.keys() & update.weights.keys()):
+        value, wanted = update.weights[name], expected[name]
+        if value.shape != wanted.shape or value.dtype != wanted.dtype:
+            found = f"{tuple(value.shape)} {value.dtype}"
+            problems.append(f"{name} is {found}, expected {tuple(wanted.shape)} {wanted.dtype}")
+        elif not torch.isfinite(value).all():
+            problems.append(f"{name} is not finite")
+    return problems
+
+
+def size_bytes(weights: Mapping[str, Tensor]) -> int:
+    """Returns how many bytes the values take.
+
+    Args:
+        weights: Values by name.
+    """
+    return sum(value.numel() * value.element_size() for value in weights.values())

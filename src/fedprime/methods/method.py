@@ -1,0 +1,149 @@
+"""The contract of a method: what is trained, what a client minimises, what is sent, and what the server makes of it.
+
+The defaults are FedAvg; a method overrides what its paper changes.
+
+Source: McMahan et al. Communication-Efficient Learning of Deep Networks from Decentralized Data. AISTATS 2017.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fedprime.backbones.backbone import Backbone
+from fedprime.data.batches import Batch
+from fedprime.model import PromptedModel, Task, Weights
+from fedprime.prompts import Prompter
+
+__all__ = ["Method", "ServerState", "Update", "weighted_mean"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a client sends after local training.
+
+    Attributes:
+        client: Who sends it.
+        num_samples: How many samples it was trained on; the weight in averages.
+        weights: The trained values that travel.
+        metrics: What the client measured, for example its mean training loss.
+    """
+
+    client: int
+    num_samples: int
+    weights: Weights
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What the server holds between rounds.
+
+    Attributes:
+        shared: The values that every client gets.
+        personal: By client, the values in which its answer differs from the shared ones.
+    """
+
+    shared: Weights
+    personal: Mapping[int, Weights] = field(default_factory=dict)
+
+    def answer(self, client: int) -> Weights:
+        """Returns the values that a client gets.
+
+        Args:
+            client: Which client.
+        """
+        return {**self.shared, **self.personal.get(client, {})}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A federated method; subclasses are named in `fedprime.methods.METHODS`.
+
+    Attributes:
+        num_prompts: Prompt tokens that enter the transformer with each sample.
+    """
+
+    name: ClassVar[str]
+    num_prompts: int = 10
+
+    def build(
+        self,
+        backbone: Backbone,
+        label_names: Sequence[str],
+        task: Task = "one_class",
+        rng: torch.Generator | None = None,
+    ) -> PromptedModel:
+        """Returns the model before training.
+
+        Args:
+            backbone: The frozen model.
+            label_names: Name of every output.
+            task: Whether one class or several labels apply to a sample.
+            rng: Source of the initial values.
+        """
+        return PromptedModel(backbone, self.build_prompter(backbone, rng), label_names, task, rng)
+
+    def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> Prompter:
+        """Returns the prompts before training.
+
+        Args:
+            backbone: The frozen model that they are for.
+            rng: Source of the initial prompts.
+        """
+        raise NotImplementedError
+
+    def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:  # noqa: ARG002
+        """Returns what a client minimises on a batch: here the task loss alone.
+
+        Args:
+            model: The client's model.
+            batch: Some of its samples.
+            received: The values that the client got from the server in this round.
+        """
+        return model.task_loss(model(batch).logits, batch.labels)
+
+    def travels(self, name: str) -> bool:  # noqa: ARG002
+        """Says whether a trained value is sent to the server; what is not sent stays at its client from round to round.
+
+        Args:
+            name: Name of the parameter.
+        """
+        return True
+
+    def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
+        """Returns what the server makes of a round: here the mean weighted by samples.
+
+        Args:
+            current: What the server sent out.
+            updates: What came back, at least one, in the order of clients.
+            rng: Source of the server's randomness in this round.
+        """
+        return ServerState({**current.shared, **weighted_mean(updates)})
+
+
+def weighted_mean(updates: Sequence[Update], without: Collection[str] = ()) -> Weights:
+    """Returns the mean of the updates' values, each client weighted by its number of samples.
+
+    Args:
+        updates: At least one, all with the same names and shapes apart from `without`.
+        without: Names to leave out.
+
+    >>> ours = Update(client=0, num_samples=1, weights={"head": torch.tensor([0.0])})
+    >>> theirs = Update(client=1, num_samples=3, weights={"head": torch.tensor([4.0])})
+    >>> weighted_mean([ours, theirs])
+    {'head': tensor([3.])}
+    """
+    total = sum(update.num_samples for update in updates)
+    names = [name for name in updates[0].weights if name not in without]
+    # Summed in double precision, in the order of clients: the same updates give the same mean to the bit.
+    return {
+        name: sum(
+            (update.weights[name].double() * (update.num_samples / total) for update in updates),
+            start=torch.zeros((), dtype=torch.float64),
+        ).to(updates[0].weights[name].dtype)
+        for name in names
+    }

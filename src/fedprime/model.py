@@ -1,0 +1,224 @@
+"""The model that is trained: a frozen backbone, prompts, a pooler and a head."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone
+from fedprime.data.batches import Batch
+from fedprime.durable import replaced_folder
+from fedprime.prompts import PROMPTERS, Chosen, Prompter
+
+__all__ = ["ModelError", "Output", "PromptedModel", "Task", "Weights"]
+
+#: Trained values by the name of their parameter.
+Weights = dict[str, Tensor]
+#: One class of several, or any number of labels.
+Task = Literal["one_class", "several_labels"]
+
+_FORMAT = 1  # of a saved model
+
+
+class ModelError(ValueError):
+    """Weights or a saved model that do not fit."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the model says about a batch.
+
+    Attributes:
+        logits: One score per class or label.
+        chosen: The prompts that each sample was given.
+    """
+
+    logits: Float[Tensor, "sample output"]
+    chosen: Chosen
+
+
+class PromptedModel(nn.Module):
+    """``head(pooler(encode(tokens.prepend(prompts))))`` around a frozen backbone.
+
+    Everything that is a parameter of this module is trained; the backbone is not part of it, never changes and never
+    travels.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        prompter: Prompter,
+        label_names: Sequence[str],
+        task: Task = "one_class",
+        rng: torch.Generator | None = None,
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            backbone: The frozen model.
+            prompter: Chooses and holds the prompts.
+            label_names: Name of every output, in order.
+            task: Whether one class or several labels apply to a sample.
+            rng: Source of the initial pooler and head; without one they are zero, to be loaded.
+        """
+        super().__init__()
+        # A tuple hides the backbone from torch: not a child module, so never listed, moved, trained, saved or sent.
+        self._frozen = (backbone,)
+        self.label_names = tuple(label_names)
+        self.task: Task = task
+        self.prompter = prompter
+        self.pooler = _linear(backbone.dim, backbone.dim, rng)
+        self.head = _linear(backbone.dim, len(self.label_names), rng)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen backbone."""
+        return self._frozen[0]
+
+    def forward(self, batch: Batch) -> Output:
+        """Returns the scores of each sample.
+
+        Args:
+            batch: Samples, embedded by this model's backbone.
+        """
+        tokens = self.backbone.assemble(batch.embedded)
+        chosen = self.prompter(tokens, batch.present)
+        feature = self.backbone.encode(tokens.prepend(chosen.prompts))
+        return Output(self.head(torch.tanh(self.pooler(feature))), chosen)
+
+    def task_loss(
+        self, logits: Float[Tensor, "sample output"], labels: Tensor, reduction: Literal["mean", "sum"] = "mean"
+    ) -> Float[Tensor, ""]:
+        """Returns cross-entropy for one class, binary cross-entropy for several labels.
+
+        Args:
+            logits: Scores of the model.
+            labels: As in `Batch`.
+            reduction: Over the samples.
+        """
+        if self.task == "one_class":
+            return nn.functional.cross_entropy(logits, labels, reduction=reduction)
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
+
+    def probabilities(self, logits: Float[Tensor, "sample output"]) -> Float[Tensor, "sample output"]:
+        """Turns scores into probabilities: over the classes, or of each label.
+
+        Args:
+            logits: Scores of the model.
+        """
+        return logits.softmax(dim=1) if self.task == "one_class" else logits.sigmoid()
+
+    def weights(self) -> Weights:
+        """Returns a copy of everything that is trained."""
+        return {name: value.detach().clone() for name, value in self.named_parameters()}
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Sets everything that is trained; a pool takes the number of prompts that comes.
+
+        Args:
+            weights: A value for every parameter.
+
+        Raises:
+            ModelError: If a parameter is missing, unknown, or of another shape.
+        """
+        own = dict(self.named_parameters())
+        problems = [f"{name} is missing" for name in own if name not in weights]
+        problems += [f"{name} is unknown" for name in weights if name not in own]
+        resizable = {f"prompter.{name}" for name in self.prompter.resizable}
+        for name in own.keys() & weights.keys():
+            expected, found = tuple(own[name].shape), tuple(weights[name].shape)
+            fits = (
+                expected[1:] == found[1:] and len(found) > 0 and found[0] > 0
+                if name in resizable
+                else expected == found
+            )
+            if not fits:
+                shape = ("any", *expected[1:]) if name in resizable else expected
+                problems.append(f"{name} has shape {found}, expected {shape}")
+        if problems:
+            raise ModelError("these weights are not of this model: " + "; ".join(sorted(problems)))
+        for name, value in weights.items():
+            parameter = own[name]
+            # A new tensor, never a view: whoever sent the weights keeps theirs unchanged.
+            parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
+            parameter.grad = None
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors``, whole or not at all; an older model there is replaced.
+
+        Args:
+            folder: Where to; its parent is made if needed.
+        """
+        folder = Path(folder)
+        names = {cls: name for name, cls in PROMPTERS.items()}
+        config = {
+            "format": _FORMAT,
+            "task": self.task,
+            "label_names": list(self.label_names),
+            "backbone": {
+                "reference": self.backbone.reference,
+                "modalities": list(self.backbone.modalities),
+                "fingerprint": self.backbone.fingerprint,
+            },
+            "prompter": {"kind": names[type(self.prompter)], "options": self.prompter.options()},
+        }
+        with replaced_folder(folder) as beside:
+            save_file(self.weights(), beside / "model.safetensors")
+            (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, backbone: Backbone | None = None) -> "PromptedModel":
+        """Loads a saved model, to predict or to train on.
+
+        Args:
+            folder: What `save_pretrained` wrote.
+            backbone: The frozen backbone, if it is loaded already; otherwise it is loaded from where the model says.
+
+        Raises:
+            ModelError: If the folder holds no model, a broken one, or one of another backbone.
+        """
+        folder = Path(folder)
+        try:
+            config = json.loads((folder / "config.json").read_text())
+            weights = load_file(folder / "model.safetensors")
+        except FileNotFoundError as error:
+            raise ModelError(f"{folder} is not a saved model: {Path(str(error.filename)).name} is not there") from error
+        except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+            raise ModelError(
+                f"the model in {folder} is broken ({error}); save it again or take another copy"
+            ) from error
+        if config.get("format") != _FORMAT:
+            raise ModelError(
+                f"the model in {folder} has format {config.get('format')!r}; this fedprime reads format {_FORMAT}"
+            )
+        backbone = backbone or load_backbone(config["backbone"]["reference"], config["backbone"]["modalities"])
+        if backbone.fingerprint != config["backbone"]["fingerprint"]:
+            raise ModelError(
+                f"the model in {folder} was trained around the backbone {config['backbone']['reference']!r} with "
+                f"fingerprint {config['backbone']['fingerprint']}, found one with {backbone.fingerprint}; "
+                "load the backbone it was trained with"
+            )
+        prompter = PROMPTERS[config["prompter"]["kind"]](backbone.dim, **config["prompter"]["options"])
+        model = cls(backbone, prompter, config["label_names"], config["task"])
+        model.load_weights(weights)
+        return model
+
+
+def _linear(num_inputs: int, num_outputs: int, rng: torch.Generator | None) -> nn.Linear:
+    # torch.nn initialises from the global generator; skip_init leaves that untouched.
+    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, num_inputs, num_outputs))
+    with torch.no_grad():
+        layer.bias.zero_()
+        if rng is None:
+            layer.weight.zero_()
+        else:
+            layer.weight.copy_(torch.randn(num_outputs, num_inputs, generator=rng) * num_inputs**-0.5)
+    return layer

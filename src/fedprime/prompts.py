@@ -1,0 +1,203 @@
+"""What is prepended to a sample's tokens: retrieved prompt pools, prompts per missing pattern, or nothing.
+
+A *prompter* looks at the tokens of a batch and at what is present, and returns the prompts of every sample. Each sample
+is prompted on its own: its prompts never depend on which other samples share its batch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from fedprime.backbones.backbone import Tokens
+
+__all__ = [
+    "PROMPTERS",
+    "Chosen",
+    "NoPrompts",
+    "PatternPrompts",
+    "PromptPools",
+    "Prompter",
+    "cosine_distance",
+    "pattern_index",
+]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The prompts of a batch.
+
+    Attributes:
+        prompts: What is prepended to each sample's tokens.
+        distance: Mean distance of a sample to the prompts chosen for it, 0 to 2; 0 where nothing is retrieved.
+        indices: By pool, which of its prompts were chosen for each sample, nearest first.
+    """
+
+    prompts: Float[Tensor, "sample prompt dim"]
+    distance: Float[Tensor, " sample"]
+    indices: Mapping[str, Int[Tensor, "sample chosen"]]
+
+
+class Prompter(nn.Module):
+    """Chooses the prompts of every sample; subclasses hold the prompts."""
+
+    #: Parameters whose number of rows is data: loading accepts any number of them.
+    resizable: frozenset[str] = frozenset()
+
+    def options(self) -> dict[str, Any]:
+        """Returns the keyword arguments that build a prompter of the same shape, as plain JSON values."""
+        raise NotImplementedError
+
+    def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
+        """Returns the prompts of each sample.
+
+        Args:
+            tokens: The embedded tokens of the batch.
+            present: Which modalities each sample has.
+        """
+        raise NotImplementedError
+
+
+def cosine_distance(
+    queries: Float[Tensor, "sample dim"], keys: Float[Tensor, "prompt dim"]
+) -> Float[Tensor, "sample prompt"]:
+    """Returns ``1 - cos`` between every query and every key, in [0, 2].
+
+    Source: FED-PRIME, equation of the retrieval distance; differs from the reference, which adds the similarity itself
+    to the loss and so pushes chosen prompts away.
+
+    >>> cosine_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]]))
+    tensor([[0., 1., 2.]])
+    """
+    return 1 - nn.functional.normalize(queries, dim=-1) @ nn.functional.normalize(keys, dim=-1).T
+
+
+def pattern_index(present: Bool[Tensor, "sample modality"]) -> Int[Tensor, " sample"]:
+    """Numbers the missing pattern of each sample: 0 to 2^M - 2, bit m of (number + 1) says whether modality m is there.
+
+    >>> pattern_index(torch.tensor([[True, False], [False, True], [True, True]]))
+    tensor([0, 1, 2])
+    """
+    bits = 2 ** torch.arange(present.shape[1], device=present.device)
+    return (present * bits).sum(dim=1) - 1
+
+
+class PromptPools(Prompter):
+    """Pools of prompts from which each sample is given the nearest few of every pool.
+
+    The query of a sample is its mean present token under a learnt map, the key of a prompt is the prompt under another;
+    the maps are shared by the pools and start as the identity.
+
+    Source: FED-PRIME, section on input-adaptive prompt retrieval. Differs from the reference: chosen per sample, not by
+    vote of the batch.
+    """
+
+    def __init__(self, dim: int, pools: Mapping[str, int], num_chosen: int, rng: torch.Generator | None = None) -> None:
+        """Draws the initial prompts.
+
+        Args:
+            dim: Width of a prompt.
+            pools: By name of the pool, its number of prompts.
+            num_chosen: How many prompts of each pool a sample gets; all of a pool that has fewer.
+            rng: Source of the initial prompts; without one they are zero, to be loaded.
+        """
+        super().__init__()
+        self.num_chosen = num_chosen
+        self.pools = nn.ParameterDict({name: _initial_prompts((size, dim), rng) for name, size in pools.items()})
+        self.query = nn.Parameter(torch.eye(dim))
+        self.key = nn.Parameter(torch.eye(dim))
+        self.resizable = frozenset(f"pools.{name}" for name in pools)
+
+    def options(self) -> dict[str, Any]:
+        """Returns the sizes of the pools and how many prompts are chosen."""
+        return {"pools": {name: len(pool) for name, pool in self.pools.items()}, "num_chosen": self.num_chosen}
+
+    def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:  # noqa: ARG002
+        """Returns the nearest prompts of every pool for each sample, pool after pool.
+
+        Args:
+            tokens: The embedded tokens of the batch.
+            present: Not needed here: a missing modality has no tokens.
+        """
+        queries = tokens.pooled() @ self.query.T
+        prompts, distances, indices = [], [], {}
+        for name, pool in self.pools.items():
+            distance = cosine_distance(queries, pool @ self.key.T)
+            nearest, chosen = distance.topk(min(self.num_chosen, len(pool)), dim=1, largest=False)
+            prompts.append(pool[chosen])
+            distances.append(nearest)
+            indices[name] = chosen
+        return Chosen(torch.cat(prompts, dim=1), torch.cat(distances, dim=1).mean(dim=1), indices)
+
+
+class PatternPrompts(Prompter):
+    """Missing-aware prompts: one set for every missing pattern, 2^M - 1 sets for M modalities.
+
+    Source: Lee et al. Multimodal Prompting with Missing Modalities for Visual Recognition. CVPR 2023.
+    """
+
+    def __init__(self, dim: int, num_modalities: int, num_prompts: int, rng: torch.Generator | None = None) -> None:
+        """Draws the initial prompts, the same for every pattern.
+
+        Args:
+            dim: Width of a prompt.
+            num_modalities: How many modalities there are.
+            num_prompts: How many prompts a sample gets.
+            rng: Source of the initial prompts; without one they are zero, to be loaded.
+        """
+        super().__init__()
+        initial = _initial_prompts((num_prompts, dim), rng).detach()
+        self.sets = nn.Parameter(initial.expand(2**num_modalities - 1, -1, -1).clone())
+        self.num_modalities = num_modalities
+
+    def options(self) -> dict[str, Any]:
+        """Returns the number of modalities and of prompts per pattern."""
+        return {"num_modalities": self.num_modalities, "num_prompts": self.sets.shape[1]}
+
+    def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
+        """Returns the prompts of each sample's missing pattern.
+
+        Args:
+            tokens: The embedded tokens of the batch.
+            present: Which modalities each sample has.
+        """
+        return Chosen(self.sets[pattern_index(present)], tokens.values.new_zeros(len(present)), {})
+
+
+class NoPrompts(Prompter):
+    """Prepends nothing."""
+
+    def __init__(self, dim: int) -> None:
+        """Takes the width that the absent prompts would have.
+
+        Args:
+            dim: Width of a prompt.
+        """
+        super().__init__()
+        self.dim = dim
+
+    def options(self) -> dict[str, Any]:
+        """Returns nothing: there is nothing to choose."""
+        return {}
+
+    def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
+        """Returns no prompts for each sample.
+
+        Args:
+            tokens: The embedded tokens of the batch.
+            present: Which modalities each sample has.
+        """
+        return Chosen(tokens.values.new_zeros(len(present), 0, self.dim), tokens.values.new_zeros(len(present)), {})
+
+
+#: By the name that a saved model carries.
+PROMPTERS: dict[str, type[Prompter]] = {"pools": PromptPools, "patterns": PatternPrompts, "none": NoPrompts}
+
+
+def _initial_prompts(shape: tuple[int, int], rng: torch.Generator | None) -> nn.Parameter:
+    # As wide as the initial tokens of vision transformers are; directions are random, so prompts start nearly
+    # orthogonal.
+    return nn.Parameter(torch.zeros(shape) if rng is None else 0.02 * torch.randn(shape, generator=rng))

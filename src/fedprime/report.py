@@ -1,0 +1,66 @@
+"""From the results of a run to a table and a plot."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from fedprime.durable import replaced_file
+
+__all__ = ["plot_scenarios", "scenario_table"]
+
+
+def scenario_table(results: Mapping[str, Any]) -> Table:
+    """Returns the final table: accuracy per test scenario beside the best possible.
+
+    Args:
+        results: As in ``results.json``.
+    """
+    table = Table(title=f"{results['method']}, {results['rounds']} rounds, seed {results['seed']}")
+    table.add_column("test scenario")
+    for column in ("accuracy %", "Bayes limit %", "macro-F1 %", "loss"):
+        table.add_column(column, justify="right")
+    for name, scores in results["scenarios"].items():
+        table.add_row(
+            name,
+            f"{100 * scores['accuracy']:.1f}",
+            f"{100 * scores['bayes_accuracy']:.1f}",
+            f"{100 * scores['macro_f1']:.1f}",
+            f"{scores['loss']:.3f}",
+        )
+    return table
+
+
+def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:
+    """Draws the accuracy per test scenario against the best possible.
+
+    Args:
+        results: As in ``results.json``.
+        path: Where to; its ending gives the format.
+    """
+    scenarios = results["scenarios"]
+    names = list(scenarios)
+    with mpl.rc_context(
+        {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "fedprime"}
+    ):
+        figure = Figure(figsize=(7.5, 4), layout="constrained")
+        axes = figure.subplots()
+        heights = [100 * scenarios[name]["accuracy"] for name in names]
+        bars = axes.bar(names, heights, color="#3b6ea5", width=0.6, label=results["method"])
+        axes.bar_label(bars, fmt="%.1f", padding=-16, color="white")
+        for position, name in enumerate(names):
+            limit = 100 * scenarios[name]["bayes_accuracy"]
+            label = "best possible (Bayes)" if position == 0 else ""
+            axes.hlines(limit, position - 0.38, position + 0.38, color="#c2571a", linewidth=2.5, label=label)
+            axes.annotate(
+                f"{limit:.1f}", (position, limit), (0, 4), textcoords="offset points", ha="center", color="#c2571a"
+            )
+        axes.set_ylim(0, 105)
+        axes.set_ylabel("accuracy, %")
+        axes.set_xlabel("what test samples have")
+        axes.legend(loc="lower right", framealpha=1)
+        with replaced_file(path) as beside:
+            figure.savefig(beside, format=path.suffix.removeprefix("."), dpi=150)

@@ -1,0 +1,246 @@
+"""The life of a run: start, round after round, stop and go on at any moment, final table."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fedprime.checkpoints import Checkpoint, RunError, RunFolder
+from fedprime.config import Settings, dump_toml, read_settings
+from fedprime.evaluation import predict, score
+from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
+from fedprime.federation import Round, federate, size_bytes
+from fedprime.methods.method import ServerState
+from fedprime.report import plot_scenarios
+from fedprime.runtime.in_process import InProcessClients
+
+__all__ = ["Progress", "evaluate_scenarios", "load_experiment", "resume_run", "start_run"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known after a round, for display.
+
+    Attributes:
+        round_number: Rounds that are finished.
+        num_rounds: Rounds of the whole run.
+        loss: Mean training loss of the round.
+        accuracy: On the validation samples when they were last measured, 0 to 1; None before that.
+        bytes_sent: In both directions, over all rounds so far.
+        seconds_left: Estimated from the rounds of this process.
+    """
+
+    round_number: int
+    num_rounds: int
+    loss: float
+    accuracy: float | None
+    bytes_sent: int
+    seconds_left: float
+
+
+def start_run(settings: Settings, folder: Path, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
+    """Starts a run and sees it through.
+
+    Args:
+        settings: The settings.
+        folder: The run folder to make.
+        watch: Called after every round.
+
+    Returns:
+        The final table, as in ``results.json``.
+
+    Raises:
+        RunError: If there is something at `folder` already.
+        SettingsError: If settings do not fit together.
+        BackboneError: If the backbone cannot be loaded.
+    """
+    if folder.exists():
+        # Creation would say the same, but only after minutes of preparation.
+        raise RunError(
+            f"{folder} exists already and is not overwritten; continue it with `fedprime run --resume {folder}`, "
+            "name another folder with --output, or delete it"
+        )
+    with _reproducible(settings.threads):
+        experiment = build_experiment(settings)
+        run = RunFolder.create(
+            folder,
+            dump_toml(settings),
+            experiment.masks(),
+            experiment.realised_missingness(),
+            Checkpoint(0, ServerState(experiment.model.weights())),
+        )
+        return _go_on(run, experiment, watch)
+
+
+def resume_run(folder: Path, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
+    """Continues a run after its last finished round; the result equals that of a run that never stopped, to the bit.
+
+    Args:
+        folder: The run folder.
+        watch: Called after every round.
+
+    Returns:
+        The final table; at once, if the run is finished already.
+
+    Raises:
+        RunError: If the folder is no run folder, broken or in use, or its samples cannot be had as they were.
+    """
+    run = RunFolder(folder)
+    if run.is_finished:
+        return run.results()
+    settings = read_settings(folder / "settings.toml")
+    with _reproducible(settings.threads):
+        return _go_on(run, load_experiment(run), watch)
+
+
+def load_experiment(run: RunFolder) -> Experiment:
+    """Rebuilds the experiment of a run and makes sure that it is the same.
+
+    Args:
+        run: The run.
+
+    Raises:
+        RunError: If owners or masks are not those that the run began with.
+    """
+    experiment = build_experiment(read_settings(run.path / "settings.toml"))
+    then, now = run.masks(), experiment.masks()
+    if then.keys() != now.keys() or any(not torch.equal(then[name], now[name]) for name in then):
+        raise RunError(
+            f"the run {run.path} began with other samples or masks than this version of fedprime draws; "
+            "continue it with the version that environment.json names"
+        )
+    return experiment
+
+
+def evaluate_scenarios(experiment: Experiment) -> dict[str, Any]:
+    """Measures the experiment's model on every test scenario, and for every client on test samples like its own.
+
+    Args:
+        experiment: Its model has the weights to measure.
+
+    Returns:
+        ``scenarios``: by name, the scores and the best possible accuracy; ``clients``: by client, the scores on its
+            test samples.
+    """
+    batch_size = experiment.settings.evaluation.batch_size
+    scenarios: dict[str, Any] = {}
+    clients: dict[str, Any] = {}
+    for name, shard in experiment.scenarios.items():
+        predictions = predict(experiment.model, shard, batch_size)
+        scenarios[name] = asdict(score(predictions)) | {"bayes_accuracy": experiment.bayes_accuracy(shard)}
+        if name == LIKE_TRAIN:
+            for client in range(experiment.settings.partition.num_clients):
+                own = np.flatnonzero(experiment.test_owners == client)
+                # With few samples, a client may own none of them.
+                clients[str(client)] = asdict(score(predictions.rows(own))) if len(own) else None
+    return {"scenarios": scenarios, "clients": clients}
+
+
+def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None]) -> dict[str, Any]:
+    settings = experiment.settings
+    with run.locked():
+        checkpoint = run.load_checkpoint()
+        run.drop_unfinished(checkpoint)
+        clients = InProcessClients(
+            experiment.method,
+            experiment.model,
+            experiment.shards,
+            settings.training,
+            num_rounds=settings.training.rounds,
+            seed=settings.seed,
+        )
+        clients.kept.update(checkpoint.kept)
+        state = checkpoint.state
+        history = run.metrics()
+        first_round, started = checkpoint.next_round, time.perf_counter()
+        for finished in federate(
+            experiment.method,
+            clients,
+            state,
+            rounds=settings.training.rounds,
+            fraction=settings.training.fraction,
+            seed=settings.seed,
+            first_round=first_round,
+        ):
+            state = finished.state
+            history.append(_measure(finished, experiment))
+            run.save_round(history[-1], Checkpoint(finished.number + 1, state, clients.kept))
+            done = finished.number + 1
+            pace = (time.perf_counter() - started) / (done - first_round)
+            watch(
+                Progress(
+                    done,
+                    settings.training.rounds,
+                    finished.loss,
+                    next((row["accuracy"] for row in reversed(history) if "accuracy" in row), None),
+                    sum(row["bytes_down"] + row["bytes_up"] for row in history),
+                    pace * (settings.training.rounds - done),
+                )
+            )
+        return _finish(run, experiment, state, history)
+
+
+def _measure(finished: Round, experiment: Experiment) -> dict[str, Any]:
+    """Returns the line of metrics of a round."""
+    settings, state = experiment.settings, finished.state
+    metrics: dict[str, Any] = {
+        "round": finished.number,
+        "loss": finished.loss,
+        "asked": len(finished.asked),
+        "answered": len(finished.updates),
+        "left_out": {str(client): reason for client, reason in sorted(finished.left_out.items())},
+        "pool_sizes": {
+            name: len(state.shared[f"prompter.{name}"]) for name in sorted(experiment.model.prompter.resizable)
+        },
+        "bytes_down": finished.bytes_down,
+        "bytes_up": finished.bytes_up,
+        "seconds": round(finished.seconds, 3),
+    }
+    if (finished.number + 1) % settings.evaluation.every == 0 or finished.number + 1 == settings.training.rounds:
+        experiment.model.load_weights(state.shared)
+        scores = score(predict(experiment.model, experiment.validation, settings.evaluation.batch_size))
+        metrics |= {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "validation_loss": scores.loss}
+    return metrics
+
+
+def _finish(
+    run: RunFolder, experiment: Experiment, state: ServerState, history: list[dict[str, Any]]
+) -> dict[str, Any]:
+    experiment.model.load_weights(state.shared)
+    experiment.model.save_pretrained(run.model_path)
+    sent = {name: value for name, value in state.shared.items() if experiment.method.travels(name)}
+    results: dict[str, Any] = {
+        "method": experiment.method.name,
+        "seed": experiment.settings.seed,
+        "rounds": len(history),
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "bytes_down": sum(row["bytes_down"] for row in history),
+        "bytes_up": sum(row["bytes_up"] for row in history),
+        "trained_values": sum(value.numel() for value in state.shared.values()),
+        "sent_values": sum(value.numel() for value in sent.values()),
+        "sent_bytes_per_client_and_round": 2 * size_bytes(sent),
+    } | evaluate_scenarios(experiment)
+    plot_scenarios(results, run.path / "scenarios.png")
+    run.save_results(results)
+    return results
+
+
+@contextmanager
+def _reproducible(threads: int) -> Iterator[None]:
+    """Fixes the number of threads and asks for deterministic algorithms, both of which decide the order of sums."""
+    before: Mapping[str, Any] = {
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before["threads"])
+        torch.use_deterministic_algorithms(before["deterministic"])

@@ -1,0 +1,77 @@
+"""All clients in this process, one after the other, around one frozen backbone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fedprime.data.batches import Shard
+from fedprime.methods.method import Method, ServerState, Update
+from fedprime.model import PromptedModel, Weights
+from fedprime.training import LocalTraining, train_locally
+
+__all__ = ["InProcessClients"]
+
+
+class InProcessClients:
+    """Isolated clients in one process: each starts from copies of what the server answers it, and of nothing else."""
+
+    def __init__(
+        self,
+        method: Method,
+        model: PromptedModel,
+        shards: Sequence[Shard],
+        training: LocalTraining,
+        *,
+        num_rounds: int,
+        seed: int,
+    ) -> None:
+        """Takes the parts.
+
+        Args:
+            method: The federated method.
+            model: A model of the method's shape to train in; its weights are overwritten.
+            shards: The samples of every client.
+            training: How a client trains.
+            num_rounds: Rounds of the whole run.
+            seed: Seed of the run.
+        """
+        self._method = method
+        self._model = model
+        self._shards = shards
+        self._training = training
+        self._num_rounds = num_rounds
+        self._seed = seed
+        #: By client, its trained values that do not travel; part of a run's state.
+        self.kept: dict[int, Weights] = {}
+
+    def __len__(self) -> int:
+        """Returns how many clients there are."""
+        return len(self._shards)
+
+    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+        """Lets clients train one after the other.
+
+        Args:
+            round_number: Which round, from 0.
+            clients: Who takes part.
+            state: What the server holds.
+        """
+        return [self._train_one(round_number, client, state) for client in clients]
+
+    def _train_one(self, round_number: int, client: int, state: ServerState) -> Update:
+        received = {**state.answer(client), **self.kept.get(client, {})}
+        update = train_locally(
+            self._model,
+            self._method,
+            self._shards[client],
+            received,
+            self._training,
+            client=client,
+            round_number=round_number,
+            num_rounds=self._num_rounds,
+            seed=self._seed,
+        )
+        travelling = {name: value for name, value in update.weights.items() if self._method.travels(name)}
+        kept = {name: value for name, value in update.weights.items() if name not in travelling}
+        if kept:
+            self.kept[client] = kept
+        return replace(update, weights=travelling)
