@@ -9,11 +9,17 @@ from jaxtyping import install_import_hook
 # Must come before the first import of fedprime: what is imported earlier is not checked.
 _hook = install_import_hook("fedprime", "beartype.beartype")
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
+from fedprime.config import Settings, read_settings
+from fedprime.experiment import Experiment, build_experiment
+from fedprime.run import start_run
 
 torch.set_num_threads(1)
 
@@ -22,3 +28,68 @@ torch.set_num_threads(1)
 def tiny() -> Backbone:
     """The backbone that comes with fedprime."""
     return load_backbone()
+
+
+@pytest.fixture(scope="session")
+def small_flags() -> tuple[str, ...]:
+    """The settings of a run that takes a second, as on a command line."""
+    settings = {
+        "data.num_train": 40,
+        "data.num_validation": 8,
+        "data.num_test": 24,
+        "data.num_classes": 3,
+        "data.num_sites": 4,
+        "partition.num_clients": 4,
+        "partition.min_samples": 3,
+        "method.num_prompts": 4,
+        "method.pool_size": 4,
+        "training.rounds": 3,
+        "training.batch_size": 8,
+        "evaluation.every": 2,
+        "evaluation.batch_size": 16,
+    }
+    return tuple(f"--{name}={value}" for name, value in settings.items())
+
+
+@pytest.fixture(scope="session")
+def small_settings(small_flags: tuple[str, ...]) -> Settings:
+    """The settings of a run that takes a second."""
+    return read_settings(None, small_flags)
+
+
+@pytest.fixture
+def small_experiment(small_settings: Settings) -> Experiment:
+    """Data, backbone, method and model of a small run; a test may train the model."""
+    return build_experiment(small_settings)
+
+
+@pytest.fixture(scope="session")
+def finished_run(small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small run that is finished; only for reading."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    start_run(small_settings, folder)
+    return folder
+
+
+@pytest.fixture
+def finished_copy(finished_run: Path, tmp_path: Path) -> Path:
+    """The folder of a small run that is finished; a test may break it."""
+    return Path(shutil.copytree(finished_run, tmp_path / "finished"))
+
+
+@pytest.fixture(scope="session")
+def _stopped_run(small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "stopped"
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(small_settings, folder, stop)
+    return folder
+
+
+@pytest.fixture
+def stopped_run(_stopped_run: Path, tmp_path: Path) -> Path:
+    """The folder of a small run that was stopped after the first of its three rounds; a test may break it."""
+    return Path(shutil.copytree(_stopped_run, tmp_path / "stopped"))

@@ -70,7 +70,7 @@ def pools(draw: st.DrawFn) -> list[Tensor]:
     ]
 
 
-examples = settings(max_examples=25, deadline=None, derandomize=True)
+examples = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 # The objective
@@ -89,7 +89,7 @@ def test_the_objective_never_rises_in_either_half_step(
 @pytest.mark.parametrize("likelihood", ["mean", "sum"])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_objective_never_rises_when_matches_keep_changing(likelihood: Likelihood, seed: int) -> None:
-    prompts = [torch.randn(6, 8, generator=rng(seed, client)) for client in range(12)]
+    prompts = [torch.randn(6, 4, generator=rng(seed, client)) for client in range(30)]
     objective = align(prompts, rng=rng(), likelihood=likelihood).objective
     assert len(objective) > 3
     assert all(after <= before + 1e-7 * (1 + abs(before)) for before, after in itertools.pairwise(objective))
@@ -344,7 +344,8 @@ def test_one_wild_client_does_not_disturb_the_others() -> None:
     orders = [torch.arange(10) + (torch.arange(10) == 9) * (client % 2) for client in range(12)]
     prompts = [base[order] + 0.2 * torch.randn(10, 64, generator=rng(client)) for client, order in enumerate(orders)]
     prompts[4] = 1e4 * torch.randn(10, 64, generator=rng("wild"))
-    matches = align(prompts, rng=rng()).matches
+    # Room for what the wild client has (10) and the others (11).
+    matches = align(prompts, rng=rng(), max_centres=21).matches
     others = [client for client in range(12) if client != 4]
     pairs = {pair for client in others for pair in zip(matches[client].tolist(), orders[client].tolist(), strict=True)}
     assert len(pairs) == len({centre for centre, _ in pairs}) == 11

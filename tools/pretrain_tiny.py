@@ -274,7 +274,7 @@ def main() -> None:
     """Reads the command line and pretrains or probes."""
     parser = argparse.ArgumentParser(description="Pretrain the tiny ViLT that fedprime ships.")
     parser.add_argument("--output", type=Path, default=Path("src/fedprime/backbones/tiny"))
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--width", type=int, default=64)

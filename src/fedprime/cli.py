@@ -105,7 +105,7 @@ def _run(words: list[str]) -> int:
     console.print(scenario_table(results))
     sent = results["bytes_down"] + results["bytes_up"]
     console.print(
-        f"{results['seconds']:.0f} s in {results['rounds']} rounds, {_megabytes(sent)} sent, "
+        f"{results['seconds']:.0f} s for {results['rounds']} round(s), {_megabytes(sent)} sent, "
         f"{results['trained_values']:,} values trained",
         highlight=False,
     )
@@ -244,9 +244,10 @@ def _live_display() -> Iterator[Callable[[run.Progress], None]]:
 
 def _describe(progress: run.Progress) -> str:
     accuracy = "   -" if progress.accuracy is None else f"{100 * progress.accuracy:.1f}"
+    best = f"{100 * progress.best_accuracy:.1f}"
     minutes, seconds = divmod(round(progress.seconds_left), 60)
     sent = _megabytes(progress.bytes_sent)
-    return f"loss {progress.loss:.3f}  accuracy {accuracy} %  {sent} sent  {minutes}:{seconds:02d} left"
+    return f"loss {progress.loss:.3f}  accuracy {accuracy} of {best} %  {sent} sent  {minutes}:{seconds:02d} left"
 
 
 def _megabytes(num_bytes: int) -> str:

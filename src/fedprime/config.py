@@ -206,6 +206,8 @@ class Settings:
     """Seed of everything random in the run but the built-in samples themselves."""
     backbone: str = "tiny"
     """The frozen model: "tiny", the folder of a ViLT checkpoint, or its name on the hub."""
+    initial_model: str = ""
+    """Folder of a saved model whose weights to start from; none means weights drawn from the seed."""
     threads: Count = 1
     """CPU threads of a computation; another number can change results in the last bit."""
     data: DataSettings = dataclasses.field(default_factory=DataSettings)

@@ -46,6 +46,8 @@ def replaced_folder(path: Path) -> Iterator[Path]:
             _flush(file)
         old = path.with_name(f".{path.name}.{os.getpid()}.old")
         if path.exists():
+            # Left by a killed process; in a container, all may have the same number.
+            shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
         beside.rename(path)
         _flush(path.parent)

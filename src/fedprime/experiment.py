@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedprime.backbones import load_backbone
@@ -55,8 +55,10 @@ class Experiment:
     scenarios: Mapping[str, Shard]
     test_owners: Int[np.ndarray, " sample"]
 
-    def bayes_accuracy(self, shard: Shard) -> float:
-        """Returns the accuracy that no classifier can beat on some samples.
+    def best_possible(self, shard: Shard) -> Float[np.ndarray, " sample"]:
+        """Returns the probability with which the best possible classifier is right on each sample, given what is there.
+
+        The mean over samples is the accuracy that no classifier can beat on them (Bayes limit).
 
         Args:
             shard: The samples and what is present of each.
@@ -64,7 +66,7 @@ class Experiment:
         columns = [self.world.modalities.index(modality) for modality in shard.samples.modalities]
         present = np.zeros((len(shard), len(self.world.modalities)), dtype=bool)
         present[:, columns] = shard.present
-        return self.world.bayes_accuracy(shard.indices, present)
+        return self.world.posterior(shard.indices, present).max(axis=1)
 
     def masks(self) -> dict[str, Tensor]:
         """Returns who owns what and what is present of it, to be saved with the run."""
@@ -97,6 +99,7 @@ def build_experiment(settings: Settings) -> Experiment:
     Raises:
         SettingsError: If settings do not fit together.
         BackboneError: If the backbone cannot be loaded.
+        ModelError: If the model to start from cannot be loaded or is of another shape.
     """
     data, missing, seed = settings.data, settings.missing, settings.seed
     backbone = load_backbone(settings.backbone, data.modalities)
@@ -120,6 +123,8 @@ def build_experiment(settings: Settings) -> Experiment:
     }
     method = build_method(settings)
     model = method.build(backbone, world.label_names, rng=torch_stream(seed, "initial weights"))
+    if settings.initial_model:
+        model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
     scenarios = {LIKE_TRAIN: present["test"]} | {
         name: draw_present(
             "over-all-data", mix, owners["test"], num_clients, alpha=1.0, seed=seed, split=f"test {name}"

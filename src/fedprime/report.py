@@ -19,7 +19,7 @@ def scenario_table(results: Mapping[str, Any]) -> Table:
     Args:
         results: As in ``results.json``.
     """
-    table = Table(title=f"{results['method']}, {results['rounds']} rounds, seed {results['seed']}")
+    table = Table(title=f"{results['method']}, {results['rounds']} round(s), seed {results['seed']}")
     table.add_column("test scenario")
     for column in ("accuracy %", "Bayes limit %", "macro-F1 %", "loss"):
         table.add_column(column, justify="right")

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder
 from fedprime.config import Settings, dump_toml, read_settings
-from fedprime.evaluation import predict, score
+from fedprime.evaluation import Predictions, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation import Round, federate, size_bytes
 from fedprime.methods.method import ServerState
@@ -31,6 +32,7 @@ class Progress:
         num_rounds: Rounds of the whole run.
         loss: Mean training loss of the round.
         accuracy: On the validation samples when they were last measured, 0 to 1; None before that.
+        best_accuracy: The best possible on the validation samples (Bayes limit).
         bytes_sent: In both directions, over all rounds so far.
         seconds_left: Estimated from the rounds of this process.
     """
@@ -39,6 +41,7 @@ class Progress:
     num_rounds: int
     loss: float
     accuracy: float | None
+    best_accuracy: float
     bytes_sent: int
     seconds_left: float
 
@@ -132,13 +135,18 @@ def evaluate_scenarios(experiment: Experiment) -> dict[str, Any]:
     clients: dict[str, Any] = {}
     for name, shard in experiment.scenarios.items():
         predictions = predict(experiment.model, shard, batch_size)
-        scenarios[name] = asdict(score(predictions)) | {"bayes_accuracy": experiment.bayes_accuracy(shard)}
+        best = experiment.best_possible(shard)
+        scenarios[name] = _with_limit(predictions, best)
         if name == LIKE_TRAIN:
             for client in range(experiment.settings.partition.num_clients):
                 own = np.flatnonzero(experiment.test_owners == client)
                 # With few samples, a client may own none of them.
-                clients[str(client)] = asdict(score(predictions.rows(own))) if len(own) else None
+                clients[str(client)] = _with_limit(predictions.rows(own), best[own]) if len(own) else None
     return {"scenarios": scenarios, "clients": clients}
+
+
+def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"]) -> dict[str, float]:
+    return asdict(score(predictions)) | {"bayes_accuracy": float(best.mean())}
 
 
 def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None]) -> dict[str, Any]:
@@ -157,6 +165,7 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
         clients.kept.update(checkpoint.kept)
         state = checkpoint.state
         history = run.metrics()
+        best_accuracy = float(experiment.best_possible(experiment.validation).mean())
         first_round, started = checkpoint.next_round, time.perf_counter()
         for finished in federate(
             experiment.method,
@@ -178,6 +187,7 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
                     settings.training.rounds,
                     finished.loss,
                     next((row["accuracy"] for row in reversed(history) if "accuracy" in row), None),
+                    best_accuracy,
                     sum(row["bytes_down"] + row["bytes_up"] for row in history),
                     pace * (settings.training.rounds - done),
                 )

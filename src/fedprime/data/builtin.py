@@ -317,8 +317,9 @@ class BuiltinWorld:
     ) -> float:
         """Returns the accuracy that the best possible classifier expects on these samples, 0 to 1.
 
-        The best classifier reads every glyph, word and number perfectly, knows the world's mixtures and each sample's
-        site, and answers the most probable class. It is an upper limit for every classifier that sees only the samples.
+        That is the mean of the highest posterior probability. The best classifier reads every glyph, word and number
+        perfectly, knows the world's mixtures and each sample's site, and answers the most probable class. It is an upper
+        limit for every classifier that sees only the samples.
 
         Args:
             indices: Which samples.

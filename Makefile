@@ -1,0 +1,50 @@
+# Every target sets up what it needs from nothing; `make run` and `make test` are all that a newcomer has to know.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RUN ?= runs/quickstart
+
+.PHONY: run test test-slow lint format pretrain benchmarks clean help
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(READY) ## Train FED-PRIME on the built-in world and show what came out
+	@if [ -e $(RUN)/results.json ]; then echo "$(RUN) is finished already; this shows it again (make clean starts anew)"; fi
+	@if [ -e $(RUN) ]; then $(BIN)/fedprime run --resume $(RUN); \
+	else $(BIN)/fedprime run builtin/quickstart --output $(RUN); fi
+
+test: $(READY) ## Run the default tests (under 5 minutes on 2 cores)
+	$(BIN)/pytest -m "not slow" -n auto --dist worksteal -q
+
+test-slow: $(READY) ## Run the slow tests: killed runs and the like
+	$(BIN)/pytest -m slow -n auto --dist worksteal -q
+
+lint: $(READY) ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(READY) ## Put style in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pretrain: $(READY) ## Pretrain the tiny ViLT again (half an hour) into build/tiny
+	$(BIN)/python tools/pretrain_tiny.py --output build/tiny
+
+benchmarks: $(READY) ## Measure the speed of alignment on this machine
+	$(BIN)/python benchmarks/alignment_speed.py
+
+clean: ## Remove the quickstart's run folder
+	rm -rf $(RUN)
+
+# torch first: with it in place, nothing below asks for another build of it.
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedprime needs Python 3.11 or newer; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet "torch>=2.6,<2.14"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $(READY)

@@ -1,0 +1,77 @@
+"""README and docs are true: their code runs, the files and names that they mention exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fedprime.cli import main
+from fedprime.config import Settings, flat_settings
+from fedprime.recipes import list_recipes
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_ten_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = python_blocks(ROOT / "README.md")
+    # The same lines on a smaller run: a few seconds instead of a minute.
+    flags = (
+        '"--training.rounds", "1", "--data.num_train", "100", "--data.num_test", "100", "--partition.num_clients", "2"'
+    )
+    small, replaced = re.subn(r"flags=\[.*?\]", f"flags=[{flags}]", block)
+    assert replaced == 1
+    exec(compile(small, "README.md", "exec"), {})  # noqa: S102
+
+
+def test_every_symbol_of_the_paper_page_stands_in_the_files_named_beside_it() -> None:
+    table = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8").split("## Symbols")[1].split("##")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ") and "symbol" not in line]
+    assert len(rows) > 15
+    for _, _, names, files in rows:
+        source = "".join(
+            (ROOT / "src" / "fedprime" / file).read_text(encoding="utf-8") for file in re.findall(r"`([^`]+)`", files)
+        )
+        for name in re.findall(r"`([^`]+)`", names):
+            assert name.split(".")[-1].split(" ")[0] in source or name in ("1 - cos", "see alignment.py"), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    paths = re.findall(r"`((?:docs|tests|tools|src|recipes|benchmarks)/[\w./-]+)`", text)
+    for name in [*links, *paths]:
+        assert (page.parent / name).exists() or (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_and_settings_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", text)) <= targets
+    sections = {name.partition(".")[0] for name in flat_settings(Settings()) if "." in name}
+    flag = re.compile(rf"--((?:{'|'.join(sections)})\.[\w-]+)")
+    settings = {name.replace("-", "_") for name in flag.findall(text)}
+    assert settings <= set(flat_settings(Settings()))
+
+
+def test_recipes_named_in_the_readme_come_along() -> None:
+    named = set(re.findall(r"\b(builtin/[\w-]+)\b", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert named
+    assert named <= set(list_recipes())
+
+
+def test_verbs_shown_in_the_readme_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    verbs = set(
+        re.findall(r"^ *fedprime ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    )
+    assert main(["--help"]) == 0
+    overview = capsys.readouterr().out
+    assert verbs
+    assert all(f"  {verb} " in overview for verb in verbs)
