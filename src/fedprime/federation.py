@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -65,11 +66,12 @@ class Round:
 
     @property
     def loss(self) -> float:
-        """Mean training loss over the samples that were trained on; nan if nobody answered."""
-        total = sum(update.num_samples for update in self.updates)
+        """Mean training loss over the samples of the clients that measured one; nan if none did."""
+        measured = [update for update in self.updates if "loss" in update.metrics]
+        total = sum(update.num_samples for update in measured)
         if total == 0:
             return float("nan")
-        return sum(update.metrics["loss"] * update.num_samples for update in self.updates) / total
+        return sum(update.metrics["loss"] * update.num_samples for update in measured) / total
 
 
 def federate(
@@ -100,10 +102,14 @@ def federate(
         started = time.perf_counter()
         asked = choose_clients(len(clients), fraction, seed, number)
         received = sorted(clients.train(number, asked, state), key=lambda update: update.client)
-        left_out = dict.fromkeys(set(asked) - {update.client for update in received}, "no answer")
+        answers = Counter(update.client for update in received)
+        left_out = dict.fromkeys(set(asked) - answers.keys(), "no answer")
         valid: list[Update] = []
         for update in received:
             problems = update_problems(update, state, method) if update.client in asked else ["was not asked"]
+            if answers[update.client] > 1:
+                # Which of them is meant nobody can tell, and the result must not depend on which came first.
+                problems = ["answered more than once"]
             if problems:
                 left_out[update.client] = "; ".join(problems)
             else:

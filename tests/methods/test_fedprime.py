@@ -64,9 +64,9 @@ def test_the_loss_is_cross_entropy_plus_the_weighted_cosine_distance_to_the_chos
     distances = []
     for sample in range(len(batch)):
         query = tokens.values[sample][tokens.mask[sample]].mean(dim=0).numpy()
-        for prompt in output.chosen.prompts[sample].detach().numpy():
-            # Both maps start as the identity.
-            distances.append(1 - query @ prompt / np.linalg.norm(query) / np.linalg.norm(prompt))
+        prompts = output.chosen.prompts[sample].detach().numpy()
+        # Both maps start as the identity.
+        distances += [1 - query @ prompt / np.linalg.norm(query) / np.linalg.norm(prompt) for prompt in prompts]
     expected = cross_entropy + 0.25 * np.mean(distances)
     assert method.loss(model, batch, model.weights()).item() == pytest.approx(expected, rel=1e-5)
 

@@ -164,7 +164,7 @@ def test_a_saved_model_predicts_as_before(model: PromptedModel, batch: Batch, ti
 
 
 def test_a_model_whose_pools_have_grown_is_saved_and_loaded(
-    method: Method, model: PromptedModel, batch: Batch, tiny: Backbone, tmp_path: Path
+    model: PromptedModel, batch: Batch, tiny: Backbone, tmp_path: Path
 ):
     weights = model.weights()
     for name in model.prompter.resizable:

@@ -205,13 +205,16 @@ class ViltBackbone:
                 raise BackboneError(
                     f"found {type(image).__name__} of {shape} where a (height, width, 3) uint8 image was expected"
                 )
-        # One by one: images may differ in size, and embedding is done once per sample.
-        return [
-            self.embed_patches(
-                torch.from_numpy(self._image_processor(image, do_pad=False, return_tensors="np")["pixel_values"])
-            )[0]
-            for image in images
-        ]
+        pixels = [torch.as_tensor(image) for image in self._image_processor(list(images), do_pad=False)["pixel_values"]]
+        same_size: dict[torch.Size, list[int]] = {}
+        for index, image in enumerate(pixels):
+            same_size.setdefault(image.shape, []).append(index)
+        embedded: dict[int, Tensor] = {}
+        for indices in same_size.values():
+            patches = self.embed_patches(torch.stack([pixels[index] for index in indices]).to(self.model.device))
+            # A copy of each, or one sample that is kept would keep all of them in memory.
+            embedded |= {index: tokens.clone() for index, tokens in zip(indices, patches, strict=True)}
+        return [embedded[index] for index in range(len(images))]
 
     def _embed_readings(self, rows: Sequence[object]) -> list[Tensor]:
         for row in rows:

@@ -318,8 +318,8 @@ class BuiltinWorld:
         """Returns the accuracy that the best possible classifier expects on these samples, 0 to 1.
 
         That is the mean of the highest posterior probability. The best classifier reads every glyph, word and number
-        perfectly, knows the world's mixtures and each sample's site, and answers the most probable class. It is an upper
-        limit for every classifier that sees only the samples.
+        perfectly, knows the world's mixtures and each sample's site, and answers the most probable class. It is an
+        upper limit for every classifier that sees only the samples.
 
         Args:
             indices: Which samples.

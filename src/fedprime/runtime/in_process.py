@@ -72,6 +72,7 @@ class InProcessClients:
         )
         travelling = {name: value for name, value in update.weights.items() if self._method.travels(name)}
         kept = {name: value for name, value in update.weights.items() if name not in travelling}
-        if kept:
+        # The server leaves out a client that diverged; it starts its next round as if it had not trained.
+        if kept and all(value.isfinite().all() for value in update.weights.values()):
             self.kept[client] = kept
         return replace(update, weights=travelling)

@@ -1,0 +1,372 @@
+"""The built-in world: deterministic, shifted by site, and with a best possible accuracy that is exact."""
+
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import Float, Int, UInt8
+
+from fedprime.data import builtin
+from fedprime.data.builtin import CELL_SIZE, FILLERS, INGREDIENTS, BuiltinWorld, draw_image
+from fedprime.seeding import stream
+
+EVERYTHING = BuiltinWorld.modalities
+PATTERNS = [pattern for size in range(4) for pattern in itertools.combinations(EVERYTHING, size)]
+NUM_TITLES = 3000
+
+examples = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+@pytest.fixture(scope="module")
+def world() -> BuiltinWorld:
+    return BuiltinWorld(num_samples=3000, num_sites=3)
+
+
+@pytest.fixture(scope="module")
+def pair() -> BuiltinWorld:
+    """Two classes at one site, where much is known in closed form."""
+    return BuiltinWorld(num_samples=NUM_TITLES, num_classes=2, num_sites=1, seed=5)
+
+
+def masks(world: BuiltinWorld, pattern: tuple[str, ...]) -> np.ndarray:
+    return np.tile([modality in pattern for modality in EVERYTHING], (len(world), 1))
+
+
+def same(one: dict[str, object], other: dict[str, object]) -> bool:
+    return list(one) == list(other) and all(np.array_equal(one[name], other[name]) for name in one)  # type: ignore[arg-type]
+
+
+def image_of(world: BuiltinWorld, index: int) -> UInt8[np.ndarray, "height width 3"]:
+    image = world.read(index, ("image",))["image"]
+    assert isinstance(image, np.ndarray)
+    return image
+
+
+def readings_of(world: BuiltinWorld, index: int) -> Float[np.ndarray, " reading"]:
+    readings = world.read(index, ("readings",))["readings"]
+    assert isinstance(readings, np.ndarray)
+    return readings
+
+
+def named_in(title: object) -> list[int]:
+    """Reads a title: the ingredients that its words name."""
+    ingredient = {name: index for index, names in enumerate(INGREDIENTS) for name in names}
+    return [ingredient[word] for word in str(title).split() if word in ingredient]
+
+
+def cells(image: np.ndarray) -> Float[np.ndarray, "cell pixel channel"]:
+    side = len(image) // CELL_SIZE
+    grid = image.astype(np.float64).reshape(side, CELL_SIZE, side, CELL_SIZE, 3).swapaxes(1, 2)
+    return grid.reshape(side * side, CELL_SIZE * CELL_SIZE, 3)
+
+
+def shown_in(image: np.ndarray) -> list[int]:
+    """Reads a picture: in the four cells that look most like a shape, the best shape by least squares and its colour."""
+    found = cells(image)
+    shapes = builtin._MASKS.reshape(8 * 9, -1).astype(np.float64)
+    centred = shapes - shapes.mean(axis=1, keepdims=True)
+    # Each cell is a constant and, times a contrast per channel, one of the shapes.
+    contrast = np.einsum("sp,cpk->csk", centred, found) / (centred**2).sum(axis=1)[None, :, None]
+    explained = (contrast**2).sum(axis=2) * (centred**2).sum(axis=1)
+    ingredients = []
+    for cell in np.argsort(-explained.max(axis=1))[:4]:
+        best = explained[cell].argmax()
+        colour = found[cell].mean(axis=0) + contrast[cell, best] * (1 - shapes[best].mean())
+        nearest = ((builtin._COLOURS - colour) ** 2).sum(axis=1).argmin()
+        ingredients.append(int(best // 9 * 4 + nearest))
+    return ingredients
+
+
+def normal_distribution(value: float) -> float:
+    return 0.5 * (1 + math.erf(value / math.sqrt(2)))
+
+
+# What a sample is
+
+
+@examples
+@given(st.lists(st.tuples(st.integers(0, 59), st.sampled_from(PATTERNS)), max_size=8), st.integers(0, 59))
+def test_a_sample_is_the_same_whatever_was_asked_for_before_it(
+    asked: list[tuple[int, tuple[str, ...]]], index: int
+) -> None:
+    world = BuiltinWorld(num_samples=60)
+    for other, pattern in asked:
+        world.read(other, pattern)
+    assert same(world.read(index, EVERYTHING), BuiltinWorld(num_samples=60).read(index, EVERYTHING))
+
+
+def test_a_sample_is_the_same_in_a_small_and_in_a_large_world(world: BuiltinWorld) -> None:
+    small = BuiltinWorld(num_samples=40, num_sites=3)
+    assert np.array_equal(small.labels, world.labels[:40])
+    assert np.array_equal(small.sites, world.sites[:40])
+    assert all(same(small.read(index, EVERYTHING), world.read(index, EVERYTHING)) for index in range(40))
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_modality_is_the_same_whatever_is_asked_for_with_it(world: BuiltinWorld, pattern: tuple[str, ...]) -> None:
+    complete = world.read(11, EVERYTHING)
+    assert same(world.read(11, pattern), {modality: complete[modality] for modality in pattern})
+
+
+def test_worlds_of_different_seeds_share_nothing() -> None:
+    one, other = (BuiltinWorld(num_samples=50, seed=seed) for seed in (0, 1))
+    assert not np.array_equal(one.labels, other.labels)
+    assert not np.array_equal(one.sites, other.sites)
+    assert not any(np.array_equal(image_of(one, index), image_of(other, index)) for index in range(50))
+
+
+def test_what_is_not_asked_for_is_not_made(world: BuiltinWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a picture was drawn")
+
+    monkeypatch.setattr(builtin, "draw_image", refuse)
+    assert list(world.read(0, ("text", "readings"))) == ["text", "readings"]
+    with pytest.raises(AssertionError, match="a picture was drawn"):
+        world.read(0, EVERYTHING)
+
+
+def test_a_modality_that_the_world_does_not_have_is_an_error(world: BuiltinWorld) -> None:
+    with pytest.raises(KeyError, match="sound"):
+        world.read(0, ("sound",))
+
+
+def test_a_sample_beyond_the_last_is_an_error() -> None:
+    with pytest.raises(IndexError):
+        BuiltinWorld(num_samples=5).read(5, ("text",))
+
+
+def test_ten_thousand_samples_take_less_than_ten_seconds() -> None:
+    started = time.process_time()
+    world = BuiltinWorld(num_samples=500)
+    for index in range(500):
+        world.read(index, EVERYTHING)
+    assert time.process_time() - started < 10 * 500 / 10_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_samples": 0}, "at least 1 sample"),
+        ({"num_samples": 5, "num_classes": 1}, "2 to 101 classes"),
+        ({"num_samples": 5, "num_classes": 102}, "2 to 101 classes"),
+        ({"num_samples": 5, "num_sites": 0}, "at least 1 site"),
+    ],
+)
+def test_impossible_worlds_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BuiltinWorld(**settings)
+
+
+def test_classes_and_sites_are_equally_frequent_and_independent(world: BuiltinWorld) -> None:
+    counts = np.zeros((8, 3))
+    np.add.at(counts, (world.labels, world.sites), 1)
+    expected = 3000 / (8 * 3)
+    # 99.99th percentile of the chi-squared distribution with 23 degrees of freedom.
+    assert ((counts - expected) ** 2 / expected).sum() < 56.0
+
+
+# What a modality shows
+
+
+def test_every_ingredient_has_names_of_its_own() -> None:
+    words = [*itertools.chain(*INGREDIENTS), *FILLERS]
+    assert len(set(words)) == len(words)
+
+
+def test_a_picture_shows_its_glyphs_on_a_background_and_nothing_else(world: BuiltinWorld) -> None:
+    style = world._styles[0]
+    background = draw_image([], style, stream(0, "picture")).astype(int)
+    picture = draw_image([3, 3, 30], style, stream(0, "picture")).astype(int)
+    assert (np.abs(cells(picture) - cells(background)).max(axis=1) > 0).sum() == 3
+
+
+@pytest.mark.parametrize("site", range(3))
+def test_every_glyph_can_be_read_from_a_picture(world: BuiltinWorld, site: int) -> None:
+    rng = stream(0, "glyphs", site)
+    for _ in range(8):
+        glyphs = rng.choice(len(INGREDIENTS), size=4)
+        picture = draw_image(glyphs, world._styles[site], rng)
+        assert sorted(shown_in(picture)) == sorted(glyphs)
+
+
+def test_a_title_names_two_ingredients_among_fillers(world: BuiltinWorld) -> None:
+    known = {*itertools.chain(*INGREDIENTS), *FILLERS}
+    titles = [str(world.read(index, ("text",))["text"]) for index in range(300)]
+    assert all(set(title.split()) <= known for title in titles)
+    assert {len(named_in(title)) for title in titles} == {2}
+
+
+def test_a_sample_has_the_types_that_backbones_read(world: BuiltinWorld) -> None:
+    sample = world.read(0, EVERYTHING)
+    image, readings = sample["image"], sample["readings"]
+    assert isinstance(image, np.ndarray)
+    assert isinstance(sample["text"], str)
+    assert isinstance(readings, np.ndarray)
+    assert (image.shape, image.dtype) == ((64, 64, 3), np.uint8)
+    assert (readings.shape, readings.dtype) == ((6,), np.float32)
+
+
+# Sites
+
+
+def test_sites_differ_in_the_colour_of_their_pictures(world: BuiltinWorld) -> None:
+    colours = np.array([image_of(world, index).mean(axis=(0, 1)) for index in range(300)])
+    of_site = [colours[world.sites[:300] == site] for site in range(3)]
+    between = np.std([rows.mean(axis=0) for rows in of_site], axis=0).max()
+    within = np.mean([rows.std(axis=0) for rows in of_site])
+    assert between > 2 * within
+
+
+def test_sites_prefer_other_names_and_fillers(world: BuiltinWorld) -> None:
+    second = {names[1] for names in INGREDIENTS}
+    titles = [str(world.read(index, ("text",))["text"]).split() for index in range(900)]
+    for preferred in (second, {"fresh"}, {"easy"}, {"the"}):
+        shares = []
+        for site in range(3):
+            words = [word for title, own in zip(titles, world.sites, strict=False) if own == site for word in title]
+            shares.append(np.mean([word in preferred for word in words]))
+        # About 1,000 words of each site: five standard errors of a difference of shares.
+        assert max(shares) - min(shares) > 5 * math.sqrt(2 * max(shares) * (1 - max(shares)) / 1000)
+
+
+def test_the_sensors_of_sites_are_offset(world: BuiltinWorld) -> None:
+    readings = np.array([readings_of(world, index) for index in range(len(world))])
+    means = [
+        np.mean([readings[(world.sites == site) & (world.labels == label)].mean(axis=0) for label in range(8)], axis=0)
+        for site in range(2)
+    ]
+    # Six means over 1,000 readings each: the root mean square of what chance alone would show is 0.045.
+    assert np.sqrt(((means[0] - means[1]) ** 2).mean()) > 3 * 0.045
+
+
+@pytest.mark.parametrize("part", ["_image_mixtures", "_title_mixtures"])
+def test_sites_tilt_the_mixtures_and_keep_what_a_class_is(world: BuiltinWorld, part: str) -> None:
+    mixtures = getattr(world, part)
+    # Half the L1 distance: between two sites of a class, and between two classes of a site.
+    of_sites = 0.5 * np.abs(mixtures[0] - mixtures[1]).sum(axis=1).mean()
+    of_classes = 0.5 * np.abs(mixtures[0, 0] - mixtures[0, 1:]).sum(axis=1).mean()
+    assert 0.05 < of_sites < of_classes / 2
+
+
+def test_a_class_is_the_same_dish_in_a_world_of_few_and_of_many_classes() -> None:
+    few, many = (BuiltinWorld(num_samples=1, num_classes=number) for number in (2, 8))
+    for part in ("_image_mixtures", "_title_mixtures"):
+        assert np.allclose(getattr(few, part), getattr(many, part)[:, :2])
+    assert np.array_equal(few._means, many._means[:2])
+
+
+# The best possible accuracy
+
+
+def by_bayes_rule(world: BuiltinWorld, index: int, pattern: tuple[str, ...]) -> Float[np.ndarray, " label"]:
+    """Works the posterior out from what can be read in the sample, class by class."""
+    sample, site = world.read(index, pattern), world.sites[index]
+    products = []
+    for label in range(world.num_classes):
+        likelihood = 1.0
+        if "image" in pattern:
+            for ingredient in shown_in(image_of(world, index)):
+                likelihood *= world._image_mixtures[site, label, ingredient]
+        if "text" in pattern:
+            for ingredient in named_in(sample["text"]):
+                likelihood *= world._title_mixtures[site, label, ingredient]
+        if "readings" in pattern:
+            for found, mean in zip(
+                readings_of(world, index), world._means[label] + world._offsets[site], strict=True
+            ):
+                likelihood *= math.exp(-((found - mean) ** 2) / 2) / math.sqrt(2 * math.pi)
+        products.append(likelihood)
+    return np.array(products) / sum(products)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_posterior_is_bayes_rule_on_what_can_be_read(world: BuiltinWorld, pattern: tuple[str, ...]) -> None:
+    indices = np.arange(6)
+    posterior = world.posterior(indices, masks(world, pattern)[:6])
+    assert np.allclose(posterior, [by_bayes_rule(world, int(index), pattern) for index in indices], atol=1e-9)
+
+
+def test_titles_name_ingredients_as_often_as_the_mixtures_say(pair: BuiltinWorld) -> None:
+    counts = np.zeros((2, len(INGREDIENTS)))
+    for index, label in enumerate(pair.labels):
+        np.add.at(counts[label], named_in(pair.read(index, ("text",))["text"]), 1)
+    expected = pair._title_mixtures[0] * counts.sum(axis=1, keepdims=True)
+    # 99.99th percentile of the chi-squared distribution with 62 degrees of freedom, doubled for rare ingredients.
+    assert ((counts - expected) ** 2 / expected).sum() < 2 * 112
+
+
+def test_pictures_show_ingredients_as_often_as_the_mixtures_say(pair: BuiltinWorld) -> None:
+    counts = np.zeros((2, len(INGREDIENTS)))
+    for index in range(400):
+        np.add.at(counts[pair.labels[index]], shown_in(image_of(pair, index)), 1)
+    found = counts / counts.sum(axis=1, keepdims=True)
+    distance = 0.5 * np.abs(found[:, None] - pair._image_mixtures[0][None]).sum(axis=2)
+    # 800 draws: chance alone is about 0.06 away from the truth; the other class is much farther.
+    assert max(distance[0, 0], distance[1, 1]) < 0.1 < 2 * 0.1 < min(distance[0, 1], distance[1, 0])
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_best_answer_is_right_as_often_as_promised(world: BuiltinWorld, pattern: tuple[str, ...]) -> None:
+    posterior = world.posterior(np.arange(len(world)), masks(world, pattern))
+    promised = world.bayes_accuracy(np.arange(len(world)), masks(world, pattern))
+    right = posterior.argmax(axis=1) == world.labels
+    standard_error = math.sqrt((posterior.max(axis=1) * (1 - posterior.max(axis=1))).sum()) / len(world)
+    assert abs(right.mean() - promised) < 4 * standard_error
+
+
+def test_every_probability_of_the_posterior_means_what_it_says(world: BuiltinWorld) -> None:
+    pattern = stream(0, "patterns").random((len(world), 3)) < 0.5
+    posterior = world.posterior(np.arange(len(world)), pattern)
+    is_class = np.arange(8) == world.labels[:, None]
+    for low in np.arange(0, 1, 0.1):
+        inside = (posterior >= low) & (posterior < low + 0.1)
+        assert abs(is_class[inside].mean() - posterior[inside].mean()) < 4 * math.sqrt(0.25 / inside.sum())
+
+
+def test_the_best_accuracy_of_titles_is_that_of_all_possible_titles_weighed() -> None:
+    world = BuiltinWorld(num_samples=3000, num_classes=3, num_sites=1)
+    mixtures = world._title_mixtures[0]
+    exact = sum(
+        max(mixtures[label, first] * mixtures[label, second] / 3 for label in range(3))
+        for first, second in itertools.product(range(len(INGREDIENTS)), repeat=2)
+    )
+    # The accuracy promised for 3,000 titles is a mean of 3,000 values between 1/3 and 1.
+    assert world.bayes_accuracy(np.arange(3000), masks(world, ("text",))) == pytest.approx(exact, abs=0.015)
+
+
+def test_the_best_accuracy_of_readings_is_that_of_two_normal_distributions(pair: BuiltinWorld) -> None:
+    readings = np.array([readings_of(pair, index) for index in range(len(pair))])
+    apart = np.linalg.norm(readings[pair.labels == 0].mean(axis=0) - readings[pair.labels == 1].mean(axis=0))
+    promised = pair.bayes_accuracy(np.arange(len(pair)), masks(pair, ("readings",)))
+    assert promised == pytest.approx(normal_distribution(float(apart) / 2), abs=0.015)
+
+
+def test_without_any_modality_the_best_accuracy_is_a_guess(world: BuiltinWorld) -> None:
+    assert world.bayes_accuracy(np.arange(len(world)), masks(world, ())) == pytest.approx(1 / 8)
+
+
+def test_modalities_complement_each_other_and_none_is_enough(world: BuiltinWorld) -> None:
+    accuracy = {
+        pattern: world.bayes_accuracy(np.arange(len(world)), masks(world, pattern)) for pattern in PATTERNS
+    }
+    for pattern, more in itertools.product(PATTERNS, PATTERNS):
+        if set(pattern) < set(more):
+            assert accuracy[more] > accuracy[pattern] + 0.01
+    assert max(accuracy[modality,] for modality in EVERYTHING) < 0.9
+
+
+def test_samples_in_one_question_may_lack_different_modalities(world: BuiltinWorld) -> None:
+    present = np.array([[modality in pattern for modality in EVERYTHING] for pattern in PATTERNS])
+    together = world.posterior(np.full(len(PATTERNS), 4), present)
+    alone = [world.posterior(np.array([4]), present[[row]])[0] for row in range(len(PATTERNS))]
+    assert np.array_equal(together, alone)
+
+
+def test_sample_numbers_may_come_in_any_order(world: BuiltinWorld) -> None:
+    indices: Int[np.ndarray, " sample"] = np.array([9, 2, 9, 0])
+    present = masks(world, EVERYTHING)
+    assert np.array_equal(world.posterior(indices, present[:4]), world.posterior(np.arange(10), present[:10])[indices])

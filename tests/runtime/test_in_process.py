@@ -1,0 +1,178 @@
+"""Clients in one process: isolated from each other and from the server."""
+
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fedprime.data.batches import Batch
+from fedprime.experiment import Experiment
+from fedprime.federation import Clients, federate
+from fedprime.methods import Method
+from fedprime.methods.fedavg_p import FedAvgP
+from fedprime.methods.method import ServerState
+from fedprime.model import PromptedModel, Weights
+from fedprime.runtime.in_process import InProcessClients
+
+
+@dataclass(frozen=True)
+class PrivateHead(FedAvgP):
+    """FEDAVG-P whose heads stay at the clients."""
+
+    name = "private-head"
+
+    def travels(self, name: str) -> bool:
+        return not name.startswith("head")
+
+
+@dataclass(frozen=True)
+class OneDiverges(PrivateHead):
+    """A client with `num_samples` samples has a loss that is not a number in its first round."""
+
+    name = "one-diverges"
+    num_samples: int = 0
+
+    def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
+        factor = math.nan if len(batch) == self.num_samples else 1.0
+        return super().loss(model, batch, received) * factor
+
+
+def clients_of(experiment: Experiment, method: Method | None = None) -> InProcessClients:
+    method = method or experiment.method
+    model = method.build(experiment.model.backbone, experiment.model.label_names)
+    # One batch per client and round.
+    training = replace(experiment.settings.training, batch_size=1000)
+    return InProcessClients(method, model, experiment.shards, training, num_rounds=3, seed=0)
+
+
+@pytest.fixture
+def state(small_experiment: Experiment) -> ServerState:
+    return ServerState(small_experiment.model.weights())
+
+
+@pytest.fixture
+def clients(small_experiment: Experiment) -> InProcessClients:
+    return clients_of(small_experiment)
+
+
+def pattern_state(experiment: Experiment) -> ServerState:
+    return ServerState(FedAvgP().build(experiment.model.backbone, experiment.model.label_names).weights())
+
+
+def copied(weights: Weights) -> Weights:
+    return {name: value.clone() for name, value in weights.items()}
+
+
+def same(here: Weights, there: Weights) -> bool:
+    return here.keys() == there.keys() and all(torch.equal(here[name], there[name]) for name in here)
+
+
+def test_clients_in_one_process_keep_the_protocol(clients: InProcessClients):
+    assert isinstance(clients, Clients)
+    assert len(clients) == 4
+
+
+def test_only_those_who_are_asked_answer(clients: InProcessClients, state: ServerState):
+    assert [update.client for update in clients.train(0, (1, 3), state)] == [1, 3]
+
+
+def test_an_update_counts_the_samples_of_its_client(
+    clients: InProcessClients, state: ServerState, small_experiment: Experiment
+):
+    updates = clients.train(0, (0, 1, 2, 3), state)
+    assert [update.num_samples for update in updates] == [len(shard) for shard in small_experiment.shards]
+
+
+def test_training_at_one_client_never_changes_what_another_sends(
+    clients: InProcessClients, state: ServerState, small_experiment: Experiment
+):
+    (alone,) = clients_of(small_experiment).train(0, (2,), state)
+    _, _, after_others = clients.train(0, (0, 1, 2), state)
+    assert same(alone.weights, after_others.weights)
+    assert alone.metrics == after_others.metrics
+
+
+def test_training_never_changes_what_the_server_holds(clients: InProcessClients, state: ServerState):
+    before = copied(state.shared)
+    clients.train(0, (0, 1, 2, 3), state)
+    assert same(state.shared, before)
+
+
+def test_no_client_shares_memory_with_another_or_with_the_server(clients: InProcessClients, state: ServerState):
+    holders = [state.shared, *(update.weights for update in clients.train(0, (0, 1, 2), state))]
+    places = [value.data_ptr() for weights in holders for value in weights.values()]
+    assert len(places) == len(set(places))
+
+
+def test_what_a_client_sent_stays_as_it_was_while_others_train(clients: InProcessClients, state: ServerState):
+    (first,) = clients.train(0, (0,), state)
+    before = copied(first.weights)
+    clients.train(0, (1, 2), state)
+    assert same(first.weights, before)
+
+
+def test_the_order_in_which_clients_train_does_not_matter(
+    clients: InProcessClients, state: ServerState, small_experiment: Experiment
+):
+    forwards = clients.train(0, (0, 1, 2), state)
+    backwards = clients_of(small_experiment).train(0, (2, 1, 0), state)
+    assert all(same(here.weights, there.weights) for here, there in zip(forwards, backwards[::-1], strict=True))
+
+
+def test_training_does_change_something(clients: InProcessClients, state: ServerState):
+    here, there = clients.train(0, (0, 1), state)
+    assert not same(here.weights, state.shared)
+    assert not same(here.weights, there.weights)
+
+
+def test_a_client_starts_from_its_own_answer(small_experiment: Experiment):
+    shared = pattern_state(small_experiment).shared
+    personal = ServerState(shared, {1: {"head.bias": torch.full((3,), 5.0)}})
+    clients = clients_of(small_experiment, FedAvgP())
+    here, there = clients.train(0, (0, 1), personal)
+    # A step of AdamW moves each value by the learning rate, 0.01.
+    assert here.weights["head.bias"].abs().max() < 0.1
+    assert (there.weights["head.bias"] - 5).abs().max() < 0.1
+
+
+def test_what_does_not_travel_is_not_sent(small_experiment: Experiment):
+    clients = clients_of(small_experiment, PrivateHead())
+    (update,) = clients.train(0, (0,), pattern_state(small_experiment))
+    assert not any(name.startswith("head") for name in update.weights)
+
+
+def test_what_does_not_travel_is_kept_at_each_client_and_used_in_the_next_round(small_experiment: Experiment):
+    clients = clients_of(small_experiment, PrivateHead())
+    state = pattern_state(small_experiment)
+    clients.train(0, (0, 1), state)
+    assert clients.kept.keys() == {0, 1}
+    assert clients.kept[0].keys() == {"head.weight", "head.bias"}
+    first = copied(clients.kept[0])
+    clients.train(1, (0,), state)
+    # Started from what was kept, not from the server's zeros: twice as far.
+    assert clients.kept[0]["head.bias"].abs().max() > 1.5 * first["head.bias"].abs().max()
+
+
+def test_a_client_that_diverges_is_left_out_and_the_round_goes_on(small_experiment: Experiment):
+    sizes = [len(shard) for shard in small_experiment.shards]
+    method = OneDiverges(num_samples=sizes[0])
+    clients = clients_of(small_experiment, method)
+    (finished,) = federate(method, clients, pattern_state(small_experiment), rounds=1, fraction=1.0, seed=0)
+    diverged = {client for client, size in enumerate(sizes) if size == sizes[0]}
+    assert finished.left_out.keys() == diverged
+    assert finished.updates
+    assert math.isfinite(finished.loss)
+
+
+def test_a_client_that_diverged_starts_its_next_round_as_if_it_had_not_trained(small_experiment: Experiment):
+    sizes = [len(shard) for shard in small_experiment.shards]
+    state = pattern_state(small_experiment)
+    diverging = clients_of(small_experiment, OneDiverges(num_samples=sizes[0]))
+    diverging.train(0, (0,), state)
+    healthy = clients_of(small_experiment, PrivateHead())
+    healthy.kept.update(diverging.kept)
+    (update,) = healthy.train(1, (0,), state)
+    assert all(value.isfinite().all() for value in update.weights.values())

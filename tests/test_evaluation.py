@@ -1,0 +1,127 @@
+"""Scores against numbers worked out by hand; predictions that depend on the sample alone."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import ArrayLike
+
+from fedprime.data.batches import Shard
+from fedprime.evaluation import Predictions, predict, score
+from fedprime.experiment import Experiment
+from fedprime.methods import METHODS
+from fedprime.model import PromptedModel
+from fedprime.seeding import torch_stream
+
+
+def one_class(labels: list[int], answers: list[int], num_classes: int = 3) -> Predictions:
+    """Predictions whose most probable class is the given answer."""
+    probabilities = np.full((len(labels), num_classes), 0.1)
+    probabilities[np.arange(len(labels)), answers] = 0.8
+    return Predictions(probabilities, np.array(labels), np.arange(len(labels), dtype=float))
+
+
+def several_labels(labels: ArrayLike, probabilities: ArrayLike) -> Predictions:
+    return Predictions(np.array(probabilities), np.array(labels, dtype=np.float32), np.zeros(len(np.array(labels))))
+
+
+@pytest.fixture(params=list(METHODS))
+def model(request: pytest.FixtureRequest, small_experiment: Experiment) -> PromptedModel:
+    backbone = small_experiment.model.backbone
+    method = METHODS[request.param](num_prompts=4)
+    return method.build(backbone, small_experiment.model.label_names, rng=torch_stream(0, "initial weights"))
+
+
+@pytest.fixture
+def shard(small_experiment: Experiment) -> Shard:
+    return small_experiment.scenarios["miss both"]
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    assert score(one_class([0, 0, 1, 1, 2, 2], [0, 1, 1, 1, 2, 0])).accuracy == pytest.approx(4 / 6)
+
+
+def test_macro_f1_is_the_plain_mean_of_the_f1_of_every_class():
+    # class 0: 1 hit, 1 false, 1 missed -> 1/2; class 1: 2, 1, 0 -> 4/5; class 2: 1, 0, 1 -> 2/3
+    scores = score(one_class([0, 0, 1, 1, 2, 2], [0, 1, 1, 1, 2, 0]))
+    assert scores.macro_f1 == pytest.approx((1 / 2 + 4 / 5 + 2 / 3) / 3)
+
+
+def test_macro_f1_does_not_count_a_class_that_nobody_is_of_and_nobody_is_taken_for():
+    assert score(one_class([0, 1], [0, 1], num_classes=8)).macro_f1 == 1.0
+
+
+def test_macro_f1_counts_a_class_that_is_never_found_as_zero():
+    # class 0: 2 hits, 1 false -> 4/5; class 1: never found -> 0
+    assert score(one_class([0, 0, 1], [0, 0, 0])).macro_f1 == pytest.approx(2 / 5)
+
+
+def test_macro_f1_counts_a_class_that_is_only_ever_taken_for_another():
+    # class 0: 1 hit, 1 missed -> 2/3; class 2: 1 false -> 0
+    assert score(one_class([0, 0], [0, 2])).macro_f1 == pytest.approx(1 / 3)
+
+
+def test_several_labels_are_right_when_every_one_of_them_is():
+    predictions = several_labels([[1, 0], [1, 1], [0, 0]], [[0.9, 0.2], [0.9, 0.4], [0.1, 0.3]])
+    assert score(predictions).accuracy == pytest.approx(2 / 3)
+
+
+def test_macro_f1_of_several_labels_is_the_mean_over_the_labels():
+    # label 0: 2 hits, 1 false, 0 missed -> 4/5; label 1: 1 hit, 0 false, 1 missed -> 2/3
+    predictions = several_labels([[1, 0], [1, 1], [0, 1]], [[0.9, 0.2], [0.9, 0.4], [0.6, 0.8]])
+    assert score(predictions).macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
+
+
+def test_the_loss_is_the_mean_over_samples():
+    scores = score(one_class([0, 1, 2], [0, 0, 0]))
+    assert scores.loss == pytest.approx((0 + 1 + 2) / 3)
+    assert scores.num_samples == 3
+
+
+def test_scoring_nothing_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match="no predictions to score"):
+        score(one_class([0, 1], [0, 1]).rows(np.array([], dtype=np.int64)))
+
+
+def test_rows_picks_predictions():
+    picked = one_class([0, 1, 2], [0, 1, 1]).rows(np.array([2, 0]))
+    assert picked.labels.tolist() == [2, 0]
+    assert picked.losses.tolist() == [2.0, 0.0]
+    assert picked.probabilities.argmax(axis=1).tolist() == [1, 0]
+
+
+def test_predictions_come_in_the_order_of_the_samples(model: PromptedModel, shard: Shard):
+    assert predict(model, shard, 5).labels.tolist() == shard.samples.source.labels[shard.indices].tolist()
+
+
+def test_probabilities_add_up_to_one_and_losses_are_their_logarithms(model: PromptedModel, shard: Shard):
+    predictions = predict(model, shard)
+    right = predictions.probabilities[np.arange(len(shard)), predictions.labels]
+    np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(predictions.losses, -np.log(right), rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 23, 1000])
+def test_predictions_do_not_depend_on_the_batch_size(batch_size: int, model: PromptedModel, shard: Shard):
+    expected, found = predict(model, shard, 24), predict(model, shard, batch_size)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-4, atol=1e-6)
+    assert score(found).accuracy == score(expected).accuracy
+    assert score(found).macro_f1 == score(expected).macro_f1
+
+
+def test_predictions_do_not_depend_on_the_order_of_the_samples(model: PromptedModel, shard: Shard):
+    order = np.random.default_rng(0).permutation(len(shard))
+    expected = predict(model, shard, 5).rows(order)
+    found = predict(model, Shard(shard.samples, shard.indices[order], shard.present[order]), 5)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-4, atol=1e-6)
+    assert found.labels.tolist() == expected.labels.tolist()
+
+
+def test_predicting_twice_gives_the_same_to_the_bit(model: PromptedModel, shard: Shard):
+    assert np.array_equal(predict(model, shard).probabilities, predict(model, shard).probabilities)
+
+
+def test_predicting_neither_trains_nor_changes_the_model(model: PromptedModel, shard: Shard):
+    before = model.weights()
+    predict(model, shard)
+    assert all(torch.equal(value, before[name]) for name, value in model.weights().items())
+    assert all(value.grad is None for value in model.parameters())
