@@ -70,7 +70,7 @@ def pools(draw: st.DrawFn) -> list[Tensor]:
     ]
 
 
-examples = settings(max_examples=20, deadline=None, derandomize=True)
+examples = settings(max_examples=15, deadline=None, derandomize=True)
 
 
 # The objective

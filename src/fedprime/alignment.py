@@ -163,7 +163,9 @@ def _check(
             raise ValueError(f"found NaN, infinity or integers in {name}, expected finite floats; leave them out")
     least = max(len(values) for _, values in named)
     if max_centres is not None and max_centres < least:
-        raise ValueError(f"found max_centres={max_centres}, expected at least {least}, the largest pool; raise it")
+        raise ValueError(
+            f"found max_centres={max_centres}, expected at least {least}, the largest pool or initial pool; raise it"
+        )
     if likelihood not in ("mean", "sum"):
         raise ValueError(f"found likelihood={likelihood!r}, expected 'mean' or 'sum'; choose one of them")
     if fewest_steps < 1:

@@ -1,19 +1,21 @@
 """A run's folder: everything that is needed to understand it and to go on with it, written whole or not at all.
 
-settings.toml       every setting
-environment.json    versions, commit, machine
-masks.safetensors   who owns which sample and what is present of it
-missingness.json    the missing rates as they came out, per client and pattern
+settings.toml           every setting
+environment.json        versions, commit, machine
+masks.safetensors       who owns which sample and what is present of it
+missingness.json        the missing rates as they came out, per client and pattern
 checkpoint.safetensors  the state after the last finished round
-metrics.jsonl       one line per finished round
-model/              the final model
-results.json        the final table; it is there when the run is finished
+metrics.jsonl           one line per finished round
+model/                  the final model, unless nothing of it is shared
+clients/                by client, its final model, if it differs from the shared one
+results.json            the final table; it is there when the run is finished
 """
 
 import fcntl
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +52,19 @@ class Checkpoint:
     next_round: int
     state: ServerState
     kept: Mapping[int, Weights] = field(default_factory=dict)
+
+    @property
+    def personal_clients(self) -> tuple[int, ...]:
+        """The clients whose model differs from the shared one, in ascending order."""
+        return tuple(sorted({*self.state.personal, *self.kept}))
+
+    def weights(self, client: int) -> Weights:
+        """Returns a client's model.
+
+        Args:
+            client: Which client.
+        """
+        return {**self.state.answer(client), **self.kept.get(client, {})}
 
 
 class RunFolder:
@@ -97,18 +112,25 @@ class RunFolder:
         Raises:
             RunError: If there is something at `path` already.
         """
+        in_the_way = RunError(
+            f"{path} exists already and is not overwritten; continue it with `fedprime run --resume {path}`, "
+            "name another folder with --output, or delete it"
+        )
         if path.exists():
-            raise RunError(
-                f"{path} exists already and is not overwritten; continue it with `fedprime run --resume {path}`, "
-                "name another folder with --output, or delete it"
-            )
-        with replaced_folder(path) as beside:
-            (beside / "settings.toml").write_text(settings_toml, encoding="utf-8")
-            (beside / "environment.json").write_text(json.dumps(_environment(), indent=2) + "\n")
-            (beside / "missingness.json").write_text(json.dumps(missingness, indent=2) + "\n")
-            save_file(dict(masks), beside / "masks.safetensors")
-            _save_checkpoint(beside / "checkpoint.safetensors", checkpoint)
-            (beside / "metrics.jsonl").touch()
+            raise in_the_way
+        try:
+            with replaced_folder(path, overwrites=False) as beside:
+                (beside / "settings.toml").write_text(settings_toml, encoding="utf-8")
+                (beside / "environment.json").write_text(json.dumps(_environment(), indent=2) + "\n")
+                (beside / "missingness.json").write_text(json.dumps(missingness, indent=2) + "\n")
+                save_file(dict(masks), beside / "masks.safetensors")
+                _save_checkpoint(beside / "checkpoint.safetensors", checkpoint)
+                (beside / "metrics.jsonl").touch()
+        except OSError as error:
+            if path.exists():
+                # Another process has made it in the meantime.
+                raise in_the_way from error
+            raise
         return cls(path)
 
     @contextmanager
@@ -130,6 +152,14 @@ class RunFolder:
         """Where the final model is."""
         return self.path / "model"
 
+    def client_model_path(self, client: int) -> Path:
+        """Returns where the final model of a client is, if it differs from the shared one.
+
+        Args:
+            client: Which client.
+        """
+        return self.path / "clients" / str(client)
+
     @property
     def is_finished(self) -> bool:
         """Whether the run has come to its end."""
@@ -137,7 +167,11 @@ class RunFolder:
 
     def masks(self) -> dict[str, Tensor]:
         """Returns who owned what and what was present of it when the run began."""
-        return load_file(self._readable("masks.safetensors"))
+        path = self._readable("masks.safetensors")
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise _broken(path, error) from error
 
     def load_checkpoint(self) -> Checkpoint:
         """Returns the state after the last finished round."""
@@ -157,7 +191,7 @@ class RunFolder:
                     )
                     holder[name] = file.get_tensor(key)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path} is broken ({error}); restore it from a copy or start the run anew") from error
+            raise _broken(path, error) from error
         return Checkpoint(next_round, ServerState(shared, personal), kept)
 
     def save_round(self, metrics: Mapping[str, Any], checkpoint: Checkpoint) -> None:
@@ -179,20 +213,32 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns what was measured in every round; a line that was cut off when the process died is left out."""
-        lines = self._readable("metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        path = self._readable("metrics.jsonl")
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise _broken(path, error) from error
 
     def drop_unfinished(self, checkpoint: Checkpoint) -> None:
         """Drops lines of metrics of rounds that the checkpoint does not know, and files that were not finished.
 
         Args:
             checkpoint: The state that the run continues from.
+
+        Raises:
+            RunError: If rounds that the checkpoint knows have no line.
         """
         finished = [line for line in self.metrics() if line["round"] < checkpoint.next_round]
+        if [line["round"] for line in finished] != list(range(checkpoint.next_round)):
+            error = f"it has no line for some of the {checkpoint.next_round} finished rounds"
+            raise _broken(self.path / "metrics.jsonl", error)
         with replaced_file(self.path / "metrics.jsonl") as beside:
             beside.write_text("".join(json.dumps(line) + "\n" for line in finished), encoding="utf-8")
-        for unfinished in self.path.glob(".*.tmp"):
-            if unfinished.is_file():
+        for unfinished in [*self.path.glob(".*.tmp"), *self.path.glob(".*.old")]:
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished)
+            else:
                 unfinished.unlink()
 
     def save_results(self, results: Mapping[str, Any]) -> None:
@@ -212,7 +258,11 @@ class RunFolder:
         """
         if not self.is_finished:
             raise RunError(f"the run {self.path} is not finished; continue it with `fedprime run --resume {self.path}`")
-        return json.loads(self._readable("results.json").read_text(encoding="utf-8"))
+        path = self._readable("results.json")
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise _broken(path, error) from error
 
     def _readable(self, name: str) -> Path:
         path = self.path / name
@@ -220,6 +270,10 @@ class RunFolder:
             remedy = "restore it from a copy or start the run anew"
             raise RunError(f"the run folder {self.path} is broken: {name} is not there; {remedy}")
         return path
+
+
+def _broken(path: Path, error: object) -> RunError:
+    return RunError(f"{path} is broken ({error}); restore it from a copy or start the run anew")
 
 
 def _save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

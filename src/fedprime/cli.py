@@ -127,8 +127,7 @@ def _evaluate(words: list[str]) -> int:
     folder = RunFolder(options.run)
     results = folder.results()
     experiment = run.load_experiment(folder)
-    experiment.model.load_weights(PromptedModel.from_pretrained(folder.model_path, experiment.model.backbone).weights())
-    measured = results | run.evaluate_scenarios(experiment)
+    measured = results | run.evaluate_scenarios(experiment, folder.load_checkpoint())
     if options.json:
         print(json.dumps(measured, indent=2))
     else:
@@ -162,7 +161,12 @@ def _predict(words: list[str]) -> int:
         raise InputError(
             "give a sample (--image FILE, --text TEXT, --readings NUMBERS, any of them), or --csv FILE, not both"
         )
-    folder = RunFolder(options.run).model_path if (options.run / "settings.toml").exists() else options.run
+    folder = options.run
+    if (folder / "settings.toml").exists():
+        RunFolder(folder).results()  # says so if the run is not finished
+        folder = RunFolder(folder).model_path
+        if not folder.exists():
+            raise ModelError(f"the clients of {options.run} share no model; name that of one: {options.run}/clients/0")
     model = PromptedModel.from_pretrained(folder)
     if options.csv is None:
         if "image" in given:

@@ -56,6 +56,13 @@ def _known_method(name: str) -> str:
     return name
 
 
+def _without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{', '.join(twice)} stands there more than once; name each once")
+    return names
+
+
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -83,7 +90,7 @@ class DataSettings:
 
     name: Literal["builtin"] = "builtin"
     """Which data set; "builtin" is the generated world."""
-    modalities: tuple[str, ...] = ()
+    modalities: Annotated[tuple[str, ...], AfterValidator(_without_repetition)] = ()
     """Which modalities to use; none named means all that the backbone reads."""
     num_train: Count = 4000
     """Training samples, over all clients."""
@@ -132,13 +139,15 @@ class MethodSettings:
     """The federated method; settings that a method does not know are ignored by it."""
 
     name: Annotated[str, AfterValidator(_known_method)] = "fedprime"
-    """Which method: fedprime, fed-inter, fed-intra, fedavg-p, head-only."""
+    """Which method: fedprime, fed-inter, fed-intra, pfpt, fedavg-p, fedprox-p, fedmsplit-p, local-p, head-only."""
     num_prompts: Count = 10
     """Prompt tokens that enter the transformer with each sample, over all pools."""
     pool_size: Count = 20
     """Prompts in each pool at the start."""
     pull_weight: NotNegative = 0.1
     """Weight of the distance between samples and their prompts in the local objective."""
+    proximal_weight: NotNegative = 0.01
+    """Weight of the squared distance between a client's values and those it received (fedprox-p, fedmsplit-p)."""
     centres_per_prompt: NotNegative = 2.0
     """Bound on the size of the aligned pool as a multiple of the pool size, at least 1; 0 for no bound."""
     likelihood: Literal["mean", "sum"] = "mean"
@@ -153,9 +162,16 @@ class MethodSettings:
                 f"centres_per_prompt is {self.centres_per_prompt}: the bound is at least 1, or 0 for no bound"
             )
         pools = getattr(METHODS[self.name], "pools", ())
-        if self.num_prompts < len(pools):
+        # Otherwise fewer prompts would enter the transformer than with the method that it is compared with.
+        if pools and self.num_prompts % len(pools):
             raise ValueError(
-                f"num_prompts is {self.num_prompts}: {self.name} needs one for each of its {len(pools)} pools"
+                f"num_prompts is {self.num_prompts}: {self.name} takes equally many from each of its {len(pools)} "
+                f"pools; choose a multiple of {len(pools)}"
+            )
+        if pools and self.num_prompts > len(pools) * self.pool_size:
+            raise ValueError(
+                f"num_prompts is {self.num_prompts}: {self.name} has only {len(pools)} x {self.pool_size} prompts; "
+                "choose fewer, or a larger pool_size"
             )
         return self
 

@@ -30,11 +30,15 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replaced_folder(path: Path) -> Iterator[Path]:
+def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
     """Yields an empty folder to fill; when the block ends without an error, it takes the place of `path`.
 
     Args:
         path: The folder to write or replace; its parent is made if needed.
+        overwrites: Whether a folder with content may be replaced.
+
+    Raises:
+        OSError: If there is something at `path` that may not be replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
@@ -45,7 +49,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         for file in beside.iterdir():
             _flush(file)
         old = path.with_name(f".{path.name}.{os.getpid()}.old")
-        if path.exists():
+        if overwrites and path.exists():
             # Left by a killed process; in a container, all may have the same number.
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)

@@ -1,5 +1,6 @@
 """How good a model is: on every test scenario, for every client."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,19 @@ class Predictions:
     probabilities: Float[np.ndarray, "sample output"]
     labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"]
     losses: Float[np.ndarray, " sample"]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
+        """Returns predictions one after the other.
+
+        Args:
+            parts: At least one.
+        """
+        return cls(
+            np.concatenate([part.probabilities for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.losses for part in parts]),
+        )
 
     def rows(self, rows: Int[np.ndarray, " row"]) -> "Predictions":
         """Returns some of the predictions.

@@ -43,7 +43,8 @@ class Experiment:
         shards: The training samples of every client.
         validation: The samples that accuracy is measured on during the run, lacking what training samples lack.
         scenarios: By test scenario, the test samples and what is present of them.
-        test_owners: The client that each test sample belongs to, by the same division as the training samples.
+        validation_owners: The client that each validation sample belongs to, divided as the training samples are.
+        test_owners: The client that each test sample belongs to, likewise.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class Experiment:
     shards: tuple[Shard, ...]
     validation: Shard
     scenarios: Mapping[str, Shard]
+    validation_owners: Int[np.ndarray, " sample"]
     test_owners: Int[np.ndarray, " sample"]
 
     def best_possible(self, shard: Shard) -> Float[np.ndarray, " sample"]:
@@ -142,6 +144,7 @@ def build_experiment(settings: Settings) -> Experiment:
         ),
         validation=Shard(samples, validation, present["validation"]),
         scenarios={name: Shard(samples, test, mask) for name, mask in scenarios.items()},
+        validation_owners=owners["validation"],
         test_owners=owners["test"],
     )
 
@@ -185,6 +188,11 @@ def _owners(
     if partition.kind == "site":
         # Over all splits at once, so that a site belongs to the same client in each.
         of_sample = partition_by_site(world.sites, num_clients)
+        without = sorted(set(range(num_clients)) - set(of_sample[splits["train"]].tolist()))
+        if without:
+            raise PartitionError(
+                f"clients {', '.join(map(str, without))} own no training sample; ask for fewer clients or more samples"
+            )
         return {split: of_sample[own] for split, own in splits.items()}
     labels = world.labels
     shares = draw_label_shares(

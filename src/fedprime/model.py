@@ -108,6 +108,14 @@ class PromptedModel(nn.Module):
             return nn.functional.cross_entropy(logits, labels, reduction=reduction)
         return nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
 
+    def squared_distance(self, weights: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        """Returns the squared distance of everything that is trained to given values, for proximal terms.
+
+        Args:
+            weights: A value for every parameter.
+        """
+        return torch.stack([(value - weights[name]).square().sum() for name, value in self.named_parameters()]).sum()
+
     def probabilities(self, logits: Float[Tensor, "sample output"]) -> Float[Tensor, "sample output"]:
         """Turns scores into probabilities: over the classes, or of each label.
 

@@ -16,6 +16,7 @@ from fedprime.backbones.backbone import Tokens
 
 __all__ = [
     "PROMPTERS",
+    "AllPrompts",
     "Chosen",
     "NoPrompts",
     "PatternPrompts",
@@ -167,6 +168,39 @@ class PatternPrompts(Prompter):
         return Chosen(self.sets[pattern_index(present)], tokens.values.new_zeros(len(present)), {})
 
 
+class AllPrompts(Prompter):
+    """One set of prompts, all of which every sample gets.
+
+    Source: Probabilistic Federated Prompt-Tuning. NeurIPS 2024.
+    """
+
+    resizable = frozenset({"prompts"})
+
+    def __init__(self, dim: int, num_prompts: int, rng: torch.Generator | None = None) -> None:
+        """Draws the initial prompts.
+
+        Args:
+            dim: Width of a prompt.
+            num_prompts: How many prompts there are.
+            rng: Source of the initial prompts; without one they are zero, to be loaded.
+        """
+        super().__init__()
+        self.prompts = _initial_prompts((num_prompts, dim), rng)
+
+    def options(self) -> dict[str, Any]:
+        """Returns the number of prompts."""
+        return {"num_prompts": len(self.prompts)}
+
+    def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
+        """Returns all prompts for each sample.
+
+        Args:
+            tokens: The embedded tokens of the batch.
+            present: Which modalities each sample has.
+        """
+        return Chosen(self.prompts.expand(len(present), -1, -1), tokens.values.new_zeros(len(present)), {})
+
+
 class NoPrompts(Prompter):
     """Prepends nothing."""
 
@@ -194,7 +228,12 @@ class NoPrompts(Prompter):
 
 
 #: By the name that a saved model carries.
-PROMPTERS: dict[str, type[Prompter]] = {"pools": PromptPools, "patterns": PatternPrompts, "none": NoPrompts}
+PROMPTERS: dict[str, type[Prompter]] = {
+    "pools": PromptPools,
+    "patterns": PatternPrompts,
+    "all": AllPrompts,
+    "none": NoPrompts,
+}
 
 
 def _initial_prompts(shape: tuple[int, int], rng: torch.Generator | None) -> nn.Parameter:

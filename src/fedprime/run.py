@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder
 from fedprime.config import Settings, dump_toml, read_settings
+from fedprime.data.batches import Shard
 from fedprime.evaluation import Predictions, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation import Round, federate, size_bytes
@@ -110,7 +111,8 @@ def load_experiment(run: RunFolder) -> Experiment:
     Raises:
         RunError: If owners or masks are not those that the run began with.
     """
-    experiment = build_experiment(read_settings(run.path / "settings.toml"))
+    # The weights come from the run; the model that they began with may be gone.
+    experiment = build_experiment(replace(read_settings(run.path / "settings.toml"), initial_model=""))
     then, now = run.masks(), experiment.masks()
     if then.keys() != now.keys() or any(not torch.equal(then[name], now[name]) for name in then):
         raise RunError(
@@ -120,21 +122,23 @@ def load_experiment(run: RunFolder) -> Experiment:
     return experiment
 
 
-def evaluate_scenarios(experiment: Experiment) -> dict[str, Any]:
-    """Measures the experiment's model on every test scenario, and for every client on test samples like its own.
+def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Measures trained weights on every test scenario, and for every client on test samples like its own.
+
+    Where clients have models of their own, a sample is predicted by the model of the client that it belongs to.
 
     Args:
-        experiment: Its model has the weights to measure.
+        experiment: What was trained on; the weights of its model are overwritten.
+        checkpoint: The weights.
 
     Returns:
         ``scenarios``: by name, the scores and the best possible accuracy; ``clients``: by client, the scores on its
             test samples.
     """
-    batch_size = experiment.settings.evaluation.batch_size
     scenarios: dict[str, Any] = {}
     clients: dict[str, Any] = {}
     for name, shard in experiment.scenarios.items():
-        predictions = predict(experiment.model, shard, batch_size)
+        predictions = _predict(experiment, checkpoint, shard, experiment.test_owners)
         best = experiment.best_possible(shard)
         scenarios[name] = _with_limit(predictions, best)
         if name == LIKE_TRAIN:
@@ -143,6 +147,23 @@ def evaluate_scenarios(experiment: Experiment) -> dict[str, Any]:
                 # With few samples, a client may own none of them.
                 clients[str(client)] = _with_limit(predictions.rows(own), best[own]) if len(own) else None
     return {"scenarios": scenarios, "clients": clients}
+
+
+def _predict(
+    experiment: Experiment, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]
+) -> Predictions:
+    """Predicts each sample by the model of the client that it belongs to, or by the shared one."""
+    personal = checkpoint.personal_clients
+    groups = [(checkpoint.state.shared, np.flatnonzero(~np.isin(owners, personal)))]
+    groups += [(checkpoint.weights(client), np.flatnonzero(owners == client)) for client in personal]
+    parts: list[Predictions] = []
+    order: list[np.ndarray] = []
+    for weights, rows in groups:
+        if len(rows):
+            experiment.model.load_weights(weights)
+            parts.append(predict(experiment.model, shard.rows(rows), experiment.settings.evaluation.batch_size))
+            order.append(rows)
+    return Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
 
 
 def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"]) -> dict[str, float]:
@@ -163,22 +184,21 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
             seed=settings.seed,
         )
         clients.kept.update(checkpoint.kept)
-        state = checkpoint.state
         history = run.metrics()
         best_accuracy = float(experiment.best_possible(experiment.validation).mean())
         first_round, started = checkpoint.next_round, time.perf_counter()
         for finished in federate(
             experiment.method,
             clients,
-            state,
+            checkpoint.state,
             rounds=settings.training.rounds,
             fraction=settings.training.fraction,
             seed=settings.seed,
             first_round=first_round,
         ):
-            state = finished.state
-            history.append(_measure(finished, experiment))
-            run.save_round(history[-1], Checkpoint(finished.number + 1, state, clients.kept))
+            checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept))
+            history.append(_measure(finished, experiment, checkpoint))
+            run.save_round(history[-1], checkpoint)
             done = finished.number + 1
             pace = (time.perf_counter() - started) / (done - first_round)
             watch(
@@ -192,10 +212,10 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
                     pace * (settings.training.rounds - done),
                 )
             )
-        return _finish(run, experiment, state, history)
+        return _finish(run, experiment, checkpoint, history)
 
 
-def _measure(finished: Round, experiment: Experiment) -> dict[str, Any]:
+def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns the line of metrics of a round."""
     settings, state = experiment.settings, finished.state
     metrics: dict[str, Any] = {
@@ -212,18 +232,22 @@ def _measure(finished: Round, experiment: Experiment) -> dict[str, Any]:
         "seconds": round(finished.seconds, 3),
     }
     if (finished.number + 1) % settings.evaluation.every == 0 or finished.number + 1 == settings.training.rounds:
-        experiment.model.load_weights(state.shared)
-        scores = score(predict(experiment.model, experiment.validation, settings.evaluation.batch_size))
+        scores = score(_predict(experiment, checkpoint, experiment.validation, experiment.validation_owners))
         metrics |= {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "validation_loss": scores.loss}
     return metrics
 
 
 def _finish(
-    run: RunFolder, experiment: Experiment, state: ServerState, history: list[dict[str, Any]]
+    run: RunFolder, experiment: Experiment, checkpoint: Checkpoint, history: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    experiment.model.load_weights(state.shared)
-    experiment.model.save_pretrained(run.model_path)
-    sent = {name: value for name, value in state.shared.items() if experiment.method.travels(name)}
+    shared = checkpoint.state.shared
+    sent = {name: value for name, value in shared.items() if experiment.method.travels(name)}
+    if sent:
+        experiment.model.load_weights(shared)
+        experiment.model.save_pretrained(run.model_path)
+    for client in checkpoint.personal_clients:
+        experiment.model.load_weights(checkpoint.weights(client))
+        experiment.model.save_pretrained(run.client_model_path(client))
     results: dict[str, Any] = {
         "method": experiment.method.name,
         "seed": experiment.settings.seed,
@@ -231,10 +255,10 @@ def _finish(
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "bytes_down": sum(row["bytes_down"] for row in history),
         "bytes_up": sum(row["bytes_up"] for row in history),
-        "trained_values": sum(value.numel() for value in state.shared.values()),
+        "trained_values": sum(value.numel() for value in shared.values()),
         "sent_values": sum(value.numel() for value in sent.values()),
         "sent_bytes_per_client_and_round": 2 * size_bytes(sent),
-    } | evaluate_scenarios(experiment)
+    } | evaluate_scenarios(experiment, checkpoint)
     plot_scenarios(results, run.path / "scenarios.png")
     run.save_results(results)
     return results

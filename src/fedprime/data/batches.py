@@ -125,6 +125,14 @@ class Shard:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def rows(self, rows: Int[np.ndarray, " row"]) -> "Shard":
+        """Returns some of the samples.
+
+        Args:
+            rows: Which.
+        """
+        return Shard(self.samples, self.indices[rows], self.present[rows])
+
     def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
         """Yields all samples once, in batches; the last may be smaller.
 

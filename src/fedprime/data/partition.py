@@ -98,7 +98,15 @@ def partition_by_shares(
         shares: Share of each label that every client gets, as from `draw_label_shares`.
         seed: Seed of the run.
         split: Name of the split.
+
+    Raises:
+        PartitionError: If a sample has a label without shares.
     """
+    if len(labels) > 0 and labels.max() >= len(shares):
+        raise PartitionError(
+            f"a sample has label {labels.max()}, but there are shares of {len(shares)} labels only; "
+            "draw shares for all labels"
+        )
     rng = stream(seed, "partition", split)
     owners = np.empty(len(labels), dtype=np.int64)
     for label in range(len(shares)):

@@ -1,11 +1,18 @@
 """Federated methods, each one file that reads like its paper."""
 
 from fedprime.methods.fedavg_p import FedAvgP
+from fedprime.methods.fedmsplit_p import FedMSplitP
 from fedprime.methods.fedprime import FedInter, FedIntra, FedPrime
+from fedprime.methods.fedprox_p import FedProxP
 from fedprime.methods.head_only import HeadOnly
+from fedprime.methods.local_p import LocalP
 from fedprime.methods.method import Method
+from fedprime.methods.pfpt import PFPT
 
 __all__ = ["METHODS", "Method"]
 
 #: By the name that settings use.
-METHODS: dict[str, type[Method]] = {method.name: method for method in (FedPrime, FedInter, FedIntra, FedAvgP, HeadOnly)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (FedPrime, FedInter, FedIntra, PFPT, FedAvgP, FedProxP, FedMSplitP, LocalP, HeadOnly)
+}

@@ -1,0 +1,39 @@
+"""FEDPROX-P: FEDAVG-P whose clients are held near what they received.
+
+Source: Li et al. Federated Optimization in Heterogeneous Networks. MLSys 2020. Differs from the reference of FED-PRIME,
+whose FedProx baseline is FED-PRIME itself with a proximal term of weight 0.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fedprime.data.batches import Batch
+from fedprime.methods.fedavg_p import FedAvgP
+from fedprime.model import PromptedModel, Weights
+
+__all__ = ["FedProxP"]
+
+
+@dataclass(frozen=True)
+class FedProxP(FedAvgP):
+    """Prompts per missing pattern, averaged, with a proximal term in the local objective.
+
+    Attributes:
+        proximal_weight: Weight of the squared distance to what the client received (mu).
+    """
+
+    name = "fedprox-p"
+
+    proximal_weight: float = 0.01
+
+    def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
+        """Returns the task loss plus ``mu / 2`` times the squared distance of all trained values to the received ones.
+
+        Args:
+            model: The client's model.
+            batch: Some of its samples.
+            received: The values that the client got from the server in this round.
+        """
+        return super().loss(model, batch, received) + self.proximal_weight / 2 * model.squared_distance(received)

@@ -1,0 +1,62 @@
+"""PFPT: one aligned set of prompts, all of which every sample gets.
+
+Source: Probabilistic Federated Prompt-Tuning. NeurIPS 2024, arXiv 2502.19752.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from fedprime.alignment import align
+from fedprime.backbones.backbone import Backbone
+from fedprime.methods.method import Method, ServerState, Update, weighted_mean
+from fedprime.prompts import AllPrompts
+
+__all__ = ["PFPT"]
+
+#: The parameter that is aligned; all others are averaged.
+ALIGNED = "prompter.prompts"
+
+
+@dataclass(frozen=True)
+class PFPT(Method):
+    """One set of prompts, not retrieved but all used, aligned across clients; its size stays what it is.
+
+    Attributes:
+        likelihood: Whether evidence about a match is the mean over coordinates, or their sum as in the paper.
+        num_alternations: How often the server alternates between centres and matches.
+    """
+
+    name = "pfpt"
+
+    likelihood: Literal["mean", "sum"] = "mean"
+    num_alternations: int = 5
+
+    def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> AllPrompts:
+        """Returns one set of prompts.
+
+        Args:
+            backbone: The frozen model that they are for.
+            rng: Source of the initial prompts.
+        """
+        return AllPrompts(backbone.dim, self.num_prompts, rng)
+
+    def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
+        """Aligns the prompts, starting from the centres of the round before, and averages everything else.
+
+        Args:
+            current: What the server sent out.
+            updates: What came back.
+            rng: Source of the alignment's initial networks.
+        """
+        centres = align(
+            [update.weights[ALIGNED] for update in updates],
+            rng=rng,
+            initial_centres=current.shared[ALIGNED],
+            max_centres=self.num_prompts,
+            likelihood=self.likelihood,
+            num_alternations=self.num_alternations,
+        ).centres
+        return ServerState({**current.shared, **weighted_mean(updates, without={ALIGNED}), ALIGNED: centres})

@@ -1,0 +1,330 @@
+"""The contract that every backbone keeps, and the tokens that prompts are prepended to.
+
+To hold another backbone to the contract, add a line to `BACKBONES`, and to `EXAMPLES` if it reads another modality.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone, BackboneError, Tokens, assemble
+from fedprime.seeding import stream, torch_stream
+
+#: By name, how it is loaded, given a folder with a random checkpoint in the layout of the hub.
+BACKBONES: dict[str, Callable[[Path], Backbone]] = {
+    "tiny": lambda _: load_backbone(),
+    "tiny, text first": lambda _: load_backbone(modalities=("text", "image")),
+    "tiny, three modalities": lambda _: load_backbone(modalities=("image", "text", "readings")),
+    "tiny, readings alone": lambda _: load_backbone(modalities=("readings",)),
+    "ViLT from the hub": lambda folder: load_backbone(folder),
+    "ViLT from the hub, three modalities": lambda folder: load_backbone(folder, ("readings", "text", "image")),
+}
+
+_rng = stream(0, "examples")
+#: By modality, values of different length.
+EXAMPLES: dict[str, list[object]] = {
+    "image": [
+        _rng.integers(0, 256, size=(height, width, 3), dtype=np.uint8)
+        for height, width in ((64, 64), (40, 90), (64, 64), (120, 50))
+    ],
+    "text": ["fresh tomato soup", "", "pea", "the best beet with grandma and a lemon from the market"],
+    "readings": [_rng.standard_normal(length).astype(np.float32) for length in (6, 6, 2, 9)],
+}
+
+examples = settings(max_examples=12, deadline=None, derandomize=True)
+
+
+@pytest.fixture(scope="module", params=BACKBONES)
+def backbone(request: pytest.FixtureRequest, hub_checkpoint: Path) -> Backbone:
+    return BACKBONES[request.param](hub_checkpoint)
+
+
+def patterns(backbone: Backbone) -> list[tuple[bool, ...]]:
+    return [pattern for pattern in itertools.product([False, True], repeat=len(backbone.modalities)) if any(pattern)]
+
+
+def tokens_of(backbone: Backbone, samples: Sequence[tuple[int, tuple[bool, ...]]]) -> Tokens:
+    """Assembles samples, each the number of its example values and what is present of them."""
+    embedded = {
+        modality: [
+            backbone.embed(modality, [EXAMPLES[modality][number]])[0] if pattern[column] else None
+            for number, pattern in samples
+        ]
+        for column, modality in enumerate(backbone.modalities)
+    }
+    return backbone.assemble(embedded)
+
+
+def every_sample(backbone: Backbone) -> list[tuple[int, tuple[bool, ...]]]:
+    return list(itertools.product(range(4), patterns(backbone)))
+
+
+def prompts_for(backbone: Backbone, num_samples: int, num_prompts: int = 3, name: str = "prompts") -> Tensor:
+    return 0.5 * torch.randn(num_samples, num_prompts, backbone.dim, generator=torch_stream(0, name))
+
+
+# The contract: what a backbone says of itself
+
+
+def test_a_backbone_is_one(backbone: Backbone) -> None:
+    assert isinstance(backbone, Backbone)
+    assert len(set(backbone.modalities)) == len(backbone.modalities) > 0
+    assert backbone.dim > 0
+    assert backbone.reference
+    assert backbone.fingerprint
+
+
+def test_loaded_again_it_is_the_same(backbone: Backbone, request: pytest.FixtureRequest, hub_checkpoint: Path) -> None:
+    name = request.node.callspec.params["backbone"]
+    again = BACKBONES[name](hub_checkpoint)
+    samples = every_sample(backbone)
+    assert again.fingerprint == backbone.fingerprint
+    assert again.reference == backbone.reference
+    assert torch.equal(again.encode(tokens_of(again, samples)), backbone.encode(tokens_of(backbone, samples)))
+
+
+# The contract: embed
+
+
+def test_every_value_becomes_a_row_of_finite_tokens(backbone: Backbone) -> None:
+    for modality in backbone.modalities:
+        embedded = backbone.embed(modality, EXAMPLES[modality])
+        assert len(embedded) == len(EXAMPLES[modality])
+        for part in embedded:
+            assert part.shape == (len(part), backbone.dim)
+            assert len(part) > 0
+            assert part.dtype == torch.float32
+            assert part.isfinite().all()
+            assert not part.requires_grad
+
+
+def test_a_value_is_embedded_the_same_whatever_stands_beside_it(backbone: Backbone) -> None:
+    for modality in backbone.modalities:
+        alone = [backbone.embed(modality, [value])[0] for value in EXAMPLES[modality]]
+        for order in ((0, 1, 2, 3), (3, 1, 0, 2)):
+            together = backbone.embed(modality, [EXAMPLES[modality][number] for number in order])
+            for number, part in zip(order, together, strict=True):
+                assert torch.allclose(part, alone[number], atol=1e-6)
+
+
+def test_more_values_than_are_embedded_at_once_keep_their_order(backbone: Backbone) -> None:
+    modality = backbone.modalities[-1]
+    values = EXAMPLES[modality] * 40
+    embedded = backbone.embed(modality, values)
+    assert len(embedded) == 160
+    assert all(torch.allclose(embedded[row], embedded[row % 4], atol=1e-6) for row in range(160))
+
+
+def test_different_values_have_different_tokens(backbone: Backbone) -> None:
+    for modality in backbone.modalities:
+        embedded = backbone.embed(modality, EXAMPLES[modality])
+        for one, other in itertools.combinations(embedded, 2):
+            assert one.shape != other.shape or not torch.allclose(one, other, atol=1e-3)
+
+
+def test_no_values_give_no_tokens(backbone: Backbone) -> None:
+    for modality in backbone.modalities:
+        assert backbone.embed(modality, []) == []
+
+
+def test_a_modality_that_it_does_not_read_is_refused(backbone: Backbone) -> None:
+    with pytest.raises(BackboneError, match="cannot embed 'smell'"):
+        backbone.embed("smell", ["rosemary"])
+
+
+# The contract: assemble
+
+
+def test_a_present_modality_has_its_tokens_and_a_missing_one_has_none(backbone: Backbone) -> None:
+    samples = every_sample(backbone)
+    tokens = tokens_of(backbone, samples)
+    for row, (number, pattern) in enumerate(samples):
+        for column, modality in enumerate(backbone.modalities):
+            found = tokens.values[row, tokens.mask[row] & (tokens.modality == column)]
+            if pattern[column]:
+                assert torch.equal(found, backbone.embed(modality, [EXAMPLES[modality][number]])[0])
+            else:
+                assert len(found) == 0
+
+
+def test_the_summary_token_is_always_there_and_depends_on_no_input(backbone: Backbone) -> None:
+    tokens = tokens_of(backbone, every_sample(backbone))
+    assert tokens.modality[tokens.summary] == -1
+    assert tokens.mask[:, tokens.summary].all()
+    assert (tokens.values[:, tokens.summary] == tokens.values[0, tokens.summary]).all()
+
+
+def test_a_sample_without_any_modality_is_refused(backbone: Backbone) -> None:
+    nothing = (False,) * len(backbone.modalities)
+    with pytest.raises(BackboneError, match=r"samples \[1, 3\] of the batch have no modality"):
+        tokens_of(backbone, [(number, patterns(backbone)[0] if number % 2 == 0 else nothing) for number in range(4)])
+
+
+def test_a_batch_of_other_modalities_is_refused(backbone: Backbone) -> None:
+    known = {modality: backbone.embed(modality, EXAMPLES[modality]) for modality in backbone.modalities}
+    with pytest.raises(BackboneError, match="smell"):
+        backbone.assemble({**known, "smell": known[backbone.modalities[0]]})
+    with pytest.raises(BackboneError, match="the backbone reads"):
+        backbone.assemble({"smell": known[backbone.modalities[0]]})
+
+
+# The contract: encode
+
+
+def test_a_sample_has_one_finite_feature_whatever_is_missing(backbone: Backbone) -> None:
+    samples = every_sample(backbone)
+    feature = backbone.encode(tokens_of(backbone, samples).prepend(prompts_for(backbone, len(samples))))
+    assert feature.shape == (len(samples), backbone.dim)
+    assert feature.isfinite().all()
+
+
+def test_the_same_tokens_give_the_same_bits_and_use_no_randomness(backbone: Backbone) -> None:
+    before = torch.get_rng_state()
+    tokens = tokens_of(backbone, every_sample(backbone))
+    assert torch.equal(backbone.encode(tokens), backbone.encode(tokens))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@examples
+@given(data=st.data())
+def test_a_feature_does_not_depend_on_who_shares_the_batch(backbone: Backbone, data: st.DataObject) -> None:
+    samples = every_sample(backbone)
+    rows = data.draw(st.lists(st.integers(0, len(samples) - 1), min_size=1, max_size=8))
+    prompts = prompts_for(backbone, len(samples))
+    together = backbone.encode(tokens_of(backbone, [samples[row] for row in rows]).prepend(prompts[rows]))
+    for feature, row in zip(together, rows, strict=True):
+        alone = backbone.encode(tokens_of(backbone, [samples[row]]).prepend(prompts[[row]]))[0]
+        assert torch.allclose(feature, alone, atol=2e-5)
+
+
+def test_masked_tokens_have_no_influence(backbone: Backbone) -> None:
+    samples = every_sample(backbone)
+    tokens = tokens_of(backbone, samples).prepend(prompts_for(backbone, len(samples)))
+    garbage = 1e3 * torch.randn(tokens.values.shape, generator=torch_stream(0, "garbage"))
+    values = torch.where(tokens.mask[:, :, None], tokens.values, garbage)
+    poisoned = Tokens(values, tokens.mask, tokens.modality, tokens.summary)
+    assert not torch.equal(poisoned.values, tokens.values)
+    assert torch.allclose(backbone.encode(poisoned), backbone.encode(tokens), atol=1e-5)
+    assert torch.allclose(poisoned.pooled(), tokens.pooled(), atol=1e-5)
+
+
+def test_every_present_modality_has_influence(backbone: Backbone) -> None:
+    for pattern in patterns(backbone):
+        features = backbone.encode(tokens_of(backbone, [(number, pattern) for number in range(4)]))
+        for one, other in itertools.combinations(features, 2):
+            assert not torch.allclose(one, other, atol=1e-3)
+
+
+def test_what_is_missing_is_told_by_the_feature(backbone: Backbone) -> None:
+    features = backbone.encode(tokens_of(backbone, [(0, pattern) for pattern in patterns(backbone)]))
+    for one, other in itertools.combinations(features, 2):
+        assert not torch.allclose(one, other, atol=1e-3)
+
+
+def test_prompts_have_influence_on_their_own_sample_alone(backbone: Backbone) -> None:
+    tokens = tokens_of(backbone, every_sample(backbone)[:4])
+    prompts = prompts_for(backbone, len(tokens.values))
+    other = prompts.clone()
+    other[0] = prompts_for(backbone, 1, name="other")[0]
+    difference = (backbone.encode(tokens.prepend(prompts)) - backbone.encode(tokens.prepend(other))).abs()
+    assert difference[0].max() > 1e-3
+    assert difference[1:].max() < 1e-6
+
+
+def test_prepending_nothing_changes_nothing(backbone: Backbone) -> None:
+    tokens = tokens_of(backbone, every_sample(backbone))
+    empty = tokens.values.new_zeros(len(tokens.values), 0, backbone.dim)
+    assert torch.equal(backbone.encode(tokens.prepend(empty)), backbone.encode(tokens))
+
+
+def test_the_gradient_of_a_feature_reaches_its_own_prompts_and_nothing_else(backbone: Backbone) -> None:
+    tokens = tokens_of(backbone, every_sample(backbone))
+    prompts = prompts_for(backbone, len(tokens.values)).requires_grad_()
+    # Nothing of the backbone is trained: without prompts, there is nothing to derive by.
+    assert not backbone.encode(tokens).requires_grad
+    backbone.encode(tokens.prepend(prompts))[0].square().sum().backward()
+    assert prompts.grad is not None
+    reached = prompts.grad.abs().amax(dim=(1, 2)) > 0
+    assert reached.tolist() == [True] + [False] * (len(reached) - 1)
+
+
+def test_the_gradient_is_that_of_finite_differences(backbone: Backbone) -> None:
+    tokens = tokens_of(backbone, [(0, (True,) * len(backbone.modalities))])
+    prompts = prompts_for(backbone, 1).requires_grad_()
+    direction = prompts_for(backbone, 1, name="direction")
+    readout = torch.randn(backbone.dim, generator=torch_stream(0, "readout"))
+
+    def read(prompts: Tensor) -> Tensor:
+        return (backbone.encode(tokens.prepend(prompts)) @ readout).sum()
+
+    read(prompts).backward()
+    assert prompts.grad is not None
+    with torch.no_grad():
+        step = 1e-2
+        slope = (read(prompts + step * direction) - read(prompts - step * direction)) / (2 * step)
+    assert (prompts.grad * direction).sum().item() == pytest.approx(slope.item(), rel=0.02, abs=0.01)
+
+
+# Tokens
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    """Two samples of two tokens behind a summary token; the second lacks its last."""
+    return Tokens(
+        values=torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]], [[1.0, 2.0], [7.0, 0.0], [50.0, 60.0]]]),
+        mask=torch.tensor([[True, True, True], [True, True, False]]),
+        modality=torch.tensor([-1, 0, 1]),
+        summary=0,
+    )
+
+
+def test_tokens_are_pooled_by_the_mean_of_those_that_are_there(tokens: Tokens) -> None:
+    assert tokens.pooled().tolist() == [[3, 5], [4, 1]]
+
+
+def test_prompts_stand_in_front_and_belong_to_no_modality(tokens: Tokens) -> None:
+    prompted = tokens.prepend(torch.tensor([[[10.0, 20.0], [30.0, 40.0]], [[11.0, 21.0], [31.0, 41.0]]]))
+    assert prompted.values[0].tolist() == [[10, 20], [30, 40], [1, 2], [3, 4], [5, 9]]
+    assert prompted.values[1].tolist() == [[11, 21], [31, 41], [1, 2], [7, 0], [50, 60]]
+    assert prompted.mask.tolist() == [[True] * 5, [True, True, True, True, False]]
+    assert prompted.modality.tolist() == [-1, -1, -1, 0, 1]
+    assert prompted.summary == 2
+
+
+def test_prepending_leaves_the_tokens_as_they_were(tokens: Tokens) -> None:
+    before = tokens.values.clone()
+    tokens.prepend(torch.zeros(2, 4, 2))
+    assert torch.equal(tokens.values, before)
+    assert tokens.summary == 0
+
+
+def test_parts_are_joined_in_the_order_of_modalities_and_padded_to_the_longest() -> None:
+    embedded = {
+        "text": [torch.tensor([[1.0], [2.0]]), None, torch.tensor([[3.0]])],
+        "image": [None, torch.tensor([[4.0]]), torch.tensor([[5.0]])],
+    }
+    joined = assemble(embedded, torch.tensor([9.0]), ("image", "text"))
+    assert joined.values.squeeze(2).tolist() == [[9, 0, 1, 2], [9, 4, 0, 0], [9, 5, 3, 0]]
+    assert joined.mask.tolist() == [
+        [True, False, True, True],
+        [True, True, False, False],
+        [True, True, True, False],
+    ]
+    assert joined.modality.tolist() == [-1, 0, 1, 1]
+    assert joined.summary == 0
+
+
+def test_a_modality_that_the_whole_batch_lacks_takes_no_place() -> None:
+    embedded = {"image": [None, None], "text": [torch.tensor([[1.0]]), torch.tensor([[2.0]])]}
+    joined = assemble(embedded, torch.tensor([9.0]), ("image", "text"))
+    assert joined.values.squeeze(2).tolist() == [[9, 1], [9, 2]]
+    assert joined.modality.tolist() == [-1, 1]

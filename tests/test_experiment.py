@@ -1,0 +1,220 @@
+"""From settings to objects: everything is a function of the settings, and comes out as they say."""
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fedprime.backbones.backbone import BackboneError
+from fedprime.config import Settings, SettingsError
+from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment, build_method
+from fedprime.methods import METHODS
+from fedprime.model import ModelError
+
+
+def changed(settings: Settings, **sections: dict[str, Any] | int | str) -> Settings:
+    """Settings with some values changed, by section."""
+    return replace(
+        settings,
+        **{
+            name: replace(getattr(settings, name), **value) if isinstance(value, dict) else value
+            for name, value in sections.items()
+        },
+    )
+
+
+def test_the_same_settings_build_the_same_experiment(small_experiment: Experiment, small_settings: Settings):
+    again = build_experiment(small_settings)
+    here, there = small_experiment.masks(), again.masks()
+    assert here.keys() == there.keys()
+    assert all(torch.equal(here[name], there[name]) for name in here)
+    weights = again.model.weights()
+    assert all(torch.equal(value, weights[name]) for name, value in small_experiment.model.weights().items())
+
+
+def test_another_seed_draws_other_owners_masks_and_weights(small_experiment: Experiment, small_settings: Settings):
+    other = build_experiment(changed(small_settings, seed=1))
+    owned, owned_by_others = small_experiment.shards[0].indices, other.shards[0].indices
+    assert owned.tolist() != owned_by_others.tolist()
+    assert small_experiment.validation.present.tolist() != other.validation.present.tolist()
+    head, other_head = (experiment.model.weights()["head.weight"] for experiment in (small_experiment, other))
+    assert not torch.equal(head, other_head)
+
+
+def test_the_seed_of_the_run_does_not_change_the_samples(small_experiment: Experiment, small_settings: Settings):
+    other = build_experiment(changed(small_settings, seed=1))
+    assert other.world.labels.tolist() == small_experiment.world.labels.tolist()
+    other_world = build_experiment(changed(small_settings, data={"world_seed": 1}))
+    assert other_world.world.labels.tolist() != small_experiment.world.labels.tolist()
+
+
+def test_every_training_sample_has_one_owner(small_experiment: Experiment):
+    owned = np.concatenate([shard.indices for shard in small_experiment.shards])
+    assert sorted(owned) == list(range(40))
+
+
+def test_training_validation_and_test_samples_are_different_ones(small_experiment: Experiment):
+    assert small_experiment.validation.indices.tolist() == list(range(40, 48))
+    assert all(shard.indices.tolist() == list(range(48, 72)) for shard in small_experiment.scenarios.values())
+
+
+def test_every_client_has_as_many_samples_as_it_must(small_experiment: Experiment):
+    assert min(len(shard) for shard in small_experiment.shards) >= 3
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 0.7, 1.0])
+def test_as_many_training_samples_lack_something_as_the_rate_says(rate: float, small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, missing={"rate": rate}))
+    present = np.concatenate([shard.present for shard in experiment.shards])
+    assert (~present.all(axis=1)).sum() == round(rate * 40)
+    assert present.any(axis=1).all()
+
+
+def test_samples_can_lack_one_modality_only(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, missing={"lacking": "text", "rate": 0.5}))
+    present = np.concatenate([shard.present for shard in experiment.shards])
+    assert present.sum(axis=0).tolist() == [40, 20]
+    assert experiment.scenarios[LIKE_TRAIN].present.sum(axis=0).tolist() == [24, 12]
+
+
+def test_with_absent_sensors_all_samples_of_a_client_have_the_same_pattern(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, missing={"kind": "absent-sensors", "rate": 0.5}))
+    assert all(len(np.unique(shard.present, axis=0)) == 1 for shard in experiment.shards)
+
+
+def test_the_test_scenarios_are_those_of_the_paper(small_experiment: Experiment):
+    present = {name: shard.present for name, shard in small_experiment.scenarios.items()}
+    assert list(present) == ["like train", "miss both", "full", "image only", "text only"]
+    assert present["full"].all()
+    assert present["image only"].sum(axis=0).tolist() == [24, 0]
+    assert present["text only"].sum(axis=0).tolist() == [0, 24]
+    # 70 % of 24 samples is 16.8: 8.4 lack the image, 8.4 the text, 7.2 nothing.
+    assert sorted((~present["miss both"]).sum(axis=0).tolist()) in ([8, 8], [8, 9])
+
+
+def test_the_rate_of_the_test_scenario_is_its_own(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, evaluation={"rate": 1.0}))
+    assert not experiment.scenarios["miss both"].present.all(axis=1).any()
+    assert experiment.scenarios[LIKE_TRAIN].present.all(axis=1).any()
+
+
+def test_three_modalities_have_a_scenario_each(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, data={"modalities": ("image", "text", "readings")}))
+    assert list(experiment.scenarios) == ["like train", "miss any", "full", "image only", "text only", "readings only"]
+    assert experiment.scenarios["readings only"].present.sum(axis=0).tolist() == [0, 0, 24]
+
+
+def test_a_single_modality_has_nothing_to_miss(small_settings: Settings):
+    settings = changed(small_settings, data={"modalities": ("text",)}, missing={"rate": 0.0})
+    assert list(build_experiment(settings).scenarios) == ["like train", "full"]
+
+
+def test_test_samples_are_divided_as_training_samples_are(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, partition={"kind": "site"}))
+    sites = experiment.world.sites
+    for client, shard in enumerate(experiment.shards):
+        own = experiment.scenarios["full"].indices[experiment.test_owners == client]
+        assert set(sites[own]) <= set(sites[shard.indices])
+
+
+def test_one_client_owns_everything(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, partition={"num_clients": 1}))
+    assert [len(shard) for shard in experiment.shards] == [40]
+
+
+def test_an_even_division_is_even(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, partition={"kind": "even"}))
+    assert [len(shard) for shard in experiment.shards] == [10, 10, 10, 10]
+
+
+def test_the_realised_missingness_counts_every_sample_of_every_client(small_experiment: Experiment):
+    rows = small_experiment.realised_missingness()
+    for row, shard in zip(rows, small_experiment.shards, strict=True):
+        has_image, has_text = shard.present[:, 0], shard.present[:, 1]
+        assert row["samples"] == len(shard)
+        assert row["present"] == {
+            "image": (has_image & ~has_text).sum(),
+            "text": (has_text & ~has_image).sum(),
+            "image+text": (has_image & has_text).sum(),
+        }
+
+
+def test_masks_tell_who_owns_what_and_what_is_present_of_it(small_experiment: Experiment):
+    masks = small_experiment.masks()
+    for client, shard in enumerate(small_experiment.shards):
+        assert masks[f"client.{client}.samples"].tolist() == shard.indices.tolist()
+        assert masks[f"client.{client}.present"].tolist() == shard.present.tolist()
+    for name, shard in small_experiment.scenarios.items():
+        assert masks[f"test.{name}.present"].tolist() == shard.present.tolist()
+    assert masks["validation.present"].tolist() == small_experiment.validation.present.tolist()
+
+
+def test_more_modalities_can_only_raise_the_best_possible_accuracy(small_experiment: Experiment):
+    best = {name: small_experiment.best_possible(shard).mean() for name, shard in small_experiment.scenarios.items()}
+    assert best["full"] >= max(best["image only"], best["text only"])
+    assert min(best["image only"], best["text only"]) > 1 / 3
+
+
+def test_the_best_possible_accuracy_knows_which_modalities_are_in_use(small_settings: Settings):
+    both = build_experiment(changed(small_settings, missing={"rate": 0.0}))
+    text = build_experiment(changed(small_settings, data={"modalities": ("text",)}, missing={"rate": 0.0}))
+    assert np.array_equal(text.best_possible(text.scenarios["full"]), both.best_possible(both.scenarios["text only"]))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_takes_from_the_settings_what_it_knows(name: str, small_settings: Settings):
+    settings = changed(small_settings, method={"name": name, "num_prompts": 6, "pool_size": 9, "pull_weight": 0.7})
+    method = build_method(settings)
+    assert type(method) is METHODS[name]
+    known = {entry.name for entry in dataclasses.fields(method)}
+    assert method.num_prompts == 6
+    assert known <= {"num_prompts"} or (method.pool_size, method.pull_weight) == (9, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        ({"partition": {"num_clients": 41}}, "partition: 40 samples cannot be divided among 41 clients"),
+        ({"partition": {"min_samples": 11}}, "partition: 40 samples are too few for 4 clients with at least 11 each"),
+        ({"partition": {"kind": "site", "num_clients": 5}}, "partition: the data has 4 sites, not enough"),
+        ({"missing": {"lacking": "smell"}}, "missing: samples cannot lack 'smell'"),
+        ({"data": {"modalities": ("text",)}}, "missing: samples that have only text cannot lack it"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_settings_that_do_not_fit_together_are_refused(
+    sections: dict[str, dict[str, Any]], problem: str, small_settings: Settings
+):
+    with pytest.raises(SettingsError) as caught:
+        build_experiment(changed(small_settings, **sections))
+    assert problem in str(caught.value)
+
+
+def test_a_client_without_a_training_sample_is_refused(small_settings: Settings):
+    # 30 sites and as many clients, but only 40 training samples, drawn from sites at random.
+    settings = changed(small_settings, data={"num_sites": 30}, partition={"kind": "site", "num_clients": 25})
+    with pytest.raises(SettingsError, match=r"partition: clients .* no training sample"):
+        build_experiment(settings)
+
+
+@pytest.mark.parametrize("modalities", [("smell",), ("image", "smell")])
+def test_a_modality_that_the_backbone_does_not_read_is_refused(modalities: tuple[str, ...], small_settings: Settings):
+    with pytest.raises(BackboneError, match="it cannot read smell"):
+        build_experiment(changed(small_settings, data={"modalities": modalities}))
+
+
+def test_a_run_can_start_from_a_saved_model(finished_run: Path, small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, initial_model=str(finished_run / "model")))
+    drawn = build_experiment(small_settings).model.weights()
+    weights = experiment.model.weights()
+    assert not torch.equal(weights["head.weight"], drawn["head.weight"])
+
+
+def test_a_model_of_another_shape_is_no_start(finished_run: Path, small_settings: Settings):
+    settings = changed(small_settings, initial_model=str(finished_run / "model"), data={"num_classes": 5})
+    with pytest.raises(ModelError, match=r"head\.weight has shape"):
+        build_experiment(settings)

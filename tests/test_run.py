@@ -1,0 +1,492 @@
+"""The life of a run: stopped anywhere and continued, it ends as if it had never stopped."""
+
+import functools
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fedprime import checkpoints, model
+from fedprime.checkpoints import RunError, RunFolder
+from fedprime.config import Settings, SettingsError
+from fedprime.data.batches import Batch
+from fedprime.durable import replaced_file
+from fedprime.methods import METHODS
+from fedprime.methods.fedavg_p import FedAvgP
+from fedprime.model import ModelError, PromptedModel, Weights
+from fedprime.run import Progress, evaluate_scenarios, load_experiment, resume_run, start_run
+
+
+class Killed(BaseException):
+    """What a test raises where a real process would be gone."""
+
+
+@dataclass(frozen=True)
+class PrivateHead(FedAvgP):
+    """FEDAVG-P whose heads stay at the clients."""
+
+    name = "private-head"
+
+    def travels(self, name: str) -> bool:
+        return not name.startswith("head")
+
+
+@dataclass(frozen=True)
+class Poisoned(FedAvgP):
+    """FEDAVG-P whose loss is not a number for every batch with a sample of class 2 in it, in every round."""
+
+    name = "poisoned"
+
+    def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
+        return super().loss(model, batch, received) * (math.nan if (batch.labels == 2).any() else 1.0)
+
+
+def weights_of(folder: Path) -> Weights:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def metrics_of(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    results = json.loads((folder / "results.json").read_text())
+    return {name: value for name, value in results.items() if name != "seconds"}
+
+
+def assert_same_run(here: Path, there: Path) -> None:
+    """Two runs ended with the same weights to the bit, the same metrics and the same files."""
+    ours, theirs = weights_of(here), weights_of(there)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert metrics_of(here) == metrics_of(there)
+    assert results_of(here) == results_of(there)
+    assert {path.name for path in here.iterdir()} == {path.name for path in there.iterdir()}
+
+
+def stop_after(rounds: int) -> Callable[[Progress], None]:
+    def watch(progress: Progress) -> None:
+        if progress.round_number == rounds:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+def changed(settings: Settings, **sections: dict[str, Any] | int | str) -> Settings:
+    """Settings with some values changed, by section."""
+    return replace(
+        settings,
+        **{
+            name: replace(getattr(settings, name), **value) if isinstance(value, dict) else value
+            for name, value in sections.items()
+        },
+    )
+
+
+def test_a_finished_run_holds_everything_there_is_to_know_about_it(finished_run: Path):
+    names = {path.relative_to(finished_run).as_posix() for path in finished_run.rglob("*") if path.is_file()}
+    assert names - {".lock"} == {
+        "settings.toml",
+        "environment.json",
+        "masks.safetensors",
+        "missingness.json",
+        "checkpoint.safetensors",
+        "metrics.jsonl",
+        "results.json",
+        "scenarios.png",
+        "model/config.json",
+        "model/model.safetensors",
+    }
+    assert {path.name for path in finished_run.parent.iterdir()} == {"finished"}
+
+
+def test_there_is_a_line_of_metrics_for_every_round(finished_run: Path):
+    lines = metrics_of(finished_run)
+    assert [line["round"] for line in lines] == [0, 1, 2]
+    for line in lines:
+        assert line["asked"] == line["answered"] == 4
+        assert line["left_out"] == {}
+        assert line["pool_sizes"].keys() == {"pools.inter", "pools.intra"}
+        assert line["bytes_down"] > 0
+        assert math.isfinite(line["loss"])
+
+
+def test_accuracy_is_measured_as_often_as_asked_and_at_the_end(finished_run: Path):
+    # Every second round, and the last.
+    assert ["accuracy" in line for line in metrics_of(finished_run)] == [False, True, True]
+
+
+def test_the_results_add_up_what_was_sent(finished_run: Path):
+    results, lines = results_of(finished_run), metrics_of(finished_run)
+    assert results["bytes_down"] == sum(line["bytes_down"] for line in lines)
+    assert results["bytes_up"] == sum(line["bytes_up"] for line in lines)
+    assert results["rounds"] == 3
+
+
+def test_the_results_count_the_values_that_are_trained_and_sent(finished_run: Path):
+    results = results_of(finished_run)
+    values = sum(value.numel() for value in weights_of(finished_run).values())
+    assert results["trained_values"] == results["sent_values"] == values
+    assert results["sent_bytes_per_client_and_round"] == 2 * 4 * values
+
+
+def test_the_final_model_is_the_last_checkpoint(finished_run: Path):
+    shared = RunFolder(finished_run).load_checkpoint().state.shared
+    assert all(torch.equal(shared[name], value) for name, value in weights_of(finished_run).items())
+
+
+def test_every_client_is_scored_on_its_own_test_samples(finished_run: Path):
+    results = results_of(finished_run)
+    clients = [scores for scores in results["clients"].values() if scores]
+    assert results["clients"].keys() == {"0", "1", "2", "3"}
+    assert sum(scores["num_samples"] for scores in clients) == 24
+    right = sum(scores["accuracy"] * scores["num_samples"] for scores in clients)
+    assert right / 24 == pytest.approx(results["scenarios"]["like train"]["accuracy"])
+
+
+def test_the_model_of_a_run_scores_what_its_results_say(finished_run: Path):
+    run = RunFolder(finished_run)
+    experiment = load_experiment(run)
+    experiment.model.load_weights(weights_of(finished_run))
+    measured = evaluate_scenarios(experiment)
+    assert measured["scenarios"] == run.results()["scenarios"]
+    assert measured["clients"] == run.results()["clients"]
+
+
+def test_a_run_returns_its_results(small_settings: Settings, tmp_path: Path):
+    results = start_run(small_settings, tmp_path / "run")
+    assert results == json.loads((tmp_path / "run" / "results.json").read_text())
+
+
+def test_the_same_settings_give_the_same_run_to_the_bit(small_settings: Settings, finished_run: Path, tmp_path: Path):
+    start_run(small_settings, tmp_path / "run")
+    assert_same_run(tmp_path / "run", finished_run)
+
+
+def test_another_seed_gives_another_run(small_settings: Settings, finished_run: Path, tmp_path: Path):
+    start_run(replace(small_settings, seed=1), tmp_path / "run")
+    ours, theirs = weights_of(tmp_path / "run"), weights_of(finished_run)
+    assert not torch.equal(ours["head.weight"], theirs["head.weight"])
+
+
+def test_what_was_drawn_before_has_no_influence(small_settings: Settings, finished_run: Path, tmp_path: Path):
+    torch.manual_seed(12345)
+    torch.rand(7)
+    start_run(small_settings, tmp_path / "run")
+    assert_same_run(tmp_path / "run", finished_run)
+
+
+def test_a_run_leaves_the_global_random_state_and_settings_of_torch_alone(small_settings: Settings, tmp_path: Path):
+    random_state = torch.get_rng_state()
+    num_threads: list[int] = []
+
+    def watch(_: Progress) -> None:
+        num_threads.append(torch.get_num_threads())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(replace(small_settings, threads=2), tmp_path / "run", watch)
+    assert num_threads == [2]
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.get_num_threads() == 1
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_progress_tells_where_the_run_is(small_settings: Settings, tmp_path: Path):
+    seen: list[Progress] = []
+    start_run(small_settings, tmp_path / "run", seen.append)
+    assert [progress.round_number for progress in seen] == [1, 2, 3]
+    assert {progress.num_rounds for progress in seen} == {3}
+    assert [progress.accuracy is None for progress in seen] == [True, False, False]
+    assert seen[-1].seconds_left == 0
+    assert seen[-1].bytes_sent == sum(line["bytes_down"] + line["bytes_up"] for line in metrics_of(tmp_path / "run"))
+    assert all(1 / 3 < progress.best_accuracy <= 1 for progress in seen)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
+    rounds: int, small_settings: Settings, finished_run: Path, tmp_path: Path
+):
+    with pytest.raises(KeyboardInterrupt):
+        start_run(small_settings, tmp_path / "run", stop_after(rounds))
+    assert len(metrics_of(tmp_path / "run")) == rounds
+    resume_run(tmp_path / "run")
+    assert_same_run(tmp_path / "run", finished_run)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
+    name: str, small_settings: Settings, tmp_path: Path
+):
+    settings = changed(small_settings, method={"name": name}, training={"fraction": 0.5})
+    start_run(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "stopped", stop_after(1))
+    with pytest.raises(KeyboardInterrupt):
+        resume_run(tmp_path / "stopped", stop_after(2))
+    resume_run(tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    assert {line["asked"] for line in metrics_of(tmp_path / "whole")} == {2}
+
+
+def test_what_stays_at_the_clients_is_there_after_a_stop(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(METHODS, PrivateHead.name, PrivateHead)
+    settings = changed(small_settings, method={"name": PrivateHead.name})
+    start_run(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "stopped", stop_after(2))
+    kept = RunFolder(tmp_path / "stopped").load_checkpoint().kept
+    assert kept.keys() == {0, 1, 2, 3}
+    resume_run(tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+# Everything by which a run changes a file. A process that is killed dies before or after one of these.
+FILE_OPERATIONS: dict[str, tuple[Any, ...]] = {
+    "fsync": (os,),
+    "mkdir": (Path,),
+    "write_text": (Path,),
+    "touch": (Path,),
+    "rename": (Path,),
+    "replace": (Path,),
+    "unlink": (Path,),
+    "rmtree": (shutil,),
+    "save_file": (checkpoints, model),
+}
+
+
+class DyingDisk:
+    """Counts file operations; from a given one on, none has an effect, as after the death of a process."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.count = 0
+        self._dies_at = dies_at
+
+    def watch(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(operation)
+        def watched(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if self._dies_at is not None and self.count > self._dies_at:
+                raise Killed
+            return operation(*arguments, **options)
+
+        return watched
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, holders in FILE_OPERATIONS.items():
+                for holder in holders:
+                    patch.setattr(holder, name, self.watch(getattr(holder, name)))
+            yield
+
+
+@pytest.fixture(scope="module")
+def brief_settings(small_settings: Settings) -> Settings:
+    """The settings of a run of two rounds, quick enough to be killed many times."""
+    return changed(
+        small_settings,
+        data={"num_train": 12, "num_validation": 4, "num_test": 4},
+        partition={"num_clients": 2},
+        method={"name": "fedavg-p"},
+        training={"rounds": 2},
+    )
+
+
+@pytest.fixture(scope="module")
+def brief_run(brief_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two rounds."""
+    folder = tmp_path_factory.mktemp("brief") / "run"
+    start_run(brief_settings, folder)
+    return folder
+
+
+@pytest.fixture
+def plain_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are a line of text: drawing takes longer than all the rest of a brief run."""
+
+    def write(_: object, path: Path) -> None:
+        with replaced_file(path) as beside:
+            beside.write_text("a plot")
+
+    monkeypatch.setattr("fedprime.run.plot_scenarios", write)
+
+
+def start_or_go_on(settings: Settings, folder: Path) -> None:
+    if folder.exists():
+        resume_run(folder)
+    else:
+        start_run(settings, folder)
+
+
+@pytest.mark.usefixtures("plain_plots")
+def test_a_run_killed_at_any_file_operation_ends_as_if_it_had_not_been(
+    brief_settings: Settings, brief_run: Path, tmp_path: Path
+):
+    counting = DyingDisk()
+    with counting.watching():
+        start_run(brief_settings, tmp_path / "counted")
+    assert counting.count > 20
+    for dies_at in range(counting.count):
+        folder = tmp_path / f"killed-{dies_at}" / "run"
+        with pytest.raises(Killed), DyingDisk(dies_at).watching():
+            start_run(brief_settings, folder)
+        start_or_go_on(brief_settings, folder)
+        assert_same_run(folder, brief_run)
+
+
+@pytest.mark.usefixtures("plain_plots")
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
+    brief_settings: Settings, brief_run: Path, tmp_path: Path
+):
+    kills = 0
+    # Each life is one file operation longer than the one before: some kills fall into the healing after another.
+    for dies_at in range(1, 100):
+        try:
+            with DyingDisk(dies_at).watching():
+                start_or_go_on(brief_settings, tmp_path / "runs" / "run")
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills >= 8
+    assert_same_run(tmp_path / "runs" / "run", brief_run)
+
+
+def test_a_finished_run_is_not_trained_again(finished_copy: Path):
+    before = {path: path.read_bytes() for path in finished_copy.rglob("*") if path.is_file()}
+    seen: list[Progress] = []
+    assert resume_run(finished_copy, seen.append) == json.loads((finished_copy / "results.json").read_text())
+    assert seen == []
+    assert {path: path.read_bytes() for path in finished_copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_whose_results_were_lost_makes_them_again(finished_copy: Path, finished_run: Path):
+    shutil.rmtree(finished_copy / "model")
+    (finished_copy / "results.json").unlink()
+    resume_run(finished_copy)
+    assert_same_run(finished_copy, finished_run)
+
+
+def test_a_torn_line_of_metrics_heals(stopped_run: Path, finished_run: Path):
+    with (stopped_run / "metrics.jsonl").open("a") as file:
+        file.write('{"round": 1, "loss": 0.')
+    resume_run(stopped_run)
+    assert_same_run(stopped_run, finished_run)
+
+
+@pytest.mark.parametrize("kind", ["run", "folder", "file"])
+def test_an_existing_folder_is_never_overwritten(kind: str, small_settings: Settings, finished_copy: Path):
+    path = finished_copy
+    if kind != "run":
+        path = finished_copy.parent / "existing"
+        path.mkdir() if kind == "folder" else path.write_text("precious")
+    before = {entry: entry.read_bytes() for entry in finished_copy.parent.rglob("*") if entry.is_file()}
+    with pytest.raises(RunError, match="exists already and is not overwritten"):
+        start_run(small_settings, path)
+    assert {entry: entry.read_bytes() for entry in finished_copy.parent.rglob("*") if entry.is_file()} == before
+
+
+def test_a_run_in_use_is_refused_and_not_touched(stopped_run: Path):
+    before = {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()}
+    with RunFolder(stopped_run).locked(), pytest.raises(RunError, match="another process is running"):
+        resume_run(stopped_run)
+    after = {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == {path: content for path, content in before.items() if path.name != ".lock"}
+
+
+def test_settings_that_do_not_fit_leave_no_folder_behind(small_settings: Settings, tmp_path: Path):
+    settings = changed(small_settings, partition={"num_clients": 41})
+    with pytest.raises(SettingsError):
+        start_run(settings, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_settings_file_is_broken_is_refused(stopped_run: Path):
+    (stopped_run / "settings.toml").write_text("[training\n")
+    with pytest.raises(SettingsError, match=r"settings\.toml is not a readable TOML file"):
+        resume_run(stopped_run)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "masks.safetensors", "metrics.jsonl"])
+def test_a_run_with_a_missing_file_is_refused(name: str, stopped_run: Path):
+    (stopped_run / name).unlink()
+    with pytest.raises(RunError, match=f"{name} is not there"):
+        resume_run(stopped_run)
+
+
+def test_a_run_with_a_broken_checkpoint_is_refused_and_not_touched(stopped_run: Path):
+    (stopped_run / "checkpoint.safetensors").write_bytes(b"broken")
+    before = {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors is broken"):
+        resume_run(stopped_run)
+    assert {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()} == before
+
+
+def test_a_checkpoint_of_another_method_is_refused(stopped_run: Path):
+    text = (stopped_run / "settings.toml").read_text()
+    (stopped_run / "settings.toml").write_text(text.replace('name = "fedprime"', 'name = "fedavg-p"'))
+    with pytest.raises(ModelError, match="these weights are not of this model"):
+        resume_run(stopped_run)
+
+
+@pytest.mark.parametrize(
+    "change", [("seed = 0", "seed = 1"), ("rate = 0.7", "rate = 0.5"), ("num_train = 40", "num_train = 41")]
+)
+def test_a_run_whose_samples_or_masks_would_be_others_is_refused(change: tuple[str, str], stopped_run: Path):
+    text = (stopped_run / "settings.toml").read_text()
+    assert change[0] in text
+    (stopped_run / "settings.toml").write_text(text.replace(*change))
+    with pytest.raises(RunError, match="began with other samples or masks"):
+        resume_run(stopped_run)
+
+
+def test_a_client_that_diverges_is_reported_and_the_run_goes_on(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(METHODS, Poisoned.name, Poisoned)
+    settings = changed(small_settings, method={"name": Poisoned.name}, partition={"alpha": 0.05, "min_samples": 1})
+    start_run(settings, tmp_path / "run")
+    for line in metrics_of(tmp_path / "run"):
+        assert line["left_out"]
+        assert all("is not finite" in reason for reason in line["left_out"].values())
+        assert line["answered"] + len(line["left_out"]) == line["asked"] == 4
+    assert all(value.isfinite().all() for value in weights_of(tmp_path / "run").values())
+
+
+def test_a_run_in_which_everybody_diverges_ends_with_the_weights_it_began_with(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(METHODS, Poisoned.name, Poisoned)
+    settings = changed(small_settings, method={"name": Poisoned.name}, training={"batch_size": 1000})
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "run", stop_after(1))
+    assert {line["answered"] for line in metrics_of(tmp_path / "run")} == {0}
+    results = resume_run(tmp_path / "run")
+    assert math.isfinite(results["scenarios"]["full"]["loss"])
+
+
+def test_a_run_that_started_from_a_saved_model_does_not_need_it_any_more(
+    small_settings: Settings, finished_copy: Path, tmp_path: Path
+):
+    settings = replace(small_settings, initial_model=str(finished_copy / "model"))
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "stopped", stop_after(1))
+    start_run(settings, tmp_path / "whole")
+    shutil.rmtree(finished_copy)
+    resume_run(tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
