@@ -54,8 +54,8 @@ class Experiment:
     shards: tuple[Shard, ...]
     validation: Shard
     scenarios: Mapping[str, Shard]
-    validation_owners: Int[np.ndarray, " sample"]
-    test_owners: Int[np.ndarray, " sample"]
+    validation_owners: Int[np.ndarray, " validation_sample"]
+    test_owners: Int[np.ndarray, " test_sample"]
 
     def best_possible(self, shard: Shard) -> Float[np.ndarray, " sample"]:
         """Returns the probability with which the best possible classifier is right on each sample, given what is there.

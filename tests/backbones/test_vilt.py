@@ -45,7 +45,7 @@ def images() -> list[Image]:
 
 @pytest.fixture
 def texts() -> list[str]:
-    return ["fresh tomato soup", "", "pea soups with a cat.", "the best beet with my grandma " * 5, "e"]
+    return ["fresh tomato soup", "", "Pea soups with a cat.", "the best beet with my grandma " * 5, "e"]
 
 
 def library_features(folder: Path, texts: Sequence[str], images: Sequence[Image]) -> Float[np.ndarray, "sample dim"]:
@@ -261,12 +261,20 @@ def test_nothing_of_the_model_is_trained(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_tokens_are_where_the_model_is(modality: str) -> None:
-    # The device "meta" has shapes but no numbers, and like any other it does not mix with the processor's memory.
+def test_values_are_embedded_where_the_model_is(modality: str) -> None:
+    # The device "meta" has shapes but no numbers.
+    meta = torch.device("meta")
     backbone = ViltBackbone.from_pretrained(TINY_FOLDER, MODALITIES)
-    backbone.model.to("meta")
+    backbone.model.to(meta)
+    given: list[Tensor] = []
+
+    def note(_: object, positional: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        given.extend([*positional, *named.values()])
+
+    for module in (backbone.model.embeddings.text_embeddings, backbone.model.embeddings.patch_embeddings):
+        module.register_forward_pre_hook(note, with_kwargs=True)
     [embedded] = backbone.embed(modality, [BuiltinWorld(num_samples=1).read(0, (modality,))[modality]])
-    assert embedded.device == torch.device("meta")
+    assert [tensor.device for tensor in (*given, embedded)] == [meta] * (len(given) + 1)
 
 
 # Checkpoints
@@ -394,6 +402,13 @@ def swap_two_words(folder: Path) -> None:
     (folder / name).write_text(text.replace(one, "@").replace(other, one).replace("@", other))
 
 
+def keep_capitals(folder: Path) -> None:
+    edit_json(folder / "tokenizer_config.json", do_lower_case=False)
+    if (folder / "tokenizer.json").exists():
+        text = (folder / "tokenizer.json").read_text()
+        (folder / "tokenizer.json").write_text(text.replace('"lowercase": true', '"lowercase": false'))
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a weight": nudge_a_weight,
     "the number of heads": lambda folder: edit_json(folder / "config.json", num_attention_heads=2),
@@ -401,6 +416,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "the mean colour": lambda folder: edit_json(folder / "preprocessor_config.json", image_mean=[0, 0, 0]),
     "the image size": lambda folder: edit_json(folder / "preprocessor_config.json", size={"shortest_edge": 96}),
     "two words": swap_two_words,
+    "the meaning of capitals": keep_capitals,
 }
 
 

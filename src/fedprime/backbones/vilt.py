@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, ViltConfig, ViltImageProcessorPil, ViltModel, logging
 from transformers.models.vilt.modeling_vilt import ViltLayer
@@ -27,6 +28,11 @@ MODALITIES = ("image", "text", "readings")
 
 _TEXT_TYPE, _IMAGE_TYPE = 0, 1  # rows of ViLT's token-type table
 _EMBED_AT_ONCE = 64  # samples per call of the embedding layers, which bounds memory
+# Of an image processor: what decides the pixels that the model sees.
+_PIXEL_SETTINGS = (
+    *("do_resize", "size", "size_divisor", "resample"),
+    *("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std"),
+)
 
 
 class ViltBackbone:
@@ -65,6 +71,9 @@ class ViltBackbone:
         unknown = [modality for modality in modalities if modality not in MODALITIES]
         if unknown or not modalities:
             raise BackboneError(f"ViLT reads {', '.join(MODALITIES)}; it cannot read {', '.join(unknown) or 'nothing'}")
+        twice = {modality for modality in modalities if list(modalities).count(modality) > 1}
+        if twice:
+            raise BackboneError(f"ViLT is asked to read {', '.join(sorted(twice))} twice; name each modality once")
         self.modalities = tuple(modalities)
         self.model = model.eval().requires_grad_(False)
         self.reference = reference
@@ -72,7 +81,7 @@ class ViltBackbone:
         self._image_processor = image_processor
         self._config: ViltConfig = model.config
         self.dim: int = self._config.hidden_size
-        self.fingerprint = _fingerprint(model, tokenizer)
+        self.fingerprint = _fingerprint(model, tokenizer, image_processor)
 
     @classmethod
     def from_pretrained(cls, reference: str | Path, modalities: Sequence[str] = ("image", "text")) -> "ViltBackbone":
@@ -90,10 +99,23 @@ class ViltBackbone:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         try:
-            model = ViltModel.from_pretrained(reference, attn_implementation="eager", dtype=torch.float32)
+            loaded: Any = ViltModel.from_pretrained(
+                reference,
+                attn_implementation="eager",
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # so that they can be named below
+                output_loading_info=True,
+            )
+            model, loading = loaded
+            # The library would fill these with random numbers, and a word list with its special words alone.
+            unfit = sorted([*loading["missing_keys"], *(entry[0] for entry in loading["mismatched_keys"])])
+            if unfit:
+                raise ValueError(f"{len(unfit)} weights are missing or of another shape, the first is {unfit[0]}")
             tokenizer = AutoTokenizer.from_pretrained(reference)
+            if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+                raise ValueError("the tokenizer knows no words")
             image_processor = ViltImageProcessorPil.from_pretrained(reference)
-        except (OSError, ValueError, RuntimeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise BackboneError(
                 f"cannot load a ViLT checkpoint from {str(reference)!r}: {first_line} (expected a folder with "
@@ -205,7 +227,16 @@ class ViltBackbone:
                 raise BackboneError(
                     f"found {type(image).__name__} of {shape} where a (height, width, 3) uint8 image was expected"
                 )
-        pixels = [torch.as_tensor(image) for image in self._image_processor(list(images), do_pad=False)["pixel_values"]]
+        try:
+            processed = self._image_processor(list(images), do_pad=False, input_data_format="channels_last")
+        except (ValueError, ZeroDivisionError) as error:
+            shapes = [cast("np.ndarray", image).shape[:2] for image in images]
+            height, width = max(shapes, key=lambda shape: max(shape) / max(1, min(shape)))
+            raise BackboneError(
+                f"an image of {height} x {width} pixels is too narrow to be resized to whole patches; crop it or count "
+                "it as missing"
+            ) from error
+        pixels = [torch.as_tensor(image) for image in processed["pixel_values"]]
         same_size: dict[torch.Size, list[int]] = {}
         for index, image in enumerate(pixels):
             same_size.setdefault(image.shape, []).append(index)
@@ -253,15 +284,18 @@ def _run_layer(
     return read + layer.output.dense(layer.intermediate(layer.layernorm_after(read)))
 
 
-def _fingerprint(model: ViltModel, tokenizer: Any) -> str:
+def _fingerprint(model: ViltModel, tokenizer: Any, image_processor: Any) -> str:
     # Everything that decides a feature; not where the checkpoint lies or which version of the library wrote it.
     config = model.config.to_dict()
     shape = {
         name: config[name]
         for name in ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "image_size")
     }
+    processing = image_processor.to_dict()
+    pixels = {name: processing.get(name) for name in _PIXEL_SETTINGS}
+    spelling = json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"]
     vocabulary = sorted(tokenizer.get_vocab().items())
-    digest = hashlib.sha256(json.dumps([shape, vocabulary]).encode())
+    digest = hashlib.sha256(json.dumps([shape, pixels, spelling, vocabulary]).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
