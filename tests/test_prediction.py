@@ -1,6 +1,5 @@
 """Predictions from any subset of modalities, and inputs that are not what they should be."""
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -141,7 +140,9 @@ def test_an_image_that_is_not_there_is_named(tmp_path: Path):
         read_image(tmp_path / "none.png")
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"not an image at all", b"\x89PNG\r\n\x1a\n" + b"\0" * 30])
+@pytest.mark.parametrize(
+    "content", [b"", b"GIF89a", b"not an image at all", b"\x89PNG\r\n\x1a\n" + b"\0" * 30, b"P6\nx y\n255\n"]
+)
 def test_a_file_that_is_no_image_is_named(content: bytes, tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(InputError, match=r"cannot read .*broken\.png as an image"):
@@ -154,6 +155,7 @@ def test_a_folder_is_no_image(tmp_path: Path):
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "gif", "bmp", "tiff", "webp"])
+@pytest.mark.filterwarnings("ignore")  # what the library finds odd but readable is none of our business
 def test_an_image_cut_off_anywhere_gives_a_clear_error_or_is_read(ending: str, tmp_path: Path):
     path = tmp_path / f"image.{ending}"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(path)
@@ -168,6 +170,7 @@ def test_an_image_cut_off_anywhere_gives_a_clear_error_or_is_read(ending: str, t
     assert num_refused > 20
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_an_image_with_noise_in_it_gives_a_clear_error_or_is_read(tmp_path: Path):
     rng = np.random.default_rng(0)
     for ending in ("png", "jpg", "gif", "tiff", "webp"):
@@ -179,9 +182,7 @@ def test_an_image_with_noise_in_it_gives_a_clear_error_or_is_read(tmp_path: Path
             noisy[rng.integers(0, len(noisy), 4)] = rng.integers(0, 256, 4)
             path.write_bytes(noisy.tobytes())
             try:
-                # What the library finds odd but readable is none of our business.
-                with warnings.catch_warnings(action="ignore"):
-                    read_image(path)
+                read_image(path)
             except InputError as error:
                 assert str(path) in str(error)  # noqa: PT017
 
@@ -264,11 +265,8 @@ def test_a_table_without_rows_has_no_samples(table: Path):
         (b"text\ns\xff\xfeoup\n", r"cannot read .*samples\.csv as a CSV file in UTF-8"),
         (b'text\n"soup\n', r"cannot read .*samples\.csv as a CSV file"),
         (b'text\n"soup" or bread\n', r"cannot read .*samples\.csv as a CSV file"),
-        (b"text\nso\0up\n", r"cannot read .*samples\.csv as a CSV file|text"),
     ],
-    ids=lambda value: (
-        value.decode(errors="replace").replace("\n", "|").replace("\0", "0") if isinstance(value, bytes) else ""
-    ),
+    ids=lambda value: value.decode(errors="replace").replace("\n", "|") if isinstance(value, bytes) else "",
 )
 def test_a_table_that_is_not_what_it_should_be_gives_one_clear_error(content: bytes, problem: str, table: Path):
     table.write_bytes(content)

@@ -235,7 +235,7 @@ class RunFolder:
             raise _broken(self.path / "metrics.jsonl", error)
         with replaced_file(self.path / "metrics.jsonl") as beside:
             beside.write_text("".join(json.dumps(line) + "\n" for line in finished), encoding="utf-8")
-        for unfinished in [*self.path.glob(".*.tmp"), *self.path.glob(".*.old")]:
+        for unfinished in [*self.path.rglob(".*.tmp"), *self.path.rglob(".*.old")]:
             if unfinished.is_dir():
                 shutil.rmtree(unfinished)
             else:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after the program's name; those of this process when not given.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    _log_to_stderr()
     verbs: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "run": (_run, "train: fedprime run RECIPE [--training.rounds 50 ...], or --resume RUN"),
         "evaluate": (_evaluate, "measure a finished run's model on every test scenario again"),
@@ -67,6 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _log_to_stderr() -> None:
+    # Our own log only: libraries say what matters by their errors, and the hub's library would report every retry.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger("fedprime").handlers = [handler]
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
 def _fail(message: str) -> int:
@@ -139,13 +147,13 @@ def _evaluate(words: list[str]) -> int:
 class _PredictOptions:
     run: tyro.conf.Positional[Path]
     """Folder of a finished run, or of a saved model."""
-    image: Path | None = None
+    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """An image file."""
-    text: str | None = None
+    text: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
     """A text."""
     readings: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="NUMBER ...")] = None
     """A row of numbers."""
-    csv: Path | None = None
+    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A CSV file with columns image (paths), text, readings (numbers and spaces); an empty cell is missing."""
     json: bool = False
     """Print one JSON object per sample, with the probability of every label."""

@@ -80,8 +80,8 @@ class SettingsError(ValueError):
             problems: One line for each.
         """
         self.problems = tuple(problems)
-        count = "1 setting is wrong" if len(self.problems) == 1 else f"{len(self.problems)} settings are wrong"
-        super().__init__("\n".join([f"{count}:", *(f"  {problem}" for problem in self.problems)]))
+        several = [f"{len(self.problems)} settings are wrong:", *(f"  {problem}" for problem in self.problems)]
+        super().__init__("\n".join(several) if len(self.problems) > 1 else self.problems[0])
 
 
 @dataclass(frozen=True, config=_CONFIG)

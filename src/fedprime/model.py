@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,7 @@ Weights = dict[str, Tensor]
 Task = Literal["one_class", "several_labels"]
 
 _FORMAT = 1  # of a saved model
+_FILES = ("config.json", "model.safetensors")  # of a saved model
 
 
 class ModelError(ValueError):
@@ -97,7 +98,7 @@ class PromptedModel(nn.Module):
     def task_loss(
         self, logits: Float[Tensor, "sample output"], labels: Tensor, reduction: Literal["mean", "sum"] = "mean"
     ) -> Float[Tensor, ""]:
-        """Returns cross-entropy for one class, binary cross-entropy for several labels.
+        """Returns cross-entropy for one class, binary cross-entropy averaged over the labels for several.
 
         Args:
             logits: Scores of the model.
@@ -106,7 +107,8 @@ class PromptedModel(nn.Module):
         """
         if self.task == "one_class":
             return nn.functional.cross_entropy(logits, labels, reduction=reduction)
-        return nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
+        losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
+        return losses.mean() if reduction == "mean" else losses.sum()
 
     def squared_distance(self, weights: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Returns the squared distance of everything that is trained to given values, for proximal terms.
@@ -164,8 +166,17 @@ class PromptedModel(nn.Module):
 
         Args:
             folder: Where to; its parent is made if needed.
+
+        Raises:
+            ModelError: If there is anything else, which would be lost.
         """
         folder = Path(folder)
+        found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
+        others = sorted({path.name for path in found} - set(_FILES))
+        if others:
+            raise ModelError(
+                f"{folder} is no saved model: replacing it would delete {', '.join(others[:3])}; name another folder"
+            )
         names = {cls: name for name, cls in PROMPTERS.items()}
         config = {
             "format": _FORMAT,
@@ -194,30 +205,47 @@ class PromptedModel(nn.Module):
             ModelError: If the folder holds no model, a broken one, or one of another backbone.
         """
         folder = Path(folder)
+        for name in _FILES:
+            if not (folder / name).is_file():
+                raise ModelError(f"{folder} is not a saved model: {name} is not there")
         try:
             config = json.loads((folder / "config.json").read_text())
             weights = load_file(folder / "model.safetensors")
-        except FileNotFoundError as error:
-            raise ModelError(f"{folder} is not a saved model: {Path(str(error.filename)).name} is not there") from error
         except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+            raise _broken(folder, error) from error
+        found = config.get("format") if isinstance(config, dict) else None
+        if found != _FORMAT:
+            raise ModelError(f"the model in {folder} has format {found!r}; this fedprime reads format {_FORMAT}")
+        try:
+            saved, label_names, task = config["backbone"], config["label_names"], config["task"]
+            reference, modalities, fingerprint = saved["reference"], tuple(saved["modalities"]), saved["fingerprint"]
+            kind, options = PROMPTERS[config["prompter"]["kind"]], config["prompter"]["options"]
+        except (KeyError, TypeError) as error:
+            raise _broken(folder, error) from error
+        if task not in get_args(Task):
+            raise _broken(folder, ValueError(f"unknown task {task!r}"))
+        backbone = backbone or load_backbone(reference, modalities)
+        if backbone.fingerprint != fingerprint:
             raise ModelError(
-                f"the model in {folder} is broken ({error}); save it again or take another copy"
-            ) from error
-        if config.get("format") != _FORMAT:
-            raise ModelError(
-                f"the model in {folder} has format {config.get('format')!r}; this fedprime reads format {_FORMAT}"
+                f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
+                f"found one with {backbone.fingerprint}; load the backbone it was trained with"
             )
-        backbone = backbone or load_backbone(config["backbone"]["reference"], config["backbone"]["modalities"])
-        if backbone.fingerprint != config["backbone"]["fingerprint"]:
+        if backbone.modalities != modalities:
             raise ModelError(
-                f"the model in {folder} was trained around the backbone {config['backbone']['reference']!r} with "
-                f"fingerprint {config['backbone']['fingerprint']}, found one with {backbone.fingerprint}; "
-                "load the backbone it was trained with"
+                f"the model in {folder} was trained around a backbone that reads {', '.join(modalities)}, found one "
+                f"that reads {', '.join(backbone.modalities)}; load the backbone with the same modalities in that order"
             )
-        prompter = PROMPTERS[config["prompter"]["kind"]](backbone.dim, **config["prompter"]["options"])
-        model = cls(backbone, prompter, config["label_names"], config["task"])
+        try:
+            prompter = kind(backbone.dim, **options)
+        except TypeError as error:
+            raise _broken(folder, error) from error
+        model = cls(backbone, prompter, label_names, task)
         model.load_weights(weights)
         return model
+
+
+def _broken(folder: Path, error: Exception) -> ModelError:
+    return ModelError(f"the model in {folder} is broken ({error!r}); save it again or take another copy")
 
 
 def _linear(num_inputs: int, num_outputs: int, rng: torch.Generator | None) -> nn.Linear:

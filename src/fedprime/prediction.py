@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from fedprime.data.batches import Batch
@@ -77,7 +77,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"there is no image {path}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
+    except Exception as error:
         raise InputError(f"cannot read {path} as an image: {error}; save it as PNG or JPEG") from error
 
 

@@ -61,6 +61,6 @@ def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:
         axes.set_ylim(0, 105)
         axes.set_ylabel("accuracy, %")
         axes.set_xlabel("what test samples have")
-        axes.legend(loc="lower right", framealpha=1)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
         with replaced_file(path) as beside:
             figure.savefig(beside, format=path.suffix.removeprefix("."), dpi=150)

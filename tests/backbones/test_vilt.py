@@ -354,6 +354,10 @@ BREAKAGES: dict[str, Callable[[Path], object]] = {
     "a layer is missing": drop_a_layer,
     "a weight of another shape": narrow_a_weight,
     "half of the configuration": lambda folder: (folder / "config.json").write_text('{"model_type": "vi'),
+    "a configuration that is no table": lambda folder: (folder / "config.json").write_text("[]"),
+    "an unknown activation": lambda folder: edit_json(folder / "config.json", hidden_act="smile"),
+    "a width that is no number": lambda folder: edit_json(folder / "config.json", hidden_size="wide"),
+    "an empty tokenizer": lambda folder: (folder / "tokenizer.json").write_text("{}"),
     "no configuration": lambda folder: (folder / "config.json").unlink(),
     "no tokenizer": drop_the_tokenizer,
     "no image processor": lambda folder: (folder / "preprocessor_config.json").unlink(),
@@ -378,7 +382,7 @@ def test_weights_of_a_head_are_not_needed_and_do_no_harm(hub_checkpoint: Path, t
 def test_loading_leaves_the_librarys_messages_as_they_were(copied: Path) -> None:
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
     load_backbone(copied)
-    (copied / "config.json").unlink()
+    (copied / "model.safetensors").unlink()
     with pytest.raises(BackboneError):
         load_backbone(copied)
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before

@@ -12,7 +12,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, ViltConfig, ViltImageProcessorPil, ViltModel, logging
 from transformers.models.vilt.modeling_vilt import ViltLayer
@@ -115,8 +114,8 @@ class ViltBackbone:
             if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
                 raise ValueError("the tokenizer knows no words")
             image_processor = ViltImageProcessorPil.from_pretrained(reference)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            first_line = str(error).strip().splitlines()[0]
+        except Exception as error:  # the library has many for a broken file: KeyError, AttributeError, SafetensorError
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise BackboneError(
                 f"cannot load a ViLT checkpoint from {str(reference)!r}: {first_line} (expected a folder with "
                 "config.json, model.safetensors, tokenizer and preprocessor_config.json, or a hub name online; "
