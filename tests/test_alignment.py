@@ -9,21 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.distributions import Normal
 
-from fedprime.alignment import (
-    Alignment,
-    _assign,
-    _descend,
-    _fit,
-    _Model,
-    _Network,
-    _network,
-    _Prompts,
-    _starting_centres,
-    _statistics,
-    align,
-)
+from fedprime.alignment import Alignment, _starting_centres, align
+from fedprime.mixture import Prompts
 from fedprime.seeding import torch_stream
 
 torch.set_num_threads(1)
@@ -101,76 +89,10 @@ def test_the_objective_never_rises_when_one_client_is_a_million_times_as_far_out
     assert all(after <= before + 1e-7 * (1 + abs(before)) for before, after in itertools.pairwise(objective))
 
 
-@pytest.mark.parametrize("weight", [1.0, 1 / 3])
-def test_the_objective_is_the_formula_of_the_paper(weight: float) -> None:
-    points, model = meanings(5, 3).double(), random_model(num_centres=4, dim=3)
-    clients, matches = [points[:2], points[2:]], [torch.tensor([3, 0]), torch.tensor([0, 3, 1])]
-    density = Normal(model.centres, model.deviation())
-    popularity = model.log_odds().sigmoid()
-    expected = torch.tensor(0.0).double()
-    for pool, matched in zip(clients, matches, strict=True):
-        for prompt, centre in zip(pool, matched, strict=True):
-            expected -= weight * density.log_prob(prompt)[centre].sum()
-        for centre in range(4):
-            expected -= (popularity[centre] if centre in matched else 1 - popularity[centre]).log()
-
-    statistics = _statistics(_Prompts(points, [2, 3], weight), torch.cat(matches), model.centres)
-    assert model.objective(statistics) == pytest.approx(expected.item(), rel=1e-9)
-
-
-# The two half steps
-
-
-def test_a_half_step_that_would_raise_the_objective_by_moving_the_centres_leaves_them() -> None:
-    stayed = 0
-    for seed in range(30):
-        model = random_model(num_centres=3, dim=2, seed=seed)
-        points = 3 * torch.randn(8, 2, generator=rng("points", seed)).double()
-        matches = torch.tensor([0, 1, 2, 0, 0, 1, 2, 1])
-        statistics = _statistics(_Prompts(points, [3, 1, 3, 1], 1.0), matches, model.centres)
-        fitted = _fit(model, statistics, num_steps=1)
-        assert fitted.objective(statistics) <= model.objective(statistics)
-        stayed += torch.equal(fitted.centres, model.centres)
-    assert 0 < stayed < 30
-
-
-def test_a_network_is_never_exchanged_for_a_worse_one() -> None:
-    network, calls = _network(2, 1, 0.0, rng()), itertools.count()
-    descended = _descend(network, lambda candidate: candidate.readout.sum() + 1000.0 * next(calls), 5)
-    assert all(map(torch.equal, descended, network))
-    assert next(calls) > 1
-
-
 def test_a_centre_starts_amid_the_prompts_within_its_reach_and_not_on_one_of_them() -> None:
     points = torch.tensor([[0.0], [0.2], [1.0]], dtype=torch.float64)
-    centres, _ = _starting_centres(_Prompts(points, [1, 2], 1.0), warm=points[:0], max_centres=4)
+    centres, _ = _starting_centres(Prompts(points, [1, 2], 1.0), warm=points[:0], max_centres=4)
     torch.testing.assert_close(centres.flatten().sort().values, torch.tensor([0.1, 1.0]).double())
-
-
-@pytest.mark.parametrize("weight", [1.0, 1 / 2])
-@pytest.mark.parametrize("seed", range(5))
-def test_the_assignment_is_the_cheapest_of_all_assignments(weight: float, seed: int) -> None:
-    pool = torch.randn(3, 2, generator=rng(seed), dtype=torch.float64)
-    model = random_model(num_centres=5, dim=2, seed=seed)
-    density, popularity = Normal(model.centres, model.deviation()), model.log_odds().sigmoid()
-
-    def cost(centres: tuple[int, ...]) -> float:
-        likelihood = sum(density.log_prob(pool[prompt])[centre].sum() for prompt, centre in enumerate(centres))
-        return (-weight * likelihood - (popularity / (1 - popularity))[list(centres)].log().sum()).item()
-
-    best = min(itertools.permutations(range(5), 3), key=cost)
-    matches, total = _assign(_Prompts(pool, [3], weight), model.centres, model.deviation(), model.log_odds())
-    assert tuple(matches.tolist()) == best
-    assert total == pytest.approx(cost(best), rel=1e-9)
-
-
-def test_matches_that_cost_the_same_stay_as_they_were() -> None:
-    centres = torch.zeros(2, 1, dtype=torch.float64)
-    previous = torch.tensor([1, 0])
-    prompts = _Prompts(torch.tensor([[1.0], [2.0]], dtype=torch.float64), [2], 1.0)
-    for kept in (previous, previous.flip(0)):
-        matches, _ = _assign(prompts, centres, torch.ones_like(centres), torch.zeros(2, dtype=torch.float64), kept)
-        assert matches.tolist() == kept.tolist()
 
 
 @examples
@@ -486,14 +408,3 @@ def test_bad_input_is_refused_with_what_was_found_and_expected(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(align)(prompts, rng=rng(), **options)
-
-
-def random_model(num_centres: int, dim: int, seed: int = 0) -> _Model:
-    """Returns a model whose deviations and popularities differ from centre to centre."""
-    generator = rng("model", seed)
-
-    def network(num_outputs: int) -> _Network:
-        plain = _network(dim, num_outputs, 0.0, generator)
-        return plain._replace(readout=torch.randn(plain.readout.shape, generator=generator))
-
-    return _Model(torch.randn(num_centres, dim, generator=generator).double(), network(dim), network(1))

@@ -160,6 +160,22 @@ def test_a_process_that_is_killed_while_filling_leaves_the_old_folder(folder: Pa
     assert content(folder)["config.json"] == "old"
 
 
+def test_a_folder_that_may_not_be_replaced_is_not(folder: Path) -> None:
+    def fill() -> None:
+        with replaced_folder(folder, overwrites=False) as beside:
+            (beside / "config.json").write_text("new")
+
+    with pytest.raises(OSError, match="not empty"):
+        fill()
+    assert content(folder.parent) == {"model/config.json": "old", "model/only-in-the-old": ""}
+
+
+def test_a_file_is_not_replaced_by_a_folder_that_may_not_overwrite(file: Path) -> None:
+    with pytest.raises(NotADirectoryError), replaced_folder(file, overwrites=False):
+        pass
+    assert content(file.parent) == {"results.json": "old"}
+
+
 @pytest.mark.parametrize("ending", ["tmp", "old"])
 def test_what_a_killed_process_of_the_same_number_left_behind_is_not_in_the_way(folder: Path, ending: str) -> None:
     # In a container, the program often has the same process number every time.

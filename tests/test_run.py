@@ -24,6 +24,7 @@ from fedprime.checkpoints import Checkpoint, RunError, RunFolder
 from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import Batch
 from fedprime.durable import replaced_file
+from fedprime.evaluation import Predictions, predict
 from fedprime.methods import METHODS
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState
@@ -183,6 +184,21 @@ def test_the_model_of_a_run_scores_what_its_results_say(finished_run: Path):
     measured = evaluate_scenarios(load_experiment(run), Checkpoint(3, ServerState(weights_of(finished_run))))
     assert measured["scenarios"] == run.results()["scenarios"]
     assert measured["clients"] == run.results()["clients"]
+
+
+def test_evaluation_computes_with_as_many_threads_as_the_run_did(finished_run: Path, monkeypatch: pytest.MonkeyPatch):
+    run = RunFolder(finished_run)
+    experiment = load_experiment(run)
+    num_threads: list[int] = []
+
+    def watched(*arguments: Any) -> Predictions:
+        num_threads.append(torch.get_num_threads())
+        return predict(*arguments)
+
+    monkeypatch.setattr("fedprime.run.predict", watched)
+    evaluate_scenarios(replace(experiment, settings=replace(experiment.settings, threads=2)), run.load_checkpoint())
+    assert set(num_threads) == {2}
+    assert torch.get_num_threads() == 1
 
 
 def test_a_run_returns_its_results(small_settings: Settings, tmp_path: Path):

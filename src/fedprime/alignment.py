@@ -18,25 +18,23 @@ server step; Probabilistic Federated Prompt-Tuning (NeurIPS 2024, arXiv 2502.197
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus, softsign
+from torch.nn.functional import logsigmoid
+
+from fedprime.mixture import DEVIATION_FLOOR, Mixture, Prompts, assign, constant_network, fit, gather_statistics
 
 __all__ = ["Alignment", "align"]
 
 # Lengths per coordinate, in units of the distance between two prompts of one client (see _origin_and_unit).
 _REACH = 0.5
 _START_DEVIATION = 0.25
-_DEVIATION_FLOOR = 0.02
-# Popularity stays within 0.0001 and 0.9999: 0 or 1 would make the cost of a match infinite.
-_LARGEST_LOG_ODDS = math.log(9999)
-_HIDDEN_WIDTH = 32
 
 
 @dataclass(frozen=True)
@@ -110,20 +108,20 @@ def align(
     rounding = torch.finfo(client_prompts[0].dtype).eps * rows.abs().max().item()
     origin, unit = _origin_and_unit(rows.split(sizes), rounding)
     dim = rows.shape[1]
-    prompts = _Prompts((rows - origin) / unit, sizes, weight=1 / dim if likelihood == "mean" else 1.0)
+    prompts = Prompts((rows - origin) / unit, sizes, weight=1 / dim if likelihood == "mean" else 1.0)
     warm = rows[:0] if initial_centres is None else (initial_centres.detach().to(rows) - origin) / unit
 
     centres, log_odds = _starting_centres(prompts, warm, max_centres)
-    matches, _ = _assign(prompts, centres, torch.full_like(centres, _START_DEVIATION), log_odds)
-    deviation_network = _network(dim, dim, math.log(math.expm1(_START_DEVIATION - _DEVIATION_FLOOR)), rng)
-    model = _Model(centres, deviation_network, _network(dim, 1, 0.0, rng))
-    objective = [model.objective(_statistics(prompts, matches, centres))]
+    matches, _ = assign(prompts, centres, torch.full_like(centres, _START_DEVIATION), log_odds)
+    deviation_network = constant_network(dim, dim, math.log(math.expm1(_START_DEVIATION - DEVIATION_FLOOR)), rng)
+    model = Mixture(centres, deviation_network, constant_network(dim, 1, 0.0, rng))
+    objective = [model.objective(gather_statistics(prompts, matches, centres))]
     for _ in range(num_alternations):
-        statistics = _statistics(prompts, matches, model.centres)
-        model = _fit(model, statistics, num_gradient_steps)
+        statistics = gather_statistics(prompts, matches, model.centres)
+        model = fit(model, statistics, num_gradient_steps)
         objective.append(model.objective(statistics))
         previous = matches
-        matches, cost = _assign(prompts, model.centres, model.deviation(), model.log_odds(), previous)
+        matches, cost = assign(prompts, model.centres, model.deviation(), model.log_odds(), previous)
         objective.append(cost - len(sizes) * logsigmoid(-model.log_odds()).sum().item())
         if torch.equal(matches, previous):
             break
@@ -206,16 +204,8 @@ def _origin_and_unit(
     return origin, unit if unit > rounding else 1.0
 
 
-class _Prompts(NamedTuple):
-    """All clients' prompts in canonical order and standard units, and the weight of a coordinate's log-likelihood."""
-
-    points: Float64[Tensor, "row dim"]
-    sizes: list[int]
-    weight: float
-
-
 def _starting_centres(
-    prompts: _Prompts, warm: Float64[Tensor, "warm dim"], max_centres: int
+    prompts: Prompts, warm: Float64[Tensor, "warm dim"], max_centres: int
 ) -> tuple[Float64[Tensor, "centre dim"], Float64[Tensor, " centre"]]:
     """Returns the centres to start from and the log-odds of their popularity.
 
@@ -250,160 +240,6 @@ def _starting_centres(
         centres.append(leader)
 
     claimed = claimed_by >= 0
-    claims = _statistics(prompts._replace(points=points[claimed]), claimed_by[claimed], torch.stack(centres))
+    claims = gather_statistics(prompts._replace(points=points[claimed]), claimed_by[claimed], torch.stack(centres))
     # Half a client more on either side: no centre starts out as certain or impossible.
     return claims.means, ((claims.counts + 0.5) / (len(sizes) + 1)).logit()
-
-
-class _Statistics(NamedTuple):
-    """All that the objective needs to know of the prompts while the matches stand still."""
-
-    num_clients: int
-    weight: float
-    counts: Float64[Tensor, " centre"]
-    means: Float64[Tensor, "centre dim"]
-    squares: Float64[Tensor, "centre dim"]
-
-
-def _statistics(
-    prompts: _Prompts, matches: Int64[Tensor, " row"], centres: Float64[Tensor, "centre dim"]
-) -> _Statistics:
-    """Returns number, mean and squared deviations of what is matched to each centre; an unused one stays in place."""
-    counts = matches.bincount(minlength=len(centres)).to(centres)
-    number = counts[:, None]
-    means = torch.zeros_like(centres).index_add_(0, matches, prompts.points) / number.clamp(min=1)
-    squares = torch.zeros_like(centres).index_add_(0, matches, (prompts.points - means[matches]).square_())
-    return _Statistics(len(prompts.sizes), prompts.weight, counts, means.where(number > 0, centres), squares)
-
-
-class _Network(NamedTuple):
-    """A perceptron with one hidden layer."""
-
-    features: Tensor
-    feature_bias: Tensor
-    readout: Tensor
-    bias: Tensor
-
-    def __call__(self, inputs: Float64[Tensor, "centre dim"]) -> Float64[Tensor, "centre out"]:
-        return (torch.tanh(inputs.float() @ self.features + self.feature_bias) @ self.readout + self.bias).double()
-
-
-def _network(dim: int, num_outputs: int, start: float, rng: torch.Generator) -> _Network:
-    """Returns a network that has random features and gives ``start`` for every input."""
-    features = torch.randn(dim, _HIDDEN_WIDTH, generator=rng, dtype=torch.float32) * (2 / math.sqrt(dim))
-    readout = features.new_zeros(_HIDDEN_WIDTH, num_outputs)
-    return _Network(features, features.new_zeros(_HIDDEN_WIDTH), readout, features.new_full((num_outputs,), start))
-
-
-def _descend(network: _Network, loss: Callable[[_Network], Tensor], num_steps: int) -> _Network:
-    """Returns the best network met in some steps of L-BFGS, the given one if none is better."""
-    weights = [values.clone().requires_grad_() for values in network]
-    optimizer = torch.optim.LBFGS(weights, max_iter=num_steps, history_size=5, line_search_fn="strong_wolfe")
-    best, lowest = network, math.inf
-
-    def closure() -> Tensor:
-        nonlocal best, lowest
-        optimizer.zero_grad()
-        value = loss(_Network(*weights))
-        value.backward()
-        if value.item() < lowest:
-            best, lowest = _Network(*(values.detach().clone() for values in weights)), value.item()
-        return value
-
-    optimizer.step(closure)
-    return best
-
-
-@dataclass(frozen=True)
-class _Model:
-    """Where the centres lie (theta), how prompts scatter about them (sigma_gamma), how popular they are (U_zeta)."""
-
-    centres: Float64[Tensor, "centre dim"]
-    deviation_network: _Network
-    popularity_network: _Network
-
-    def deviation(self) -> Float64[Tensor, "centre dim"]:
-        # The floor keeps a centre with a single prompt from infinite likelihood.
-        return _DEVIATION_FLOOR + softplus(self.deviation_network(self.centres))
-
-    def log_odds(self) -> Float64[Tensor, " centre"]:
-        # softsign and not a clamp: beyond a clamp there is no gradient to come back by.
-        return _LARGEST_LOG_ODDS * softsign(self.popularity_network(self.centres).squeeze(1) / _LARGEST_LOG_ODDS)
-
-    def likelihood_term(self, statistics: _Statistics) -> Float64[Tensor, ""]:
-        """Returns G."""
-        number, deviation = statistics.counts[:, None], self.deviation()
-        squares = statistics.squares + number * (statistics.means - self.centres).square()
-        log_scale = deviation.log() + 0.5 * math.log(2 * math.pi)
-        return statistics.weight * (number * log_scale + squares / (2 * deviation.square())).sum()
-
-    def popularity_term(self, statistics: _Statistics) -> Float64[Tensor, ""]:
-        """Returns R."""
-        log_odds, unused = self.log_odds(), statistics.num_clients - statistics.counts
-        return -(statistics.counts * logsigmoid(log_odds) + unused * logsigmoid(-log_odds)).sum()
-
-    def objective(self, statistics: _Statistics) -> float:
-        return (self.likelihood_term(statistics) + self.popularity_term(statistics)).item()
-
-
-def _fit(model: _Model, statistics: _Statistics, num_steps: int) -> _Model:
-    """Returns a model of lower G + R for the same matches: the first half step.
-
-    Given the deviations, the best centre is the mean of its prompts. But deviation and popularity are functions of the
-    centre, so that moving there could raise the objective; then the centres stay and the networks alone are improved.
-    """
-    before = model.objective(statistics)
-    for at in (replace(model, centres=statistics.means), model):
-        model = replace(
-            at,
-            deviation_network=_descend(
-                at.deviation_network,
-                lambda network, at=at: replace(at, deviation_network=network).likelihood_term(statistics),
-                num_steps,
-            ),
-            popularity_network=_descend(
-                at.popularity_network,
-                lambda network, at=at: replace(at, popularity_network=network).popularity_term(statistics),
-                3 * num_steps,
-            ),
-        )
-        if model.objective(statistics) <= before:
-            break
-    return model
-
-
-def _assign(
-    prompts: _Prompts,
-    centres: Float64[Tensor, "centre dim"],
-    deviation: Float64[Tensor, "centre dim"],
-    log_odds: Float64[Tensor, " centre"],
-    previous: Int64[Tensor, " row"] | None = None,
-) -> tuple[Int64[Tensor, " row"], float]:
-    """Returns each client's cheapest matches and their total cost: the second half step.
-
-    A match costs ``-log N - log U + log(1 - U)``. A client keeps its previous ones unless others are truly cheaper.
-    """
-    precision = prompts.weight * deviation.pow(-2)
-    constant = prompts.weight * (deviation.log() + 0.5 * math.log(2 * math.pi)).sum(1) - log_odds
-    squared_centres = 0.5 * (centres.square() * precision).sum(1)
-    quadratic, linear = 0.5 * precision.T, (centres * precision).T
-
-    def cost_of(pool: Float64[Tensor, "prompt dim"], matched: Int64[Tensor, " prompt"]) -> float:
-        deviations = (pool - centres[matched]).square() * precision[matched]
-        return (0.5 * deviations.sum() + constant[matched].sum()).item()
-
-    kept = [None] * len(prompts.sizes) if previous is None else previous.split(prompts.sizes)
-    matches, total = [], 0.0
-    for pool, old in zip(prompts.points.split(prompts.sizes), kept, strict=True):
-        costs = pool.square() @ quadratic - pool @ linear + squared_centres + constant
-        new = torch.from_numpy(linear_sum_assignment(costs.numpy())[1])
-        # The squares multiplied out lose digits far from the origin: what is compared and reported is computed plainly.
-        cost = cost_of(pool, new)
-        if old is not None and not torch.equal(new, old):
-            old_cost = cost_of(pool, old)
-            # A billionth is rounding: without it, matches of equal cost could alternate for ever.
-            if cost >= old_cost - 1e-9 * (1 + abs(old_cost)):
-                new, cost = old, old_cost
-        matches.append(new)
-        total += cost
-    return torch.cat(matches), total

@@ -202,7 +202,11 @@ def _recipes(words: list[str]) -> int:
     if len(words) == 2 and words[0] == "show":
         print(find_recipe(words[1]).read_text(encoding="utf-8"), end="")
         return 0
-    return _fail("usage: fedprime recipes list | fedprime recipes show NAME")
+    usage = "usage: fedprime recipes list | fedprime recipes show NAME"
+    if words in (["-h"], ["--help"]):
+        print(usage)
+        return 0
+    return _fail(usage)
 
 
 def _take(words: list[str], flag: str) -> str | None:

@@ -79,7 +79,7 @@ class SettingsError(ValueError):
         Args:
             problems: One line for each.
         """
-        self.problems = tuple(problems)
+        self.problems = list(problems)
         several = [f"{len(self.problems)} settings are wrong:", *(f"  {problem}" for problem in self.problems)]
         super().__init__("\n".join(several) if len(self.problems) > 1 else self.problems[0])
 

@@ -59,7 +59,7 @@ def start_run(settings: Settings, folder: Path, watch: Callable[[Progress], None
         The final table, as in ``results.json``.
 
     Raises:
-        RunError: If there is something at `folder` already.
+        RunError: If there is something at `folder` already, or it cannot be made.
         SettingsError: If settings do not fit together.
         BackboneError: If the backbone cannot be loaded.
     """
@@ -69,6 +69,9 @@ def start_run(settings: Settings, folder: Path, watch: Callable[[Progress], None
             f"{folder} exists already and is not overwritten; continue it with `fedprime run --resume {folder}`, "
             "name another folder with --output, or delete it"
         )
+    parent = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not parent.is_dir():
+        raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
     with _reproducible(settings.threads):
         experiment = build_experiment(settings)
         run = RunFolder.create(
@@ -138,7 +141,8 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
     scenarios: dict[str, Any] = {}
     clients: dict[str, Any] = {}
     for name, shard in experiment.scenarios.items():
-        predictions = _predict(experiment, checkpoint, shard, experiment.test_owners)
+        with _reproducible(experiment.settings.threads):
+            predictions = _predict(experiment, checkpoint, shard, experiment.test_owners)
         best = experiment.best_possible(shard)
         scenarios[name] = _with_limit(predictions, best)
         if name == LIKE_TRAIN:

@@ -10,6 +10,9 @@ import pytest
 import torch
 from jaxtyping import Float, UInt8
 from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from transformers import AutoTokenizer, ViltImageProcessorPil, ViltModel, logging
 
@@ -293,6 +296,21 @@ def test_the_shipped_checkpoint_is_what_the_library_writes(tmp_path: Path) -> No
 
 def test_the_shipped_checkpoint_is_smaller_than_five_megabytes() -> None:
     assert sum(path.stat().st_size for path in TINY_FOLDER.iterdir()) < 5_000_000
+
+
+@pytest.mark.parametrize("pattern", [("image", "text"), ("image",), ("text",)])
+def test_the_shipped_checkpoint_tells_the_classes_of_the_world_apart(pattern: tuple[str, ...]) -> None:
+    world, backbone = BuiltinWorld(num_samples=300), load_backbone()
+    embedded = {
+        modality: backbone.embed(modality, [world.read(index, (modality,))[modality] for index in range(300)])
+        if modality in pattern
+        else [None] * 300
+        for modality in ("image", "text")
+    }
+    features = backbone.encode(backbone.assemble(embedded)).numpy()
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01)).fit(features[:200], world.labels[:200])
+    # A guess is right in one of eight cases.
+    assert classifier.score(features[200:], world.labels[200:]) > 0.4
 
 
 def test_a_copy_of_the_tiny_checkpoint_is_loaded_like_any_other(tmp_path: Path, images: list[Image]) -> None:

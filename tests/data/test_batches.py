@@ -189,6 +189,13 @@ def test_with_a_generator_its_state_decides_the_order() -> None:
     assert orders[0] != sorted(orders[0])
 
 
+def test_some_rows_of_a_shard_are_a_shard() -> None:
+    present = np.array([[True, False], [False, True], [True, True]])
+    shard = Shard(EmbeddedSamples(Numbers(), ("image", "text"), embed), np.array([8, 1, 5]), present)
+    [batch] = shard.rows(np.array([2, 0])).batches(9)
+    assert values_of(batch) == {"image": [501, 801], "text": [502, None]}
+
+
 def test_what_is_present_and_the_label_stay_with_the_sample() -> None:
     present = np.array([[index % 3 != 0, index % 3 != 1] for index in range(10)])
     shard = Shard(EmbeddedSamples(Numbers(), ("image", "text"), embed), np.arange(10), present)
