@@ -300,7 +300,10 @@ def _environment() -> dict[str, Any]:
 
 def _commit() -> str | None:
     """Returns the commit of the checkout that fedprime runs from, or None when it is installed from a package."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    checkout = Path(__file__).parents[2]
+    if not (checkout / "pyproject.toml").is_file():
+        return None  # whatever repository an installed package happens to lie in is not ours
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
