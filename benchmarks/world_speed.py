@@ -1,6 +1,6 @@
 """Times the built-in world and its frozen embedding, one thread.
 
-    python benchmarks/world_speed.py --samples 10000
+python benchmarks/world_speed.py --samples 10000
 """
 
 import argparse

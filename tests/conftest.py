@@ -19,6 +19,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.config import Settings, read_settings
 from fedprime.experiment import Experiment, build_experiment
+from fedprime.model import Weights
 from fedprime.run import start_run
 
 torch.set_num_threads(1)
@@ -57,10 +58,18 @@ def small_settings(small_flags: tuple[str, ...]) -> Settings:
     return read_settings(None, small_flags)
 
 
+@pytest.fixture(scope="session")
+def _built_experiment(small_settings: Settings) -> tuple[Experiment, Weights]:
+    experiment = build_experiment(small_settings)
+    return experiment, experiment.model.weights()
+
+
 @pytest.fixture
-def small_experiment(small_settings: Settings) -> Experiment:
-    """Data, backbone, method and model of a small run; a test may train the model."""
-    return build_experiment(small_settings)
+def small_experiment(_built_experiment: tuple[Experiment, Weights]) -> Experiment:
+    """Data, backbone, method and model of a small run; a test may train the model, the next one finds it untrained."""
+    experiment, initial_weights = _built_experiment
+    experiment.model.load_weights(initial_weights)
+    return experiment
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,9 @@ def several_labels(labels: ArrayLike, probabilities: ArrayLike) -> Predictions:
     return Predictions(np.array(probabilities), np.array(labels, dtype=np.float32), np.zeros(len(np.array(labels))))
 
 
-@pytest.fixture(params=list(METHODS))
+@pytest.fixture(params=["fedprime", "pfpt", "fedavg-p", "head-only"])
 def model(request: pytest.FixtureRequest, small_experiment: Experiment) -> PromptedModel:
+    """One model for every way to prompt."""
     backbone = small_experiment.model.backbone
     method = METHODS[request.param](num_prompts=4)
     return method.build(backbone, small_experiment.model.label_names, rng=torch_stream(0, "initial weights"))

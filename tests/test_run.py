@@ -32,10 +32,6 @@ from fedprime.model import ModelError, PromptedModel, Weights
 from fedprime.run import Progress, evaluate_scenarios, load_experiment, resume_run, start_run
 
 
-class Killed(BaseException):
-    """What a test raises where a real process would be gone."""
-
-
 @dataclass(frozen=True)
 class PrivateHead(FedAvgP):
     """FEDAVG-P whose heads stay at the clients."""
@@ -106,10 +102,13 @@ def changed(settings: Settings, **sections: dict[str, Any] | int | str) -> Setti
     )
 
 
-@pytest.fixture
+load_backbone_once = functools.cache(load_backbone)
+
+
+@pytest.fixture(autouse=True)
 def quick_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without what takes longest and has no part in their safety: a backbone is loaded once, nothing is drawn."""
-    monkeypatch.setattr("fedprime.experiment.load_backbone", functools.cache(load_backbone))
+    monkeypatch.setattr("fedprime.experiment.load_backbone", load_backbone_once)
 
     def write(_: object, path: Path) -> None:
         with replaced_file(path) as beside:
@@ -186,21 +185,6 @@ def test_the_model_of_a_run_scores_what_its_results_say(finished_run: Path):
     assert measured["clients"] == run.results()["clients"]
 
 
-def test_evaluation_computes_with_as_many_threads_as_the_run_did(finished_run: Path, monkeypatch: pytest.MonkeyPatch):
-    run = RunFolder(finished_run)
-    experiment = load_experiment(run)
-    num_threads: list[int] = []
-
-    def watched(*arguments: Any) -> Predictions:
-        num_threads.append(torch.get_num_threads())
-        return predict(*arguments)
-
-    monkeypatch.setattr("fedprime.run.predict", watched)
-    evaluate_scenarios(replace(experiment, settings=replace(experiment.settings, threads=2)), run.load_checkpoint())
-    assert set(num_threads) == {2}
-    assert torch.get_num_threads() == 1
-
-
 def test_a_run_returns_its_results(small_settings: Settings, tmp_path: Path):
     results = start_run(small_settings, tmp_path / "run")
     assert results == json.loads((tmp_path / "run" / "results.json").read_text())
@@ -224,20 +208,44 @@ def test_what_was_drawn_before_has_no_influence(small_settings: Settings, finish
     assert_same_run(tmp_path / "run", finished_run)
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """A process that computes with two threads."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_a_run_leaves_the_global_random_state_and_settings_of_torch_alone(small_settings: Settings, tmp_path: Path):
     random_state = torch.get_rng_state()
-    num_threads: list[int] = []
+    inside: list[tuple[int, bool]] = []
 
     def watch(_: Progress) -> None:
-        num_threads.append(torch.get_num_threads())
+        inside.append((torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(replace(small_settings, threads=2), tmp_path / "run", watch)
-    assert num_threads == [2]
+        start_run(small_settings, tmp_path / "run", watch)
+    assert inside == [(1, True)]
     assert torch.equal(torch.get_rng_state(), random_state)
-    assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_evaluation_computes_with_as_many_threads_as_the_run_did(finished_run: Path, monkeypatch: pytest.MonkeyPatch):
+    run = RunFolder(finished_run)
+    num_threads: list[int] = []
+
+    def watched(*arguments: Any) -> Predictions:
+        num_threads.append(torch.get_num_threads())
+        return predict(*arguments)
+
+    monkeypatch.setattr("fedprime.run.predict", watched)
+    evaluate_scenarios(load_experiment(run), run.load_checkpoint())
+    assert set(num_threads) == {1}
+    assert torch.get_num_threads() == 2
 
 
 def test_progress_tells_where_the_run_is(small_settings: Settings, tmp_path: Path):
@@ -262,7 +270,6 @@ def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
     assert_same_run(tmp_path / "run", finished_run)
 
 
-@pytest.mark.usefixtures("quick_life")
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
     name: str, small_settings: Settings, tmp_path: Path
@@ -306,33 +313,40 @@ FILE_OPERATIONS: dict[str, tuple[Any, ...]] = {
 }
 
 
-class DyingDisk:
-    """Counts file operations; from a given one on, none has an effect, as after the death of a process."""
+class Deaths:
+    """What a process leaves of its run folder if it is killed before any of its file operations.
 
-    lives = itertools.count(100_000)
+    Attributes:
+        left: Copies of the folder, one for each state that it was in.
+    """
 
-    def __init__(self, dies_at: int | None = None) -> None:
-        self.count = 0
-        self._dies_at = dies_at
+    process_numbers = itertools.count(100_000)
 
-    def watch(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+    def __init__(self, folder: Path, copies: Path) -> None:
+        self.left: list[Path] = []
+        self._folder = folder
+        self._copies = copies
+        self._last: dict[Path, bytes] | None = None
+
+    def before(self, operation: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(operation)
         def watched(*arguments: Any, **options: Any) -> Any:
-            self.count += 1
-            if self._dies_at is not None and self.count > self._dies_at:
-                raise Killed
+            state = {path: path.read_bytes() if path.is_file() else b"" for path in self._folder.rglob("*")}
+            if state and state != self._last:
+                self._last = state
+                self.left.append(Path(shutil.copytree(self._folder, self._copies / str(len(self.left)) / "run")))
             return operation(*arguments, **options)
 
         return watched
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        process = next(self.lives)
+        process_number = next(self.process_numbers)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "getpid", lambda: process)
+            patch.setattr(os, "getpid", lambda: process_number)
             for name, holders in FILE_OPERATIONS.items():
                 for holder in holders:
-                    patch.setattr(holder, name, self.watch(getattr(holder, name)))
+                    patch.setattr(holder, name, self.before(getattr(holder, name)))
             yield
 
 
@@ -360,49 +374,51 @@ def brief_run(brief_settings: Settings, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
-def start_or_go_on(settings: Settings, folder: Path) -> None:
-    if folder.exists():
-        resume_run(folder)
-    else:
-        start_run(settings, folder)
-
-
-@pytest.mark.usefixtures("quick_life")
 def test_a_run_killed_at_any_file_operation_ends_as_if_it_had_not_been(
     brief_settings: Settings, brief_run: Path, tmp_path: Path
 ):
-    counting = DyingDisk()
-    with counting.watching():
-        start_run(brief_settings, tmp_path / "counted")
-    num_resumed = 0
-    for dies_at in range(counting.count):
-        folder = tmp_path / f"killed-{dies_at}" / "run"
-        with pytest.raises(Killed), DyingDisk(dies_at).watching():
-            start_run(brief_settings, folder)
-        # Before there is a folder there is nothing to go on with: the folder appears complete.
-        if folder.exists():
-            resume_run(folder)
-            assert_same_run(folder, brief_run)
-            num_resumed += 1
-    assert num_resumed > 20
+    deaths = Deaths(tmp_path / "run", tmp_path / "left")
+    with deaths.watching():
+        start_run(brief_settings, tmp_path / "run")
+    assert len(deaths.left) > 20
+    for folder in deaths.left:
+        resume_run(folder)
+        assert_same_run(folder, brief_run)
 
 
-@pytest.mark.usefixtures("quick_life")
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     brief_settings: Settings, brief_run: Path, tmp_path: Path
 ):
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        start_run(brief_settings, folder, stop_after(1))
     kills = 0
-    # Each life is one file operation longer than the one before: some kills fall into the healing after another.
-    for dies_at in range(1, 100):
-        try:
-            with DyingDisk(dies_at).watching():
-                start_or_go_on(brief_settings, tmp_path / "runs" / "run")
-        except Killed:
-            kills += 1
-        else:
-            break
-    assert kills >= 8
-    assert_same_run(tmp_path / "runs" / "run", brief_run)
+    while not (folder / "results.json").exists():
+        deaths = Deaths(folder, tmp_path / f"life-{kills}")
+        with deaths.watching():
+            resume_run(folder)
+        # Not long after the start of each life: most of the kills fall into the healing after another.
+        folder = deaths.left[min(2, len(deaths.left) - 1)] if kills < 8 else folder
+        kills += 1
+    assert kills > 8
+    assert_same_run(folder, brief_run)
+
+
+def test_a_run_killed_while_its_folder_is_made_leaves_nothing_in_its_place(
+    brief_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    present: list[bool] = []
+
+    def watched(path: Path, *arguments: Any) -> Path:
+        present.append((tmp_path / "run").exists())
+        return rename(path, *arguments)
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", watched)
+    with pytest.raises(KeyboardInterrupt):
+        start_run(brief_settings, tmp_path / "run", stop_after(1))
+    # It appears whole, by a single renaming.
+    assert present == [False]
 
 
 def test_a_finished_run_is_not_trained_again(finished_copy: Path):

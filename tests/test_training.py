@@ -242,15 +242,14 @@ def test_what_the_model_held_before_has_no_influence(train: Train, model: Prompt
     assert all(torch.equal(second.weights[name], value) for name, value in first.weights.items())
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("name", "optimizer"), [("fedprime", "sgd"), *((name, "adamw") for name in METHODS)])
 def test_a_few_epochs_lower_the_loss_and_leave_the_backbone_alone(
     name: str, optimizer: str, tiny: Backbone, shard: Shard
 ):
     method = METHODS[name](num_prompts=4)
     model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
     before = {key: value.clone() for key, value in tiny.model.state_dict().items()}
-    training = replace(PLAIN, epochs=8, batch_size=4, optimizer=optimizer, lr=0.01 if optimizer == "adamw" else 0.1)
+    training = replace(PLAIN, epochs=5, batch_size=4, optimizer=optimizer, lr=0.01 if optimizer == "adamw" else 0.1)
     batch = next(shard.batches(12))
     loss_at_start = method.loss(model, batch, model.weights()).item()
     place = {"client": 0, "round_number": 0, "num_rounds": 1, "seed": 0}

@@ -17,7 +17,7 @@ import torch
 import fedprime.backbones
 from fedprime.backbones import TINY, load_backbone
 from fedprime.backbones.vilt import ViltBackbone
-from fedprime.data.builtin import FILLERS, INGREDIENTS
+from fedprime.data.scenes import FILLERS, INGREDIENTS
 
 TINY_FOLDER = Path(fedprime.backbones.__file__).parent / TINY
 SCRIPT = Path(__file__).parents[2] / "tools" / "pretrain_tiny.py"

@@ -1,0 +1,157 @@
+"""Real processes: killed again and again, interrupted, two on one run, a reader that goes away."""
+
+import itertools
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fedprime.checkpoints import RunFolder
+from fedprime.config import read_settings
+from fedprime.run import start_run
+
+pytestmark = pytest.mark.slow
+
+COMMAND = (sys.executable, "-m", "fedprime.cli")
+ROUNDS = 40
+MIN_KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def flags(small_flags: tuple[str, ...]) -> tuple[str, ...]:
+    """A run of many short rounds, of which part of the clients take part in each."""
+    return (*small_flags, f"--training.rounds={ROUNDS}", "--training.fraction=0.5", "--evaluation.every=5")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text("seed = 0\n")
+    return path
+
+
+@contextmanager
+def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """A process of the command line; it does not outlive the block."""
+    process = subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_rounds(process: subprocess.Popen[str], count: int) -> int:
+    """Waits for some lines of progress; returns how many came before the process ended."""
+    assert process.stdout is not None
+    for seen in range(count):
+        if not process.stdout.readline().startswith("round "):
+            return seen
+    return count
+
+
+def metrics_of(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    results = json.loads((folder / "results.json").read_text())
+    return {name: value for name, value in results.items() if name != "seconds"}
+
+
+def assert_same_run(here: Path, there: Path) -> None:
+    """Two runs ended with the same weights to the bit, the same metrics and the same files."""
+    ours, theirs = (load_file(folder / "model" / "model.safetensors") for folder in (here, there))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert metrics_of(here) == metrics_of(there)
+    assert results_of(here) == results_of(there)
+    names = [{path.relative_to(folder).as_posix() for path in folder.rglob("*")} for folder in (here, there)]
+    assert names[0] == names[1]
+
+
+def test_a_run_killed_many_times_ends_as_if_it_had_not_been(flags: tuple[str, ...], recipe: Path, tmp_path: Path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    start_run(read_settings(recipe, flags), whole)
+    rng = random.Random(0)
+    kills, advances = 0, set()
+    for life in itertools.count():
+        words = ["--resume", killed] if killed.exists() else [recipe, *flags, "--output", killed]
+        with started("run", *words) as process:
+            if kills < MIN_KILLS:
+                # 0 to 3 rounds, then a moment in which more rounds begin, are measured, are saved. The first life may
+                # end while its folder is being made.
+                num_rounds = rng.randrange(4) if life else 0
+                read_rounds(process, num_rounds)
+                time.sleep(rng.uniform(2, 6) if num_rounds == 0 else rng.uniform(0, 0.15))
+                if process.poll() is None:
+                    process.send_signal(signal.SIGKILL)
+                    assert process.wait() == -signal.SIGKILL
+                    kills += 1
+                    if killed.exists():
+                        advances.add(RunFolder(killed).load_checkpoint().next_round)
+                    continue
+            _, said = process.communicate()
+            assert process.returncode == 0, said
+            break
+    assert kills >= 8
+    assert len(advances) >= 4
+    assert_same_run(killed, whole)
+
+
+def test_ctrl_c_stops_after_saving_and_the_run_can_go_on(flags: tuple[str, ...], recipe: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    with started("run", recipe, *flags, "--training.rounds=10000", "--output", folder) as process:
+        assert read_rounds(process, 1) == 1
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert f"Go on with: fedprime run --resume {folder}" in said
+    run = RunFolder(folder)
+    finished = run.load_checkpoint().next_round
+    assert finished >= 1
+    assert f"stopped; {finished} rounds are saved" in said
+    run.drop_unfinished(run.load_checkpoint())
+    assert [line["round"] for line in run.metrics()] == list(range(finished))
+
+
+def test_a_second_process_on_the_same_run_is_refused(flags: tuple[str, ...], recipe: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    with started("run", recipe, *flags, "--training.rounds=10000", "--output", folder) as first:
+        assert read_rounds(first, 1) == 1
+        with started("run", "--resume", folder) as second:
+            # Somebody has to read what the first one says, or it waits.
+            _, said = second.communicate(timeout=60)
+        assert first.poll() is None
+    assert second.returncode == 2
+    assert said.strip() == f"fedprime: another process is running {folder}; wait for it or stop it"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    with started("recipes", "list") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert said == ""
+
+
+def test_a_user_error_in_a_real_process_is_short(tmp_path: Path):
+    with started("run", "--resume", tmp_path / "none") as process:
+        shown, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert shown == ""
+    assert said == f"fedprime: there is no run folder {tmp_path / 'none'}; `fedprime run` makes one\n"

@@ -1,0 +1,123 @@
+"""The shape of the project: a test file per module, imports that go down only, nothing that makes research code die."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+import fedprime
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "fedprime"
+MODULES = {path.relative_to(PACKAGE): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+#: Tests of no single module.
+WIDE_TESTS = {"test_architecture.py", "test_docs.py"}
+
+
+def places(wanted: Callable[[ast.AST], bool]) -> list[str]:
+    """Where in the package something stands, as file:line."""
+    return [
+        f"{path}:{getattr(node, 'lineno', 0)}"
+        for path, text in MODULES.items()
+        for node in ast.walk(ast.parse(text))
+        if wanted(node)
+    ]
+
+
+def is_call(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def defined_names(module: ast.Module) -> Iterator[str]:
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def test_every_module_has_its_test_file():
+    expected = {path.with_name(f"test_{path.name}") for path in MODULES if path.name != "__init__.py"}
+    assert [str(path) for path in sorted(expected) if not (ROOT / "tests" / path).is_file()] == []
+
+
+def test_every_test_file_has_its_module():
+    tests = {path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    mirrored = {path for path in tests if path.parts[0] not in ("slow", "tools") and path.name not in WIDE_TESTS}
+    modules = {path.with_name(path.name.removeprefix("test_")) for path in mirrored}
+    assert sorted(map(str, modules - MODULES.keys())) == []
+
+
+def test_every_test_of_a_tool_has_its_tool():
+    tested = {path.name.removeprefix("test_") for path in (ROOT / "tests" / "tools").glob("test_*.py")}
+    assert tested <= {path.name for path in (ROOT / "tools").glob("*.py")}
+
+
+def test_tests_are_no_packages():
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_imports_go_down_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(ROOT)
+    exit_code = lint_imports(no_cache=True)
+    report = capsys.readouterr().out
+    assert exit_code == 0, report
+    assert "1 kept, 0 broken" in report
+
+
+def test_only_the_runtimes_know_flower():
+    assert [str(path) for path, text in MODULES.items() if "flwr" in text and path.parts[0] != "runtime"] == []
+
+
+def test_nobody_left_a_breakpoint():
+    assert places(lambda node: is_call(node, "breakpoint")) == []
+    assert places(lambda node: isinstance(node, ast.Import) and any("pdb" in name.name for name in node.names)) == []
+
+
+def test_nothing_is_asserted_that_python_could_be_told_to_skip():
+    assert places(lambda node: isinstance(node, ast.Assert)) == []
+
+
+def test_nothing_is_imported_without_being_named():
+    assert places(lambda node: isinstance(node, ast.ImportFrom) and any(name.name == "*" for name in node.names)) == []
+
+
+def test_no_error_is_caught_without_being_named():
+    assert places(lambda node: isinstance(node, ast.ExceptHandler) and node.type is None) == []
+
+
+def test_only_the_command_line_prints():
+    found = places(lambda node: is_call(node, "print"))
+    assert found
+    assert [place for place in found if not place.startswith("cli.py:")] == []
+
+
+def test_nothing_is_drawn_from_a_global_source_of_randomness():
+    sources = ("np.random.seed", "np.random.rand", "np.random.default_rng(", "torch.manual_seed", "import random\n")
+    assert [str(path) for path, text in MODULES.items() if any(source in text for source in sources)] == []
+
+
+def test_every_module_says_what_it_is():
+    first_lines = {path: (ast.get_docstring(ast.parse(text)) or "").split("\n")[0] for path, text in MODULES.items()}
+    assert [str(path) for path, line in first_lines.items() if not line.endswith((".", ":"))] == []
+
+
+def test_everything_that_the_package_offers_is_there():
+    assert len(fedprime.__all__) == len(set(fedprime.__all__))
+    assert [name for name in fedprime.__all__ if not hasattr(fedprime, name)] == []
+
+
+def test_every_name_that_a_module_offers_is_defined_in_it():
+    for path, text in MODULES.items():
+        module = ast.parse(text)
+        (offered,) = [
+            ast.literal_eval(node.value)
+            for node in module.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        ] or [[]]
+        assert sorted(set(offered) - set(defined_names(module))) == [], path
