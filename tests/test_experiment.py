@@ -154,7 +154,10 @@ def test_masks_tell_who_owns_what_and_what_is_present_of_it(small_experiment: Ex
 
 
 def test_more_modalities_can_only_raise_the_best_possible_accuracy(small_experiment: Experiment):
-    best = {name: small_experiment.best_possible(shard).mean() for name, shard in small_experiment.scenarios.items()}
+    best = {
+        name: small_experiment.best_possible(shard, small_experiment.test_owners).mean()
+        for name, shard in small_experiment.scenarios.items()
+    }
     assert best["full"] >= max(best["image only"], best["text only"])
     assert min(best["image only"], best["text only"]) > 1 / 3
 
@@ -162,7 +165,8 @@ def test_more_modalities_can_only_raise_the_best_possible_accuracy(small_experim
 def test_the_best_possible_accuracy_knows_which_modalities_are_in_use(small_settings: Settings):
     both = build_experiment(changed(small_settings, missing={"rate": 0.0}))
     text = build_experiment(changed(small_settings, data={"modalities": ("text",)}, missing={"rate": 0.0}))
-    assert np.array_equal(text.best_possible(text.scenarios["full"]), both.best_possible(both.scenarios["text only"]))
+    of_text = text.best_possible(text.scenarios["full"], text.test_owners)
+    assert np.array_equal(of_text, both.best_possible(both.scenarios["text only"], both.test_owners))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -217,3 +221,16 @@ def test_a_model_of_another_shape_is_no_start(finished_run: Path, small_settings
     settings = changed(small_settings, initial_model=str(finished_run / "model"), data={"num_classes": 5})
     with pytest.raises(ModelError, match=r"head\.weight has shape"):
         build_experiment(settings)
+
+
+def test_clients_with_models_of_their_own_may_know_their_label_mix(small_experiment: Experiment):
+    shard, owners = small_experiment.scenarios["text only"], small_experiment.test_owners
+    shared = small_experiment.best_possible(shard, owners)
+    personal = small_experiment.best_possible(shard, owners, personal=(0,))
+    own, world = owners == 0, small_experiment.world
+    assert np.array_equal(personal[~own], shared[~own])
+    # By hand: the posterior under equal classes, weighed by how frequent each class is among the client's samples.
+    text_alone = np.tile([modality == "text" for modality in world.modalities], (own.sum(), 1))
+    counts = [(world.labels[shard.indices[own]] == label).sum() for label in range(world.num_classes)]
+    weighed = world.posterior(shard.indices[own], text_alone) * counts
+    assert np.allclose(personal[own], weighed.max(axis=1) / weighed.sum(axis=1))

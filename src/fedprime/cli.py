@@ -259,11 +259,11 @@ def _live_display() -> Iterator[Callable[[run.Progress], None]]:
 
 
 def _describe(progress: run.Progress) -> str:
-    accuracy = "   -" if progress.accuracy is None else f"{100 * progress.accuracy:.1f}"
-    best = f"{100 * progress.best_accuracy:.1f}"
+    accuracy, best = progress.accuracy, progress.best_accuracy
+    known = "not measured yet" if accuracy is None or best is None else f"{100 * accuracy:.1f} of {100 * best:.1f} %"
     minutes, seconds = divmod(round(progress.seconds_left), 60)
     sent = _megabytes(progress.bytes_sent)
-    return f"loss {progress.loss:.3f}  accuracy {accuracy} of {best} %  {sent} sent  {minutes}:{seconds:02d} left"
+    return f"loss {progress.loss:.3f}  accuracy {known}  {sent} sent  {minutes}:{seconds:02d} left"
 
 
 def _megabytes(num_bytes: int) -> str:

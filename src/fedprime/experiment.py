@@ -1,7 +1,7 @@
 """From settings to objects: data, backbone, method, shards, scenarios. The one place that knows both sides."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,18 +57,28 @@ class Experiment:
     validation_owners: Int[np.ndarray, " validation_sample"]
     test_owners: Int[np.ndarray, " test_sample"]
 
-    def best_possible(self, shard: Shard) -> Float[np.ndarray, " sample"]:
+    def best_possible(
+        self, shard: Shard, owners: Int[np.ndarray, " sample"], personal: Collection[int] = ()
+    ) -> Float[np.ndarray, " sample"]:
         """Returns the probability with which the best possible classifier is right on each sample, given what is there.
 
-        The mean over samples is the accuracy that no classifier can beat on them (Bayes limit).
+        The mean over samples is the accuracy that no classifier can beat on them (Bayes limit). A client with a model
+        of its own may also know how frequent each class is among its samples, which raises the limit on them.
 
         Args:
             shard: The samples and what is present of each.
+            owners: The client that each sample belongs to.
+            personal: The clients that have models of their own.
         """
         columns = [self.world.modalities.index(modality) for modality in shard.samples.modalities]
         present = np.zeros((len(shard), len(self.world.modalities)), dtype=bool)
         present[:, columns] = shard.present
-        return self.world.posterior(shard.indices, present).max(axis=1)
+        prior = np.full((len(shard), self.world.num_classes), 1 / self.world.num_classes)
+        for client in personal:
+            own = owners == client
+            counts = np.bincount(self.world.labels[shard.indices[own]], minlength=self.world.num_classes)
+            prior[own] = counts / max(1, counts.sum())
+        return self.world.posterior(shard.indices, present, prior).max(axis=1)
 
     def masks(self) -> dict[str, Tensor]:
         """Returns who owns what and what is present of it, to be saved with the run."""

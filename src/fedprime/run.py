@@ -33,7 +33,7 @@ class Progress:
         num_rounds: Rounds of the whole run.
         loss: Mean training loss of the round.
         accuracy: On the validation samples when they were last measured, 0 to 1; None before that.
-        best_accuracy: The best possible on the validation samples (Bayes limit).
+        best_accuracy: The best possible on the same samples (Bayes limit); None before that.
         bytes_sent: In both directions, over all rounds so far.
         seconds_left: Estimated from the rounds of this process.
     """
@@ -42,7 +42,7 @@ class Progress:
     num_rounds: int
     loss: float
     accuracy: float | None
-    best_accuracy: float
+    best_accuracy: float | None
     bytes_sent: int
     seconds_left: float
 
@@ -143,7 +143,7 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
     for name, shard in experiment.scenarios.items():
         with _reproducible(experiment.settings.threads):
             predictions = _predict(experiment, checkpoint, shard, experiment.test_owners)
-        best = experiment.best_possible(shard)
+        best = experiment.best_possible(shard, experiment.test_owners, checkpoint.personal_clients)
         scenarios[name] = _with_limit(predictions, best)
         if name == LIKE_TRAIN:
             for client in range(experiment.settings.partition.num_clients):
@@ -189,7 +189,6 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
         )
         clients.kept.update(checkpoint.kept)
         history = run.metrics()
-        best_accuracy = float(experiment.best_possible(experiment.validation).mean())
         first_round, started = checkpoint.next_round, time.perf_counter()
         for finished in federate(
             experiment.method,
@@ -204,14 +203,15 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
             history.append(_measure(finished, experiment, checkpoint))
             run.save_round(history[-1], checkpoint)
             done = finished.number + 1
+            measured = next((row for row in reversed(history) if "accuracy" in row), {})
             pace = (time.perf_counter() - started) / (done - first_round)
             watch(
                 Progress(
                     done,
                     settings.training.rounds,
                     finished.loss,
-                    next((row["accuracy"] for row in reversed(history) if "accuracy" in row), None),
-                    best_accuracy,
+                    measured.get("accuracy"),
+                    measured.get("bayes_accuracy"),
                     sum(row["bytes_down"] + row["bytes_up"] for row in history),
                     pace * (settings.training.rounds - done),
                 )
@@ -236,8 +236,15 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
         "seconds": round(finished.seconds, 3),
     }
     if (finished.number + 1) % settings.evaluation.every == 0 or finished.number + 1 == settings.training.rounds:
-        scores = score(_predict(experiment, checkpoint, experiment.validation, experiment.validation_owners))
-        metrics |= {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "validation_loss": scores.loss}
+        shard, owners = experiment.validation, experiment.validation_owners
+        scores = score(_predict(experiment, checkpoint, shard, owners))
+        best = experiment.best_possible(shard, owners, checkpoint.personal_clients)
+        metrics |= {
+            "accuracy": scores.accuracy,
+            "bayes_accuracy": float(best.mean()),
+            "macro_f1": scores.macro_f1,
+            "validation_loss": scores.loss,
+        }
     return metrics
 
 

@@ -294,6 +294,18 @@ def test_titles_name_ingredients_as_often_as_the_mixtures_say(pair: BuiltinWorld
     assert distance.diagonal().max() < 0.05 < 0.25 < min(distance[0, 1], distance[1, 0])
 
 
+@pytest.mark.parametrize("site", [0, 1])
+def test_samples_follow_the_mixtures_of_their_own_site(site: int) -> None:
+    world = BuiltinWorld(num_samples=4000, num_classes=2, num_sites=2)
+    counts = np.zeros((2, len(INGREDIENTS)))
+    for index in np.flatnonzero(world.sites == site):
+        np.add.at(counts[world.labels[index]], named_in(world.read(int(index), ("text",))["text"]), 1)
+    own, other = (half_distance(counts, world._title_mixtures[of]).diagonal() for of in (site, 1 - site))
+    # Of 2,000 draws, chance alone is about 0.04 away from the truth.
+    assert own.max() < 0.06
+    assert other.min() > 1.5 * own.max()
+
+
 def test_pictures_show_ingredients_as_often_as_the_mixtures_say(pair: BuiltinWorld) -> None:
     counts = np.zeros((2, len(INGREDIENTS)))
     for index in range(400):
@@ -373,3 +385,12 @@ def test_sample_numbers_may_come_in_any_order(world: BuiltinWorld) -> None:
     indices: Int[np.ndarray, " sample"] = np.array([9, 2, 9, 0])
     present = masks(world, EVERYTHING)
     assert np.array_equal(world.posterior(indices, present[:4]), world.posterior(np.arange(10), present[:10])[indices])
+
+
+def test_a_prior_weighs_the_posterior_by_bayes_rule(world: BuiltinWorld) -> None:
+    indices, present = np.arange(20), np.tile([True, False, False], (20, 1))
+    prior = np.tile(np.arange(8) / 28, (20, 1))  # the first class cannot be
+    weighed = prior * world.posterior(indices, present)
+    expected = weighed / weighed.sum(axis=1, keepdims=True)
+    assert np.allclose(world.posterior(indices, present, prior), expected)
+    assert (world.posterior(indices, present, prior)[:, 0] == 0).all()

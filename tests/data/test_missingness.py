@@ -152,8 +152,8 @@ def test_impossible_rates_are_refused(modalities: tuple[str, ...], rate: float, 
         ([0.47, 0.33, 0.2], 10, [5, 3, 2]),
         # Exact parts 0.6, 0.6, 0.8: two are left; of equal remainders the first is served first.
         ([0.3, 0.3, 0.4], 2, [1, 0, 1]),
-        # 0.35 * 20 is 7 exactly, though not in floating point.
-        ([0.35, 0.35, 0.3], 20, [7, 7, 6]),
+        # 0.29 * 100 is 29 exactly, but 28.999999999999996 in floating point.
+        ([0.29, 0.71], 100, [29, 71]),
         # Weights need not add up to 1.
         ([2, 1, 1], 8, [4, 2, 2]),
         ([0.5, 0.5], 0, [0, 0]),

@@ -119,15 +119,22 @@ class BuiltinWorld:
         return values
 
     def posterior(
-        self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]
+        self,
+        indices: Int[np.ndarray, " sample"],
+        present: Bool[np.ndarray, "sample modality"],
+        prior: Float[np.ndarray, "sample label"] | None = None,
     ) -> Float[np.ndarray, "sample label"]:
         """Returns the exact probability of every class, given what is present of each sample and the sample's site.
 
         Args:
             indices: Which samples.
             present: Which modalities of each are there, in the order of `modalities`.
+            prior: Probability of every class of each sample before anything of it is seen; by default all are equal.
         """
         log_posterior = np.zeros((len(indices), self.num_classes))
+        if prior is not None:
+            with np.errstate(divide="ignore"):  # a class that cannot be has minus infinity
+                log_posterior += np.log(prior)
         parts = (_IMAGE, _TITLE, _READINGS)
         for row, index in enumerate(indices):
             site = self.sites[index]
