@@ -159,8 +159,15 @@ def test_when_nobody_answers_the_weights_stay_and_the_run_goes_on(state: ServerS
 
 
 def test_the_order_of_answers_does_not_matter(state: ServerState):
+    # Numbers whose sum depends on the order in which they are added.
+    answers = {
+        client: lambda update, value=value: replace(
+            update, num_samples=1, weights={**update.weights, "head": torch.full((3,), value)}, metrics={"loss": value}
+        )
+        for client, value in enumerate((1e30, 1.0, -1e30, 3.0))
+    }
     outcomes = [
-        run(FakeClients(4, order=lambda updates, order=order: [updates[place] for place in order]), state, rounds=2)[-1]
+        run(FakeClients(4, answers, order=lambda updates, order=order: [updates[place] for place in order]), state)[-1]
         for order in itertools.permutations(range(4))
     ]
     assert all(same(outcome.state.shared, outcomes[0].state.shared) for outcome in outcomes)

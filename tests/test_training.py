@@ -46,14 +46,14 @@ class Pit(HeadOnly):
 
 @dataclass(frozen=True)
 class MeanLabel(HeadOnly):
-    """The mean label of a batch, whatever the model says; it remembers the labels in the order they came."""
+    """One more than the mean label of a batch, whatever the model says; it remembers the labels as they came."""
 
     name = "mean-label"
     seen: list[list[int]] = field(default_factory=list)
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
         self.seen.append(batch.labels.tolist())
-        return batch.labels.float().mean() + 0 * model.head.bias.sum()
+        return 1 + batch.labels.float().mean() + 0 * model.head.bias.sum()
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_an_update_counts_each_sample_once_however_many_epochs_there_are(train: 
 
 def test_the_reported_loss_is_the_mean_over_samples_not_over_batches(train: Train, shard: Shard):
     update = train(MeanLabel(), replace(PLAIN, batch_size=5))
-    expected = shard.samples.source.labels[:12].mean()
+    expected = 1 + shard.samples.source.labels[:12].mean()
     assert update.metrics["loss"] == pytest.approx(expected, rel=1e-6)
 
 
