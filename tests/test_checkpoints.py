@@ -33,7 +33,7 @@ def start() -> Checkpoint:
 @pytest.fixture
 def run(tmp_path: Path, start: Checkpoint) -> RunFolder:
     """The folder of a run of which no round is finished."""
-    return RunFolder.create(tmp_path / "run", SETTINGS, MASKS, MISSINGNESS, start)
+    return RunFolder.create(tmp_path / "run", SETTINGS, "fingerprint", MASKS, MISSINGNESS, start)
 
 
 @pytest.fixture
@@ -80,7 +80,8 @@ def test_the_environment_names_versions_commit_and_machine(run: RunFolder):
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["versions"]["python"] == platform.python_version()
     assert environment["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert environment.keys() == {"versions", "commit", "machine"}
+    assert environment.keys() == {"versions", "commit", "backbone_fingerprint", "machine"}
+    assert environment["backbone_fingerprint"] == run.backbone_fingerprint() == "fingerprint"
     assert environment["machine"]["cores"] >= 1
 
 
@@ -93,7 +94,9 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path: Path):
         "empty": torch.zeros(0, 4),
     }
     checkpoint = Checkpoint(7, ServerState(tricky, {3: weights(3.0), 11: weights(11.0)}), {0: weights(0.5)})
-    loaded = RunFolder.create(tmp_path / "run", SETTINGS, MASKS, MISSINGNESS, checkpoint).load_checkpoint()
+    loaded = RunFolder.create(
+        tmp_path / "run", SETTINGS, "fingerprint", MASKS, MISSINGNESS, checkpoint
+    ).load_checkpoint()
     assert loaded.next_round == 7
     assert same(loaded.state.shared, tricky)
     assert loaded.state.personal.keys() == {3, 11}
@@ -119,7 +122,7 @@ def test_a_saved_round_is_the_state_to_go_on_from(advanced: RunFolder):
 def test_what_exists_already_is_never_overwritten(content: str, tmp_path: Path, start: Checkpoint):
     path = tmp_path / "run"
     if content == "run":
-        RunFolder.create(path, SETTINGS, MASKS, MISSINGNESS, start)
+        RunFolder.create(path, SETTINGS, "fingerprint", MASKS, MISSINGNESS, start)
     elif content == "file":
         path.write_text("precious")
     else:
@@ -128,14 +131,14 @@ def test_what_exists_already_is_never_overwritten(content: str, tmp_path: Path, 
             (path / "notes.txt").write_text("precious")
     before = {entry: entry.read_bytes() for entry in [path, *path.rglob("*")] if entry.is_file()}
     with pytest.raises(RunError, match="exists already and is not overwritten"):
-        RunFolder.create(path, "seed = 4\n", MASKS, MISSINGNESS, start)
+        RunFolder.create(path, "seed = 4\n", "fingerprint", MASKS, MISSINGNESS, start)
     assert {entry: entry.read_bytes() for entry in [path, *path.rglob("*")] if entry.is_file()} == before
 
 
 def test_a_run_that_appears_while_another_prepares_the_same_folder_is_not_overwritten(
     tmp_path: Path, start: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ):
-    other = RunFolder.create(tmp_path / "other", "seed = 1\n", MASKS, MISSINGNESS, start)
+    other = RunFolder.create(tmp_path / "other", "seed = 1\n", "fingerprint", MASKS, MISSINGNESS, start)
 
     def save_while_another_process_makes_the_folder(*arguments: Any, **options: Any) -> None:
         save_file(*arguments, **options)
@@ -143,13 +146,13 @@ def test_a_run_that_appears_while_another_prepares_the_same_folder_is_not_overwr
 
     monkeypatch.setattr("fedprime.checkpoints.save_file", save_while_another_process_makes_the_folder)
     with pytest.raises(RunError, match="exists already and is not overwritten"):
-        RunFolder.create(tmp_path / "run", "seed = 2\n", MASKS, MISSINGNESS, start)
+        RunFolder.create(tmp_path / "run", "seed = 2\n", "fingerprint", MASKS, MISSINGNESS, start)
     assert (tmp_path / "run" / "settings.toml").read_text() == "seed = 1\n"
     assert names(tmp_path) == {"run", "other"}
 
 
 def test_a_run_folder_is_made_with_its_parents(tmp_path: Path, start: Checkpoint):
-    run = RunFolder.create(tmp_path / "a" / "b" / "run", SETTINGS, MASKS, MISSINGNESS, start)
+    run = RunFolder.create(tmp_path / "a" / "b" / "run", SETTINGS, "fingerprint", MASKS, MISSINGNESS, start)
     assert run.load_checkpoint().next_round == 0
 
 

@@ -145,7 +145,7 @@ def test_a_run_without_a_folder_gets_one_named_by_recipe_and_time(
     recipe: Path, small_flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    assert exit_code("run", recipe, *small_flags, "--training.rounds=1") == 0
+    assert exit_code("run", recipe, *small_flags) == 0
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("recipe-2")
     assert (folder / "results.json").exists()
@@ -184,7 +184,7 @@ def test_ctrl_c_stops_after_saving_and_says_how_to_go_on(
     monkeypatch.setattr(sys, "stderr", said)
     assert exit_code("run", recipe, *small_flags, "--output", tmp_path / "run") == 130
     assert said.getvalue().strip() == (
-        f"stopped; 1 rounds are saved. Go on with: fedprime run --resume {tmp_path / 'run'}"
+        f"stopped; 1 round(s) saved. Go on with: fedprime run --resume {tmp_path / 'run'}"
     )
     assert RunFolder(tmp_path / "run").load_checkpoint().next_round == 1
 
@@ -247,8 +247,8 @@ def test_every_wrong_setting_is_reported_at_once_and_nothing_is_made(
         (["run", "--resume", "none", "--output", "other"], "leave out --output"),
         (["run", "builtin/quickstart", "--backbone", "none"], "cannot load a ViLT checkpoint from 'none'"),
         (["run", "builtin/quickstart", "--initial_model", "none"], "none is not a saved model"),
-        (["run", "builtin/quickstart", "--data.modalities", "smell"], "it cannot read smell"),
-        (["run", "builtin/quickstart", "--missing.lacking", "smell"], "samples cannot lack 'smell'"),
+        (["run", "builtin/quickstart", "--data.modalities", "smell"], "'smell' is not one of image, text, readings"),
+        (["run", "builtin/quickstart", "--missing.lacking", "smell"], "'smell' is not one of image, text, readings"),
         (["run", "builtin/quickstart", "--data.num_train", "10"], "10 samples cannot be divided among 20 clients"),
         (["evaluate", "none"], "there is no run folder none"),
         (["predict", "none", "--text", "soup"], "none is not a saved model"),
@@ -402,7 +402,7 @@ def test_a_table_in_json_is_one_object_per_line(finished_run: Path, tmp_path: Pa
 def test_numbers_may_be_negative(
     recipe: Path, small_flags: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    words = [*small_flags, "--data.modalities", "readings", "--missing.rate=0", "--training.rounds=1"]
+    words = [*small_flags, "--data.modalities", "readings", "--missing.rate=0"]
     assert exit_code("run", recipe, *words, "--output", tmp_path / "run") == 0
     capsys.readouterr()
     numbers = ["0.5", "-1.25", "-3e-1", "2", "0", "-0"]

@@ -68,8 +68,8 @@ def test_a_value_may_be_negative_or_hold_an_equals_sign():
     assert (settings.seed, settings.backbone) == (-5, "folder=with/equals")
 
 
-def test_the_last_of_two_equal_flags_counts():
-    assert read_settings(None, ["--seed", "1", "--seed", "2"]).seed == 2
+def test_a_flag_that_is_given_twice_is_refused():
+    assert problems_of("--seed", "1", "--training.lr=0.1", "--seed", "2") == ["--seed is given twice; leave out one"]
 
 
 def test_every_mistake_in_recipe_flags_and_values_is_reported_at_once(tmp_path: Path):
@@ -325,14 +325,14 @@ CHOICES: dict[str, st.SearchStrategy[Any]] = {
     "seed": st.integers(-(2**63), 2**63 - 1),
     "backbone": NAMES,
     "initial_model": NAMES,
-    "data.modalities": st.lists(NAMES, min_size=1, max_size=3, unique=True),
+    "data.modalities": st.lists(st.sampled_from(["image", "text", "readings"]), min_size=1, max_size=3, unique=True),
     "data.num_classes": st.integers(2, 101),
     "partition.kind": st.sampled_from(["even", "labels", "site"]),
-    "partition.alpha": st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False),
+    "partition.alpha": st.floats(0, 1e6, exclude_min=True),
     "missing.rate": st.floats(0, 1),
-    "missing.lacking": NAMES,
+    "missing.lacking": st.sampled_from(["any", "image", "text", "readings"]),
     "method.name": st.sampled_from(sorted(METHODS)),
-    "training.lr": st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False),
+    "training.lr": st.floats(0, 1e6, exclude_min=True),
     "training.fraction": st.floats(0, 1, exclude_min=True),
     "training.schedule": st.sampled_from(["constant", "cosine", "linear"]),
 }
@@ -348,3 +348,14 @@ def test_settings_are_the_same_after_a_round_trip_through_toml(
         (content.setdefault(section, {}) if section else content)[last] = value
     settings = Settings(**content)
     assert written_and_read(settings, tmp_path_factory.mktemp("settings")) == settings
+
+
+@pytest.mark.parametrize("flag", ["--data.modalities", "--missing.lacking"])
+def test_a_modality_that_the_world_does_not_have_is_reported_with_the_nearest_name(flag: str):
+    (problem,) = problems_of(flag, "imge")
+    assert "'imge' is not one of image, text, readings; did you mean image?" in problem
+
+
+def test_a_name_that_several_settings_end_in_is_answered_with_all_of_them():
+    (problem,) = problems_of("--batch-size", "3")
+    assert "did you mean training.batch_size or evaluation.batch_size?" in problem

@@ -90,8 +90,24 @@ GARBAGE: dict[str, tuple[Answer, str]] = {
     "nan": (instead(head=torch.tensor([0.0, math.nan, 0.0])), "head is not finite"),
     "infinity": (instead(pool=torch.full((2, 5), -math.inf)), "pool is not finite"),
     "empty": (lambda update: replace(update, weights={}), "head is missing; pool is missing"),
-    "no samples": (lambda update: replace(update, num_samples=0), "trained on 0 samples"),
-    "negative samples": (lambda update: replace(update, num_samples=-30), "trained on -30 samples"),
+    "no samples": (
+        lambda update: replace(update, num_samples=0),
+        "trained on 0 samples, expected a whole number from 1",
+    ),
+    "negative samples": (
+        lambda update: replace(update, num_samples=-30),
+        "trained on -30 samples, expected a whole number from 1",
+    ),
+    "a truth for samples": (
+        lambda update: replace(update, num_samples=True),
+        "trained on True samples, expected a whole number from 1",
+    ),
+    "sparse": (instead(head=torch.ones(3).to_sparse()), "head is no dense tensor in main memory"),
+    "no loss": (lambda update: replace(update, metrics={}), "its loss is None, expected a finite number"),
+    "loss nan": (
+        lambda update: replace(update, metrics={"loss": math.nan}),
+        "its loss is nan, expected a finite number",
+    ),
     "not asked": (lambda update: replace(update, client=17), "was not asked"),
     "no answer": (lambda _: None, "no answer"),
 }
@@ -106,13 +122,6 @@ def test_a_round_is_the_mean_weighted_by_samples(state: ServerState):
 def test_the_loss_of_a_round_is_the_mean_weighted_by_samples(state: ServerState):
     (finished,) = run(FakeClients(3), state)
     assert finished.loss == pytest.approx((10 * 0 + 20 * 1 + 30 * 2) / 60)
-
-
-def test_a_client_that_measures_nothing_does_not_count_in_the_loss(state: ServerState):
-    clients = FakeClients(3, {1: lambda update: replace(update, metrics={})})
-    (finished,) = run(clients, state)
-    assert finished.left_out == {}
-    assert finished.loss == pytest.approx((10 * 0 + 30 * 2) / 40)
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
@@ -140,7 +149,8 @@ def test_a_client_that_is_left_out_is_named_with_the_reason(
 def test_everything_wrong_with_an_update_is_said_at_once(state: ServerState):
     weights = {"head": torch.ones(2), "pool": torch.full((2, 5), math.nan), "extra": torch.ones(1)}
     problems = update_problems(Update(0, 0, weights), state, Mean())
-    assert len(problems) == 4
+    # extra, samples, loss, head, pool
+    assert len(problems) == 5
 
 
 def test_a_client_that_answers_twice_is_left_out(state: ServerState):
@@ -194,13 +204,14 @@ def test_bytes_follow_the_data_type():
 def test_what_does_not_travel_must_not_be_sent(state: ServerState):
     private = ServerState({**state.shared, "own": torch.zeros(1)})
     weights = {name: value.clone() for name, value in state.shared.items()}
-    assert update_problems(Update(0, 1, weights), private, Mean()) == []
-    assert update_problems(Update(0, 1, {**weights, "own": torch.ones(1)}), private, Mean()) == ["own is unknown"]
+    update = Update(0, 1, weights, {"loss": 0.5})
+    assert update_problems(update, private, Mean()) == []
+    assert update_problems(instead(own=torch.ones(1))(update), private, Mean()) == ["own is unknown"]
 
 
 def test_an_update_is_measured_against_what_its_client_was_sent(state: ServerState):
     personal = ServerState(state.shared, {1: {"pool": torch.zeros(7, 5)}})
-    longer = Update(1, 1, {"head": torch.zeros(3), "pool": torch.zeros(7, 5)})
+    longer = Update(1, 1, {"head": torch.zeros(3), "pool": torch.zeros(7, 5)}, {"loss": 0.5})
     assert update_problems(longer, personal, Mean()) == []
     assert len(update_problems(replace(longer, client=0), personal, Mean())) == 1
 

@@ -223,9 +223,45 @@ def test_a_table_with_holes_gives_what_is_there(table: Path, picture: Path):
     ]
 
 
-def test_a_column_that_the_model_does_not_read_is_ignored(table: Path):
-    table.write_text("text,readings\nsoup,not numbers\n")
+def test_a_column_of_another_name_is_ignored(table: Path):
+    table.write_text("text,price\nsoup,3\n")
     assert read_table(table, ("image", "text")) == [{"text": "soup"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("text,readings\nsoup,1 2\n", "has the column readings, which the model does not read"),
+        ("text,text\nsoup,stew\n", "has the column text twice"),
+        ("text,price\nfresh basil, tomato,3\n", "row 1: more cells than columns"),
+        ("image\nnone.png\n", "row 1: there is no image"),
+    ],
+)
+def test_nothing_of_a_table_is_lost_without_a_word(table: Path, content: str, problem: str):
+    table.write_text(content)
+    with pytest.raises(InputError, match=problem):
+        read_table(table, ("image", "text"))
+
+
+def test_spaces_after_commas_are_not_part_of_names_or_cells(table: Path):
+    table.write_text("price, text\n3, soup\n")
+    assert read_table(table, ("image", "text")) == [{"text": "soup"}]
+
+
+def test_a_16_bit_picture_is_scaled_and_not_cut_off(tmp_path: Path):
+    Image.fromarray(np.array([[0, 257 * 100], [257 * 200, 65535]], dtype=np.uint16)).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png")[:, :, 0].tolist() == [[0, 100], [200, 255]]
+
+
+def test_transparent_parts_of_a_picture_are_white(tmp_path: Path):
+    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (read_image(tmp_path / "clear.png") == 255).all()
+
+
+def test_a_picture_of_32_bit_numbers_is_refused(tmp_path: Path):
+    Image.fromarray(np.zeros((2, 2), dtype=np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(InputError, match="32 bits"):
+        read_image(tmp_path / "float.tiff")
 
 
 def test_images_are_found_beside_the_table(table: Path, picture: Path, monkeypatch: pytest.MonkeyPatch):

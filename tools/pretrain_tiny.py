@@ -108,7 +108,8 @@ def draw_scenes(seed: int, step: int, num_scenes: int, tokenizer: Any) -> Scenes
     first_name = tokenizer.convert_tokens_to_ids(NAMES[0])
     is_name = (ids >= first_name) & (ids < first_name + len(NAMES))
     is_matched = torch.from_numpy(owner == np.arange(num_scenes))
-    hide = is_name & (torch.from_numpy(rng.random(ids.shape)) < 0.35) & is_matched[:, None]
+    # Hidden in swapped pairs too, or a hidden word would give away that the pair matches; named only where it can be.
+    hide = is_name & (torch.from_numpy(rng.random(ids.shape)) < 0.35)
     words = torch.where(hide, tokenizer.mask_token_id, ids)
     mask = ids != tokenizer.pad_token_id
     mask[:, 1:] &= torch.from_numpy(has_text)[:, None]
@@ -117,7 +118,7 @@ def draw_scenes(seed: int, step: int, num_scenes: int, tokenizer: Any) -> Scenes
         pixels,
         words,
         mask,
-        torch.where(hide & mask, ids, -100),
+        torch.where(hide & mask & is_matched[:, None], ids, -100),
         torch.from_numpy(has_image),
         torch.from_numpy(has_text),
         is_matched.float(),
@@ -265,7 +266,7 @@ def main() -> None:
     """Reads the command line and pretrains or probes."""
     parser = argparse.ArgumentParser(description="Pretrain the tiny ViLT that fedprime ships.")
     parser.add_argument("--output", type=Path, default=Path("src/fedprime/backbones/tiny"))
-    parser.add_argument("--steps", type=int, default=10000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--width", type=int, default=64)

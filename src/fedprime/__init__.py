@@ -16,6 +16,7 @@ from fedprime.methods import METHODS, Method
 from fedprime.methods.method import ServerState, Update
 from fedprime.model import ModelError, PromptedModel
 from fedprime.prediction import InputError, predict_samples, read_image
+from fedprime.recipes import find_recipe
 from fedprime.run import resume_run, start_run
 
 __version__ = version("fedprime")
@@ -47,6 +48,7 @@ __all__ = [
     "align",
     "build_experiment",
     "federate",
+    "find_recipe",
     "load_backbone",
     "predict",
     "predict_samples",

@@ -32,7 +32,7 @@ from fedprime.durable import replaced_file, replaced_folder
 from fedprime.methods.method import ServerState
 from fedprime.model import Weights
 
-__all__ = ["Checkpoint", "RunError", "RunFolder"]
+__all__ = ["Checkpoint", "RunError", "RunFolder", "refuse_existing"]
 
 
 class RunError(ValueError):
@@ -84,7 +84,7 @@ class RunFolder:
             RunError: If it is not a run folder.
         """
         self.path = path
-        if not path.is_dir():
+        if not path.exists():
             raise RunError(f"there is no run folder {path}; `fedprime run` makes one")
         if not (path / "settings.toml").is_file():
             raise RunError(
@@ -96,6 +96,7 @@ class RunFolder:
         cls,
         path: Path,
         settings_toml: str,
+        backbone_fingerprint: str,
         masks: Mapping[str, Tensor],
         missingness: list[dict[str, object]],
         checkpoint: Checkpoint,
@@ -105,6 +106,7 @@ class RunFolder:
         Args:
             path: The folder.
             settings_toml: Every setting.
+            backbone_fingerprint: Of the frozen backbone that is trained around.
             masks: Who owns what and what is present of it.
             missingness: The missing rates as they came out.
             checkpoint: The state before the first round.
@@ -112,24 +114,19 @@ class RunFolder:
         Raises:
             RunError: If there is something at `path` already.
         """
-        in_the_way = RunError(
-            f"{path} exists already and is not overwritten; continue it with `fedprime run --resume {path}`, "
-            "name another folder with --output, or delete it"
-        )
-        if path.exists():
-            raise in_the_way
+        refuse_existing(path)
         try:
             with replaced_folder(path, overwrites=False) as beside:
                 (beside / "settings.toml").write_text(settings_toml, encoding="utf-8")
-                (beside / "environment.json").write_text(json.dumps(_environment(), indent=2) + "\n")
+                (beside / "environment.json").write_text(
+                    json.dumps(_environment(backbone_fingerprint), indent=2) + "\n"
+                )
                 (beside / "missingness.json").write_text(json.dumps(missingness, indent=2) + "\n")
                 save_file(dict(masks), beside / "masks.safetensors")
                 _save_checkpoint(beside / "checkpoint.safetensors", checkpoint)
                 (beside / "metrics.jsonl").touch()
-        except OSError as error:
-            if path.exists():
-                # Another process has made it in the meantime.
-                raise in_the_way from error
+        except OSError:
+            refuse_existing(path)  # another process may have made it in the meantime
             raise
         return cls(path)
 
@@ -173,6 +170,14 @@ class RunFolder:
         except SafetensorError as error:
             raise _broken(path, error) from error
 
+    def backbone_fingerprint(self) -> str:
+        """Returns the fingerprint of the backbone that the run began with."""
+        path = self._readable("environment.json")
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))["backbone_fingerprint"]
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise _broken(path, error) from error
+
     def load_checkpoint(self) -> Checkpoint:
         """Returns the state after the last finished round."""
         path = self._readable("checkpoint.safetensors")
@@ -205,7 +210,7 @@ class RunFolder:
             checkpoint: The state after it.
         """
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics) + "\n")
+            file.write(json.dumps(metrics, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
         with replaced_file(self.path / "checkpoint.safetensors") as beside:
@@ -272,6 +277,21 @@ class RunFolder:
         return path
 
 
+def refuse_existing(path: Path) -> None:
+    """Raises a `RunError` that says what to do if there is something where a new run folder shall be.
+
+    Args:
+        path: The folder to be.
+    """
+    if (path / "settings.toml").is_file():
+        raise RunError(
+            f"{path} exists already and is not overwritten; continue it with `fedprime run --resume {path}`, or name "
+            "another folder with --output"
+        )
+    if path.exists():
+        raise RunError(f"{path} exists already and is not overwritten; name another folder with --output")
+
+
 def _broken(path: Path, error: object) -> RunError:
     return RunError(f"{path} is broken ({error}); restore it from a copy or start the run anew")
 
@@ -285,11 +305,12 @@ def _save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     save_file(contiguous, path, metadata={"next_round": str(checkpoint.next_round)})
 
 
-def _environment() -> dict[str, Any]:
+def _environment(backbone_fingerprint: str) -> dict[str, Any]:
     packages = ("fedprime", "torch", "transformers", "tokenizers", "numpy", "scipy", "safetensors")
     return {
         "versions": {"python": platform.python_version()} | {package: version(package) for package in packages},
         "commit": _commit(),
+        "backbone_fingerprint": backbone_fingerprint,
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),

@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ __all__ = ["main"]
 
 _USER_ERRORS = (SettingsError, RunError, BackboneError, ModelError, InputError, PermissionError)
 _INTERRUPTED = 128 + signal.SIGINT
+_NOBODY_READS = 128 + signal.SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,11 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return verbs[words[0]][0](words[1:])
     except _USER_ERRORS as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing is wrong. The interpreter would complain when it flushes
         # at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _fail(f"{error}; free space, check permissions, or name another file or folder")
 
 
 def _log_to_stderr() -> None:
@@ -101,6 +108,9 @@ def _run(words: list[str]) -> int:
         with _live_display() as watch, _interruptible(path):
             results = run.resume_run(path, watch)
     else:
+        named = next((word for word in words if word.endswith(".toml")), None)
+        if recipe is None and named:
+            raise SettingsError([f"the recipe comes first: fedprime run {named} --training.rounds 50 ..."])
         if recipe is None:
             raise SettingsError(
                 ["name a recipe, for example: fedprime run builtin/quickstart; `fedprime recipes list` shows all"]
@@ -220,6 +230,8 @@ def _take(words: list[str], flag: str) -> str | None:
             return value
         if word.startswith(f"{flag}="):
             del words[index]
+            if word == f"{flag}=":
+                raise SettingsError([f"{flag} has no value; name a folder"])
             return word.partition("=")[2]
     return None
 
@@ -229,13 +241,17 @@ def _interruptible(path: Path) -> Iterator[None]:
     """Turns Ctrl-C into an exit that says how to go on: every finished round is saved already."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        if isinstance(error, BrokenPipeError):
+            # Whoever read our output has gone; the interpreter must not complain about it when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if (path / "settings.toml").exists():
             finished = RunFolder(path).load_checkpoint().next_round
-            print(f"\nstopped; {finished} rounds are saved. Go on with: fedprime run --resume {path}", file=sys.stderr)
+            resume = shlex.join(["fedprime", "run", "--resume", str(path)])
+            print(f"\nstopped; {finished} round(s) saved. Go on with: {resume}", file=sys.stderr)
         else:
             print("\nstopped before the first round; nothing was saved", file=sys.stderr)
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(_INTERRUPTED if isinstance(error, KeyboardInterrupt) else _NOBODY_READS) from None
 
 
 @contextmanager

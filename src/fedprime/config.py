@@ -11,6 +11,7 @@ import tomlkit
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.missingness import ANY, MissingnessKind
 from fedprime.methods import METHODS
 from fedprime.training import LocalTraining
@@ -44,10 +45,12 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
     known = list(names)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     if not close:
-        # The last part is what people remember: they write "lr" for "training.lr".
-        by_last_part = {entry.rsplit(".", 1)[-1]: entry for entry in known}
-        close = [by_last_part[part] for part in difflib.get_close_matches(name.rsplit(".", 1)[-1], by_last_part, n=1)]
-    return f"; did you mean {close[0]}?" if close else ""
+        # The last part is what people remember: they write "lr" for "training.lr". Several settings may share it.
+        last_parts = difflib.get_close_matches(
+            name.rsplit(".", 1)[-1], {entry.rsplit(".", 1)[-1] for entry in known}, n=1
+        )
+        close = [entry for entry in known if entry.rsplit(".", 1)[-1] in last_parts]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _known_method(name: str) -> str:
@@ -63,9 +66,20 @@ def _without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _known_modality(name: str) -> str:
+    if name not in BuiltinWorld.modalities:
+        hint = nearest_name(name, BuiltinWorld.modalities)
+        raise ValueError(f"{name!r} is not one of {', '.join(BuiltinWorld.modalities)}{hint}")
+    return name
+
+
+def _known_lack(name: str) -> str:
+    return name if name == ANY else _known_modality(name)
+
+
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -90,8 +104,10 @@ class DataSettings:
 
     name: Literal["builtin"] = "builtin"
     """Which data set; "builtin" is the generated world."""
-    modalities: Annotated[tuple[str, ...], AfterValidator(_without_repetition)] = ()
-    """Which modalities to use; none named means all that the backbone reads."""
+    modalities: Annotated[
+        tuple[Annotated[str, AfterValidator(_known_modality)], ...], AfterValidator(_without_repetition)
+    ] = ()
+    """Which of image, text, readings to use; none named means those that the backbone was trained for."""
     num_train: Count = 4000
     """Training samples, over all clients."""
     num_validation: Count = 500
@@ -128,7 +144,7 @@ class MissingSettings:
     """The rate holds over all data (the paper's), each client draws its own mix, or clients lack whole sensors."""
     rate: Share = 0.7
     """Share of the samples that lack something: 0.7 means 70 % (with absent-sensors: share of the clients)."""
-    lacking: str = ANY
+    lacking: Annotated[str, AfterValidator(_known_lack)] = ANY
     """What they lack: the name of a modality, or "any": one modality each, every modality equally often."""
     alpha: Positive = 1.0
     """Concentration of the clients' own mixes: at 0.1 most clients have hardly more than one pattern."""
@@ -251,7 +267,7 @@ def flat_settings(settings: Settings) -> dict[str, Any]:
     return flat
 
 
-def read_settings(recipe: Path | None = None, flags: Sequence[str] = ()) -> Settings:
+def read_settings(recipe: str | Path | None = None, flags: Sequence[str] = ()) -> Settings:
     """Reads settings from a TOML recipe and from flags over it; what neither says keeps its default.
 
     Args:
@@ -262,7 +278,7 @@ def read_settings(recipe: Path | None = None, flags: Sequence[str] = ()) -> Sett
     Raises:
         SettingsError: If anything is wrong, with every problem of recipe, flags and values.
     """
-    content = _read_toml(recipe) if recipe else {}
+    content = _read_toml(Path(recipe)) if recipe else {}
     names = flat_settings(Settings())
     problems: list[str] = []
     for flag, values in _split_flags(flags, problems):
@@ -270,7 +286,8 @@ def read_settings(recipe: Path | None = None, flags: Sequence[str] = ()) -> Sett
         if flag not in names:
             problems.append(f"--{flag} is not a setting{nearest_name(flag, names)}")
         elif not values or (len(values) > 1 and not isinstance(names[flag], tuple)):
-            problems.append(f"--{flag} has {len(values)} values, expected one")
+            expected = "one or more, separated by spaces" if isinstance(names[flag], tuple) else "one"
+            problems.append(f"--{flag} has {len(values)} values, expected {expected}")
         else:
             table = content.setdefault(section, {}) if section else content
             if isinstance(table, dict):

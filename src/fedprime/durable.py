@@ -33,6 +33,9 @@ def replaced_file(path: Path) -> Iterator[Path]:
 def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
     """Yields an empty folder to fill; when the block ends without an error, it takes the place of `path`.
 
+    Folders cannot be exchanged in one step: a process that is killed between the two renamings leaves the old content
+    beside, as ``.NAME.PID.old``.
+
     Args:
         path: The folder to write or replace; its parent is made if needed.
         overwrites: Whether a folder with content may be replaced.
@@ -44,11 +47,11 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
     beside = _beside(path)
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         yield beside
         for file in beside.iterdir():
             _flush(file)
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")
         if overwrites and path.exists():
             # Left by a killed process; in a container, all may have the same number.
             shutil.rmtree(old, ignore_errors=True)
@@ -57,6 +60,8 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
         _flush(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)  # interrupted between the two renamings
         shutil.rmtree(beside, ignore_errors=True)
 
 

@@ -82,7 +82,11 @@ class Experiment:
 
     def masks(self) -> dict[str, Tensor]:
         """Returns who owns what and what is present of it, to be saved with the run."""
-        masks: dict[str, Tensor] = {"validation.present": torch.from_numpy(self.validation.present)}
+        masks: dict[str, Tensor] = {
+            "validation.present": torch.from_numpy(self.validation.present),
+            "validation.owners": torch.from_numpy(self.validation_owners),
+            "test.owners": torch.from_numpy(self.test_owners),
+        }
         for client, shard in enumerate(self.shards):
             masks[f"client.{client}.samples"] = torch.from_numpy(shard.indices)
             masks[f"client.{client}.present"] = torch.from_numpy(shard.present)

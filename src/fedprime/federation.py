@@ -1,6 +1,7 @@
 """The round loop: who takes part, what is sent, what is left out, what the server makes of it."""
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -162,11 +163,17 @@ def update_problems(update: Update, state: ServerState, method: Method) -> list[
     expected = _travelling(state.answer(update.client), method)
     problems = [f"{name} is missing" for name in expected if name not in update.weights]
     problems += [f"{name} is unknown" for name in update.weights if name not in expected]
-    if update.num_samples < 1:
-        problems.append(f"trained on {update.num_samples} samples")
+    # bool counts as int for Python, nan as a float: neither is a number of samples.
+    if type(update.num_samples) is not int or update.num_samples < 1:
+        problems.append(f"trained on {update.num_samples!r} samples, expected a whole number from 1")
+    loss = update.metrics.get("loss", 0.0)
+    if not isinstance(loss, int | float) or not math.isfinite(loss):
+        problems.append(f"its loss is {loss!r}, expected a finite number")
     for name in sorted(expected.keys() & update.weights.keys()):
         value, wanted = update.weights[name], expected[name]
-        if value.shape != wanted.shape or value.dtype != wanted.dtype:
+        if not (isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"):
+            problems.append(f"{name} is no dense tensor in main memory")
+        elif value.shape != wanted.shape or value.dtype != wanted.dtype:
             found = f"{tuple(value.shape)} {value.dtype}"
             problems.append(f"{name} is {found}, expected {tuple(wanted.shape)} {wanted.dtype}")
         elif not torch.isfinite(value).all():

@@ -95,20 +95,16 @@ class PromptedModel(nn.Module):
         feature = self.backbone.encode(tokens.prepend(chosen.prompts))
         return Output(self.head(torch.tanh(self.pooler(feature))), chosen)
 
-    def task_loss(
-        self, logits: Float[Tensor, "sample output"], labels: Tensor, reduction: Literal["mean", "sum"] = "mean"
-    ) -> Float[Tensor, ""]:
+    def task_loss(self, logits: Float[Tensor, "sample output"], labels: Tensor) -> Float[Tensor, ""]:
         """Returns cross-entropy for one class, binary cross-entropy averaged over the labels for several.
 
         Args:
             logits: Scores of the model.
             labels: As in `Batch`.
-            reduction: Over the samples.
         """
         if self.task == "one_class":
-            return nn.functional.cross_entropy(logits, labels, reduction=reduction)
-        losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
-        return losses.mean() if reduction == "mean" else losses.sum()
+            return nn.functional.cross_entropy(logits, labels)
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels)
 
     def squared_distance(self, weights: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Returns the squared distance of everything that is trained to given values, for proximal terms.

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from fedprime.backbones.vilt import MODALITIES
 from fedprime.data.batches import Batch
 from fedprime.model import PromptedModel
 
@@ -30,7 +31,7 @@ def predict_samples(model: PromptedModel, samples: Sequence[Mapping[str, object]
     Args:
         model: The model.
         samples: Each by modality its raw value: an image as (height, width, 3) uint8, a text, a row of numbers. What is
-            missing is left out.
+            missing is left out or None; so is a blank text.
 
     Returns:
         For each sample: ``label`` (with several labels the most probable one), ``probabilities`` by label, ``present``.
@@ -39,6 +40,7 @@ def predict_samples(model: PromptedModel, samples: Sequence[Mapping[str, object]
         InputError: If a sample has nothing that the model reads, or something that it does not read.
     """
     modalities = model.backbone.modalities
+    samples = [{name: value for name, value in sample.items() if not _is_missing(value)} for sample in samples]
     for number, sample in enumerate(samples, start=1):
         unknown = [modality for modality in sample if modality not in modalities]
         if unknown:
@@ -64,7 +66,7 @@ def predict_samples(model: PromptedModel, samples: Sequence[Mapping[str, object]
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Reads an image file as RGB, turned upright as its EXIF data says.
+    """Reads an image file as RGB, turned upright as its EXIF data says, transparent parts on white.
 
     Args:
         path: The file.
@@ -74,12 +76,28 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
     except FileNotFoundError:
         raise InputError(f"there is no image {path}") from None
     # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
     except Exception as error:
         raise InputError(f"cannot read {path} as an image: {error}; save it as PNG or JPEG") from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow would cut off at 255 instead of scaling.
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError("its numbers have 32 bits, and what they mean is not known")
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def read_table(path: Path, modalities: Sequence[str]) -> list[dict[str, object]]:
@@ -97,10 +115,16 @@ def read_table(path: Path, modalities: Sequence[str]) -> list[dict[str, object]]
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = [modality for modality in modalities if modality in (reader.fieldnames or ())]
+            reader = csv.DictReader(file, strict=True, skipinitialspace=True)
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            twice = [name for name in MODALITIES if reader.fieldnames.count(name) > 1]
+            unread = [name for name in MODALITIES if name in reader.fieldnames and name not in modalities]
+            if twice or unread:
+                problem = f"{twice[0]} twice" if twice else f"{unread[0]}, which the model does not read"
+                raise InputError(f"{path} has the column {problem}; take that column out")
+            columns = [modality for modality in modalities if modality in reader.fieldnames]
             if not columns:
-                found = ", ".join(reader.fieldnames or ()) or "nothing"
+                found = ", ".join(reader.fieldnames) or "nothing"
                 raise InputError(f"{path} has the columns {found}; expected at least one of {', '.join(modalities)}")
             return list(_read_rows(reader, columns, path))
     except FileNotFoundError:
@@ -111,13 +135,18 @@ def read_table(path: Path, modalities: Sequence[str]) -> list[dict[str, object]]
 
 def _read_rows(reader: "csv.DictReader[str]", columns: Sequence[str], path: Path) -> Iterator[dict[str, object]]:
     for number, row in enumerate(reader, start=1):
+        if None in row:
+            raise InputError(f"{path}, row {number}: more cells than columns; put texts with commas into quotes")
         sample: dict[str, object] = {}
         for column in columns:
             cell = (row[column] or "").strip()
             if not cell:
                 continue
             if column == "image":
-                sample[column] = read_image(path.parent / cell)
+                try:
+                    sample[column] = read_image(path.parent / cell)
+                except InputError as error:
+                    raise InputError(f"{path}, row {number}: {error}") from error
             elif column == "readings":
                 sample[column] = _parse_numbers(cell, f"{path}, row {number}")
             else:

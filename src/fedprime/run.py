@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from fedprime.checkpoints import Checkpoint, RunError, RunFolder
+from fedprime.backbones import TINY
+from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
 from fedprime.config import Settings, dump_toml, read_settings
 from fedprime.data.batches import Shard
 from fedprime.evaluation import Predictions, predict, score
@@ -47,7 +48,9 @@ class Progress:
     seconds_left: float
 
 
-def start_run(settings: Settings, folder: Path, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
+def start_run(
+    settings: Settings, folder: str | Path, watch: Callable[[Progress], None] = lambda _: None
+) -> dict[str, Any]:
     """Starts a run and sees it through.
 
     Args:
@@ -63,20 +66,18 @@ def start_run(settings: Settings, folder: Path, watch: Callable[[Progress], None
         SettingsError: If settings do not fit together.
         BackboneError: If the backbone cannot be loaded.
     """
-    if folder.exists():
-        # Creation would say the same, but only after minutes of preparation.
-        raise RunError(
-            f"{folder} exists already and is not overwritten; continue it with `fedprime run --resume {folder}`, "
-            "name another folder with --output, or delete it"
-        )
+    folder = Path(folder)
+    refuse_existing(folder)  # creation would say the same, but only after preparation
     parent = next(parent for parent in folder.absolute().parents if parent.exists())
     if not parent.is_dir():
         raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
+    settings = replace(settings, backbone=_absolute(settings.backbone), initial_model=_absolute(settings.initial_model))
     with _reproducible(settings.threads):
         experiment = build_experiment(settings)
         run = RunFolder.create(
             folder,
             dump_toml(settings),
+            experiment.model.backbone.fingerprint,
             experiment.masks(),
             experiment.realised_missingness(),
             Checkpoint(0, ServerState(experiment.model.weights())),
@@ -84,7 +85,7 @@ def start_run(settings: Settings, folder: Path, watch: Callable[[Progress], None
         return _go_on(run, experiment, watch)
 
 
-def resume_run(folder: Path, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
+def resume_run(folder: str | Path, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
     """Continues a run after its last finished round; the result equals that of a run that never stopped, to the bit.
 
     Args:
@@ -97,10 +98,10 @@ def resume_run(folder: Path, watch: Callable[[Progress], None] = lambda _: None)
     Raises:
         RunError: If the folder is no run folder, broken or in use, or its samples cannot be had as they were.
     """
-    run = RunFolder(folder)
+    run = RunFolder(Path(folder))
     if run.is_finished:
         return run.results()
-    settings = read_settings(folder / "settings.toml")
+    settings = read_settings(run.path / "settings.toml")
     with _reproducible(settings.threads):
         return _go_on(run, load_experiment(run), watch)
 
@@ -112,10 +113,16 @@ def load_experiment(run: RunFolder) -> Experiment:
         run: The run.
 
     Raises:
-        RunError: If owners or masks are not those that the run began with.
+        RunError: If the backbone, owners or masks are not those that the run began with.
     """
     # The weights come from the run; the model that they began with may be gone.
     experiment = build_experiment(replace(read_settings(run.path / "settings.toml"), initial_model=""))
+    began, found = run.backbone_fingerprint(), experiment.model.backbone.fingerprint
+    if began != found:
+        raise RunError(
+            f"the run {run.path} began with a backbone of fingerprint {began}, found {found} at "
+            f"{experiment.settings.backbone!r}; put the checkpoint that it began with back in its place"
+        )
     then, now = run.masks(), experiment.masks()
     if then.keys() != now.keys() or any(not torch.equal(then[name], now[name]) for name in then):
         raise RunError(
@@ -146,10 +153,13 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
         best = experiment.best_possible(shard, experiment.test_owners, checkpoint.personal_clients)
         scenarios[name] = _with_limit(predictions, best)
         if name == LIKE_TRAIN:
-            for client in range(experiment.settings.partition.num_clients):
+            everybody = range(experiment.settings.partition.num_clients)
+            # Samples of one client alone: their labels are not equally frequent, and the limit must know it.
+            best_of_clients = experiment.best_possible(shard, experiment.test_owners, everybody)
+            for client in everybody:
                 own = np.flatnonzero(experiment.test_owners == client)
                 # With few samples, a client may own none of them.
-                clients[str(client)] = _with_limit(predictions.rows(own), best[own]) if len(own) else None
+                clients[str(client)] = _with_limit(predictions.rows(own), best_of_clients[own]) if len(own) else None
     return {"scenarios": scenarios, "clients": clients}
 
 
@@ -168,6 +178,12 @@ def _predict(
             parts.append(predict(experiment.model, shard.rows(rows), experiment.settings.evaluation.batch_size))
             order.append(rows)
     return Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
+
+
+def _absolute(reference: str) -> str:
+    """Returns the absolute path of a folder, so that the run can go on from elsewhere; other names as they are."""
+    is_folder = reference not in ("", TINY) and Path(reference).is_dir()
+    return str(Path(reference).resolve()) if is_folder else reference
 
 
 def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"]) -> dict[str, float]:
@@ -224,7 +240,7 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
     settings, state = experiment.settings, finished.state
     metrics: dict[str, Any] = {
         "round": finished.number,
-        "loss": finished.loss,
+        "loss": finished.loss if finished.updates else None,
         "asked": len(finished.asked),
         "answered": len(finished.updates),
         "left_out": {str(client): reason for client, reason in sorted(finished.left_out.items())},

@@ -25,7 +25,8 @@ def stream_seed(seed: int, *name: str | int) -> int:
     False
     """
     # repr keeps ("a", 1) and ("a", "1") and ("a1",) apart.
-    digest = hashlib.sha256(repr((int(seed), *name)).encode()).digest()
+    parts = (part if isinstance(part, str) else int(part) for part in name)  # NumPy integers are numbers like others
+    digest = hashlib.sha256(repr((int(seed), *parts)).encode()).digest()
     return int.from_bytes(digest[:8], "little")
 
 

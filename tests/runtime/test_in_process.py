@@ -40,6 +40,20 @@ class OneDiverges(PrivateHead):
         return super().loss(model, batch, received) * factor
 
 
+@dataclass(frozen=True)
+class Failing(FedAvgP):
+    """FEDAVG-P that fails at clients with one of these numbers of samples."""
+
+    name = "failing"
+    sizes: tuple[int, ...] = ()
+    error: type[Exception] = ZeroDivisionError
+
+    def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
+        if len(batch) in self.sizes:
+            raise self.error
+        return super().loss(model, batch, received)
+
+
 def clients_of(experiment: Experiment, method: Method | None = None) -> InProcessClients:
     method = method or experiment.method
     model = method.build(experiment.model.backbone, experiment.model.label_names)
@@ -165,6 +179,30 @@ def test_a_client_that_diverges_is_left_out_and_the_round_goes_on(small_experime
     assert finished.left_out.keys() == diverged
     assert finished.updates
     assert math.isfinite(finished.loss)
+
+
+def test_a_client_that_fails_is_absent_and_its_failure_is_logged(
+    small_experiment: Experiment, caplog: pytest.LogCaptureFixture
+):
+    sizes = [len(shard) for shard in small_experiment.shards]
+    clients = clients_of(small_experiment, Failing(sizes=(sizes[0],)))
+    answered = [update.client for update in clients.train(5, (0, 1, 2, 3), pattern_state(small_experiment))]
+    assert answered == [client for client, size in enumerate(sizes) if size != sizes[0]]
+    assert "round 5: client 0 failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_when_every_client_fails_the_program_is_at_fault(small_experiment: Experiment):
+    sizes = tuple(len(shard) for shard in small_experiment.shards)
+    clients = clients_of(small_experiment, Failing(sizes=sizes))
+    with pytest.raises(ZeroDivisionError):
+        clients.train(0, (0, 1, 2, 3), pattern_state(small_experiment))
+
+
+def test_memory_that_runs_out_is_no_fault_of_a_client(small_experiment: Experiment):
+    clients = clients_of(small_experiment, Failing(sizes=(len(small_experiment.shards[0]),), error=MemoryError))
+    with pytest.raises(MemoryError):
+        clients.train(0, (0, 1, 2, 3), pattern_state(small_experiment))
 
 
 def test_a_client_that_diverged_starts_its_next_round_as_if_it_had_not_trained(small_experiment: Experiment):

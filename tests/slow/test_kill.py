@@ -29,8 +29,9 @@ MIN_KILLS = 10
 
 @pytest.fixture(scope="module")
 def flags(small_flags: tuple[str, ...]) -> tuple[str, ...]:
-    """A run of many short rounds, of which part of the clients take part in each."""
-    return (*small_flags, f"--training.rounds={ROUNDS}", "--training.fraction=0.5", "--evaluation.every=5")
+    """A run of short rounds, of which part of the clients take part in each."""
+    kept = [flag for flag in small_flags if not flag.startswith(("--training.rounds=", "--evaluation.every="))]
+    return (*kept, "--training.fraction=0.5", "--evaluation.every=5")
 
 
 @pytest.fixture
@@ -83,6 +84,7 @@ def assert_same_run(here: Path, there: Path) -> None:
 
 def test_a_run_killed_many_times_ends_as_if_it_had_not_been(flags: tuple[str, ...], recipe: Path, tmp_path: Path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
+    flags = (*flags, f"--training.rounds={ROUNDS}")
     start_run(read_settings(recipe, flags), whole)
     rng = random.Random(0)
     kills, advances = 0, set()
@@ -122,7 +124,7 @@ def test_ctrl_c_stops_after_saving_and_the_run_can_go_on(flags: tuple[str, ...],
     run = RunFolder(folder)
     finished = run.load_checkpoint().next_round
     assert finished >= 1
-    assert f"stopped; {finished} rounds are saved" in said
+    assert f"stopped; {finished} round(s) saved" in said
     run.drop_unfinished(run.load_checkpoint())
     assert [line["round"] for line in run.metrics()] == list(range(finished))
 
@@ -147,6 +149,20 @@ def test_a_reader_that_goes_away_is_no_error():
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert said == ""
+
+
+def test_a_run_whose_reader_goes_away_stops_and_says_how_to_go_on(flags: tuple[str, ...], recipe: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    with started("run", recipe, *flags, "--training.rounds=10000", "--output", folder) as process:
+        assert read_rounds(process, 1) == 1
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGPIPE
+    assert "Traceback" not in said
+    assert f"Go on with: fedprime run --resume {folder}" in said
+    assert RunFolder(folder).load_checkpoint().next_round >= 1
 
 
 def test_a_user_error_in_a_real_process_is_short(tmp_path: Path):

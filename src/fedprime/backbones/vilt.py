@@ -256,8 +256,9 @@ class ViltBackbone:
         embedded = []
         for row in numbers:
             # Token j is a fixed point, moved by number j along a fixed direction; both are about as long as word
-            # embeddings.
-            points, directions = torch.randn(2, len(row), self.dim, generator=torch_stream(0, "vilt", "readings"))
+            # embeddings, and the same however many numbers there are.
+            streams = [torch_stream(0, "vilt", "readings", position) for position in range(len(row))]
+            points, directions = torch.stack([torch.randn(2, self.dim, generator=rng) for rng in streams], dim=1)
             embedded.append((points + row[:, None] * directions).to(self.model.device))
         return embedded
 

@@ -75,20 +75,18 @@ class FedPrime(Method):
             updates: What came back.
             rng: Source of the alignment's initial networks.
         """
-        shared = {**current.shared, **weighted_mean(updates, without={ALIGNED})}
-        if ALIGNED in current.shared:
-            pools = [update.weights[ALIGNED] for update in updates]
-            bound = self.centres_per_prompt * self.pool_size or sum(map(len, pools))
-            alignment = align(
-                pools,
-                rng=rng,
-                initial_centres=current.shared[ALIGNED],
-                max_centres=int(bound),
-                likelihood=self.likelihood,
-                num_alternations=self.num_alternations,
-            )
-            shared[ALIGNED] = alignment.centres
-        return ServerState(shared)
+        pools = [update.weights[ALIGNED] for update in updates]
+        sent = current.shared[ALIGNED]
+        bound = int(self.centres_per_prompt * self.pool_size) or sum(map(len, pools))
+        centres = align(
+            pools,
+            rng=rng,
+            initial_centres=sent,
+            max_centres=max(bound, len(sent)),  # a run that starts from a larger pool keeps it
+            likelihood=self.likelihood,
+            num_alternations=self.num_alternations,
+        ).centres
+        return ServerState({**current.shared, **weighted_mean(updates, without={ALIGNED}), ALIGNED: centres})
 
 
 @dataclass(frozen=True)
@@ -105,3 +103,13 @@ class FedIntra(FedPrime):
 
     name = "fed-intra"
     pools = ("intra",)
+
+    def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
+        """Averages everything: there is no pool to align.
+
+        Args:
+            current: What the server sent out.
+            updates: What came back.
+            rng: Not used.
+        """
+        return Method.aggregate(self, current, updates, rng)

@@ -55,7 +55,7 @@ class PFPT(Method):
             [update.weights[ALIGNED] for update in updates],
             rng=rng,
             initial_centres=current.shared[ALIGNED],
-            max_centres=self.num_prompts,
+            max_centres=max(self.num_prompts, len(current.shared[ALIGNED])),
             likelihood=self.likelihood,
             num_alternations=self.num_alternations,
         ).centres

@@ -1,5 +1,6 @@
 """All clients in this process, one after the other, around one frozen backbone."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ from fedprime.model import PromptedModel, Weights
 from fedprime.training import LocalTraining, train_locally
 
 __all__ = ["InProcessClients"]
+
+_logger = logging.getLogger(__name__)
 
 
 class InProcessClients:
@@ -48,14 +51,27 @@ class InProcessClients:
         return len(self._shards)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
-        """Lets clients train one after the other.
+        """Lets clients train one after the other; one that fails is logged with its traceback and left out.
 
         Args:
             round_number: Which round, from 0.
             clients: Who takes part.
             state: What the server holds.
+
+        Raises:
+            Exception: If every client fails, the failure of the last: then it is not the clients that are at fault.
         """
-        return [self._train_one(round_number, client, state) for client in clients]
+        updates: list[Update] = []
+        for client in clients:
+            try:
+                updates.append(self._train_one(round_number, client, state))
+            except MemoryError:
+                raise
+            except Exception:
+                if client == clients[-1] and not updates:
+                    raise
+                _logger.exception("round %d: client %d failed", round_number, client)
+        return updates
 
     def _train_one(self, round_number: int, client: int, state: ServerState) -> Update:
         received = {**state.answer(client), **self.kept.get(client, {})}
