@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -186,3 +187,21 @@ def test_what_a_killed_process_of_the_same_number_left_behind_is_not_in_the_way(
         assert list(beside.iterdir()) == []
         (beside / "config.json").write_text("new")
     assert content(folder) == {"config.json": "new"}
+
+
+def test_a_folder_comes_back_when_it_is_interrupted_between_the_two_renamings(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name.endswith(".tmp"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with contextlib.suppress(KeyboardInterrupt), replaced_folder(folder) as beside:
+        (beside / "new").write_text("new")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
@@ -547,3 +548,20 @@ def test_a_run_that_started_from_a_saved_model_does_not_need_it_any_more(
     shutil.rmtree(finished_copy)
     resume_run(tmp_path / "stopped")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_a_run_is_not_continued_with_another_backbone(stopped_run: Path):
+    path = stopped_run / "environment.json"
+    path.write_text(path.read_text().replace(RunFolder(stopped_run).backbone_fingerprint(), "another"))
+    with pytest.raises(RunError, match="began with a backbone of fingerprint another"):
+        resume_run(stopped_run)
+
+
+def test_the_limit_of_a_client_knows_its_labels(finished_run: Path):
+    # Whatever the skew, always answering a client's most frequent class is no better than the best possible.
+    experiment = load_experiment(RunFolder(finished_run))
+    results = RunFolder(finished_run).results()["clients"]
+    for client, scores in results.items():
+        own = experiment.scenarios["like train"].indices[experiment.test_owners == int(client)]
+        most_frequent = np.bincount(experiment.world.labels[own]).max() / len(own)
+        assert scores["bayes_accuracy"] >= most_frequent - 1e-9

@@ -179,3 +179,9 @@ def test_the_order_of_clients_does_not_change_the_aligned_pool(tiny: Backbone):
     ]
     forwards, backwards = server(method, weights, *sent)[INTER], server(method, weights, *sent[::-1])[INTER]
     torch.testing.assert_close(forwards, backwards)
+
+
+def test_a_run_that_starts_from_a_pool_beyond_the_bound_keeps_it(tiny: Backbone):
+    method = FedInter(pool_size=2, centres_per_prompt=1.0)
+    weights = with_pools(build(method, tiny).weights(), inter=far_apart(5, tiny.dim))
+    assert torch.allclose(server(method, weights, weights, weights)[INTER], far_apart(5, tiny.dim), atol=1e-6)
