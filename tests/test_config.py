@@ -68,8 +68,8 @@ def test_a_value_may_be_negative_or_hold_an_equals_sign():
     assert (settings.seed, settings.backbone) == (-5, "folder=with/equals")
 
 
-def test_a_flag_that_is_given_twice_is_refused():
-    assert problems_of("--seed", "1", "--training.lr=0.1", "--seed", "2") == ["--seed is given twice; leave out one"]
+def test_the_last_of_two_equal_flags_counts():
+    assert read_settings(None, ["--seed", "1", "--seed", "2"]).seed == 2
 
 
 def test_every_mistake_in_recipe_flags_and_values_is_reported_at_once(tmp_path: Path):

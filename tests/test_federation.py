@@ -103,7 +103,6 @@ GARBAGE: dict[str, tuple[Answer, str]] = {
         "trained on True samples, expected a whole number from 1",
     ),
     "sparse": (instead(head=torch.ones(3).to_sparse()), "head is no dense tensor in main memory"),
-    "no loss": (lambda update: replace(update, metrics={}), "its loss is None, expected a finite number"),
     "loss nan": (
         lambda update: replace(update, metrics={"loss": math.nan}),
         "its loss is nan, expected a finite number",
@@ -122,6 +121,13 @@ def test_a_round_is_the_mean_weighted_by_samples(state: ServerState):
 def test_the_loss_of_a_round_is_the_mean_weighted_by_samples(state: ServerState):
     (finished,) = run(FakeClients(3), state)
     assert finished.loss == pytest.approx((10 * 0 + 20 * 1 + 30 * 2) / 60)
+
+
+def test_a_client_that_measures_nothing_does_not_count_in_the_loss(state: ServerState):
+    clients = FakeClients(3, {1: lambda update: replace(update, metrics={})})
+    (finished,) = run(clients, state)
+    assert finished.left_out == {}
+    assert finished.loss == pytest.approx((10 * 0 + 30 * 2) / 40)
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
@@ -149,8 +155,8 @@ def test_a_client_that_is_left_out_is_named_with_the_reason(
 def test_everything_wrong_with_an_update_is_said_at_once(state: ServerState):
     weights = {"head": torch.ones(2), "pool": torch.full((2, 5), math.nan), "extra": torch.ones(1)}
     problems = update_problems(Update(0, 0, weights), state, Mean())
-    # extra, samples, loss, head, pool
-    assert len(problems) == 5
+    # extra, samples, head, pool
+    assert len(problems) == 4
 
 
 def test_a_client_that_answers_twice_is_left_out(state: ServerState):

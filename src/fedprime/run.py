@@ -1,5 +1,6 @@
 """The life of a run: start, round after round, stop and go on at any moment, final table."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -240,7 +241,7 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
     settings, state = experiment.settings, finished.state
     metrics: dict[str, Any] = {
         "round": finished.number,
-        "loss": finished.loss if finished.updates else None,
+        "loss": finished.loss if math.isfinite(finished.loss) else None,
         "asked": len(finished.asked),
         "answered": len(finished.updates),
         "left_out": {str(client): reason for client, reason in sorted(finished.left_out.items())},

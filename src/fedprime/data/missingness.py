@@ -65,8 +65,7 @@ def pattern_shares(modalities: Sequence[str], rate: float, lacking: str = ANY) -
         lacking: The modality that they lack, or ``"any"``.
 
     Raises:
-        ValueError: If the rate is not in [0, 1], nothing of the name can be lacking, or nothing would be left of a
-        sample.
+        ValueError: If the rate is not in [0, 1], there is no modality of that name, or a sample would have none left.
 
     >>> pattern_shares(("image", "text"), 0.7)
     array([0.35, 0.35, 0.3 ])
