@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 COMMAND = (sys.executable, "-m", "fedprime.cli")
 ROUNDS = 40
-MIN_KILLS = 10
+MIN_KILLS = 8
 
 
 @pytest.fixture(scope="module")
