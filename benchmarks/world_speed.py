@@ -1,6 +1,8 @@
 """Times the built-in world and its frozen embedding, one thread.
 
-python benchmarks/world_speed.py --samples 10000
+Run it from a checkout:
+
+    python benchmarks/world_speed.py --samples 10000
 """
 
 import argparse

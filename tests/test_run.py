@@ -31,16 +31,8 @@ from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState
 from fedprime.model import ModelError, PromptedModel, Weights
 from fedprime.run import Progress, evaluate_scenarios, load_experiment, resume_run, start_run
-
-
-@dataclass(frozen=True)
-class PrivateHead(FedAvgP):
-    """FEDAVG-P whose heads stay at the clients."""
-
-    name = "private-head"
-
-    def travels(self, name: str) -> bool:
-        return not name.startswith("head")
+from private_head import PrivateHead
+from run_files import metrics_of, results_of
 
 
 @dataclass(frozen=True)
@@ -59,16 +51,6 @@ def weights_of(folder: Path) -> Weights:
 
 def files_of(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-
-
-def metrics_of(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-
-
-def results_of(folder: Path) -> dict[str, Any]:
-    results = json.loads((folder / "results.json").read_text())
-    return {name: value for name, value in results.items() if name != "seconds"}
 
 
 def assert_same_run(here: Path, there: Path) -> None:

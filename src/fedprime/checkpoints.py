@@ -1,14 +1,16 @@
 """A run's folder: everything that is needed to understand it and to go on with it, written whole or not at all.
 
-settings.toml           every setting
-environment.json        versions, commit, machine
-masks.safetensors       who owns which sample and what is present of it
-missingness.json        the missing rates as they came out, per client and pattern
-checkpoint.safetensors  the state after the last finished round
-metrics.jsonl           one line per finished round
-model/                  the final model, unless nothing of it is shared
-clients/                by client, its final model, if it differs from the shared one
-results.json            the final table; it is there when the run is finished
+The files, in the order in which a run writes them:
+
+    settings.toml           every setting
+    environment.json        versions, commit, machine
+    masks.safetensors       who owns which sample and what is present of it
+    missingness.json        the missing rates as they came out, per client and pattern
+    checkpoint.safetensors  the state after the last finished round
+    metrics.jsonl           one line per finished round
+    model/                  the final model, unless nothing of it is shared
+    clients/                by client, its final model, if it differs from the shared one
+    results.json            the final table; it is there when the run is finished
 """
 
 import fcntl

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.model import Weights
 from fedprime.seeding import stream, torch_stream
 
 __all__ = ["Clients", "Round", "choose_clients", "federate", "size_bytes", "update_problems"]
@@ -118,7 +117,7 @@ def federate(
                 valid.append(update)
         for client, reason in sorted(left_out.items()):
             _logger.warning("round %d: client %d is left out: %s", number, client, reason)
-        bytes_down = sum(size_bytes(_travelling(state.answer(client), method)) for client in asked)
+        bytes_down = sum(size_bytes(method.travelling(state.answer(client))) for client in asked)
         if valid:
             state = method.aggregate(state, valid, torch_stream(seed, "server", "round", number))
         else:
@@ -160,7 +159,7 @@ def update_problems(update: Update, state: ServerState, method: Method) -> list[
         state: What the server sent to it.
         method: Says which values travel.
     """
-    expected = _travelling(state.answer(update.client), method)
+    expected = method.travelling(state.answer(update.client))
     problems = [f"{name} is missing" for name in expected if name not in update.weights]
     problems += [f"{name} is unknown" for name in update.weights if name not in expected]
     # bool counts as int for Python, nan as a float: neither is a number of samples.
@@ -179,10 +178,6 @@ def update_problems(update: Update, state: ServerState, method: Method) -> list[
         elif not torch.isfinite(value).all():
             problems.append(f"{name} is not finite")
     return problems
-
-
-def _travelling(weights: Weights, method: Method) -> Weights:
-    return {name: value for name, value in weights.items() if method.travels(name)}
 
 
 def size_bytes(weights: Mapping[str, Tensor]) -> int:

@@ -269,7 +269,7 @@ def _finish(
     run: RunFolder, experiment: Experiment, checkpoint: Checkpoint, history: list[dict[str, Any]]
 ) -> dict[str, Any]:
     shared = checkpoint.state.shared
-    sent = {name: value for name, value in shared.items() if experiment.method.travels(name)}
+    sent = experiment.method.travelling(shared)
     if sent:
         experiment.model.load_weights(shared)
         experiment.model.save_pretrained(run.model_path)

@@ -16,16 +16,7 @@ from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState
 from fedprime.model import PromptedModel, Weights
 from fedprime.runtime.in_process import InProcessClients
-
-
-@dataclass(frozen=True)
-class PrivateHead(FedAvgP):
-    """FEDAVG-P whose heads stay at the clients."""
-
-    name = "private-head"
-
-    def travels(self, name: str) -> bool:
-        return not name.startswith("head")
+from private_head import PrivateHead
 
 
 @dataclass(frozen=True)

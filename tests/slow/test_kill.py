@@ -1,7 +1,6 @@
 """Real processes: killed again and again, interrupted, two on one run, a reader that goes away."""
 
 import itertools
-import json
 import random
 import signal
 import subprocess
@@ -10,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,6 +17,7 @@ from safetensors.torch import load_file
 from fedprime.checkpoints import RunFolder
 from fedprime.config import read_settings
 from fedprime.run import start_run
+from run_files import metrics_of, results_of
 
 pytestmark = pytest.mark.slow
 
@@ -59,16 +58,6 @@ def read_rounds(process: subprocess.Popen[str], count: int) -> int:
         if not process.stdout.readline().startswith("round "):
             return seen
     return count
-
-
-def metrics_of(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-
-
-def results_of(folder: Path) -> dict[str, Any]:
-    results = json.loads((folder / "results.json").read_text())
-    return {name: value for name, value in results.items() if name != "seconds"}
 
 
 def assert_same_run(here: Path, there: Path) -> None:

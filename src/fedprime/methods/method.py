@@ -114,6 +114,14 @@ class Method:
         """
         return True
 
+    def travelling(self, weights: Weights) -> Weights:
+        """Returns those of some trained values that are sent.
+
+        Args:
+            weights: Values by name.
+        """
+        return {name: value for name, value in weights.items() if self.travels(name)}
+
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
         """Returns what the server makes of a round: here the mean weighted by samples.
 

@@ -86,7 +86,7 @@ class InProcessClients:
             num_rounds=self._num_rounds,
             seed=self._seed,
         )
-        travelling = {name: value for name, value in update.weights.items() if self._method.travels(name)}
+        travelling = self._method.travelling(update.weights)
         kept = {name: value for name, value in update.weights.items() if name not in travelling}
         # The server leaves out a client that diverged; it starts its next round as if it had not trained.
         if kept and all(value.isfinite().all() for value in update.weights.values()):
