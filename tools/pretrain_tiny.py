@@ -79,8 +79,8 @@ def build_backbone(width: int, num_layers: int) -> tuple[ViltModel, Any, ViltIma
     return ViltModel(config), tokenizer, image_processor
 
 
-def draw_scenes(seed: int, step: int, num_scenes: int, tokenizer: Any) -> Scenes:
-    """Draws the captioned scenes of one step."""
+def draw_scenes(seed: int, step: int, num_scenes: int, tokenizer: Any, alone: float = 0.5) -> Scenes:
+    """Draws the captioned scenes of one step, of which the share `alone` lacks the picture or the title."""
     rng = stream(seed, "pretrain", "scenes", step)
     images, titles, ingredients, named = [], [], [], []
     for _ in range(num_scenes):
@@ -92,7 +92,7 @@ def draw_scenes(seed: int, step: int, num_scenes: int, tokenizer: Any) -> Scenes
         titles.append(write_title(spoken, style, rng))
         ingredients.append(scene)
         named.append(spoken)
-    pattern = rng.choice(3, size=num_scenes, p=[0.5, 0.25, 0.25])  # both, image only, text only
+    pattern = rng.choice(3, size=num_scenes, p=[1 - alone, alone / 2, alone / 2])  # both, image only, text only
     has_image, has_text = pattern != 2, pattern != 1
     swapped = np.flatnonzero((rng.random(num_scenes) < 0.5) & (pattern == 0))
     owner = np.arange(num_scenes)
@@ -187,7 +187,7 @@ def pretrain(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     mean = math.nan
     for step in range(arguments.steps):
-        scenes = draw_scenes(arguments.seed, step, arguments.batch_size, tokenizer)
+        scenes = draw_scenes(arguments.seed, step, arguments.batch_size, tokenizer, arguments.alone)
         loss = pretraining_loss(pretrainer(scenes), scenes)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -214,7 +214,7 @@ def measure(pretrainer: Pretrainer, tokenizer: Any, arguments: argparse.Namespac
     pretrainer.eval()
     right: dict[str, list[Tensor]] = {"word_with_image": [], "word_without_image": [], "matching": []}
     for batch in range(16):
-        scenes = draw_scenes(arguments.seed + 1, batch, 128, tokenizer)
+        scenes = draw_scenes(arguments.seed + 1, batch, 128, tokenizer, arguments.alone)
         both = scenes.has_image & scenes.has_text
         hidden = scenes.hidden_ids >= 0
         seen_with = both[:, None].expand_as(hidden)[hidden]
@@ -269,6 +269,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--alone", type=float, default=0.5, help="share of the scenes that lack picture or title")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)

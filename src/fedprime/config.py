@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,10 +25,13 @@ __all__ = [
     "Settings",
     "SettingsError",
     "TrainingSettings",
+    "check_settings",
     "dump_toml",
     "flat_settings",
     "nearest_name",
     "read_settings",
+    "read_toml",
+    "set_flags",
 ]
 
 
@@ -278,7 +281,17 @@ def read_settings(recipe: str | Path | None = None, flags: Sequence[str] = ()) -
     Raises:
         SettingsError: If anything is wrong, with every problem of recipe, flags and values.
     """
-    content = _read_toml(Path(recipe)) if recipe else {}
+    content = read_toml(Path(recipe)) if recipe else {}
+    return check_settings(content, set_flags(content, flags))
+
+
+def set_flags(content: dict[str, Any], flags: Sequence[str]) -> list[str]:
+    """Puts flags into nested tables of settings, and returns what is wrong with their names.
+
+    Args:
+        content: The tables, which are changed.
+        flags: As for `read_settings`.
+    """
     names = flat_settings(Settings())
     problems: list[str] = []
     for flag, values in _split_flags(flags, problems):
@@ -292,14 +305,44 @@ def read_settings(recipe: str | Path | None = None, flags: Sequence[str] = ()) -
             table = content.setdefault(section, {}) if section else content
             if isinstance(table, dict):
                 table[name] = values if isinstance(names[flag], tuple) else values[0]
-    settings = Settings()
+    return problems
+
+
+def check_settings(content: Mapping[str, Any], problems: Sequence[str] = ()) -> Settings:
+    """Turns nested tables into settings; what they do not say keeps its default.
+
+    Args:
+        content: As read from TOML.
+        problems: What is known to be wrong already.
+
+    Raises:
+        SettingsError: If anything is wrong, with every problem.
+    """
     try:
-        settings = TypeAdapter(Settings).validate_python(content)
+        settings, found = TypeAdapter(Settings).validate_python(content), []
     except ValidationError as error:
-        problems += [_describe(entry, names) for entry in error.errors()]
-    if problems:
-        raise SettingsError(problems)
+        settings, found = Settings(), [_describe(entry, flat_settings(Settings())) for entry in error.errors()]
+    if problems or found:
+        raise SettingsError([*problems, *found])
     return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Returns the tables of a TOML file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        SettingsError: If there is none, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem = f"there is no recipe {path}; `fedprime recipes list` shows those that come along"
+        raise SettingsError([problem]) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError([f"{path} is not a readable TOML file: {error}"]) from error
 
 
 def dump_toml(settings: Settings) -> str:
@@ -309,16 +352,6 @@ def dump_toml(settings: Settings) -> str:
         settings: The settings.
     """
     return tomlkit.dumps(dataclasses.asdict(settings))  # pyright: ignore[reportArgumentType]
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        problem = f"there is no recipe {path}; `fedprime recipes list` shows those that come along"
-        raise SettingsError([problem]) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([f"{path} is not a readable TOML file: {error}"]) from error
 
 
 def _split_flags(flags: Sequence[str], problems: list[str]) -> list[tuple[str, list[str]]]:

@@ -1,0 +1,160 @@
+"""Plans: many runs from one file, every combination of the labels of its axes with every seed.
+
+A plan is a TOML file with
+
+    recipe = "builtin/quickstart"           # settings to start from; optional
+    seeds = [0, 1, 2]
+
+    [settings.training]                     # what all runs share, over the recipe
+    rounds = 20
+
+    [axes.method]                           # label = the settings that it stands for
+    fedprime.method.name = "fedprime"
+    fedavg-p.method.name = "fedavg-p"
+
+    [axes."trained on"]
+    "miss text".missing.lacking = "text"
+    "miss image".missing.lacking = "image"
+"""
+
+import copy
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import tomlkit
+
+from fedprime.config import Settings, SettingsError, check_settings, nearest_name, read_toml, set_flags
+from fedprime.recipes import find_recipe
+
+__all__ = ["Plan", "PlannedRun", "dump_plan", "read_plan"]
+
+_ENTRIES = ("recipe", "seeds", "settings", "axes")
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a plan.
+
+    Attributes:
+        labels: By axis, the label that holds for this run.
+        settings: Every setting, the seed included.
+    """
+
+    labels: Mapping[str, str]
+    settings: Settings
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Where the run belongs inside the folder of its grid: a folder per label, then one per seed."""
+        parts = [re.sub(r"[^\w.+-]+", "-", label) for label in self.labels.values()]
+        return PurePosixPath(*parts, f"seed-{self.settings.seed}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Many runs: every combination of labels, with every seed.
+
+    Attributes:
+        axes: By name, the labels in order.
+        seeds: The seeds.
+        runs: All runs, seed after seed, so that an interrupted grid has whole seeds.
+        tables: The plan as it is written: ``seeds``, ``settings`` (the recipe's included) and ``axes``.
+    """
+
+    axes: Mapping[str, tuple[str, ...]]
+    seeds: tuple[int, ...]
+    runs: tuple[PlannedRun, ...]
+    tables: Mapping[str, Any]
+
+
+def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
+    """Reads a plan.
+
+    Args:
+        path: The file.
+        flags: Settings for all runs, over those of the plan but under those of its labels, as on a command line.
+        seeds: Seeds to use instead of the plan's.
+
+    Raises:
+        SettingsError: If anything is wrong with it or with one of its runs, with every problem.
+    """
+    content = read_toml(path)
+    shape = _shape_problems(content)
+    if shape:
+        raise SettingsError([f"{path}: {problem}" for problem in shape])
+    shared = read_toml(find_recipe(content["recipe"])) if "recipe" in content else {}
+    shared = _merged(shared, content.get("settings", {}))
+    problems = set_flags(shared, flags)
+    axes: dict[str, dict[str, Any]] = content.get("axes", {})
+    chosen = tuple(seeds) or tuple(content["seeds"])
+    runs: list[PlannedRun] = []
+    for seed in chosen:
+        for combination in itertools.product(*(labels.items() for labels in axes.values())):
+            labels = dict(zip(axes, (label for label, _ in combination), strict=True))
+            tables = shared
+            for _, settings in combination:
+                tables = _merged(tables, settings)
+            try:
+                runs.append(PlannedRun(labels, check_settings(_merged(tables, {"seed": seed}))))
+            except SettingsError as error:
+                where = ", ".join(f"{axis} {label}" for axis, label in labels.items())
+                problems += [f"{where}: {problem}" if where else problem for problem in error.problems]
+    if problems:
+        raise SettingsError([f"{path}: {problem}" for problem in dict.fromkeys(problems)])
+    folders = [run.folder for run in runs]
+    twice = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
+    if twice:
+        raise SettingsError([f"{path}: two runs would share the folder {twice[0]}; give their labels other names"])
+    tables = {"seeds": list(chosen), "settings": shared, "axes": axes}
+    return Plan({axis: tuple(labels) for axis, labels in axes.items()}, chosen, tuple(runs), tables)
+
+
+def dump_plan(plan: Plan) -> str:
+    """Writes a plan as TOML, with what it took from a recipe, so that it stands alone.
+
+    Args:
+        plan: The plan.
+    """
+    return tomlkit.dumps(plan.tables)
+
+
+def _shape_problems(content: Mapping[str, Any]) -> list[str]:
+    problems = [
+        f"{name} is not an entry of a plan ({', '.join(_ENTRIES)}){nearest_name(name, _ENTRIES)}"
+        for name in content
+        if name not in _ENTRIES
+    ]
+    if not isinstance(content.get("recipe", ""), str):
+        problems.append(f"recipe is {content['recipe']!r}; expected the name of a recipe")
+    seeds = content.get("seeds")
+    if not (isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds)):
+        problems.append(f"seeds is {seeds!r}; expected at least one whole number, for example seeds = [0, 1, 2]")
+    elif len(set(seeds)) < len(seeds):
+        problems.append(f"seeds is {seeds!r}; name each once")
+    if not isinstance(content.get("settings", {}), dict):
+        problems.append("settings is not a table; expected tables as in a recipe, for example [settings.training]")
+    axes = content.get("axes", {})
+    if not isinstance(axes, dict):
+        return [*problems, "axes is not a table; expected for example [axes.method]"]
+    for axis, labels in axes.items():
+        if not (isinstance(labels, dict) and labels and all(isinstance(value, dict) for value in labels.values())):
+            problems.append(
+                f'axes.{axis} is no table of labels; expected lines like fedprime.method.name = "fedprime", where '
+                "fedprime is the label"
+            )
+    return problems
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns tables with the entries of others over them, table by table."""
+    merged = copy.deepcopy(dict(below))
+    for name, value in above.items():
+        old = merged.get(name)
+        merged[name] = (
+            _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else copy.deepcopy(value)
+        )
+    return merged
