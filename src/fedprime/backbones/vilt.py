@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoTokenizer, ViltConfig, ViltImageProcessorPil, ViltModel, logging
 from transformers.models.vilt.modeling_vilt import ViltLayer
 
 from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens
+from fedprime.backbones.packing import Group, pack
 from fedprime.seeding import torch_stream
 
 __all__ = ["MODALITIES", "ViltBackbone"]
@@ -159,18 +160,18 @@ class ViltBackbone:
         """Runs the transformer and returns the normalised output of the summary token.
 
         The weights are run here rather than by the library's own forward, which has no fast attention for ViLT and
-        computes every row of the last layer although one is read. A test holds both equal.
+        computes every row of the last layer although one is read, and padding too. A test holds both equal.
 
         Args:
             tokens: Prompts and input tokens.
         """
-        mask = tokens.mask[:, None, None, :]
+        packed = pack(tokens)
+        rows = tokens.values.flatten(0, 1).index_select(0, packed.rows)
         *layers, last = cast("list[ViltLayer]", list(self.model.encoder.layer))
-        states = tokens.values
         for layer in layers:
-            states = _run_layer(layer, states, states, mask)
-        summary = states[:, tokens.summary : tokens.summary + 1]
-        return self.model.layernorm(_run_layer(last, summary, states, mask)[:, 0])
+            rows = _run_layer(layer, rows, rows, packed.groups)
+        summaries = self.model.layernorm(_run_layer(last, rows.index_select(0, packed.summaries), rows, packed.groups))
+        return summaries.index_select(0, packed.place)
 
     def embed_words(self, word_ids: Int[Tensor, "sample token"]) -> Float[Tensor, "sample token dim"]:
         """Embeds word pieces, the first of each row at position 0.
@@ -264,23 +265,25 @@ class ViltBackbone:
 
 
 def _run_layer(
-    layer: ViltLayer,
-    read: Float[Tensor, "sample read dim"],
-    states: Float[Tensor, "sample token dim"],
-    mask: Bool[Tensor, "sample 1 1 token"],
-) -> Float[Tensor, "sample read dim"]:
-    """Returns a layer's output for the rows that are read, which attend to all rows."""
+    layer: ViltLayer, read: Float[Tensor, "read dim"], rows: Float[Tensor, "row dim"], groups: Sequence[Group]
+) -> Float[Tensor, "read dim"]:
+    """Returns a layer's output for the rows that are read: all of them, or one of each sample."""
     attention = layer.attention.attention
-
-    def heads(values: Float[Tensor, "sample row dim"]) -> Float[Tensor, "sample head row width"]:
-        return values.unflatten(2, (attention.num_attention_heads, attention.attention_head_size)).transpose(1, 2)
-
-    normed = layer.layernorm_before(states)
-    queries = attention.query(normed if read is states else layer.layernorm_before(read))
-    mixed = nn.functional.scaled_dot_product_attention(
-        heads(queries), heads(attention.key(normed)), heads(attention.value(normed)), attn_mask=mask
-    )
-    read = read + layer.attention.output.dense(mixed.transpose(1, 2).flatten(2))
+    normed = layer.layernorm_before(rows)
+    queries = attention.query(normed if read is rows else layer.layernorm_before(read))
+    keys, values = attention.key(normed), attention.value(normed)
+    heads = (attention.num_attention_heads, attention.attention_head_size)
+    sizes = [group.num_samples * group.length for group in groups]
+    read_sizes = sizes if read is rows else [group.num_samples for group in groups]
+    mixed = [
+        nn.functional.scaled_dot_product_attention(
+            *(part.view(group.num_samples, -1, *heads).transpose(1, 2) for part in parts), attn_mask=group.mask
+        )
+        .transpose(1, 2)
+        .reshape(len(parts[0]), -1)
+        for group, *parts in zip(groups, queries.split(read_sizes), keys.split(sizes), values.split(sizes), strict=True)
+    ]
+    read = read + layer.attention.output.dense(torch.cat(mixed))
     return read + layer.output.dense(layer.intermediate(layer.layernorm_after(read)))
 
 
