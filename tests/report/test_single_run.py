@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from fedprime.report import plot_scenarios, scenario_table
+from fedprime.report.single_run import plot_scenarios, scenario_table
 
 
 @pytest.fixture

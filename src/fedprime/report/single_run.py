@@ -1,4 +1,4 @@
-"""From the results of a run to a table and a plot."""
+"""From the results of one run to a table and a plot."""
 
 from collections.abc import Mapping
 from pathlib import Path
