@@ -1,4 +1,4 @@
-"""Recipes: found by name, true to their header, buildable."""
+"""Recipes and plans: found by name, true to their header, buildable."""
 
 import tomllib
 from dataclasses import replace
@@ -9,7 +9,8 @@ import pytest
 from fedprime import recipes
 from fedprime.config import Settings, SettingsError, flat_settings, read_settings
 from fedprime.experiment import build_experiment
-from fedprime.recipes import find_recipe, list_recipes
+from fedprime.plans import read_plan
+from fedprime.recipes import find_plan, find_recipe, find_recipe_or_plan, list_plans, list_recipes, plan_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +18,26 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(params=list(list_recipes()))
 def recipe(request: pytest.FixtureRequest) -> Path:
     return find_recipe(request.param)
+
+
+@pytest.fixture(params=list(list_plans()))
+def plan(request: pytest.FixtureRequest) -> Path:
+    return find_plan(request.param)
+
+
+@pytest.fixture
+def come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another folder of recipes that come along: one recipe and two plans."""
+    folder = tmp_path / "recipes"
+    (folder / "builtin").mkdir(parents=True)
+    (folder / "plans" / "food101").mkdir(parents=True)
+    (folder / "builtin" / "small.toml").write_text("# A small run.\n\nseed = 3\n")
+    (folder / "plans" / "main.toml").write_text("# All methods.\n\nseeds = [0]\n")
+    (folder / "plans" / "food101" / "main.toml").write_text("# All methods on food.\n\nseeds = [0]\n")
+    monkeypatch.setattr(recipes, "_FOLDERS", (folder,))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return folder
 
 
 def header(recipe: Path) -> str:
@@ -27,12 +48,12 @@ def test_every_recipe_file_is_listed():
     files = {
         path.relative_to(ROOT / "recipes").with_suffix("").as_posix() for path in (ROOT / "recipes").rglob("*.toml")
     }
-    assert set(list_recipes()) == files
-    assert "builtin/quickstart" in files
+    assert {*list_recipes(), *list_plans()} == files
+    assert "builtin/quickstart" in list_recipes()
 
 
 def test_every_recipe_says_in_its_first_line_what_it_is():
-    for name, summary in list_recipes().items():
+    for name, summary in (list_recipes() | list_plans()).items():
         assert len(summary) > 20, name
         assert summary.endswith("."), name
 
@@ -43,6 +64,18 @@ def test_a_header_says_what_is_shown_by_which_command_and_how_long_it_takes(reci
     assert "# Shows: " in header(recipe)
     assert f"# Command: fedprime run {name}" in header(recipe)
     assert "# Takes: " in header(recipe)
+
+
+def test_a_plans_header_says_what_is_shown_by_which_command_and_how_long_it_takes(plan: Path):
+    name = plan.relative_to(ROOT / "recipes" / "plans").with_suffix("").as_posix()
+    assert all(line.startswith("#") for line in header(plan).splitlines())
+    assert "# Shows: " in header(plan)
+    assert f"# Command: fedprime grid {name}" in header(plan)
+    assert "# Takes: " in header(plan)
+
+
+def test_every_plan_can_be_read(plan: Path):
+    assert len(read_plan(plan).runs) > 1
 
 
 def test_every_setting_of_a_recipe_is_right(recipe: Path):
@@ -83,6 +116,69 @@ def test_a_recipe_that_does_not_exist_is_told_the_nearest_one():
         SettingsError, match=r"there is no recipe builtin/quickstrat: .*; did you mean builtin/quickstart\?"
     ):
         find_recipe("builtin/quickstrat")
+
+
+@pytest.mark.usefixtures("come_along")
+def test_recipes_and_plans_are_told_apart():
+    assert list_recipes() == {"builtin/small": "A small run."}
+    assert list_plans() == {"plans/food101/main": "All methods on food.", "plans/main": "All methods."}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("main", "plans/main.toml"),
+        ("plans/main", "plans/main.toml"),
+        ("main.toml", "plans/main.toml"),
+        ("recipes/plans/main.toml", "plans/main.toml"),
+        ("food101/main", "plans/food101/main.toml"),
+    ],
+)
+def test_a_plan_is_found_by_name(name: str, file: str, come_along: Path):
+    assert find_plan(name) == come_along / file
+
+
+@pytest.mark.usefixtures("come_along")
+def test_a_file_of_ones_own_is_a_plan():
+    Path("own.toml").write_text("seeds = [0]\n")
+    assert find_plan("own.toml") == Path("own.toml")
+
+
+def test_whatever_is_listed_can_be_found(come_along: Path):
+    for name in (*list_recipes(), *list_plans()):
+        assert find_recipe_or_plan(name) == come_along / f"{name}.toml"
+    with pytest.raises(SettingsError, match=r"there is no recipe or plan plans/mian: .*; did you mean plans/main\?"):
+        find_recipe_or_plan("plans/mian")
+
+
+@pytest.mark.usefixtures("come_along")
+def test_a_plan_that_does_not_exist_is_told_the_nearest_one():
+    for name in ("mian", "plans/mian"):
+        with pytest.raises(SettingsError, match=rf"there is no plan {name}: .*; did you mean main\?"):
+            find_plan(name)
+
+
+@pytest.mark.usefixtures("come_along")
+@pytest.mark.parametrize("name", ["plans/main", "main", "own.toml"])
+def test_a_plan_where_a_recipe_should_be_is_told_the_verb_for_plans(name: str):
+    Path("own.toml").write_text("[axes.method]\n")
+    with pytest.raises(SettingsError, match=rf"{name} is a plan, .*: fedprime grid {name.removeprefix('plans/')}$"):
+        find_recipe(name)
+
+
+@pytest.mark.usefixtures("come_along")
+@pytest.mark.parametrize("name", ["builtin/small", "own.toml"])
+def test_a_recipe_where_a_plan_should_be_is_told_the_verb_for_recipes(name: str):
+    Path("own.toml").write_text("seed = 3\n")
+    with pytest.raises(SettingsError, match=rf"{name} is a recipe, .*: fedprime run {name}$"):
+        find_plan(name)
+
+
+@pytest.mark.usefixtures("come_along")
+def test_the_runs_of_a_plan_are_named_by_its_file():
+    assert plan_name(find_plan("main")) == "main"
+    assert plan_name(find_plan("food101/main")) == "food101-main"
+    assert plan_name(Path("some/where/own.toml")) == "own"
 
 
 def test_recipes_come_along_with_the_installed_package():

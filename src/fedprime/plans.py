@@ -30,7 +30,7 @@ import tomlkit
 from fedprime.config import Settings, SettingsError, check_settings, nearest_name, read_toml, set_flags
 from fedprime.recipes import find_recipe
 
-__all__ = ["Plan", "PlannedRun", "dump_plan", "read_plan"]
+__all__ = ["Plan", "PlannedRun", "choose_runs", "dump_plan", "read_plan"]
 
 _ENTRIES = ("recipe", "seeds", "settings", "axes")
 
@@ -48,9 +48,15 @@ class PlannedRun:
     settings: Settings
 
     @property
+    def name(self) -> str:
+        """The run in words: ``method fedprime, trained on miss text, seed 0``."""
+        return ", ".join([*(f"{axis} {label}" for axis, label in self.labels.items()), f"seed {self.settings.seed}"])
+
+    @property
     def folder(self) -> PurePosixPath:
         """Where the run belongs inside the folder of its grid: a folder per label, then one per seed."""
-        parts = [re.sub(r"[^\w.+-]+", "-", label) for label in self.labels.values()]
+        # No hidden folders, and none that leads out of the grid's ("..").
+        parts = [re.sub(r"^\.+|[^\w.+-]+", "-", label) or "-" for label in self.labels.values()]
         return PurePosixPath(*parts, f"seed-{self.settings.seed}")
 
 
@@ -87,10 +93,11 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = ()) 
     if shape:
         raise SettingsError([f"{path}: {problem}" for problem in shape])
     shared = read_toml(find_recipe(content["recipe"])) if "recipe" in content else {}
+    shared.pop("seed", None)  # the plan names the seeds
     shared = _merged(shared, content.get("settings", {}))
-    problems = set_flags(shared, flags)
     axes: dict[str, dict[str, Any]] = content.get("axes", {})
-    chosen = tuple(seeds) or tuple(content["seeds"])
+    problems = [*set_flags(shared, flags), *_flags_without_effect(flags, axes)]
+    chosen = tuple(dict.fromkeys(seeds)) or tuple(content["seeds"])
     runs: list[PlannedRun] = []
     for seed in chosen:
         for combination in itertools.product(*(labels.items() for labels in axes.values())):
@@ -111,6 +118,40 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = ()) 
         raise SettingsError([f"{path}: two runs would share the folder {twice[0]}; give their labels other names"])
     tables = {"seeds": list(chosen), "settings": shared, "axes": axes}
     return Plan({axis: tuple(labels) for axis, labels in axes.items()}, chosen, tuple(runs), tables)
+
+
+def choose_runs(plan: Plan, wanted: Sequence[str]) -> tuple[PlannedRun, ...]:
+    """Returns those runs of a plan that have certain labels.
+
+    Args:
+        plan: The plan.
+        wanted: Of some axes, the labels: ``["method=fedprime,fedavg-p", "trained on=miss text"]``.
+
+    Raises:
+        SettingsError: If an axis or a label is not in the plan, with every problem.
+    """
+    chosen: dict[str, set[str]] = {}
+    problems: list[str] = []
+    for words in wanted:
+        axis, has_labels, value = words.partition("=")
+        if not has_labels:
+            problems.append(f"{words!r} names no labels; expected AXIS=LABEL,LABEL, for example method=fedprime")
+        elif axis not in plan.axes:
+            known = ", ".join(plan.axes) or "none"
+            problems.append(f"{axis!r} is not an axis of the plan: {known}{nearest_name(axis, plan.axes)}")
+        else:
+            # A label may have a comma in it.
+            labels = [value] if value in plan.axes[axis] else [label.strip() for label in value.split(",")]
+            chosen.setdefault(axis, set()).update(labels)
+            problems += [
+                f"{label!r} is not a label of the axis {axis}: {', '.join(plan.axes[axis])}"
+                f"{nearest_name(label, plan.axes[axis])}"
+                for label in labels
+                if label not in plan.axes[axis]
+            ]
+    if problems:
+        raise SettingsError(problems)
+    return tuple(run for run in plan.runs if all(run.labels[axis] in labels for axis, labels in chosen.items()))
 
 
 def dump_plan(plan: Plan) -> str:
@@ -135,8 +176,11 @@ def _shape_problems(content: Mapping[str, Any]) -> list[str]:
         problems.append(f"seeds is {seeds!r}; expected at least one whole number, for example seeds = [0, 1, 2]")
     elif len(set(seeds)) < len(seeds):
         problems.append(f"seeds is {seeds!r}; name each once")
-    if not isinstance(content.get("settings", {}), dict):
+    settings = content.get("settings", {})
+    if not isinstance(settings, dict):
         problems.append("settings is not a table; expected tables as in a recipe, for example [settings.training]")
+    elif "seed" in settings:
+        problems.append("settings.seed stands there, but a run of each seed is made; name it in seeds")
     axes = content.get("axes", {})
     if not isinstance(axes, dict):
         return [*problems, "axes is not a table; expected for example [axes.method]"]
@@ -146,7 +190,33 @@ def _shape_problems(content: Mapping[str, Any]) -> list[str]:
                 f'axes.{axis} is no table of labels; expected lines like fedprime.method.name = "fedprime", where '
                 "fedprime is the label"
             )
+            continue
+        problems += [
+            f"axes.{axis}.{label}.seed stands there, but a run of each seed is made; name it in seeds"
+            for label, settings in labels.items()
+            if "seed" in settings
+        ]
     return problems
+
+
+def _flags_without_effect(flags: Sequence[str], axes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns what is wrong with flags that the plan has the last word on."""
+    given: dict[str, Any] = {}
+    set_flags(given, flags)
+    problems = ["--seed has no effect on a plan, which has several; name seeds with --seeds"] if "seed" in given else []
+    for name in _dotted_names(given):
+        for axis, labels in axes.items():
+            if all(name in _dotted_names(settings) for settings in labels.values()):
+                problems.append(f"--{name} has no effect: every label of the axis {axis} sets it")
+    return problems
+
+
+def _dotted_names(tables: Mapping[str, Any]) -> set[str]:
+    return {
+        dotted
+        for name, value in tables.items()
+        for dotted in ({f"{name}.{inner}" for inner in value} if isinstance(value, dict) else {name})
+    }
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
