@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fedprime import checkpoints, model
 from fedprime.backbones import load_backbone
-from fedprime.checkpoints import Checkpoint, RunError, RunFolder
+from fedprime.checkpoints import Checkpoint, RunError, RunFolder, RunInUseError
 from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import Batch
 from fedprime.durable import replaced_file
@@ -30,7 +30,7 @@ from fedprime.methods import METHODS
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState
 from fedprime.model import ModelError, PromptedModel, Weights
-from fedprime.run import Progress, evaluate_scenarios, load_experiment, resume_run, start_run
+from fedprime.run import Progress, complete_run, evaluate_scenarios, load_experiment, resume_run, start_run
 from private_head import PrivateHead
 from run_files import metrics_of, results_of
 
@@ -454,6 +454,52 @@ def test_settings_that_do_not_fit_leave_no_folder_behind(small_settings: Setting
     with pytest.raises(SettingsError):
         start_run(settings, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("begin", ["nothing", "half a run", "a finished run"])
+def test_a_run_is_completed_from_wherever_it_is(
+    begin: str, small_settings: Settings, finished_run: Path, stopped_run: Path, tmp_path: Path
+):
+    folder = {"nothing": tmp_path / "deep" / "new", "half a run": stopped_run, "a finished run": finished_run}[begin]
+    rounds: list[int] = []
+    results = complete_run(small_settings, folder, lambda progress: rounds.append(progress.round_number))
+    assert rounds == {"nothing": [1, 2, 3], "half a run": [2, 3], "a finished run": []}[begin]
+    assert_same_run(folder, finished_run)
+    assert results["scenarios"] == results_of(finished_run)["scenarios"]
+
+
+def test_a_run_with_other_settings_is_not_completed_but_told_what_differs(small_settings: Settings, stopped_run: Path):
+    before = {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()}
+    other = replace(changed(small_settings, missing={"rate": 0.25}), seed=5)
+    with pytest.raises(
+        RunError, match=r"stopped has other settings: seed is 0 there, 5 here; missing\.rate is 0\.7 th"
+    ):
+        complete_run(other, stopped_run)
+    assert {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_in_use_is_not_even_prepared(
+    small_settings: Settings, stopped_run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fedprime.run.build_experiment", None)
+    with RunFolder(stopped_run).locked(), pytest.raises(RunInUseError, match="another process is running"):
+        complete_run(small_settings, stopped_run)
+
+
+def test_a_run_that_another_process_makes_first_is_left_to_it(
+    small_settings: Settings, stopped_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    create = RunFolder.create
+    with ExitStack() as elsewhere:
+
+        def come_second(path: Path, *rest: Any) -> RunFolder:
+            shutil.copytree(stopped_run, path)
+            elsewhere.enter_context(RunFolder(path).locked())
+            return create(path, *rest)
+
+        monkeypatch.setattr(RunFolder, "create", come_second)
+        with pytest.raises(RunInUseError, match="another process is running"):
+            complete_run(small_settings, tmp_path / "run")
 
 
 def test_a_run_whose_settings_file_is_broken_is_refused(stopped_run: Path):

@@ -34,11 +34,15 @@ from fedprime.durable import replaced_file, replaced_folder
 from fedprime.methods.method import ServerState
 from fedprime.model import Weights
 
-__all__ = ["Checkpoint", "RunError", "RunFolder", "refuse_existing"]
+__all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
 
 class RunError(ValueError):
     """A run folder that is missing, broken, in use, finished or in the way."""
+
+
+class RunInUseError(RunError):
+    """A run that another process is writing to."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +141,13 @@ class RunFolder:
         """Keeps other processes from writing to the run.
 
         Raises:
-            RunError: If another process is writing to it.
+            RunInUseError: If another process is writing to it.
         """
         with (self.path / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise RunError(f"another process is running {self.path}; wait for it or stop it") from error
+                raise RunInUseError(f"another process is running {self.path}; wait for it or stop it") from error
             yield
 
     @property

@@ -14,16 +14,25 @@ from jaxtyping import Float, Int
 
 from fedprime.backbones import TINY
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
-from fedprime.config import Settings, dump_toml, read_settings
+from fedprime.config import Settings, dump_toml, flat_settings, read_settings
 from fedprime.data.batches import Shard
-from fedprime.evaluation import Predictions, predict, score
+from fedprime.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation import Round, federate, size_bytes
 from fedprime.methods.method import ServerState
 from fedprime.report import plot_scenarios
 from fedprime.runtime.in_process import InProcessClients
+from fedprime.runtime.shared_parameters import SharedParameterClients
 
-__all__ = ["Progress", "evaluate_scenarios", "load_experiment", "resume_run", "start_run"]
+__all__ = [
+    "Progress",
+    "complete_run",
+    "evaluate_scenarios",
+    "load_experiment",
+    "refuse_other_settings",
+    "resume_run",
+    "start_run",
+]
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def start_run(
     parent = next(parent for parent in folder.absolute().parents if parent.exists())
     if not parent.is_dir():
         raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
-    settings = replace(settings, backbone=_absolute(settings.backbone), initial_model=_absolute(settings.initial_model))
+    settings = _with_absolute_folders(settings)
     with _reproducible(settings.threads):
         experiment = build_experiment(settings)
         run = RunFolder.create(
@@ -105,6 +114,63 @@ def resume_run(folder: str | Path, watch: Callable[[Progress], None] = lambda _:
     settings = read_settings(run.path / "settings.toml")
     with _reproducible(settings.threads):
         return _go_on(run, load_experiment(run), watch)
+
+
+def complete_run(
+    settings: Settings, folder: str | Path, watch: Callable[[Progress], None] = lambda _: None
+) -> dict[str, Any]:
+    """Starts a run or continues it, whichever is left to do, and sees it through.
+
+    Args:
+        settings: The settings.
+        folder: The run folder, or where to make it.
+        watch: Called after every round.
+
+    Returns:
+        The final table; at once, if the run is finished already.
+
+    Raises:
+        RunInUseError: If another process is busy with it.
+        RunError: If the folder is broken, or belongs to a run with other settings.
+        SettingsError: If settings do not fit together.
+        BackboneError: If the backbone cannot be loaded.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        try:
+            return start_run(settings, folder, watch)
+        except RunError:
+            if not folder.exists():
+                raise
+            # Another process has made it in the meantime.
+    run = RunFolder(folder)
+    refuse_other_settings(run, settings)
+    if not run.is_finished:
+        with run.locked():
+            pass  # preparation takes seconds; say at once that it is in vain
+    return resume_run(folder, watch)
+
+
+def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
+    """Raises a `RunError` that says what differs if a run has other settings than expected.
+
+    Args:
+        run: The run.
+        settings: The settings that it should have.
+
+    Raises:
+        SettingsError: If its settings cannot be read.
+    """
+    found = flat_settings(read_settings(run.path / "settings.toml"))
+    expected = flat_settings(_with_absolute_folders(settings))
+    differences = [
+        f"{name} is {found[name]!r} there, {value!r} here" for name, value in expected.items() if found[name] != value
+    ]
+    if differences:
+        raise RunError(
+            f"{run.path} has other settings: {'; '.join(differences)}; move it away, or name another folder with "
+            "--output"
+        )
 
 
 def load_experiment(run: RunFolder) -> Experiment:
@@ -151,7 +217,7 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
     for name, shard in experiment.scenarios.items():
         with _reproducible(experiment.settings.threads):
             predictions = _predict(experiment, checkpoint, shard, experiment.test_owners)
-        best = experiment.best_possible(shard, experiment.test_owners, checkpoint.personal_clients)
+        best = experiment.best_possible(shard, experiment.test_owners, _personal_clients(experiment, checkpoint))
         scenarios[name] = _with_limit(predictions, best)
         if name == LIKE_TRAIN:
             everybody = range(experiment.settings.partition.num_clients)
@@ -168,7 +234,7 @@ def _predict(
     experiment: Experiment, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]
 ) -> Predictions:
     """Predicts each sample by the model of the client that it belongs to, or by the shared one."""
-    personal = checkpoint.personal_clients
+    personal = _personal_clients(experiment, checkpoint)
     groups = [(checkpoint.state.shared, np.flatnonzero(~np.isin(owners, personal)))]
     groups += [(checkpoint.weights(client), np.flatnonzero(owners == client)) for client in personal]
     parts: list[Predictions] = []
@@ -181,10 +247,19 @@ def _predict(
     return Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
 
 
+def _with_absolute_folders(settings: Settings) -> Settings:
+    return replace(settings, backbone=_absolute(settings.backbone), initial_model=_absolute(settings.initial_model))
+
+
 def _absolute(reference: str) -> str:
     """Returns the absolute path of a folder, so that the run can go on from elsewhere; other names as they are."""
     is_folder = reference not in ("", TINY) and Path(reference).is_dir()
     return str(Path(reference).resolve()) if is_folder else reference
+
+
+def _personal_clients(experiment: Experiment, checkpoint: Checkpoint) -> tuple[int, ...]:
+    """Returns the clients that are evaluated with models of their own."""
+    return () if experiment.method.evaluates_shared else checkpoint.personal_clients
 
 
 def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"]) -> dict[str, float]:
@@ -196,10 +271,11 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
     with run.locked():
         checkpoint = run.load_checkpoint()
         run.drop_unfinished(checkpoint)
-        clients = InProcessClients(
+        runtime = SharedParameterClients if experiment.method.shares_parameters else InProcessClients
+        clients = runtime(
             experiment.method,
             experiment.model,
-            experiment.shards,
+            experiment.holders,
             settings.training,
             num_rounds=settings.training.rounds,
             seed=settings.seed,
@@ -251,17 +327,23 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
         "bytes_down": finished.bytes_down,
         "bytes_up": finished.bytes_up,
         "seconds": round(finished.seconds, 3),
+        **state.observations,
     }
     if (finished.number + 1) % settings.evaluation.every == 0 or finished.number + 1 == settings.training.rounds:
         shard, owners = experiment.validation, experiment.validation_owners
-        scores = score(_predict(experiment, checkpoint, shard, owners))
-        best = experiment.best_possible(shard, owners, checkpoint.personal_clients)
+        predictions = _predict(experiment, checkpoint, shard, owners)
+        scores = score(predictions)
+        best = experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
         metrics |= {
             "accuracy": scores.accuracy,
             "bayes_accuracy": float(best.mean()),
             "macro_f1": scores.macro_f1,
             "validation_loss": scores.loss,
         }
+        if predictions.chosen:
+            sizes = {pool: len(state.shared[f"prompter.pools.{pool}"]) for pool in predictions.chosen}
+            modalities = experiment.model.backbone.modalities
+            metrics["usage"] = count_usage(predictions, shard.present, modalities, sizes)
     return metrics
 
 
@@ -269,11 +351,11 @@ def _finish(
     run: RunFolder, experiment: Experiment, checkpoint: Checkpoint, history: list[dict[str, Any]]
 ) -> dict[str, Any]:
     shared = checkpoint.state.shared
-    sent = experiment.method.travelling(shared)
-    if sent:
+    sent = {} if experiment.method.is_centralized else experiment.method.travelling(shared)
+    if sent or experiment.method.is_centralized:
         experiment.model.load_weights(shared)
         experiment.model.save_pretrained(run.model_path)
-    for client in checkpoint.personal_clients:
+    for client in _personal_clients(experiment, checkpoint):
         experiment.model.load_weights(checkpoint.weights(client))
         experiment.model.save_pretrained(run.client_model_path(client))
     results: dict[str, Any] = {
