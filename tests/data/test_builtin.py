@@ -394,3 +394,37 @@ def test_a_prior_weighs_the_posterior_by_bayes_rule(world: BuiltinWorld) -> None
     expected = weighed / weighed.sum(axis=1, keepdims=True)
     assert np.allclose(world.posterior(indices, present, prior), expected)
     assert (world.posterior(indices, present, prior)[:, 0] == 0).all()
+
+
+def test_without_concept_shift_the_world_is_what_it_was() -> None:
+    plain, same = BuiltinWorld(num_samples=20, num_sites=3), BuiltinWorld(num_samples=20, num_sites=3, concept_shift=0)
+    assert [plain.read(index, ("text",)) for index in range(20)] == [same.read(index, ("text",)) for index in range(20)]
+    assert np.array_equal(plain._image_mixtures, same._image_mixtures)
+
+
+@pytest.mark.parametrize("part", ["_image_mixtures", "_title_mixtures"])
+def test_at_full_concept_shift_a_dish_of_one_site_says_nothing_about_that_of_another(part: str) -> None:
+    def correlation(shift: float) -> float:
+        logits = np.log(getattr(BuiltinWorld(1, num_classes=101, num_sites=2, concept_shift=shift), part))
+        here, there = (site - site.mean(axis=0) - site.mean(axis=1, keepdims=True) + site.mean() for site in logits)
+        return float(np.corrcoef(here.ravel(), there.ravel())[0, 1])
+
+    # 3,232 pairs of numbers: a correlation of independent ones stays within 0.07 (four standard deviations).
+    assert correlation(0.0) > 0.999
+    assert abs(correlation(0.5) - 0.5) < 0.07
+    assert abs(correlation(1.0)) < 0.07
+
+
+def test_sites_with_dishes_of_their_own_are_as_easy_to_tell_apart_for_who_knows_the_site() -> None:
+    present = np.tile([True, True, False], (2000, 1))
+    agreeing, shifted = (
+        BuiltinWorld(2000, num_sites=8, concept_shift=shift).bayes_accuracy(np.arange(2000), present)
+        for shift in (0.0, 1.0)
+    )
+    assert abs(agreeing - shifted) < 0.05
+
+
+@pytest.mark.parametrize("shift", [-0.1, 1.1])
+def test_a_concept_shift_outside_its_range_is_refused(shift: float) -> None:
+    with pytest.raises(ValueError, match="it is a share, between 0 and 1"):
+        BuiltinWorld(num_samples=1, concept_shift=shift)

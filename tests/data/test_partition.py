@@ -81,9 +81,18 @@ def test_a_site_is_never_divided_and_no_client_is_left_without(sites: list[int],
     assert set(owners.tolist()) == set(range(num_clients))
 
 
-def test_more_clients_than_sites_are_refused() -> None:
-    with pytest.raises(PartitionError, match="2 sites, not enough for 3 clients; ask for at most that many"):
-        partition_by_site(np.array([0, 1, 1]), 3)
+def test_clients_of_one_site_divide_its_samples_evenly() -> None:
+    sites = np.repeat([4, 2, 9], [10, 7, 5])
+    owners = partition_by_site(sites, 7)
+    # Sites in order 2, 4, 9: clients 0, 3, 6 are of the first, 1 and 4 of the second, 2 and 5 of the third.
+    assert np.bincount(owners[sites == 2], minlength=7).tolist() == [3, 0, 0, 2, 0, 0, 2]
+    assert np.bincount(owners[sites == 4], minlength=7).tolist() == [0, 5, 0, 0, 5, 0, 0]
+    assert np.bincount(owners[sites == 9], minlength=7).tolist() == [0, 0, 3, 0, 0, 2, 0]
+
+
+def test_a_site_with_fewer_samples_than_clients_is_refused() -> None:
+    with pytest.raises(PartitionError, match="a site of 1 samples is too small for 2 clients; ask for fewer clients"):
+        partition_by_site(np.array([0, 0, 0, 1]), 4)
 
 
 # Shares of labels

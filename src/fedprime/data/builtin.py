@@ -10,7 +10,8 @@ Because the world is generated, the posterior of the class given any subset of m
 missing.
 
 Every sample belongs to a *site* (a natural group), which shifts the style (tint, noise, preferred names and fillers, a
-sensor offset) and tilts the mixtures, so that clients can differ for a reason.
+sensor offset) and tilts the mixtures, so that clients can differ for a reason. With `concept_shift`, sites disagree
+about what a dish is made of: the same ingredients mean another dish elsewhere.
 """
 
 from collections.abc import Sequence
@@ -47,7 +48,9 @@ class BuiltinWorld:
 
     modalities: tuple[str, ...] = ("image", "text", "readings")
 
-    def __init__(self, num_samples: int, num_classes: int = 8, num_sites: int = 10, seed: int = 0) -> None:
+    def __init__(
+        self, num_samples: int, num_classes: int = 8, num_sites: int = 10, seed: int = 0, concept_shift: float = 0.0
+    ) -> None:
         """Sets the world up; nothing is generated yet but labels and sites.
 
         Args:
@@ -55,6 +58,8 @@ class BuiltinWorld:
             num_classes: How many classes there are, 2 to 101.
             num_sites: How many natural groups there are, at least 1.
             seed: Seed of the world: of its mixtures, sites and samples.
+            concept_shift: How much sites disagree about the ingredients of a dish: 0 not at all, 1 means that every
+                site has dishes of its own. Classes are equally easy to tell apart at a site whatever it is.
 
         Raises:
             ValueError: If a number is out of its range.
@@ -65,6 +70,8 @@ class BuiltinWorld:
             raise ValueError(f"num_classes is {num_classes}; a built-in world has 2 to 101 classes")
         if num_sites < 1:
             raise ValueError(f"num_sites is {num_sites}; a world has at least 1 site")
+        if not 0 <= concept_shift <= 1:
+            raise ValueError(f"concept_shift is {concept_shift}; it is a share, between 0 and 1")
         self.num_classes = num_classes
         self.label_names = tuple(f"dish-{label:02d}" for label in range(num_classes))
         rng = stream(seed, "world", "mixtures")
@@ -77,11 +84,19 @@ class BuiltinWorld:
             stream(seed, "world", "tilt", site).standard_normal((2, len(INGREDIENTS))) for site in range(num_sites)
         ]
         tilt = SITE_TILT * np.stack(tilts)
-        self._image_mixtures = _softmax(image_logits[None] + tilt[:, :1])
-        self._title_mixtures = _softmax(title_logits[None] + tilt[:, 1:])
+        own = [
+            stream(seed, "world", "concepts", site).standard_normal((2, 101, len(INGREDIENTS)))[:, :num_classes]
+            for site in range(num_sites)
+        ]
+        # Roots, so that the logits spread equally far at every shift.
+        kept, own_share = (1 - concept_shift) ** 0.5, concept_shift**0.5 * np.stack(own)
+        self._image_mixtures = _softmax(kept * image_logits + IMAGE_CONTRAST * own_share[:, 0] + tilt[:, :1])
+        self._title_mixtures = _softmax(kept * title_logits + TITLE_CONTRAST * own_share[:, 1] + tilt[:, 1:])
         offsets = [stream(seed, "world", "offset", site).standard_normal(NUM_READINGS) for site in range(num_sites)]
         self._offsets = SITE_TILT * np.stack(offsets)
         self._key = stream_seed(seed, "world", "samples")
+        # Of each sample that was asked for: the log-likelihood of every class, by part.
+        self._known: dict[int, dict[int, np.ndarray]] = {_IMAGE: {}, _TITLE: {}, _READINGS: {}}
         drawn = [self._stream(index, _LABEL).random(2) for index in range(num_samples)]
         uniform = np.array(drawn)
         self.labels: Int[np.ndarray, " sample"] = (uniform[:, 0] * num_classes).astype(np.int64)
@@ -135,19 +150,10 @@ class BuiltinWorld:
         if prior is not None:
             with np.errstate(divide="ignore"):  # a class that cannot be has minus infinity
                 log_posterior += np.log(prior)
-        parts = (_IMAGE, _TITLE, _READINGS)
-        for row, index in enumerate(indices):
-            site = self.sites[index]
-            for part, is_present in zip(parts, present[row], strict=True):
-                if not is_present:
-                    continue
-                if part == _READINGS:
-                    offset = self.read(int(index), ("readings",))["readings"] - self._offsets[site]  # pyright: ignore[reportOperatorIssue]
-                    log_posterior[row] -= 0.5 * ((offset - self._means) ** 2).sum(axis=1)
-                else:
-                    mixtures = self._image_mixtures if part == _IMAGE else self._title_mixtures
-                    ingredients, _ = self._draw_ingredients(int(index), part)
-                    log_posterior[row] += np.log(mixtures[site][:, ingredients]).sum(axis=1)
+        for column, part in enumerate((_IMAGE, _TITLE, _READINGS)):
+            rows = np.flatnonzero(present[:, column])
+            if len(rows):
+                log_posterior[rows] += np.stack([self._log_likelihood(int(index), part) for index in indices[rows]])
         return _softmax(log_posterior)
 
     def bayes_accuracy(
@@ -164,6 +170,20 @@ class BuiltinWorld:
             present: Which modalities of each are there, in the order of `modalities`.
         """
         return float(self.posterior(indices, present).max(axis=1).mean())
+
+    def _log_likelihood(self, index: int, part: int) -> Float[np.ndarray, " label"]:
+        """Returns what a part of a sample says about every class, up to a constant."""
+        known = self._known[part]
+        if index not in known:
+            site = self.sites[index]
+            if part == _READINGS:
+                offset = self.read(index, ("readings",))["readings"] - self._offsets[site]  # pyright: ignore[reportOperatorIssue]
+                known[index] = -0.5 * ((offset - self._means) ** 2).sum(axis=1)
+            else:
+                mixtures = self._image_mixtures if part == _IMAGE else self._title_mixtures
+                ingredients, _ = self._draw_ingredients(index, part)
+                known[index] = np.log(mixtures[site][:, ingredients]).sum(axis=1)
+        return known[index]
 
     def _stream(self, index: int, part: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=(self._key, index), counter=(0, 0, 0, part)))

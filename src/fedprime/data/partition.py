@@ -31,21 +31,32 @@ def partition_evenly(num_samples: int, num_clients: int, *, seed: int, split: st
 
 
 def partition_by_site(sites: Int[np.ndarray, " sample"], num_clients: int) -> Int[np.ndarray, " sample"]:
-    """Gives each client the samples of its own sites; with fewer clients than sites, sites take turns.
+    """Gives each client the samples of its own sites.
+
+    With fewer clients than sites, sites take turns; with more, clients do: those of one site divide its samples evenly.
 
     Args:
         sites: Natural group of every sample.
         num_clients: How many clients there are.
 
     Raises:
-        PartitionError: If there are more clients than sites.
+        PartitionError: If a site has more clients than samples.
+
+    >>> partition_by_site(np.array([7, 7, 7, 9, 9]), 4).tolist()
+    [0, 2, 0, 1, 3]
     """
     names, numbers = np.unique(sites, return_inverse=True)
+    owners = numbers % num_clients
     if num_clients > len(names):
-        raise PartitionError(
-            f"the data has {len(names)} sites, not enough for {num_clients} clients; ask for at most that many"
-        )
-    return (numbers % num_clients).astype(np.int64)
+        for site in range(len(names)):
+            own = np.flatnonzero(numbers == site)
+            clients = np.arange(site, num_clients, len(names))
+            if len(clients) > len(own):
+                raise PartitionError(
+                    f"a site of {len(own)} samples is too small for {len(clients)} clients; ask for fewer clients"
+                )
+            owners[own] = clients[np.arange(len(own)) % len(clients)]
+    return owners.astype(np.int64)
 
 
 def draw_label_shares(
