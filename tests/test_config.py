@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from fedprime import config
 from fedprime.config import Settings, SettingsError, dump_toml, flat_settings, nearest_name, read_settings
 from fedprime.methods import METHODS
+from fedprime.methods.reference_quirks import QUIRKS
 from fedprime.training import LocalTraining
 
 
@@ -134,7 +136,19 @@ def test_every_method_can_be_named():
 def test_the_explanation_of_the_method_setting_names_every_method():
     source = Path(inspect.getfile(config)).read_text(encoding="utf-8")
     explanation = source.split('"""Which method: ')[1].split('"""')[0]
-    assert explanation.rstrip(".").split(", ") == list(METHODS)
+    assert re.split(r",\s+", explanation.rstrip(".")) == list(METHODS)
+
+
+def test_the_explanation_of_the_quirks_explains_every_one():
+    source = Path(inspect.getfile(config)).read_text(encoding="utf-8")
+    explanation = source.split("reference_quirks:")[1].split('"""')[1]
+    assert re.findall(r"(\w+): ", explanation) == list(QUIRKS)
+
+
+def test_quirks_are_named_in_any_order_and_none_by_default():
+    assert Settings().method.reference_quirks == ()
+    flags = ["--method.reference_quirks", "prompt_readout", "shared_parameters"]
+    assert read_settings(None, flags).method.reference_quirks == ("prompt_readout", "shared_parameters")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +296,7 @@ def test_defaults_of_methods_are_the_defaults_of_settings():
 
 def test_every_option_of_a_method_is_a_setting():
     options = {entry.name for method in METHODS.values() for entry in dataclasses.fields(method)}
-    assert options | {"name"} == {entry.name for entry in dataclasses.fields(Settings().method)}
+    assert options | {"name", "reference_quirks"} == {entry.name for entry in dataclasses.fields(Settings().method)}
 
 
 def test_everything_that_local_training_needs_is_a_setting():

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from fedprime.data.batches import Shard
-from fedprime.evaluation import Predictions, predict, score
+from fedprime.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment import Experiment
 from fedprime.methods import METHODS
 from fedprime.model import PromptedModel
@@ -126,3 +126,38 @@ def test_predicting_neither_trains_nor_changes_the_model(model: PromptedModel, s
     predict(model, shard)
     assert all(torch.equal(value, before[name]) for name, value in model.weights().items())
     assert all(value.grad is None for value in model.parameters())
+
+
+def test_predictions_tell_which_prompts_each_sample_was_given(small_experiment: Experiment, shard: Shard):
+    model = small_experiment.model
+    chosen = predict(model, shard, 5).chosen
+    assert chosen.keys() == {"inter", "intra"}
+    with torch.no_grad():
+        whole = model(next(shard.batches(len(shard)))).chosen.indices
+    assert all(np.array_equal(indices, whole[pool].numpy()) for pool, indices in chosen.items())
+
+
+def test_where_nothing_is_retrieved_nothing_is_told(small_experiment: Experiment, shard: Shard):
+    backbone = small_experiment.model.backbone
+    for name in ("pfpt", "fedavg-p", "head-only"):
+        assert predict(METHODS[name](num_prompts=4).build(backbone, ("a", "b", "c")), shard).chosen == {}
+
+
+def test_rows_and_predictions_of_several_models_and_the_prompts_that_were_chosen():
+    labels = np.array([0, 1, 2])
+    chosen = {"inter": np.array([[4, 1], [0, 2], [1, 3]])}
+    predictions = Predictions(np.eye(3), labels, np.zeros(3), chosen)
+    assert predictions.rows(np.array([2, 0])).chosen["inter"].tolist() == [[1, 3], [4, 1]]
+    assert Predictions.joined([predictions]).chosen["inter"].tolist() == chosen["inter"].tolist()
+    # Prompt 0 of one model and prompt 0 of another are different prompts.
+    assert Predictions.joined([predictions, predictions]).chosen == {}
+
+
+def test_usage_counts_how_often_each_prompt_was_chosen_for_each_pattern_that_occurs():
+    present = np.array([[True, False], [True, True], [True, False]])
+    chosen = {"inter": np.array([[3, 1], [0, 1], [1, 0]]), "intra": np.array([[0], [0], [1]])}
+    predictions = Predictions(np.eye(3), np.array([0, 1, 2]), np.zeros(3), chosen)
+    assert count_usage(predictions, present, ("image", "text"), {"inter": 5, "intra": 2}) == {
+        "inter": {"image": [1, 2, 0, 1, 0], "image+text": [1, 1, 0, 0, 0]},
+        "intra": {"image": [1, 1], "image+text": [1, 0]},
+    }

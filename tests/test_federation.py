@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fedprime.federation import Clients, Round, choose_clients, federate, size_bytes, update_problems
+from fedprime.methods.centralized import CentralizedP
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import Weights
 
@@ -194,6 +195,18 @@ def test_bytes_are_counted_in_both_directions(state: ServerState):
     (finished,) = run(FakeClients(4), state)
     # 3 + 10 values of 4 bytes, 4 clients
     assert (finished.bytes_down, finished.bytes_up) == (4 * 52, 4 * 52)
+
+
+def test_where_all_samples_are_at_one_holder_nothing_is_sent(state: ServerState):
+    (finished,) = federate(CentralizedP(), FakeClients(1), state, rounds=1, fraction=1.0, seed=0)
+    assert (finished.bytes_down, finished.bytes_up) == (0, 0)
+
+
+def test_what_a_method_saw_is_told_for_its_own_round_only(state: ServerState):
+    seen = replace(state, observations={"before": 1})
+    (silent,) = run(FakeClients(1, {0: lambda _: None}), seen)
+    (answered,) = run(FakeClients(1), seen)
+    assert silent.state.observations == answered.state.observations == {}
 
 
 def test_bytes_of_an_invalid_answer_count_and_those_of_a_silent_client_do_not(state: ServerState):

@@ -28,6 +28,7 @@ from fedprime.durable import replaced_file
 from fedprime.evaluation import Predictions, predict
 from fedprime.methods import METHODS
 from fedprime.methods.fedavg_p import FedAvgP
+from fedprime.methods.fedprime import FedIntra
 from fedprime.methods.method import ServerState
 from fedprime.model import ModelError, PromptedModel, Weights
 from fedprime.run import Progress, complete_run, evaluate_scenarios, load_experiment, resume_run, start_run
@@ -43,6 +44,16 @@ class Poisoned(FedAvgP):
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
         return super().loss(model, batch, received) * (math.nan if (batch.labels == 2).any() else 1.0)
+
+
+@dataclass(frozen=True)
+class PrivateIntra(FedIntra):
+    """FED-INTRA whose pool stays at its client."""
+
+    name = "private-intra"
+
+    def travels(self, name: str) -> bool:
+        return "pools" not in name
 
 
 def weights_of(folder: Path) -> Weights:
@@ -131,6 +142,37 @@ def test_there_is_a_line_of_metrics_for_every_round(finished_run: Path):
 def test_accuracy_is_measured_as_often_as_asked_and_at_the_end(finished_run: Path):
     # Every second round, and the last.
     assert ["accuracy" in line for line in metrics_of(finished_run)] == [False, True, True]
+
+
+def test_every_round_tells_which_prompts_met_in_which_centre(finished_run: Path):
+    for line in metrics_of(finished_run):
+        (inter,) = line["matches"].values()
+        assert len(inter) == line["answered"]
+        # Each client sent what it had received, and each of its prompts is at a centre of its own.
+        assert all(len(set(centres)) == len(centres) for centres in inter)
+        assert {centre for centres in inter for centre in centres} == set(range(line["pool_sizes"]["pools.inter"]))
+
+
+def test_where_accuracy_is_measured_it_is_told_how_often_each_prompt_was_chosen(finished_run: Path):
+    experiment = load_experiment(RunFolder(finished_run))
+    present = experiment.validation.present.tolist()
+    for line in metrics_of(finished_run):
+        assert ("usage" in line) == ("accuracy" in line)
+        for pool, usage in line.get("usage", {}).items():
+            for name, there in (("image", [True, False]), ("text", [False, True]), ("image+text", [True, True])):
+                if there in present:
+                    assert len(usage[name]) == line["pool_sizes"][f"pools.{pool}"]
+                    assert sum(usage[name]) == 2 * present.count(there)  # 4 prompts from 2 pools
+                else:
+                    assert name not in usage
+
+
+def test_clients_with_models_of_their_own_tell_no_usage(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(METHODS, PrivateIntra.name, PrivateIntra)
+    start_run(changed(small_settings, method={"name": PrivateIntra.name}), tmp_path / "run")
+    assert all("usage" not in line and "matches" not in line for line in metrics_of(tmp_path / "run"))
 
 
 def test_the_results_add_up_what_was_sent(finished_run: Path):
@@ -268,7 +310,8 @@ def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
         resume_run(tmp_path / "stopped", stop_after(2))
     resume_run(tmp_path / "stopped")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
-    assert {line["asked"] for line in metrics_of(tmp_path / "whole")} == {2}
+    num_asked = 1 if METHODS[name].is_centralized else 2
+    assert {line["asked"] for line in metrics_of(tmp_path / "whole")} == {num_asked}
 
 
 def test_what_stays_at_the_clients_is_there_after_a_stop(

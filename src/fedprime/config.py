@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.missingness import ANY, MissingnessKind
 from fedprime.methods import METHODS
+from fedprime.methods.reference_quirks import Quirk, with_quirks
 from fedprime.training import LocalTraining
 
 __all__ = [
@@ -158,7 +159,8 @@ class MethodSettings:
     """The federated method; settings that a method does not know are ignored by it."""
 
     name: Annotated[str, AfterValidator(_known_method)] = "fedprime"
-    """Which method: fedprime, fed-inter, fed-intra, pfpt, fedavg-p, fedprox-p, fedmsplit-p, local-p, head-only."""
+    """Which method: fedprime, fed-inter, fed-intra, pfpt, fedavg-p, fedprox-p, fedmsplit-p, local-p, head-only,
+    centralized-p, centralized-pools."""
     num_prompts: Count = 10
     """Prompt tokens that enter the transformer with each sample, over all pools."""
     pool_size: Count = 20
@@ -175,6 +177,13 @@ class MethodSettings:
     """How often the server alternates between centres and matches."""
 
     @model_validator(mode="after")
+    reference_quirks: Annotated[tuple[Quirk, ...], AfterValidator(_without_repetition)] = ()
+    """Departures of the paper's research code to reproduce, to see what each is worth. shared_parameters: after the
+    first round, clients train one after the other on one model. similarity_sign: chosen prompts are pushed away from
+    their samples. batch_vote: the prompts that most samples of a batch would choose are given to all of them, at test
+    too. unsynced_query: the query map starts at random and is never averaged. prompt_readout: the feature of a sample
+    is the output at its first prompt. placeholder_input: what is missing is encoded as a white image, an empty text,
+    readings of zero."""
     def _check(self) -> "MethodSettings":
         if 0 < self.centres_per_prompt < 1:
             raise ValueError(
@@ -194,6 +203,10 @@ class MethodSettings:
             )
         return self
 
+        try:
+            with_quirks(METHODS[self.name](), self.reference_quirks)
+        except ValueError as error:
+            raise ValueError(f"reference_quirks: {error}") from None
 
 @dataclass(frozen=True, config=_CONFIG)
 class TrainingSettings(LocalTraining):
@@ -202,7 +215,7 @@ class TrainingSettings(LocalTraining):
     rounds: Count = 30
     """Rounds of the run."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the clients that take part in a round."""
+    """Share of the clients that take part in a round; the one holder of a centralised method always does."""
     epochs: Count = 1
     """Passes over a client's samples per round."""
     batch_size: Count = 32

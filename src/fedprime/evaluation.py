@@ -1,17 +1,19 @@
 """How good a model is: on every test scenario, for every client."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from sklearn.metrics import accuracy_score, f1_score
+from torch import Tensor
 
 from fedprime.data.batches import Shard
+from fedprime.data.missingness import all_patterns, pattern_name
 from fedprime.model import PromptedModel
 
-__all__ = ["Predictions", "Scores", "predict", "score"]
+__all__ = ["Predictions", "Scores", "count_usage", "predict", "score"]
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,23 @@ class Predictions:
         probabilities: Of every class or label.
         labels: The truth, as in `Batch`.
         losses: Task loss of each sample.
+        chosen: By pool, which of its prompts each sample was given; empty if the model has no pools.
     """
 
     probabilities: Float[np.ndarray, "sample output"]
     labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"]
     losses: Float[np.ndarray, " sample"]
+    chosen: Mapping[str, Int[np.ndarray, "sample chosen"]] = field(default_factory=dict)
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
-        """Returns predictions one after the other.
+        """Returns predictions of several models, one after the other; prompts of different models do not compare.
 
         Args:
             parts: At least one.
         """
+        if len(parts) == 1:
+            return parts[0]
         return cls(
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.labels for part in parts]),
@@ -47,7 +53,8 @@ class Predictions:
         Args:
             rows: Which.
         """
-        return Predictions(self.probabilities[rows], self.labels[rows], self.losses[rows])
+        chosen = {pool: indices[rows] for pool, indices in self.chosen.items()}
+        return Predictions(self.probabilities[rows], self.labels[rows], self.losses[rows], chosen)
 
 
 @dataclass(frozen=True)
@@ -78,14 +85,23 @@ def predict(model: PromptedModel, shard: Shard, batch_size: int = 128) -> Predic
     """
     model.eval()
     probabilities, labels, losses = [], [], []
+    chosen: dict[str, list[Tensor]] = {}
     for batch in shard.batches(batch_size):
-        logits = model(batch).logits
+        output = model(batch)
+        logits = output.logits
         probabilities.append(model.probabilities(logits))
         labels.append(batch.labels)
         losses += [
             model.task_loss(row[None], label[None]).item() for row, label in zip(logits, batch.labels, strict=True)
         ]
-    return Predictions(torch.cat(probabilities).numpy(), torch.cat(labels).numpy(), np.array(losses))
+        for pool, indices in output.chosen.indices.items():
+            chosen.setdefault(pool, []).append(indices)
+    return Predictions(
+        torch.cat(probabilities).numpy(),
+        torch.cat(labels).numpy(),
+        np.array(losses),
+        {pool: torch.cat(parts).numpy() for pool, parts in chosen.items()},
+    )
 
 
 def score(predictions: Predictions) -> Scores:
@@ -111,3 +127,30 @@ def score(predictions: Predictions) -> Scores:
         loss=float(predictions.losses.mean()),
         num_samples=len(predictions.labels),
     )
+
+
+def count_usage(
+    predictions: Predictions,
+    present: Bool[np.ndarray, "sample modality"],
+    modalities: Sequence[str],
+    pool_sizes: Mapping[str, int],
+) -> dict[str, dict[str, list[int]]]:
+    """Counts how often each prompt was chosen for samples of each missing pattern that occurs.
+
+    Args:
+        predictions: Of one model.
+        present: Which modalities each sample has.
+        modalities: Their names.
+        pool_sizes: By pool, its number of prompts.
+
+    Returns:
+        By pool and name of the pattern, a count for each prompt of the pool.
+    """
+    usage: dict[str, dict[str, list[int]]] = {pool: {} for pool in predictions.chosen}
+    for pattern in all_patterns(len(modalities)):
+        rows = (present == pattern).all(axis=1)
+        for pool, indices in predictions.chosen.items():
+            if rows.any():
+                counts = np.bincount(indices[rows].ravel(), minlength=pool_sizes[pool])
+                usage[pool][pattern_name(pattern, modalities)] = counts.tolist()
+    return usage

@@ -22,6 +22,7 @@ from fedprime.data.partition import (
     partition_evenly,
 )
 from fedprime.methods import METHODS, Method
+from fedprime.methods.reference_quirks import with_quirks
 from fedprime.model import PromptedModel
 from fedprime.seeding import torch_stream
 
@@ -56,6 +57,11 @@ class Experiment:
     scenarios: Mapping[str, Shard]
     validation_owners: Int[np.ndarray, " validation_sample"]
     test_owners: Int[np.ndarray, " test_sample"]
+
+    @property
+    def holders(self) -> tuple[Shard, ...]:
+        """The training samples of everybody who trains: of the clients, or of the one holder of all their samples."""
+        return (Shard.joined(self.shards),) if self.method.is_centralized else self.shards
 
     def best_possible(
         self, shard: Shard, owners: Int[np.ndarray, " sample"], personal: Collection[int] = ()
@@ -164,7 +170,7 @@ def build_experiment(settings: Settings) -> Experiment:
 
 
 def build_method(settings: Settings) -> Method:
-    """Builds the method; it takes from the settings what it knows.
+    """Builds the method, with its quirks; it takes from the settings what it knows.
 
     Args:
         settings: The settings.
@@ -172,7 +178,8 @@ def build_method(settings: Settings) -> Method:
     method = METHODS[settings.method.name]
     known = {entry.name for entry in dataclasses.fields(method)}
     values = dataclasses.asdict(settings.method)  # pyright: ignore[reportArgumentType]
-    return method(**{name: value for name, value in values.items() if name in known})
+    built = method(**{name: value for name, value in values.items() if name in known})
+    return with_quirks(built, settings.method.reference_quirks)
 
 
 def _scenario_shares(modalities: tuple[str, ...], rate: float) -> dict[str, np.ndarray]:

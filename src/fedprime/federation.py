@@ -5,7 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -52,8 +52,8 @@ class Round:
         updates: The valid updates, in the order of clients.
         left_out: By client that failed or sent something invalid, why.
         seconds: How long the round took.
-        bytes_down: Bytes of the values sent to clients.
-        bytes_up: Bytes of the values received from clients, invalid ones included.
+        bytes_down: Bytes of the values sent to clients; 0 for a centralised method.
+        bytes_up: Bytes of the values received from clients, invalid ones included; 0 for a centralised method.
     """
 
     number: int
@@ -118,10 +118,14 @@ def federate(
         for client, reason in sorted(left_out.items()):
             _logger.warning("round %d: client %d is left out: %s", number, client, reason)
         bytes_down = sum(size_bytes(method.travelling(state.answer(client))) for client in asked)
+        bytes_up = sum(size_bytes(update.weights) for update in received)
+        if method.is_centralized:
+            bytes_down = bytes_up = 0  # holder and server are one
         if valid:
             state = method.aggregate(state, valid, torch_stream(seed, "server", "round", number))
         else:
             _logger.warning("round %d: nobody answered; the weights stay as they were", number)
+            state = replace(state, observations={})
         yield Round(
             number,
             state,
@@ -130,7 +134,7 @@ def federate(
             left_out,
             time.perf_counter() - started,
             bytes_down,
-            sum(size_bytes(update.weights) for update in received),
+            bytes_up,
         )
 
 

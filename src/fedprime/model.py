@@ -17,6 +17,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch
 from fedprime.durable import replaced_folder
 from fedprime.prompts import PROMPTERS, Chosen, Prompter
+from fedprime.reference_reading import ReferenceBackbone, VotedPools
 
 __all__ = ["ModelError", "Output", "PromptedModel", "Task", "Weights"]
 
@@ -27,6 +28,7 @@ Task = Literal["one_class", "several_labels"]
 
 _FORMAT = 1  # of a saved model
 _FILES = ("config.json", "model.safetensors")  # of a saved model
+_PROMPTERS = {**PROMPTERS, "voted pools": VotedPools}
 
 
 class ModelError(ValueError):
@@ -173,7 +175,7 @@ class PromptedModel(nn.Module):
             raise ModelError(
                 f"{folder} is no saved model: replacing it would delete {', '.join(others[:3])}; name another folder"
             )
-        names = {cls: name for name, cls in PROMPTERS.items()}
+        names = {cls: name for name, cls in _PROMPTERS.items()}
         config = {
             "format": _FORMAT,
             "task": self.task,
@@ -185,6 +187,8 @@ class PromptedModel(nn.Module):
             },
             "prompter": {"kind": names[type(self.prompter)], "options": self.prompter.options()},
         }
+        if isinstance(self.backbone, ReferenceBackbone):
+            config["backbone"]["quirks"] = list(self.backbone.quirks)
         with replaced_folder(folder) as beside:
             save_file(self.weights(), beside / "model.safetensors")
             (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -215,12 +219,13 @@ class PromptedModel(nn.Module):
         try:
             saved, label_names, task = config["backbone"], config["label_names"], config["task"]
             reference, modalities, fingerprint = saved["reference"], tuple(saved["modalities"]), saved["fingerprint"]
-            kind, options = PROMPTERS[config["prompter"]["kind"]], config["prompter"]["options"]
+            quirks = [str(quirk) for quirk in saved.get("quirks", [])]
+            kind, options = _PROMPTERS[config["prompter"]["kind"]], config["prompter"]["options"]
         except (KeyError, TypeError) as error:
             raise _broken(folder, error) from error
         if task not in get_args(Task):
             raise _broken(folder, ValueError(f"unknown task {task!r}"))
-        backbone = backbone or load_backbone(reference, modalities)
+        backbone = _with_quirks(backbone or load_backbone(reference, modalities), quirks, folder)
         if backbone.fingerprint != fingerprint:
             raise ModelError(
                 f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
@@ -238,6 +243,15 @@ class PromptedModel(nn.Module):
         model = cls(backbone, prompter, label_names, task)
         model.load_weights(weights)
         return model
+
+
+def _with_quirks(backbone: Backbone, quirks: Sequence[str], folder: Path) -> Backbone:
+    if not quirks or isinstance(backbone, ReferenceBackbone):
+        return backbone
+    try:
+        return ReferenceBackbone(backbone, quirks)
+    except ValueError as error:
+        raise _broken(folder, error) from error
 
 
 def _broken(folder: Path, error: Exception) -> ModelError:

@@ -127,11 +127,22 @@ class PromptPools(Prompter):
         prompts, distances, indices = [], [], {}
         for name, pool in self.pools.items():
             distance = cosine_distance(queries, pool @ self.key.T)
-            nearest, chosen = distance.topk(min(self.num_chosen, len(pool)), dim=1, largest=False)
+            nearest, chosen = self.choose(distance)
             prompts.append(pool[chosen])
             distances.append(nearest)
             indices[name] = chosen
         return Chosen(torch.cat(prompts, dim=1), torch.cat(distances, dim=1).mean(dim=1), indices)
+
+    def choose(
+        self, distance: Float[Tensor, "sample prompt"]
+    ) -> tuple[Float[Tensor, "sample chosen"], Int[Tensor, "sample chosen"]]:
+        """Returns the distance of each sample to the prompts of a pool that are nearest to it, and which they are.
+
+        Args:
+            distance: Of every sample to every prompt of the pool.
+        """
+        nearest, chosen = distance.topk(min(self.num_chosen, distance.shape[1]), dim=1, largest=False)
+        return nearest, chosen
 
 
 class PatternPrompts(Prompter):

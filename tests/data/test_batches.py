@@ -207,3 +207,13 @@ def test_what_is_present_and_the_label_stay_with_the_sample() -> None:
             index = int((image if image is not None else text) // 100)
             assert there == present[index].tolist() == [image is not None, text is not None]
             assert label == index % 2
+
+
+def test_joined_samples_are_in_the_order_of_the_data_set_and_lack_what_they_lacked():
+    samples = EmbeddedSamples(Numbers(), ("sound", "text"), embed)
+    here = Shard(samples, np.array([1, 7, 4]), np.array([[True, False], [False, True], [True, True]]))
+    there = Shard(samples, np.array([5, 0]), np.array([[False, True], [True, False]]))
+    joined = Shard.joined([here, there])
+    assert joined.samples is samples
+    assert joined.indices.tolist() == [0, 1, 4, 5, 7]
+    assert joined.present.tolist() == [[True, False], [True, False], [True, True], [False, True], [False, True]]

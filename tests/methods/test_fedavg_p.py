@@ -1,11 +1,15 @@
 """FEDAVG-P: a prompt set per missing pattern, everything averaged."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
+from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch
+from fedprime.data.batches import Batch, EmbeddedSamples
+from fedprime.data.builtin import BuiltinWorld
 from fedprime.experiment import Experiment
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
@@ -33,6 +37,19 @@ def batch_of(experiment: Experiment, *present: tuple[bool, bool]) -> Batch:
 def test_two_modalities_have_three_prompt_sets(tiny: Backbone):
     weights = FedAvgP(num_prompts=7).build(tiny, ("bread", "soup"), rng=torch_stream(0, "initial weights")).weights()
     assert weights[SETS].shape == (3, 7, tiny.dim)
+
+
+def test_three_modalities_have_a_prompt_set_for_each_of_seven_patterns():
+    modalities = ("image", "text", "readings")
+    backbone = load_backbone(modalities=modalities)
+    model = FedAvgP(num_prompts=2).build(backbone, ("bread", "soup", "cake"), rng=torch_stream(0, "initial weights"))
+    assert model.weights()[SETS].shape == (7, 2, backbone.dim)
+    model.load_weights({**model.weights(), SETS: torch.arange(7.0)[:, None, None].expand(7, 2, backbone.dim)})
+    present = np.array([pattern for pattern in itertools.product([False, True], repeat=3) if any(pattern)])
+    batch = EmbeddedSamples(BuiltinWorld(7, 3), modalities, backbone.embed).batch(np.arange(7), present)
+    # A set is numbered by what is there: 1 for the image, 2 for the text, 4 for the readings, less 1.
+    expected = [sum(bit * there for bit, there in zip((1, 2, 4), row, strict=True)) - 1 for row in present.tolist()]
+    assert model(batch).chosen.prompts.mean(dim=(1, 2)).tolist() == expected
 
 
 def test_all_patterns_start_with_the_same_prompts(tiny: Backbone):

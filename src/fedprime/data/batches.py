@@ -125,6 +125,17 @@ class Shard:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @classmethod
+    def joined(cls, parts: Sequence["Shard"]) -> "Shard":
+        """Returns the samples of several holders of one data set as those of one, in the order of the data set.
+
+        Args:
+            parts: At least one.
+        """
+        indices = np.concatenate([part.indices for part in parts])
+        order = np.argsort(indices, kind="stable")
+        return cls(parts[0].samples, indices[order], np.concatenate([part.present for part in parts])[order])
+
     def rows(self, rows: Int[np.ndarray, " row"]) -> "Shard":
         """Returns some of the samples.
 

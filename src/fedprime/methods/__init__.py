@@ -1,5 +1,6 @@
 """Federated methods, each one file that reads like its paper."""
 
+from fedprime.methods.centralized import CentralizedP, CentralizedPools
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedmsplit_p import FedMSplitP
 from fedprime.methods.fedprime import FedInter, FedIntra, FedPrime
@@ -14,5 +15,8 @@ __all__ = ["METHODS", "Method"]
 #: By the name that settings use.
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (FedPrime, FedInter, FedIntra, PFPT, FedAvgP, FedProxP, FedMSplitP, LocalP, HeadOnly)
+    for method in (
+        *(FedPrime, FedInter, FedIntra, PFPT, FedAvgP, FedProxP, FedMSplitP, LocalP, HeadOnly),
+        *(CentralizedP, CentralizedPools),
+    )
 }

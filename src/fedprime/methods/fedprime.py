@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fedprime.alignment import align
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch
-from fedprime.methods.method import Method, ServerState, Update, weighted_mean
+from fedprime.methods.aligned_mean import aligned_mean
+from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import PromptedModel, Weights
 from fedprime.prompts import PromptPools
 
@@ -75,18 +75,16 @@ class FedPrime(Method):
             updates: What came back.
             rng: Source of the alignment's initial networks.
         """
-        pools = [update.weights[ALIGNED] for update in updates]
-        sent = current.shared[ALIGNED]
-        bound = int(self.centres_per_prompt * self.pool_size) or sum(map(len, pools))
-        centres = align(
-            pools,
+        num_prompts = sum(len(update.weights[ALIGNED]) for update in updates)
+        return aligned_mean(
+            current,
+            updates,
+            ALIGNED,
             rng=rng,
-            initial_centres=sent,
-            max_centres=max(bound, len(sent)),  # a run that starts from a larger pool keeps it
+            max_centres=int(self.centres_per_prompt * self.pool_size) or num_prompts,
             likelihood=self.likelihood,
             num_alternations=self.num_alternations,
-        ).centres
-        return ServerState({**current.shared, **weighted_mean(updates, without={ALIGNED}), ALIGNED: centres})
+        )
 
 
 @dataclass(frozen=True)

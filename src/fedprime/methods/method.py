@@ -7,7 +7,7 @@ Source: McMahan et al. Communication-Efficient Learning of Deep Networks from De
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -45,10 +45,13 @@ class ServerState:
     Attributes:
         shared: The values that every client gets.
         personal: By client, the values in which its answer differs from the shared ones.
+        observations: By name, what the method saw while it made this state, as plain JSON values, for the line of
+            metrics of the round; neither sent nor kept.
     """
 
     shared: Weights
     personal: Mapping[int, Weights] = field(default_factory=dict)
+    observations: Mapping[str, Any] = field(default_factory=dict)
 
     def answer(self, client: int) -> Weights:
         """Returns the values that a client gets.
@@ -64,10 +67,17 @@ class Method:
     """A federated method; subclasses are named in `fedprime.methods.METHODS`.
 
     Attributes:
+        name: What settings call it.
+        is_centralized: Whether one holder has all clients' samples; nothing is then sent over a network.
+        evaluates_shared: Whether the shared values are evaluated also where clients keep values of their own.
+        shares_parameters: Whether clients hold the same parameters instead of copies, a quirk of research code.
         num_prompts: Prompt tokens that enter the transformer with each sample.
     """
 
     name: ClassVar[str]
+    is_centralized: ClassVar[bool] = False
+    evaluates_shared: ClassVar[bool] = False
+    shares_parameters: ClassVar[bool] = False
     num_prompts: int = 10
 
     def build(

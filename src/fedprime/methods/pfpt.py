@@ -9,9 +9,9 @@ from typing import Literal
 
 import torch
 
-from fedprime.alignment import align
 from fedprime.backbones.backbone import Backbone
-from fedprime.methods.method import Method, ServerState, Update, weighted_mean
+from fedprime.methods.aligned_mean import aligned_mean
+from fedprime.methods.method import Method, ServerState, Update
 from fedprime.prompts import AllPrompts
 
 __all__ = ["PFPT"]
@@ -51,12 +51,12 @@ class PFPT(Method):
             updates: What came back.
             rng: Source of the alignment's initial networks.
         """
-        centres = align(
-            [update.weights[ALIGNED] for update in updates],
+        return aligned_mean(
+            current,
+            updates,
+            ALIGNED,
             rng=rng,
-            initial_centres=current.shared[ALIGNED],
-            max_centres=max(self.num_prompts, len(current.shared[ALIGNED])),
+            max_centres=self.num_prompts,
             likelihood=self.likelihood,
             num_alternations=self.num_alternations,
-        ).centres
-        return ServerState({**current.shared, **weighted_mean(updates, without={ALIGNED}), ALIGNED: centres})
+        )

@@ -1,0 +1,68 @@
+"""The server step with one aligned pool: what is aligned, what is averaged, what is told about it."""
+
+import json
+from typing import Literal
+
+import pytest
+import torch
+
+from fedprime.alignment import align
+from fedprime.methods.aligned_mean import aligned_mean
+from fedprime.methods.method import ServerState, Update
+from fedprime.seeding import torch_stream
+
+POOL = "prompter.pools.inter"
+
+
+def server(
+    current: torch.Tensor, *pools: torch.Tensor, max_centres: int = 8, likelihood: Literal["mean", "sum"] = "mean"
+) -> ServerState:
+    updates = [Update(client, 10 + client, {POOL: pool, "head": pool[0]}) for client, pool in enumerate(pools)]
+    return aligned_mean(
+        ServerState({POOL: current, "head": current[0]}),
+        updates,
+        POOL,
+        rng=torch_stream(0, "server"),
+        max_centres=max_centres,
+        likelihood=likelihood,
+        num_alternations=5,
+    )
+
+
+@pytest.fixture
+def prompts() -> torch.Tensor:
+    """Four prompts of which no two could be taken for each other."""
+    return 10 * torch.eye(6)[:4]
+
+
+def test_it_tells_in_which_centre_each_prompt_of_each_client_met_others(prompts: torch.Tensor):
+    # The second client has the same prompts in another order: its first prompt is the first client's third, and so on.
+    state = server(prompts, prompts, prompts[[2, 0, 3, 1]])
+    assert state.observations == {"matches": {"inter": [[0, 1, 2, 3], [2, 0, 3, 1]]}}
+
+
+def test_what_it_tells_is_plain_json(prompts: torch.Tensor):
+    observed = server(prompts, prompts, prompts + 0.01).observations
+    assert json.loads(json.dumps(observed)) == observed
+
+
+def test_pools_of_different_size_are_told_in_their_size(prompts: torch.Tensor):
+    matches = server(prompts, prompts, prompts[:2]).observations["matches"]["inter"]
+    assert [len(centres) for centres in matches] == [4, 2]
+
+
+def test_the_pool_is_what_alignment_from_the_centres_before_makes_of_it(prompts: torch.Tensor):
+    rng = torch_stream(0, "noise")
+    pools = [prompts[[1, 0, 2, 3]] + torch.randn(4, 6, generator=rng) for _ in range(3)]
+    state = server(prompts, *pools)
+    expected = align(pools, rng=torch_stream(0, "server"), initial_centres=prompts, max_centres=8)
+    assert torch.equal(state.shared[POOL], expected.centres)
+
+
+def test_everything_else_is_averaged_by_samples(prompts: torch.Tensor):
+    head = server(prompts, prompts, prompts + 2.1).shared["head"]
+    torch.testing.assert_close(head, prompts[0] + 2.1 * 11 / 21)
+
+
+def test_a_pool_beyond_the_bound_keeps_its_size(prompts: torch.Tensor):
+    assert server(prompts, prompts, prompts, max_centres=2).shared[POOL].shape == (4, 6)
