@@ -175,8 +175,6 @@ class MethodSettings:
     """Evidence about a match: the mean over coordinates, or their sum as in the paper."""
     num_alternations: Count = 5
     """How often the server alternates between centres and matches."""
-
-    @model_validator(mode="after")
     reference_quirks: Annotated[tuple[Quirk, ...], AfterValidator(_without_repetition)] = ()
     """Departures of the paper's research code to reproduce, to see what each is worth. shared_parameters: after the
     first round, clients train one after the other on one model. similarity_sign: chosen prompts are pushed away from
@@ -184,6 +182,8 @@ class MethodSettings:
     too. unsynced_query: the query map starts at random and is never averaged. prompt_readout: the feature of a sample
     is the output at its first prompt. placeholder_input: what is missing is encoded as a white image, an empty text,
     readings of zero."""
+
+    @model_validator(mode="after")
     def _check(self) -> "MethodSettings":
         if 0 < self.centres_per_prompt < 1:
             raise ValueError(
@@ -201,12 +201,12 @@ class MethodSettings:
                 f"num_prompts is {self.num_prompts}: {self.name} has only {len(pools)} x {self.pool_size} prompts; "
                 "choose fewer, or a larger pool_size"
             )
-        return self
-
         try:
             with_quirks(METHODS[self.name](), self.reference_quirks)
         except ValueError as error:
             raise ValueError(f"reference_quirks: {error}") from None
+        return self
+
 
 @dataclass(frozen=True, config=_CONFIG)
 class TrainingSettings(LocalTraining):
