@@ -20,7 +20,9 @@ from fedprime.methods.fedprime import FedPrime
 from fedprime.methods.head_only import HeadOnly
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import PromptedModel, Task, Weights
+from fedprime.prompts import PromptPools
 from fedprime.reference_reading import ReferenceBackbone, VotedPools
+from fedprime.seeding import torch_stream
 
 __all__ = ["QUIRKS", "Quirk", "possible_quirks", "with_quirks"]
 
@@ -90,26 +92,19 @@ class UnsyncedQuery(FedPrime):
 
     evaluates_shared = True
 
-    def build(
-        self,
-        backbone: Backbone,
-        label_names: Sequence[str],
-        task: Task = "one_class",
-        rng: torch.Generator | None = None,
-    ) -> PromptedModel:
-        """Returns the model before training; all but the query map starts as it does without the quirk.
+    def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> PromptPools:
+        """Returns the method's pools with a random query map; all else starts as it does without the quirk.
 
         Args:
-            backbone: The frozen model.
-            label_names: Name of every output.
-            task: Whether one class or several labels apply to a sample.
-            rng: Source of the initial values.
+            backbone: The frozen model that they are for.
+            rng: Source of the initial prompts; the map comes from a stream of its own.
         """
-        model = super().build(backbone, label_names, task, rng)
+        pools = super().build_prompter(backbone, rng)
         if rng is not None:
-            query = torch.randn(backbone.dim, backbone.dim, generator=rng) * backbone.dim**-0.5
-            model.load_weights({**model.weights(), _QUERY: query})
-        return model
+            stream = torch_stream(rng.initial_seed(), "query map")
+            with torch.no_grad():
+                pools.query.copy_(torch.randn(pools.query.shape, generator=stream) * backbone.dim**-0.5)
+        return pools
 
     def travels(self, name: str) -> bool:
         """Says yes to all that the method sends but the query map.
