@@ -12,11 +12,13 @@ from fedprime.data.builtin import BuiltinWorld
 from fedprime.evaluation import Scores, predict, score
 from fedprime.experiment import Experiment, build_experiment
 from fedprime.federation import Clients, Round, federate
+from fedprime.grid import GridError, run_grid
 from fedprime.methods import METHODS, Method
 from fedprime.methods.method import ServerState, Update
 from fedprime.model import ModelError, PromptedModel
+from fedprime.plans import Plan, read_plan
 from fedprime.prediction import InputError, predict_samples, read_image
-from fedprime.recipes import find_recipe
+from fedprime.recipes import find_plan, find_recipe
 from fedprime.run import resume_run, start_run
 
 __version__ = version("fedprime")
@@ -31,9 +33,11 @@ __all__ = [
     "Clients",
     "EmbeddedSamples",
     "Experiment",
+    "GridError",
     "InputError",
     "Method",
     "ModelError",
+    "Plan",
     "PromptedModel",
     "Round",
     "RunError",
@@ -48,13 +52,16 @@ __all__ = [
     "align",
     "build_experiment",
     "federate",
+    "find_plan",
     "find_recipe",
     "load_backbone",
     "predict",
     "predict_samples",
     "read_image",
+    "read_plan",
     "read_settings",
     "resume_run",
+    "run_grid",
     "score",
     "start_run",
 ]

@@ -1,4 +1,4 @@
-"""The command line: run, evaluate, predict, recipes."""
+"""The command line: run, grid, evaluate, predict, recipes."""
 
 import csv
 import json
@@ -16,26 +16,29 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from fedprime import run
 from fedprime.backbones.backbone import BackboneError
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError, nearest_name, read_settings
+from fedprime.display import display_grid, display_run, megabytes
+from fedprime.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
+from fedprime.grid import GridError, RunState, inspect_grid, run_grid, run_path
 from fedprime.model import ModelError, PromptedModel
+from fedprime.plans import choose_runs, read_plan
 from fedprime.prediction import InputError, predict_samples, read_image, read_table
-from fedprime.recipes import find_recipe, list_recipes
+from fedprime.recipes import find_plan, find_recipe, find_recipe_or_plan, list_plans, list_recipes, plan_name
 from fedprime.report import scenario_table
 
 __all__ = ["main"]
 
-_USER_ERRORS = (SettingsError, RunError, BackboneError, ModelError, InputError, PermissionError)
+_USER_ERRORS = (SettingsError, RunError, GridError, BackboneError, ModelError, InputError, PermissionError)
 _INTERRUPTED = 128 + signal.SIGINT
 _NOBODY_READS = 128 + signal.SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C.
+    """Runs one command and returns its exit code: 0 done, 1 done in part, 2 wrong input, 130 stopped by Ctrl-C.
 
     Args:
         arguments: The words after the program's name; those of this process when not given.
@@ -44,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_to_stderr()
     verbs: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "run": (_run, "train: fedprime run RECIPE [--training.rounds 50 ...], or --resume RUN"),
+        "grid": (_grid, "train many: fedprime grid PLAN; the same command again goes on where it was stopped"),
         "evaluate": (_evaluate, "measure a finished run's model on every test scenario again"),
         "predict": (_predict, "predict from any subset of modalities, or for the rows of a CSV file"),
-        "recipes": (_recipes, "list the recipes that come along, or show one"),
+        "recipes": (_recipes, "list the recipes and plans that come along, or show one"),
     }
     if not words or words[0] in ("-h", "--help"):
         print("Federated prompt-tuning of frozen multimodal models when clients' data is incomplete.\n")
@@ -98,14 +102,14 @@ def _run(words: list[str]) -> int:
             "--output FOLDER names the run folder; fedprime run --resume RUN continues a run.\n"
         )
         tyro.cli(Settings, args=["--help"], default=settings, prog="fedprime run RECIPE [--output FOLDER]")
-    folder = _take(words, "--output")
-    resumed = _take(words, "--resume")
+    folder = take_folder(words, "--output")
+    resumed = take_folder(words, "--resume")
     if resumed is not None:
         if recipe or words or folder:
             extra = " ".join([*filter(None, [recipe]), *words, *(["--output"] if folder else [])])
             raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
         path = Path(resumed)
-        with _live_display() as watch, _interruptible(path):
+        with display_run() as watch, _interruptible(lambda: _saved_rounds(path)):
             results = run.resume_run(path, watch)
     else:
         named = next((word for word in words if word.endswith(".toml")), None)
@@ -117,18 +121,103 @@ def _run(words: list[str]) -> int:
             )
         settings = read_settings(find_recipe(recipe), words)
         path = Path(folder) if folder else Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-        with _live_display() as watch, _interruptible(path):
+        with display_run() as watch, _interruptible(lambda: _saved_rounds(path)):
             results = run.start_run(settings, path, watch)
     console = Console()
     console.print(scenario_table(results))
     sent = results["bytes_down"] + results["bytes_up"]
     console.print(
-        f"{results['seconds']:.0f} s for {results['rounds']} round(s), {_megabytes(sent)} sent, "
+        f"{results['seconds']:.0f} s for {results['rounds']} round(s), {megabytes(sent)} sent, "
         f"{results['trained_values']:,} values trained",
         highlight=False,
     )
     print(f"run folder: {path}")
     return 0
+
+
+_GRID_HELP = """\
+usage: fedprime grid PLAN [--output FOLDER] [--processes N] [--seeds N N ...] [--only AXIS=LABEL,LABEL ...] [--dry-run]
+                     [--SETTING VALUE ...]
+
+Makes all runs of a plan: every combination of its labels with every seed. The same command again goes on where it was
+stopped: finished runs are left as they are, half finished ones continue after their last round.
+
+  PLAN              a TOML file or the name of a plan (fedprime recipes list)
+  --output FOLDER   where to: FOLDER/plan.toml, a run folder for each run in FOLDER/runs, and in FOLDER/failures why
+                    a run failed; runs/PLAN if not given
+  --processes N     runs to make at the same time; as many as the cores allow if not given
+  --seeds N N ...   seeds instead of the plan's; more can be added to a folder later
+  --only AXIS=LABEL,LABEL
+                    only the runs with these labels; may stand there for several axes
+  --dry-run         list the runs and how far each has come, and do nothing
+  --SETTING VALUE   a setting for all runs, over the plan's (fedprime run --help explains every one)
+
+For example: fedprime grid main --only method=fedprime,fedavg-p --seeds 0 1 --training.rounds 10 --output runs/short
+
+Exit code: 0 when every run is finished, 1 when some failed or are in use by another process, 2 when nothing could be
+done, 130 when stopped by Ctrl-C."""
+
+
+def _grid(words: list[str]) -> int:
+    if "--help" in words or "-h" in words:
+        print(_GRID_HELP)
+        return 0
+    command = shlex.join(["fedprime", "grid", *words])
+    if not words or words[0].startswith("-"):
+        raise SettingsError(
+            ["name a plan first: fedprime grid PLAN; `fedprime recipes list` shows those that come along"]
+        )
+    path = find_plan(words.pop(0))
+    folder = Path(take_folder(words, "--output") or Path("runs") / plan_name(path))
+    seeds = take_numbers(words, "--seeds", "--seeds 0 1 2", least=0)
+    processes = take_numbers(words, "--processes", "--processes 2", least=1)
+    only = take_values(words, "--only", "--only method=fedprime")
+    if len(processes) > 1:
+        raise SettingsError([f"--processes has {len(processes)} values; expected one"])
+    is_dry = "--dry-run" in words
+    words = [word for word in words if word != "--dry-run"]
+    refuse_unknown_flags(words, ("--output", "--processes", "--seeds", "--only", "--dry-run"), "grid")
+    plan = read_plan(path, words, seeds)
+    runs = choose_runs(plan, only)
+    states = inspect_grid(plan, folder, runs)
+    if is_dry:
+        for entry in states:
+            print(f"{_how_far(entry):18}{entry.planned.name}{f': {entry.reason}' if entry.reason else ''}")
+    num_finished = sum(entry.state == "finished" for entry in states)
+    if is_dry or 0 < num_finished < len(runs):
+        print(f"{num_finished} of {len(runs)} run(s) are finished already in {folder}", flush=True)
+    if is_dry:
+        return 0
+
+    def say_how_to_go_on() -> str:
+        finished = sum((run_path(folder, planned) / "results.json").exists() for planned in runs)
+        return f"; {finished} of {len(runs)} run(s) finished, the others keep their rounds. Go on with: {command}"
+
+    with _interruptible(say_how_to_go_on), display_grid() as watch:
+        states = run_grid(plan, folder, runs, num_processes=processes[0] if processes else 0, watch=watch)
+    unfinished = [entry for entry in states if entry.state != "finished"]
+    if unfinished:
+        _complain_about(unfinished, folder)
+        return 1
+    print(f"all {len(runs)} run(s) are finished in {folder}")
+    return 0
+
+
+def _complain_about(unfinished: Sequence[RunState], folder: Path) -> None:
+    lines = [f"fedprime: {len(unfinished)} run(s) are not finished:"]
+    lines += [f"  {entry.planned.name} ({run_path(folder, entry.planned)}): {entry.reason}" for entry in unfinished]
+    if any(entry.state == "failed" for entry in unfinished):
+        lines.append(
+            f"{folder / 'failures'} says more. The same command tries them again; a broken run folder is begun anew "
+            "once you move it away."
+        )
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _how_far(entry: RunState) -> str:
+    if entry.state != "started":
+        return entry.state
+    return f"{entry.rounds} of {entry.planned.settings.training.rounds} rounds"
 
 
 @dataclass(frozen=True)
@@ -206,11 +295,15 @@ def _predict(words: list[str]) -> int:
 
 def _recipes(words: list[str]) -> int:
     if words == ["list"]:
-        for name, summary in list_recipes().items():
-            print(f"{name:32}{summary}")
+        for title, entries in (
+            ("recipes, for `fedprime run`", list_recipes()),
+            ("plans, for `fedprime grid`", list_plans()),
+        ):
+            print(f"{title}:")
+            print("".join(f"  {name:30}{summary}\n" for name, summary in entries.items()))
         return 0
     if len(words) == 2 and words[0] == "show":
-        print(find_recipe(words[1]).read_text(encoding="utf-8"), end="")
+        print(find_recipe_or_plan(words[1]).read_text(encoding="utf-8"), end="")
         return 0
     usage = "usage: fedprime recipes list | fedprime recipes show NAME"
     if words in (["-h"], ["--help"]):
@@ -219,25 +312,8 @@ def _recipes(words: list[str]) -> int:
     return _fail(usage)
 
 
-def _take(words: list[str], flag: str) -> str | None:
-    """Removes a flag and its value from the words and returns the value."""
-    for index, word in enumerate(words):
-        if word == flag:
-            if index + 1 == len(words) or words[index + 1].startswith("--"):
-                raise SettingsError([f"{flag} has no value; name a folder"])
-            value = words[index + 1]
-            del words[index : index + 2]
-            return value
-        if word.startswith(f"{flag}="):
-            del words[index]
-            if word == f"{flag}=":
-                raise SettingsError([f"{flag} has no value; name a folder"])
-            return word.partition("=")[2]
-    return None
-
-
 @contextmanager
-def _interruptible(path: Path) -> Iterator[None]:
+def _interruptible(describe: Callable[[], str]) -> Iterator[None]:
     """Turns Ctrl-C into an exit that says how to go on: every finished round is saved already."""
     try:
         yield
@@ -245,45 +321,16 @@ def _interruptible(path: Path) -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             # Whoever read our output has gone; the interpreter must not complain about it when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if (path / "settings.toml").exists():
-            finished = RunFolder(path).load_checkpoint().next_round
-            resume = shlex.join(["fedprime", "run", "--resume", str(path)])
-            print(f"\nstopped; {finished} round(s) saved. Go on with: {resume}", file=sys.stderr)
-        else:
-            print("\nstopped before the first round; nothing was saved", file=sys.stderr)
+        print(f"\nstopped{describe()}", file=sys.stderr)
         raise SystemExit(_INTERRUPTED if isinstance(error, KeyboardInterrupt) else _NOBODY_READS) from None
 
 
-@contextmanager
-def _live_display() -> Iterator[Callable[[run.Progress], None]]:
-    """Shows progress as a live line on a terminal, as plain lines elsewhere."""
-    if not sys.stdout.isatty():
-        yield lambda progress: print(
-            f"round {progress.round_number}/{progress.num_rounds}  {_describe(progress)}", flush=True
-        )
-        return
-    columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console()) as display:
-        task = display.add_task("preparing", total=None)
-
-        def watch(progress: run.Progress) -> None:
-            display.update(
-                task, completed=progress.round_number, total=progress.num_rounds, description=_describe(progress)
-            )
-
-        yield watch
-
-
-def _describe(progress: run.Progress) -> str:
-    accuracy, best = progress.accuracy, progress.best_accuracy
-    known = "not measured yet" if accuracy is None or best is None else f"{100 * accuracy:.1f} of {100 * best:.1f} %"
-    minutes, seconds = divmod(round(progress.seconds_left), 60)
-    sent = _megabytes(progress.bytes_sent)
-    return f"loss {progress.loss:.3f}  accuracy {known}  {sent} sent  {minutes}:{seconds:02d} left"
-
-
-def _megabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:.1f} MB"
+def _saved_rounds(path: Path) -> str:
+    if not (path / "settings.toml").exists():
+        return " before the first round; nothing was saved"
+    finished = RunFolder(path).load_checkpoint().next_round
+    resume = shlex.join(["fedprime", "run", "--resume", str(path)])
+    return f"; {finished} round(s) saved. Go on with: {resume}"
 
 
 if __name__ == "__main__":

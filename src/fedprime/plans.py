@@ -96,7 +96,8 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = ()) 
     shared.pop("seed", None)  # the plan names the seeds
     shared = _merged(shared, content.get("settings", {}))
     axes: dict[str, dict[str, Any]] = content.get("axes", {})
-    problems = [*set_flags(shared, flags), *_flags_without_effect(flags, axes)]
+    wrong_flags = [*set_flags(shared, flags), *_flags_without_effect(flags, axes)]
+    problems: list[str] = []
     chosen = tuple(dict.fromkeys(seeds)) or tuple(content["seeds"])
     runs: list[PlannedRun] = []
     for seed in chosen:
@@ -110,8 +111,8 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = ()) 
             except SettingsError as error:
                 where = ", ".join(f"{axis} {label}" for axis, label in labels.items())
                 problems += [f"{where}: {problem}" if where else problem for problem in error.problems]
-    if problems:
-        raise SettingsError([f"{path}: {problem}" for problem in dict.fromkeys(problems)])
+    if wrong_flags or problems:
+        raise SettingsError([*wrong_flags, *(f"{path}: {problem}" for problem in dict.fromkeys(problems))])
     folders = [run.folder for run in runs]
     twice = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
     if twice:
