@@ -243,7 +243,7 @@ class EvaluationSettings:
     rate: Share = 0.7
     """Missing rate of the test scenario in which any modality may be missing."""
     batch_size: Count = 128
-    """Samples at a time; it does not change a result."""
+    """Samples at a time; it does not change a result, except with the quirk batch_vote."""
 
 
 @dataclass(frozen=True, config=_CONFIG)

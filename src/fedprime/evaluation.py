@@ -76,7 +76,10 @@ class Scores:
 
 @torch.no_grad()
 def predict(model: PromptedModel, shard: Shard, batch_size: int = 128) -> Predictions:
-    """Returns a model's predictions in the order of the samples; they do not depend on the batch size.
+    """Returns a model's predictions in the order of the samples.
+
+    They do not depend on the batch size, unless the samples of a batch vote for their prompts
+    (`fedprime.reference_reading.VotedPools`).
 
     Args:
         model: The model.
