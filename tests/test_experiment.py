@@ -182,7 +182,13 @@ def test_a_method_takes_from_the_settings_what_it_knows(name: str, small_setting
     [
         ({"partition": {"num_clients": 41}}, "partition: 40 samples cannot be divided among 41 clients"),
         ({"partition": {"min_samples": 11}}, "partition: 40 samples are too few for 4 clients with at least 11 each"),
-        ({"partition": {"kind": "site", "num_clients": 5}}, "partition: the data has 4 sites, not enough"),
+        (
+            {
+                "data": {"num_sites": 1, "num_validation": 1, "num_test": 1},
+                "partition": {"kind": "site", "num_clients": 41},
+            },
+            "partition: 40 samples cannot be divided among 41 clients",
+        ),
         ({"missing": {"lacking": "readings"}}, "missing: samples cannot lack 'readings'"),
         ({"data": {"modalities": ("text",)}}, "missing: samples that have only text cannot lack it"),
     ],
@@ -201,6 +207,13 @@ def test_a_client_without_a_training_sample_is_refused(small_settings: Settings)
     settings = changed(small_settings, data={"num_sites": 30}, partition={"kind": "site", "num_clients": 25})
     with pytest.raises(SettingsError, match=r"partition: clients .* no training sample"):
         build_experiment(settings)
+
+
+def test_runs_of_one_process_embed_each_sample_once(small_settings: Settings):
+    first, second = (build_experiment(replace(small_settings, seed=seed)) for seed in (1, 2))
+    assert first.validation.samples is second.validation.samples
+    other = build_experiment(changed(small_settings, data={"world_seed": 1}))
+    assert other.validation.samples is not first.validation.samples
 
 
 def test_a_run_can_start_from_a_saved_model(finished_run: Path, small_settings: Settings):

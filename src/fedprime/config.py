@@ -122,6 +122,8 @@ class DataSettings:
     """Classes of the built-in world, 2 to 101."""
     num_sites: Count = 20
     """Natural groups of the built-in world."""
+    concept_shift: Share = 0.0
+    """How much sites disagree about what a dish is made of: 0 not at all, 1 means dishes of their own (built-in)."""
     world_seed: int = 0
     """Seed of the built-in world; the run's own seed does not change the samples."""
 

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedprime.backbones import load_backbone
-from fedprime.config import PartitionSettings, Settings, SettingsError
+from fedprime.backbones.backbone import Backbone
+from fedprime.config import DataSettings, PartitionSettings, Settings, SettingsError
 from fedprime.data.batches import EmbeddedSamples, Shard
 from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.missingness import ANY, all_patterns, draw_present, pattern_counts, pattern_name, pattern_shares
@@ -127,8 +128,7 @@ def build_experiment(settings: Settings) -> Experiment:
     backbone = load_backbone(settings.backbone, data.modalities)
     modalities = backbone.modalities
     num_samples = data.num_train + data.num_validation + data.num_test
-    world = BuiltinWorld(num_samples, data.num_classes, data.num_sites, data.world_seed)
-    samples = EmbeddedSamples(world, modalities, backbone.embed)
+    world, samples = _embedded_samples(data, num_samples, backbone)
     train, validation, test = np.split(np.arange(num_samples), [data.num_train, data.num_train + data.num_validation])
     try:
         shares = pattern_shares(modalities, missing.rate, missing.lacking)
@@ -180,6 +180,20 @@ def build_method(settings: Settings) -> Method:
     values = dataclasses.asdict(settings.method)  # pyright: ignore[reportArgumentType]
     built = method(**{name: value for name, value in values.items() if name in known})
     return with_quirks(built, settings.method.reference_quirks)
+
+
+_latest_samples: dict[object, tuple[BuiltinWorld, EmbeddedSamples]] = {}
+
+
+def _embedded_samples(data: DataSettings, num_samples: int, backbone: Backbone) -> tuple[BuiltinWorld, EmbeddedSamples]:
+    """Returns the samples; runs of one process that follow each other on the same ones embed each once."""
+    shape = (num_samples, data.num_classes, data.num_sites, data.world_seed, data.concept_shift)
+    key = (shape, backbone.fingerprint, backbone.modalities)
+    if key not in _latest_samples:
+        _latest_samples.clear()  # of two data sets, only one is kept in memory
+        world = BuiltinWorld(*shape)
+        _latest_samples[key] = (world, EmbeddedSamples(world, backbone.modalities, backbone.embed))
+    return _latest_samples[key]
 
 
 def _scenario_shares(modalities: tuple[str, ...], rate: float) -> dict[str, np.ndarray]:
