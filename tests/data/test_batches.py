@@ -217,3 +217,14 @@ def test_joined_samples_are_in_the_order_of_the_data_set_and_lack_what_they_lack
     assert joined.samples is samples
     assert joined.indices.tolist() == [0, 1, 4, 5, 7]
     assert joined.present.tolist() == [[True, False], [True, False], [True, True], [False, True], [False, True]]
+
+
+def test_a_shard_is_the_same_in_every_round() -> None:
+    shard = Shard(EmbeddedSamples(Numbers(), ("image",), embed), np.arange(3), everything(3, 1))
+    assert shard.at(0, 9) is shard.at(8, 9) is shard
+
+
+def test_some_rows_of_a_shard_are_drawn_as_all_of_it() -> None:
+    likelihood = np.full((1, 2, 1), 1.0)
+    shard = Shard(EmbeddedSamples(Numbers(), ("image",), embed), np.arange(3), everything(3, 1), likelihood)
+    assert shard.rows(np.array([1])).likelihood is likelihood

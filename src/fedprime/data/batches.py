@@ -1,7 +1,7 @@
 """From a data set to batches: what a sample is, what one holder has of it, and its frozen embeddings, computed once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -116,11 +116,14 @@ class Shard:
         samples: The data set, embedded.
         indices: Which samples of it.
         present: Which modalities of each are there.
+        likelihood: Where what is missing tells about the class, the probability of every pattern given client and class
+            (an axis has size 1 where it does not matter); the best possible accuracy depends on it.
     """
 
     samples: EmbeddedSamples
     indices: Int[np.ndarray, " sample"]
     present: Bool[np.ndarray, "sample modality"]
+    likelihood: Float[np.ndarray, "#client #label pattern"] | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -142,7 +145,17 @@ class Shard:
         Args:
             rows: Which.
         """
-        return Shard(self.samples, self.indices[rows], self.present[rows])
+        return replace(self, indices=self.indices[rows], present=self.present[rows])
+
+    def at(self, round_number: int, num_rounds: int) -> "Shard":
+        """Returns the shard as it is in a round; what is present of most shards never changes.
+
+        Args:
+            round_number: Which round, from 0.
+            num_rounds: Rounds of the whole run.
+        """
+        del round_number, num_rounds
+        return self
 
     def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
         """Yields all samples once, in batches; the last may be smaller.

@@ -1,4 +1,6 @@
-"""Which modalities are missing of which samples: pure functions of (setting, owners, seed).
+"""Which modalities are missing of which samples: patterns, shares, and how they are spread over clients.
+
+What a mask depends on beside clients (class, values that are there, group, time): see `fedprime.data.mechanisms`.
 
 ``present`` is a boolean per (sample, modality): true means there. Every sample keeps at least one modality. A *pattern*
 is a set of modalities that are present; M modalities have 2^M - 1 patterns, numbered as by
@@ -23,9 +25,12 @@ __all__ = [
     "MissingnessKind",
     "all_patterns",
     "apportion",
+    "client_shares",
+    "draw_mixes",
     "draw_present",
     "pattern_counts",
     "pattern_name",
+    "pattern_numbers",
     "pattern_shares",
 ]
 
@@ -121,20 +126,69 @@ def draw_present(
     rng = stream(seed, "missingness", split)
     if kind == "over-all-data":
         return patterns[_shuffled(shares, len(owners), rng)]
-    if kind == "absent-sensors":
-        of_client = _shuffled(shares, num_clients, stream(seed, "missingness", "sensors"))
-        return patterns[of_client[owners]]
-    if alpha <= 0:
-        raise ValueError(f"alpha is {alpha}; the concentration of a Dirichlet distribution is above 0")
     drawn = np.empty(len(owners), dtype=np.int64)
-    possible = np.flatnonzero(shares)
-    for client in range(num_clients):
-        mix = np.zeros(len(shares))
-        concentration = alpha * len(possible) * shares[possible]
-        mix[possible] = stream(seed, "missingness", "mix", client).dirichlet(concentration)
+    for client, mix in enumerate(client_shares(kind, shares, num_clients, alpha=alpha, seed=seed)):
         own = np.flatnonzero(owners == client)
         drawn[own] = _shuffled(mix, len(own), rng)
     return patterns[drawn]
+
+
+def client_shares(
+    kind: MissingnessKind, shares: Float[np.ndarray, " pattern"], num_clients: int, *, alpha: float, seed: int
+) -> Float[np.ndarray, "client pattern"]:
+    """Returns the share of every client's samples that have each pattern.
+
+    Args:
+        kind: How patterns are spread over clients.
+        shares: Share of each pattern, as from `pattern_shares`.
+        num_clients: How many clients there are.
+        alpha: Concentration of ``client-mixes``.
+        seed: Seed of the run.
+
+    Raises:
+        ValueError: If `alpha` is not positive.
+    """
+    if kind == "over-all-data":
+        return np.tile(shares, (num_clients, 1))
+    if kind == "absent-sensors":
+        return np.eye(len(shares))[_shuffled(shares, num_clients, stream(seed, "missingness", "sensors"))]
+    return draw_mixes(shares, num_clients, alpha, seed=seed, of="mix")
+
+
+def draw_mixes(
+    shares: Float[np.ndarray, " pattern"], num_mixes: int, alpha: float, *, seed: int, of: str
+) -> Float[np.ndarray, "mix pattern"]:
+    """Draws shares of patterns from a Dirichlet distribution around given ones.
+
+    Args:
+        shares: The mean.
+        num_mixes: How many to draw.
+        alpha: Concentration.
+        seed: Seed of the run.
+        of: Names the random stream.
+
+    Raises:
+        ValueError: If `alpha` is not positive.
+    """
+    if alpha <= 0:
+        raise ValueError(f"alpha is {alpha}; the concentration of a Dirichlet distribution is above 0")
+    possible = np.flatnonzero(shares)
+    mixes = np.zeros((num_mixes, len(shares)))
+    for number, mix in enumerate(mixes):
+        mix[possible] = stream(seed, "missingness", of, number).dirichlet(alpha * len(possible) * shares[possible])
+    return mixes
+
+
+def pattern_numbers(present: Bool[np.ndarray, "sample modality"]) -> Int[np.ndarray, " sample"]:
+    """Returns the number of every sample's pattern.
+
+    Args:
+        present: What is present of each sample.
+
+    >>> pattern_numbers(all_patterns(2))
+    array([0, 1, 2])
+    """
+    return (present * 2 ** np.arange(present.shape[1])).sum(axis=1) - 1
 
 
 def pattern_counts(
@@ -147,9 +201,8 @@ def pattern_counts(
         owners: The client that owns each sample.
         num_clients: How many clients there are.
     """
-    numbers = (present * 2 ** np.arange(present.shape[1])).sum(axis=1) - 1
     counts = np.zeros((num_clients, 2 ** present.shape[1] - 1), dtype=np.int64)
-    np.add.at(counts, (owners, numbers), 1)
+    np.add.at(counts, (owners, pattern_numbers(present)), 1)
     return counts
 
 
