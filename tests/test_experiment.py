@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fedprime.config import Settings, SettingsError
+from fedprime.data.logistic_missingness import ByLabel
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment, build_method
 from fedprime.methods import METHODS
 from fedprime.model import ModelError
@@ -190,6 +191,8 @@ def test_a_method_takes_from_the_settings_what_it_knows(name: str, small_setting
             "partition: 40 samples cannot be divided among 41 clients",
         ),
         ({"missing": {"lacking": "readings"}}, "missing: samples cannot lack 'readings'"),
+        ({"missing": {"lacking": "readings", "kind": "drift"}}, "missing: samples cannot lack 'readings'"),
+        ({"missing": {"kind": "by-site", "groups": 5}}, "missing: 4 clients cannot be dealt into 5 groups; ask for at"),
         ({"data": {"modalities": ("text",)}}, "missing: samples that have only text cannot lack it"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -240,3 +243,209 @@ def test_clients_with_models_of_their_own_may_know_their_label_mix(small_experim
     counts = [(world.labels[shard.indices[own]] == label).sum() for label in range(world.num_classes)]
     weighed = world.posterior(shard.indices[own], text_alone) * counts
     assert np.allclose(personal[own], weighed.max(axis=1) / weighed.sum(axis=1))
+
+
+# What is missing depends on something
+
+
+def test_with_by_label_classes_lack_something_at_different_rates(small_settings: Settings):
+    settings = changed(small_settings, missing={"kind": "by-label"}, data={"num_train": 400})
+    experiment = build_experiment(settings)
+    present = np.concatenate([shard.present for shard in experiment.shards])
+    labels = experiment.world.labels[np.concatenate([shard.indices for shard in experiment.shards])]
+    rates = [(~present[labels == label].all(axis=1)).mean() for label in range(3)]
+    odds = sorted(rate / (1 - rate) for rate in rates)
+    # exp(2 * 2) = 55 times as high, up to rounding; in the middle exp(2) times.
+    assert 30 < odds[2] / odds[0] < 100
+    assert (~present.all(axis=1)).sum() == 280
+
+
+def test_with_by_observed_images_are_lacking_where_titles_are_long(small_settings: Settings):
+    missing = {"kind": "by-observed", "lacking": "image", "strength": 100.0, "rate": 0.5}
+    experiment = build_experiment(changed(small_settings, missing=missing))
+    lengths = {True: [], False: []}
+    for shard in experiment.shards:
+        for index, (has_image, has_text) in zip(shard.indices, shard.present, strict=True):
+            assert has_text
+            lengths[bool(has_image)].append(len(experiment.world.read(int(index), ("text",))["text"]))  # pyright: ignore
+    assert min(lengths[False]) >= max(lengths[True]) - 1
+    assert len(lengths[False]) == 20
+
+
+def test_with_by_site_clients_of_a_group_share_a_mix(small_settings: Settings):
+    missing = {"kind": "by-site", "groups": 2, "alpha": 0.001, "rate": 0.5}
+    experiment = build_experiment(changed(small_settings, missing=missing, seed=3))
+    # At this alpha a group has one pattern, and so has each of its clients: two and two.
+    patterns = [np.unique(shard.present, axis=0).tolist() for shard in experiment.shards]
+    assert [len(of_client) for of_client in patterns] == [1, 1, 1, 1]
+    assert sorted(patterns.count(pattern) for pattern in patterns) in ([2, 2, 2, 2], [4, 4, 4, 4])
+
+
+def test_with_by_site_and_natural_sites_a_site_has_a_mix(small_settings: Settings):
+    settings = changed(
+        small_settings, missing={"kind": "by-site", "alpha": 0.001}, partition={"kind": "site", "num_clients": 2}
+    )
+    experiment = build_experiment(settings)
+    for site in range(4):
+        present = [shard.present[experiment.world.sites[shard.indices] == site] for shard in experiment.shards]
+        test = experiment.scenarios[LIKE_TRAIN]
+        present.append(test.present[experiment.world.sites[test.indices] == site])
+        assert len(np.unique(np.concatenate(present), axis=0)) == 1
+
+
+def test_with_drift_shards_move_and_the_test_is_like_the_last_round(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, missing={"kind": "drift", "rate": 0.5}))
+    by_round = [np.concatenate([shard.at(number, 3).present for shard in experiment.shards]) for number in range(3)]
+    assert [present.sum(axis=0).tolist() for present in by_round] == [[20, 40], [30, 30], [40, 20]]
+    assert experiment.scenarios[LIKE_TRAIN].present.sum(axis=0).tolist() == [24, 12]
+    assert experiment.validation.present.sum(axis=0).tolist() == [8, 4]
+
+
+def test_with_drift_one_holder_of_everything_finds_what_clients_would(small_settings: Settings):
+    settings = changed(small_settings, missing={"kind": "drift"}, method={"name": "centralized-p"})
+    experiment = build_experiment(settings)
+    [holder] = experiment.holders
+    order = np.argsort(np.concatenate([shard.indices for shard in experiment.shards]))
+    for number in range(3):
+        of_clients = np.concatenate([shard.at(number, 3).present for shard in experiment.shards])
+        assert np.array_equal(holder.at(number, 3).present, of_clients[order])
+
+
+def test_masks_tell_the_first_and_the_last_round_where_they_drift(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, missing={"kind": "drift"}))
+    masks = experiment.masks()
+    for client, shard in enumerate(experiment.shards):
+        assert masks[f"client.{client}.present"].tolist() == shard.at(0, 3).present.tolist()
+        assert masks[f"client.{client}.present in the last round"].tolist() == shard.at(2, 3).present.tolist()
+
+
+def test_masks_that_do_not_drift_are_told_once(small_experiment: Experiment):
+    assert [name for name in small_experiment.masks() if "last round" in name] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "partition", "name", "titles"),
+    [
+        ("by-label", "labels", "label", ["dish-00", "dish-01", "dish-02"]),
+        ("by-site", "labels", "group", [0, 1, 2, 3]),
+        ("by-site", "site", "site", [0, 1, 2, 3]),
+    ],
+)
+def test_the_realised_missingness_counts_classes_and_groups_where_rates_differ_by_them(
+    kind: str, partition: str, name: str, titles: list[object], small_settings: Settings
+):
+    experiment = build_experiment(changed(small_settings, missing={"kind": kind}, partition={"kind": partition}))
+    rows = experiment.realised_missingness()
+    clients, others = rows[:4], rows[4:]
+    assert [row["client"] for row in clients] == [0, 1, 2, 3]
+    assert [row[name] for row in others] == titles
+    for pattern in ("image", "text", "image+text"):
+        assert sum(row["present"][pattern] for row in others) == sum(row["present"][pattern] for row in clients)
+    if name != "group":
+        indices = np.concatenate([shard.indices for shard in experiment.shards])
+        numbers = experiment.world.labels if name == "label" else experiment.world.sites
+        assert [row["samples"] for row in others] == np.bincount(numbers[indices]).tolist()
+
+
+def test_the_realised_missingness_counts_the_first_and_the_last_round_where_it_drifts(small_settings: Settings):
+    rows = build_experiment(changed(small_settings, missing={"kind": "drift", "rate": 0.5})).realised_missingness()
+    assert (
+        sum(row["present"]["text"] for row in rows) == sum(row["present_in_last_round"]["image"] for row in rows) == 20
+    )
+    assert (
+        sum(row["present"]["image"] for row in rows) == sum(row["present_in_last_round"]["text"] for row in rows) == 0
+    )
+
+
+# The best possible accuracy, where what is missing tells about the class
+
+
+def limit(experiment: Experiment, personal: tuple[int, ...] = ()) -> np.ndarray:
+    return experiment.best_possible(experiment.scenarios[LIKE_TRAIN], experiment.test_owners, personal)
+
+
+def without_patterns(experiment: Experiment, personal: tuple[int, ...] = ()) -> np.ndarray:
+    """The limit of a classifier that does not heed what is missing."""
+    shard = replace(experiment.scenarios[LIKE_TRAIN], likelihood=None)
+    return experiment.best_possible(shard, experiment.test_owners, personal)
+
+
+def test_where_only_one_class_lacks_the_text_its_absence_says_everything(small_settings: Settings):
+    # At this strength one of two classes lacks it always, the other never.
+    missing = {"kind": "by-label", "lacking": "text", "strength": 100.0, "rate": 0.5}
+    settings = changed(small_settings, missing=missing, data={"num_classes": 2, "num_train": 4000})
+    experiment = build_experiment(settings)
+    assert limit(experiment).min() > 0.99
+    assert without_patterns(experiment).min() < 0.9
+
+
+@pytest.mark.parametrize("personal", [(), (0, 2)])
+def test_the_limit_weighs_classes_by_how_often_they_have_the_pattern(
+    personal: tuple[int, ...], small_settings: Settings
+):
+    experiment = build_experiment(changed(small_settings, missing={"kind": "by-label"}))
+    shard, world, owners = experiment.scenarios[LIKE_TRAIN], experiment.world, experiment.test_owners
+    assert isinstance(experiment.mechanism, ByLabel)
+    rates = experiment.mechanism.rates
+    for row, (index, present) in enumerate(zip(shard.indices, shard.present, strict=True)):
+        everything = np.array([[*present, False]])
+        weights = world.posterior(np.array([index]), everything)[0] * (1 - rates if present.all() else rates / 2)
+        if owners[row] in personal:
+            own = world.labels[shard.indices[owners == owners[row]]]
+            weights = weights * [(own == label).sum() for label in range(3)]
+        assert limit(experiment, personal)[row] == pytest.approx(weights.max() / weights.sum())
+
+
+@pytest.mark.parametrize(
+    ("missing", "partition"),
+    [
+        ({"kind": "by-label"}, {"kind": "even"}),
+        ({"kind": "absent-sensors"}, {"kind": "labels", "alpha": 0.1}),
+        ({"kind": "by-site", "groups": 2, "alpha": 0.2}, {"kind": "labels", "alpha": 0.1}),
+        ({"kind": "by-observed", "strength": 20.0}, {"kind": "even"}),
+        ({"kind": "drift"}, {"kind": "even"}),
+    ],
+    ids=lambda value: value["kind"],
+)
+def test_the_best_classifier_is_right_as_often_as_the_limit_says(
+    missing: dict[str, Any], partition: dict[str, Any], small_settings: Settings
+):
+    data = {"num_train": 400, "num_test": 3000, "num_classes": 4, "num_sites": 1}
+    experiment = build_experiment(changed(small_settings, missing=missing, partition=partition, data=data))
+    shard, world = experiment.scenarios[LIKE_TRAIN], experiment.world
+    present = np.column_stack([shard.present, np.zeros(3000, dtype=bool)])
+    labels = world.labels[shard.indices]
+    # How frequent each pattern is in each class, counted: the Bayes classifier by frequencies instead of by formula.
+    patterns = shard.present @ [1, 2]
+    counts = np.zeros((4, 4))
+    np.add.at(counts, (patterns, labels), 1)
+    told = counts / np.bincount(labels, minlength=4)
+    weights = world.posterior(shard.indices, present) * told[patterns]
+    right = weights.argmax(axis=1) == labels
+    assert right.mean() == pytest.approx(limit(experiment).mean(), abs=4 * np.sqrt(0.25 / 3000))
+    assert (weights.max(axis=1) / weights.sum(axis=1)).mean() == pytest.approx(limit(experiment).mean(), abs=0.01)
+    # Heeding the pattern pays exactly where it tells something.
+    tells = missing["kind"] not in ("by-observed", "drift")
+    gain = limit(experiment).mean() - without_patterns(experiment).mean()
+    assert (gain > 0.002) == tells
+
+
+def test_patterns_of_clients_tell_nothing_unless_clients_are_divided_by_labels(small_settings: Settings):
+    missing = {"kind": "absent-sensors", "rate": 0.5}
+    for kind in ("even", "site"):
+        experiment = build_experiment(changed(small_settings, missing=missing, partition={"kind": kind}))
+        assert limit(experiment) == pytest.approx(without_patterns(experiment))
+    experiment = build_experiment(changed(small_settings, missing=missing, partition={"kind": "labels"}))
+    assert limit(experiment) != pytest.approx(without_patterns(experiment))
+
+
+def test_who_knows_the_client_learns_nothing_from_what_all_its_samples_lack(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, missing={"kind": "absent-sensors", "rate": 0.5}))
+    everybody = (0, 1, 2, 3)
+    assert limit(experiment, everybody) == pytest.approx(without_patterns(experiment, everybody))
+
+
+def test_in_scenarios_that_are_not_like_training_patterns_tell_nothing(small_settings: Settings):
+    experiment = build_experiment(changed(small_settings, missing={"kind": "by-label"}))
+    assert [name for name, shard in experiment.scenarios.items() if shard.likelihood is not None] == [LIKE_TRAIN]
+    assert experiment.validation.likelihood is not None

@@ -296,6 +296,18 @@ def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
     assert_same_run(tmp_path / "run", finished_run)
 
 
+@pytest.mark.parametrize("kind", ["by-label", "by-observed", "by-site", "drift"])
+def test_whatever_missingness_depends_on_a_stopped_run_ends_as_if_it_had_not_stopped(
+    kind: str, small_settings: Settings, tmp_path: Path
+):
+    settings = changed(small_settings, missing={"kind": kind})
+    start_run(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "stopped", stop_after(1))
+    resume_run(tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
     name: str, small_settings: Settings, tmp_path: Path

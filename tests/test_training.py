@@ -13,6 +13,8 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard
+from fedprime.data.drift import Drift, DriftingShard, drift_stages
+from fedprime.data.mechanisms import Split
 from fedprime.experiment import Experiment
 from fedprime.methods import METHODS, Method
 from fedprime.methods.head_only import HeadOnly
@@ -54,6 +56,18 @@ class MeanLabel(HeadOnly):
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
         self.seen.append(batch.labels.tolist())
         return 1 + batch.labels.float().mean() + 0 * model.head.bias.sum()
+
+
+@dataclass(frozen=True)
+class Watching(HeadOnly):
+    """Remembers how many images and texts are there."""
+
+    name = "watching"
+    seen: list[list[int]] = field(default_factory=list)
+
+    def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
+        self.seen.append(batch.present.sum(dim=0).tolist())
+        return 0 * model.head.bias.sum()
 
 
 @pytest.fixture
@@ -257,3 +271,16 @@ def test_a_few_epochs_lower_the_loss_and_leave_the_backbone_alone(
     model.load_weights(update.weights)
     assert method.loss(model, batch, update.weights).item() < 0.8 * loss_at_start
     assert all(torch.equal(value, before[key]) for key, value in tiny.model.state_dict().items())
+
+
+def test_where_missingness_drifts_a_client_trains_on_what_there_is_in_the_round(model: PromptedModel, shard: Shard):
+    drift = Drift(drift_stages(("image", "text"), 0.5), seed=0)
+    nothing = np.zeros(12, dtype=np.int64)
+    numbers = drift.numbers(Split("train", shard.indices, nothing, nothing, nothing))
+    drifting = DriftingShard.begin(shard.samples, shard.indices, drift, numbers)
+    method = Watching()
+    for number in (0, 1, 2):
+        received = model.weights()
+        train_locally(model, method, drifting, received, PLAIN, client=0, round_number=number, num_rounds=3, seed=0)
+    # Half of twelve lack the image at first, the text in the end, and half of those each in between.
+    assert method.seen == [[6, 12], [9, 9], [12, 6]]

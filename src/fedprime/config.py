@@ -12,7 +12,8 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from fedprime.data.builtin import BuiltinWorld
-from fedprime.data.missingness import ANY, MissingnessKind
+from fedprime.data.mechanisms import MechanismKind
+from fedprime.data.missingness import ANY
 from fedprime.methods import METHODS
 from fedprime.methods.reference_quirks import Quirk, with_quirks
 from fedprime.training import LocalTraining
@@ -146,14 +147,18 @@ class PartitionSettings:
 class MissingSettings:
     """What is missing of the training samples; the test scenario "like train" is drawn the same way."""
 
-    kind: MissingnessKind = "over-all-data"
-    """The rate holds over all data (the paper's), each client draws its own mix, or clients lack whole sensors."""
+    kind: MechanismKind = "over-all-data"
+    """Over all data (the paper's), a mix per client, whole sensors absent, or by class, seen value, group, round."""
     rate: Share = 0.7
     """Share of the samples that lack something: 0.7 means 70 % (with absent-sensors: share of the clients)."""
     lacking: Annotated[str, AfterValidator(_known_lack)] = ANY
     """What they lack: the name of a modality, or "any": one modality each, every modality equally often."""
     alpha: Positive = 1.0
-    """Concentration of the clients' own mixes: at 0.1 most clients have hardly more than one pattern."""
+    """Concentration of the mixes of clients or groups: at 0.1 most have hardly more than one pattern."""
+    strength: Annotated[float, Field(ge=-100, le=100)] = 2.0
+    """By-label and by-observed: between the extremes the odds of lacking something grow exp(2 * strength) times."""
+    groups: Count = 4
+    """By-site: groups of clients that share a mix; where partition.kind is site, the natural sites are the groups."""
 
 
 @dataclass(frozen=True, config=_CONFIG)

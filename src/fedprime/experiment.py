@@ -14,7 +14,18 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.config import DataSettings, PartitionSettings, Settings, SettingsError
 from fedprime.data.batches import EmbeddedSamples, Shard
 from fedprime.data.builtin import BuiltinWorld
-from fedprime.data.missingness import ANY, all_patterns, draw_present, pattern_counts, pattern_name, pattern_shares
+from fedprime.data.drift import Drift, DriftingShard, drift_stages
+from fedprime.data.logistic_missingness import ByLabel, ByObserved
+from fedprime.data.mechanisms import BySite, Mechanism, OverClients, Split, deal_groups
+from fedprime.data.missingness import (
+    ANY,
+    all_patterns,
+    draw_present,
+    pattern_counts,
+    pattern_name,
+    pattern_numbers,
+    pattern_shares,
+)
 from fedprime.data.partition import (
     PartitionError,
     draw_label_shares,
@@ -22,6 +33,7 @@ from fedprime.data.partition import (
     partition_by_site,
     partition_evenly,
 )
+from fedprime.data.pattern_evidence import client_given_label, told_by_patterns
 from fedprime.methods import METHODS, Method
 from fedprime.methods.reference_quirks import with_quirks
 from fedprime.model import PromptedModel
@@ -42,6 +54,7 @@ class Experiment:
         method: The federated method.
         model: A model of the method's shape, with the initial weights.
         world: The data set.
+        mechanism: How it comes that something is missing.
         shards: The training samples of every client.
         validation: The samples that accuracy is measured on during the run, lacking what training samples lack.
         scenarios: By test scenario, the test samples and what is present of them.
@@ -53,6 +66,7 @@ class Experiment:
     method: Method
     model: PromptedModel
     world: BuiltinWorld
+    mechanism: Mechanism
     shards: tuple[Shard, ...]
     validation: Shard
     scenarios: Mapping[str, Shard]
@@ -62,15 +76,20 @@ class Experiment:
     @property
     def holders(self) -> tuple[Shard, ...]:
         """The training samples of everybody who trains: of the clients, or of the one holder of all their samples."""
-        return (Shard.joined(self.shards),) if self.method.is_centralized else self.shards
+        return (type(self.shards[0]).joined(self.shards),) if self.method.is_centralized else self.shards
 
     def best_possible(
         self, shard: Shard, owners: Int[np.ndarray, " sample"], personal: Collection[int] = ()
     ) -> Float[np.ndarray, " sample"]:
         """Returns the probability with which the best possible classifier is right on each sample, given what is there.
 
-        The mean over samples is the accuracy that no classifier can beat on them (Bayes limit). A client with a model
-        of its own may also know how frequent each class is among its samples, which raises the limit on them.
+        The mean over samples is the accuracy that no classifier can beat on them (Bayes limit):
+
+            p(class | what is there, pattern) ∝ p(class) · p(pattern | class) · p(what is there | class)
+
+        The second factor counts where missingness depends on the class, or on the client that holds the sample while
+        clients hold different classes. A client with a model of its own may also know how frequent each class is among
+        its samples, and its own patterns, which raises the limit on them.
 
         Args:
             shard: The samples and what is present of each.
@@ -85,10 +104,30 @@ class Experiment:
             own = owners == client
             counts = np.bincount(self.world.labels[shard.indices[own]], minlength=self.world.num_classes)
             prior[own] = counts / max(1, counts.sum())
+        if shard.likelihood is not None:
+            patterns = pattern_numbers(shard.present)
+            prior *= told_by_patterns(shard.likelihood, self._client_given_label(), patterns, owners, personal)
         return self.world.posterior(shard.indices, present, prior).max(axis=1)
 
+    def _client_given_label(self) -> Float[np.ndarray, "label client"]:
+        shards = [*self.shards, self.validation, self.scenarios[LIKE_TRAIN]]
+        labels = self.world.labels[np.concatenate([shard.indices for shard in shards])]
+        owners = np.concatenate([self._training_owners(), self.validation_owners, self.test_owners])
+        if self.settings.partition.kind != "labels":
+            # No look at labels when dividing: that clients hold different ones is chance, which nobody can know.
+            labels = np.repeat(np.arange(self.world.num_classes), len(owners))
+            owners = np.tile(owners, self.world.num_classes)
+        return client_given_label(labels, owners, self.world.num_classes, len(self.shards))
+
+    def _training_owners(self) -> Int[np.ndarray, " training_sample"]:
+        return np.repeat(np.arange(len(self.shards)), [len(shard) for shard in self.shards])
+
     def masks(self) -> dict[str, Tensor]:
-        """Returns who owns what and what is present of it, to be saved with the run."""
+        """Returns who owns what and what is present of it, to be saved with the run.
+
+        Where what is present drifts, the first and the last round tell; the rounds between follow from the settings.
+        """
+        last = self.settings.training.rounds - 1
         masks: dict[str, Tensor] = {
             "validation.present": torch.from_numpy(self.validation.present),
             "validation.owners": torch.from_numpy(self.validation_owners),
@@ -97,20 +136,42 @@ class Experiment:
         for client, shard in enumerate(self.shards):
             masks[f"client.{client}.samples"] = torch.from_numpy(shard.indices)
             masks[f"client.{client}.present"] = torch.from_numpy(shard.present)
+            in_last_round = shard.at(last, last + 1)
+            if in_last_round is not shard:
+                masks[f"client.{client}.present in the last round"] = torch.from_numpy(in_last_round.present)
         for name, shard in self.scenarios.items():
             masks[f"test.{name}.present"] = torch.from_numpy(shard.present)
         return masks
 
     def realised_missingness(self) -> list[dict[str, object]]:
-        """Returns how many training samples of each missing pattern every client really has."""
-        modalities = self.model.backbone.modalities
-        names = [pattern_name(pattern, modalities) for pattern in all_patterns(len(modalities))]
+        """Returns how many training samples of each missing pattern every client really has.
+
+        Where rates differ by class or group, rows of those follow; where they drift, ``present`` is of the first round.
+        """
         rows: list[dict[str, object]] = []
+        last = self.settings.training.rounds - 1
         for client, shard in enumerate(self.shards):
-            counts = pattern_counts(shard.present, np.zeros(len(shard), dtype=np.int64), 1)[0]
-            by_pattern = {name: int(count) for name, count in zip(names, counts, strict=True)}
-            rows.append({"client": client, "samples": len(shard), "present": by_pattern})
+            rows.append({"client": client, "samples": len(shard), "present": self._by_pattern(shard.present)})
+            in_last_round = shard.at(last, last + 1)
+            if in_last_round is not shard:
+                rows[-1]["present_in_last_round"] = self._by_pattern(in_last_round.present)
+        indices = np.concatenate([shard.indices for shard in self.shards])
+        train = _split("train", indices, self._training_owners(), self.world)
+        strata = self.mechanism.strata(train)
+        if strata is not None:
+            name, numbers = strata
+            present = np.concatenate([shard.present for shard in self.shards])
+            for number in np.unique(numbers):
+                own = numbers == number
+                title = self.world.label_names[number] if name == "label" else int(number)
+                rows.append({name: title, "samples": int(own.sum()), "present": self._by_pattern(present[own])})
         return rows
+
+    def _by_pattern(self, present: Bool[np.ndarray, "sample modality"]) -> dict[str, int]:
+        modalities = self.model.backbone.modalities
+        counts = pattern_counts(present, np.zeros(len(present), dtype=np.int64), 1)[0]
+        names = (pattern_name(pattern, modalities) for pattern in all_patterns(len(modalities)))
+        return {name: int(count) for name, count in zip(names, counts, strict=True)}
 
 
 def build_experiment(settings: Settings) -> Experiment:
@@ -124,46 +185,48 @@ def build_experiment(settings: Settings) -> Experiment:
         BackboneError: If the backbone cannot be loaded.
         ModelError: If the model to start from cannot be loaded or is of another shape.
     """
-    data, missing, seed = settings.data, settings.missing, settings.seed
+    data, seed = settings.data, settings.seed
     backbone = load_backbone(settings.backbone, data.modalities)
     modalities = backbone.modalities
     num_samples = data.num_train + data.num_validation + data.num_test
     world, samples = _embedded_samples(data, num_samples, backbone)
     train, validation, test = np.split(np.arange(num_samples), [data.num_train, data.num_train + data.num_validation])
     try:
-        shares = pattern_shares(modalities, missing.rate, missing.lacking)
         scenario_shares = _scenario_shares(modalities, settings.evaluation.rate)
         owners = _owners(world, {"train": train, "validation": validation, "test": test}, settings.partition, seed)
+        splits = {
+            name: _split(name, own, owners[name], world)
+            for name, own in (("train", train), ("validation", validation), ("test", test))
+        }
+        mechanism = _mechanism(settings, modalities, world, splits["train"])
     except PartitionError as error:
         raise SettingsError([f"partition: {error}"]) from error
     except ValueError as error:
         raise SettingsError([f"missing: {error}"]) from error
     num_clients = settings.partition.num_clients
-    present = {
-        split: draw_present(missing.kind, shares, own, num_clients, alpha=missing.alpha, seed=seed, split=split)
-        for split, own in owners.items()
+    like_train = {
+        name: Shard(samples, splits[name].indices, mechanism.draw(splits[name]), mechanism.likelihood())
+        for name in ("validation", "test")
     }
     method = build_method(settings)
     model = method.build(backbone, world.label_names, rng=torch_stream(seed, "initial weights"))
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
-    scenarios = {LIKE_TRAIN: present["test"]} | {
-        name: draw_present(
+    scenarios = {LIKE_TRAIN: like_train["test"]}
+    for name, mix in scenario_shares.items():
+        mask = draw_present(
             "over-all-data", mix, owners["test"], num_clients, alpha=1.0, seed=seed, split=f"test {name}"
         )
-        for name, mix in scenario_shares.items()
-    }
+        scenarios[name] = Shard(samples, test, mask)
     return Experiment(
         settings,
         method,
         model,
         world,
-        shards=tuple(
-            Shard(samples, train[owners["train"] == client], present["train"][owners["train"] == client])
-            for client in range(num_clients)
-        ),
-        validation=Shard(samples, validation, present["validation"]),
-        scenarios={name: Shard(samples, test, mask) for name, mask in scenarios.items()},
+        mechanism,
+        shards=_training_shards(samples, mechanism, splits["train"], num_clients),
+        validation=like_train["validation"],
+        scenarios=scenarios,
         validation_owners=owners["validation"],
         test_owners=owners["test"],
     )
@@ -194,6 +257,41 @@ def _embedded_samples(data: DataSettings, num_samples: int, backbone: Backbone) 
         world = BuiltinWorld(*shape)
         _latest_samples[key] = (world, EmbeddedSamples(world, backbone.modalities, backbone.embed))
     return _latest_samples[key]
+
+
+def _mechanism(settings: Settings, modalities: tuple[str, ...], world: BuiltinWorld, train: Split) -> Mechanism:
+    missing, partition, seed = settings.missing, settings.partition, settings.seed
+    shares = pattern_shares(modalities, missing.rate, missing.lacking)
+    if missing.kind == "by-label":
+        return ByLabel(shares, train.labels, world.num_classes, missing.strength, seed=seed)
+    if missing.kind == "by-observed":
+        return ByObserved(shares, world, modalities, train, missing.strength, seed=seed)
+    if missing.kind == "by-site":
+        if partition.kind == "site":
+            return BySite(shares, len(np.unique(world.sites)), missing.alpha, seed=seed)
+        groups = deal_groups(partition.num_clients, missing.groups, seed=seed)
+        return BySite(shares, missing.groups, missing.alpha, seed=seed, group_of_client=groups)
+    if missing.kind == "drift":
+        return Drift(drift_stages(modalities, missing.rate, missing.lacking), seed=seed)
+    return OverClients(missing.kind, shares, partition.num_clients, missing.alpha, seed=seed)
+
+
+def _split(
+    name: str, indices: Int[np.ndarray, " sample"], owners: Int[np.ndarray, " sample"], world: BuiltinWorld
+) -> Split:
+    sites = np.unique(world.sites, return_inverse=True)[1]
+    return Split(name, indices, owners, world.labels[indices], sites[indices])
+
+
+def _training_shards(
+    samples: EmbeddedSamples, mechanism: Mechanism, train: Split, num_clients: int
+) -> tuple[Shard, ...]:
+    owned = [np.flatnonzero(train.owners == client) for client in range(num_clients)]
+    if isinstance(mechanism, Drift):
+        numbers = mechanism.numbers(train)
+        return tuple(DriftingShard.begin(samples, train.indices[own], mechanism, numbers[own]) for own in owned)
+    present = mechanism.draw(train)
+    return tuple(Shard(samples, train.indices[own], present[own]) for own in owned)
 
 
 def _scenario_shares(modalities: tuple[str, ...], rate: float) -> dict[str, np.ndarray]:

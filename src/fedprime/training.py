@@ -97,10 +97,11 @@ def train_locally(
         optimizer = torch.optim.SGD(parameters, lr, momentum=training.momentum, weight_decay=training.weight_decay)
     else:
         optimizer = torch.optim.AdamW(parameters, lr, weight_decay=training.weight_decay)
+    now = shard.at(round_number, num_rounds)
     total_loss, num_seen = 0.0, 0
     for epoch in range(training.epochs):
         order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
-        for batch in shard.batches(training.batch_size, order):
+        for batch in now.batches(training.batch_size, order):
             loss = method.loss(model, batch, received)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
