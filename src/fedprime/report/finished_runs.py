@@ -1,0 +1,188 @@
+"""A finished run: what a report needs of it."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from fedprime.config import Settings, flat_settings
+
+__all__ = [
+    "IGNORED",
+    "Environment",
+    "FinishedRun",
+    "History",
+    "PromptRecord",
+    "Results",
+    "Scores",
+    "comparable_settings",
+    "plain_settings",
+]
+
+#: Settings that do not make two runs different experiments.
+IGNORED = frozenset({"seed", "threads", "evaluation.batch_size", "evaluation.every"})
+
+_DIGITS = 5
+
+
+def _rounded(value: Any) -> Any:
+    """Rounds a number to what is reported; a loss that is not finite becomes None."""
+    if not isinstance(value, float):
+        return value
+    return round(value, _DIGITS) if math.isfinite(value) else None
+
+
+_CONFIG = ConfigDict(extra="ignore")
+Share = Annotated[float, BeforeValidator(_rounded), Field(ge=0, le=1)]
+Number = Annotated[float | None, BeforeValidator(_rounded)]
+Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Scores:
+    """How good a run was on some samples.
+
+    Attributes:
+        accuracy: From 0 to 1.
+        macro_f1: From 0 to 1.
+        num_samples: How many samples there were.
+        bayes_accuracy: The accuracy that no classifier can beat on them, where it is known.
+        loss: Mean task loss; None if it was not finite.
+    """
+
+    accuracy: Share
+    macro_f1: Share
+    num_samples: Count
+    bayes_accuracy: Share | None = None
+    loss: Number = None
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Results:
+    """What ``results.json`` says.
+
+    Attributes:
+        method: Name of the method.
+        seed: Seed of the run.
+        rounds: How many rounds it had.
+        seconds: How long they took.
+        bytes_down: Sent by the server, in all.
+        bytes_up: Sent by the clients, in all.
+        trained_values: Numbers that are trained.
+        sent_values: Numbers of those that travel.
+        scenarios: By test scenario, the scores.
+        clients: By client, the scores on its own test samples; None if it has none.
+    """
+
+    method: str
+    seed: int
+    rounds: Annotated[int, Field(ge=1)]
+    seconds: float
+    bytes_down: Count
+    bytes_up: Count
+    trained_values: Count
+    sent_values: Count
+    scenarios: Annotated[dict[str, Scores], Field(min_length=1)]
+    clients: dict[str, Scores | None] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class History:
+    """What was measured round by round, one entry per round.
+
+    Attributes:
+        accuracy: On the validation samples; None where it was not measured.
+        bayes_accuracy: The best possible on them; None where it was not measured or is not known.
+        loss: Mean training loss; None where it was not finite.
+        bytes: Sent in both directions.
+        pool_sizes: By pool, its size after the round.
+    """
+
+    accuracy: tuple[Share | None, ...]
+    bayes_accuracy: tuple[Share | None, ...]
+    loss: tuple[Number, ...]
+    bytes: tuple[Count, ...]
+    pool_sizes: dict[str, tuple[Count, ...]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PromptRecord:
+    """Where prompts met and how often they were chosen, by pool.
+
+    Attributes:
+        matches: Per client that took part in the last round, the centre that each of its prompts was matched to.
+        moved: By round, the share of prompts that ended in another centre than most prompts that began as they did.
+        usage: By missing pattern, how often each prompt was chosen in the last round for which it is known.
+    """
+
+    matches: dict[str, tuple[tuple[Count, ...], ...]] = Field(default_factory=dict)
+    moved: dict[str, tuple[Share | None, ...]] = Field(default_factory=dict)
+    usage: dict[str, dict[str, tuple[Count, ...]]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Environment:
+    """Where a run ran.
+
+    Attributes:
+        commit: Of the code; None if it was installed from a package.
+        processor: Its name.
+        cores: How many the machine has.
+        backbone: Fingerprint of the frozen backbone.
+    """
+
+    commit: str | None
+    processor: str
+    cores: int | None
+    backbone: str
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run.
+
+    Attributes:
+        place: Its folder, or the file that it was read from, for messages.
+        settings: Every setting by its dotted name.
+        results: The final table.
+        history: Round by round.
+        environment: Where it ran.
+        finished: The day on which it was finished, as in 2026-11-23.
+        labels: By axis, the label that holds for it; None if it belongs to no plan.
+        patterns: By missing pattern, how many training samples of each client have it; empty if not known.
+        prompts: What its prompts did; None if not known.
+    """
+
+    place: str
+    settings: dict[str, Any]
+    results: Results
+    history: History
+    environment: Environment
+    finished: str
+    labels: dict[str, str] | None = None
+    patterns: dict[str, tuple[Count, ...]] = Field(default_factory=dict)
+    prompts: PromptRecord | None = None
+
+
+def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings as JSON gives them back, with the defaults of those that were not known yet.
+
+    Args:
+        settings: By dotted name.
+    """
+    known = {name: value for name, value in flat_settings(Settings()).items() if name not in settings}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in {**settings, **known}.items()}
+
+
+def comparable_settings(run: FinishedRun) -> dict[str, Any]:
+    """Returns the settings that make a run the experiment that it is, except the seed.
+
+    A backbone is known by its fingerprint: its folder may be called otherwise elsewhere.
+
+    Args:
+        run: The run.
+    """
+    settings = {name: value for name, value in run.settings.items() if name not in IGNORED}
+    return settings | {"backbone": run.environment.backbone}

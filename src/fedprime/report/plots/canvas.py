@@ -1,0 +1,190 @@
+"""What all plots share: how they look, which mark stands for which label, how they are saved."""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fedprime.durable import replaced_file
+
+__all__ = ["LIMIT_COLOR", "WIDTH", "Drawing", "Mark", "add_legend", "house_style", "marks_of", "pages", "save", "slug"]
+
+#: Inches; at 100 pixels an inch, a plot is read at 800 pixels.
+WIDTH = 8.0
+LIMIT_COLOR = "#222222"
+Item = TypeVar("Item")
+
+# Okabe and Ito's colours and some of Tol's, each with a form of its own: told apart without seeing colour as well.
+_SLOTS = (
+    ("#0072b2", "o"),
+    ("#d55e00", "s"),
+    ("#009e73", "^"),
+    ("#56b4e9", "v"),
+    ("#332288", "D"),
+    ("#e69f00", "P"),
+    ("#882255", "X"),
+    ("#aaaaaa", "p"),
+    ("#999933", "h"),
+    ("#000000", "*"),
+    ("#cc79a7", "<"),
+    ("#8c564b", ">"),
+    ("#0000ff", "d"),
+    ("#b22222", "H"),
+)
+_DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+#: These look the same in every report; other labels take what is free.
+_FIXED = (
+    "fedprime",
+    "fedavg-p",
+    "pfpt",
+    "fed-inter",
+    "fed-intra",
+    "fedprox-p",
+    "fedmsplit-p",
+    "head-only",
+    "local-p",
+    "centralized-p",
+    "centralized-pools",
+)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a label is drawn.
+
+    Attributes:
+        color: Its colour.
+        marker: The form of its points.
+        dashes: The style of its lines.
+    """
+
+    color: str
+    marker: str
+    dashes: Literal["-", "--", ":", "-."]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished plot.
+
+    Attributes:
+        name: Name of its files, without ending.
+        says: What it shows, in a sentence.
+        figure: The plot.
+    """
+
+    name: str
+    says: str
+    figure: Figure
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Sets how plots look, and makes their files the same each time."""
+    with mpl.rc_context(
+        {
+            "font.size": 9.5,
+            "axes.titlesize": 10.5,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#e5e5e5",
+            "legend.frameon": False,
+            "svg.hashsalt": "fedprime",
+        }
+    ):
+        yield
+
+
+def marks_of(labels: Sequence[str]) -> dict[str, Mark]:
+    """Returns how each label is drawn, wherever it occurs.
+
+    Args:
+        labels: In order.
+    """
+    fixed = {label: _FIXED.index(label) for label in labels if label in _FIXED}
+    free = [number for number in range(len(_SLOTS)) if number not in fixed.values()] or list(range(len(_SLOTS)))
+    others = dict(zip((label for label in labels if label not in fixed), itertools.cycle(free), strict=False))
+    slots = fixed | others
+    seen: dict[int, int] = {}
+    marks: dict[str, Mark] = {}
+    for label in labels:
+        slot = slots[label]
+        again = seen[slot] = seen.get(slot, -1) + 1
+        # Where colours run out, they come back with other forms and lines.
+        marker = _SLOTS[(slot + 4 * again) % len(_SLOTS)][1]
+        marks[label] = Mark(_SLOTS[slot][0], marker, _DASHES[again % len(_DASHES)])
+    return marks
+
+
+def add_legend(figure: Figure, marks: Mapping[str, Mark], extra: Iterable[Line2D] = (), *, lines: bool = False) -> None:
+    """Adds a legend below everything else.
+
+    Args:
+        figure: The plot.
+        marks: By label.
+        extra: Further entries.
+        lines: Whether labels are lines with points, rather than points.
+    """
+    handles = [
+        Line2D([], [], color=mark.color, marker=mark.marker, linestyle=mark.dashes if lines else "none", label=label)
+        for label, mark in marks.items()
+    ]
+    handles += list(extra)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), int(100 / (longest + 8)), 6))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def pages(items: Sequence[Item], most: int) -> list[tuple[str, Sequence[Item]]]:
+    """Divides panels among figures; returns what each figure's name ends with, and its panels.
+
+    Args:
+        items: One per panel.
+        most: Panels of a figure.
+
+    >>> pages("abcde", 2)
+    [('', 'ab'), ('-2', 'cd'), ('-3', 'e')]
+    """
+    starts = range(0, len(items), most)
+    return [("" if start == 0 else f"-{start // most + 1}", items[start : start + most]) for start in starts]
+
+
+def slug(text: str) -> str:
+    """Returns text that can stand in the name of a file.
+
+    Args:
+        text: Any text.
+
+    >>> slug("missing rate")
+    'missing-rate'
+    """
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-.") or "-"
+
+
+def save(drawing: Drawing, folder: Path) -> list[Path]:
+    """Writes a plot as SVG and PNG, each whole or not at all.
+
+    Args:
+        drawing: The plot.
+        folder: Where to.
+
+    Returns:
+        The files.
+    """
+    paths = [folder / f"{drawing.name}.{ending}" for ending in ("svg", "png")]
+    for path in paths:
+        kind = path.suffix.removeprefix(".")
+        metadata = {"Date": None} if kind == "svg" else {}
+        with replaced_file(path) as beside:
+            drawing.figure.savefig(beside, format=kind, dpi=150, metadata=metadata)
+    return paths

@@ -1,0 +1,173 @@
+"""The file ``runs.json`` of a report: its runs, small enough to be committed; the report can be rebuilt from it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from fedprime.checkpoints import RunError
+from fedprime.durable import replaced_file
+from fedprime.report.finished_runs import FinishedRun, Scores, plain_settings
+
+__all__ = ["RunSet", "is_runs_file", "read_runs_file", "write_runs_file"]
+
+_MAKER = "fedprime report"
+_FORMAT = 1
+_SCORES = tuple(entry.name for entry in fields(Scores))
+_RESULTS = ("method", "rounds", "seconds", "bytes_down", "bytes_up", "trained_values", "sent_values")
+_COLUMNS = ("accuracy", "bayes_accuracy", "loss", "bytes")
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """Runs that came together.
+
+    Attributes:
+        runs: The runs.
+        axes: By axis of their plan, the labels in order; None for runs of no plan.
+        varied: The settings that the labels stand for.
+    """
+
+    runs: tuple[FinishedRun, ...]
+    axes: Mapping[str, tuple[str, ...]] | None
+    varied: frozenset[str] = frozenset()
+
+
+def is_runs_file(path: Path) -> bool:
+    """Returns whether a file was written by a report, of whatever format.
+
+    Args:
+        path: The file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["made_by"] == _MAKER
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_runs_file(path: Path, runs: RunSet) -> None:
+    """Writes runs, one on each line, in their order.
+
+    Args:
+        path: The file.
+        runs: The runs.
+    """
+    environments = list(dict.fromkeys(run.environment for run in runs.runs))
+    names = list(dict.fromkeys(name for run in runs.runs for name in run.settings if name != "seed"))
+    first = runs.runs[0].settings
+    shared = [name for name in names if all(run.settings.get(name) == first.get(name) for run in runs.runs)]
+    head = {
+        "made_by": _MAKER,
+        "format": _FORMAT,
+        "axes": None if runs.axes is None else {axis: list(labels) for axis, labels in runs.axes.items()},
+        "varied": sorted(runs.varied),
+        "scores": _SCORES,
+        "settings": {name: first[name] for name in shared},
+        "environments": [asdict(environment) for environment in environments],
+    }
+    lines = [f"{_json(name)}: {_json(value)}" for name, value in head.items()]
+    entries = ",\n".join(_json(_run_entry(run, shared, environments.index(run.environment))) for run in runs.runs)
+    with replaced_file(path) as beside:
+        beside.write_text("{\n" + ",\n".join(lines) + ',\n"runs": [\n' + entries + "\n]\n}\n", encoding="utf-8")
+
+
+def read_runs_file(path: Path) -> RunSet:
+    """Reads what `write_runs_file` wrote.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RunError: If it cannot be read or is something else, in one line.
+    """
+    remedy = "restore it from a copy or report the run folders again"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); {remedy}") from error
+    if not isinstance(content, dict) or content.get("made_by") != _MAKER:
+        raise RunError(f"{path} was not written by `fedprime report`; name run folders or the runs.json of a report")
+    if content.get("format") != _FORMAT:
+        raise RunError(
+            f"{path} has format {content.get('format')}, expected {_FORMAT}; report the run folders again, or use the "
+            "version of fedprime that wrote it"
+        )
+    try:
+        axes = content["axes"]
+        runs = TypeAdapter(list[FinishedRun]).validate_python(
+            [_run_content(entry, content, f"{path}, run {line}") for line, entry in enumerate(content["runs"], start=1)]
+        )
+        labelled = None if axes is None else {axis: tuple(labels) for axis, labels in axes.items()}
+        if labelled is not None and any((run.labels or {}).keys() != labelled.keys() for run in runs):
+            raise ValueError("labels and axes do not fit together")
+        return RunSet(tuple(runs), labelled, frozenset(content["varied"]))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path} is broken ({where}: {first['msg']}); {remedy}") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise RunError(f"{path} is broken ({error!r}); {remedy}") from error
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _run_entry(run: FinishedRun, shared: Sequence[str], environment: int) -> dict[str, Any]:
+    results = run.results
+    entry: dict[str, Any] = {
+        "labels": run.labels,
+        "seed": results.seed,
+        "settings": {name: value for name, value in run.settings.items() if name not in shared and name != "seed"},
+        "environment": environment,
+        "finished": run.finished,
+        "results": {name: getattr(results, name) for name in _RESULTS},
+        "scenarios": {name: astuple(scores) for name, scores in results.scenarios.items()},
+        "clients": {name: None if scores is None else astuple(scores) for name, scores in results.clients.items()},
+        "patterns": run.patterns,
+        "history": {name: _shortest(getattr(run.history, name)) for name in _COLUMNS}
+        | {"pool_sizes": {name: _shortest(sizes) for name, sizes in run.history.pool_sizes.items()}},
+        "prompts": None if run.prompts is None else asdict(run.prompts),
+    }
+    return {name: value for name, value in entry.items() if value not in (None, {})}
+
+
+def _run_content(entry: Mapping[str, Any], content: Mapping[str, Any], place: str) -> dict[str, Any]:
+    results, history = entry["results"], entry["history"]
+    rounds = int(results["rounds"])
+
+    def scores(row: Sequence[Any] | None) -> dict[str, Any] | None:
+        return None if row is None else dict(zip(content["scores"], row, strict=True))
+
+    return {
+        "place": place,
+        "settings": plain_settings({**content["settings"], **entry.get("settings", {}), "seed": entry["seed"]}),
+        "results": {
+            **results,
+            "seed": entry["seed"],
+            "scenarios": {name: scores(row) for name, row in entry["scenarios"].items()},
+            "clients": {name: scores(row) for name, row in entry.get("clients", {}).items()},
+        },
+        "history": {name: _spelt_out(history[name], rounds) for name in _COLUMNS}
+        | {"pool_sizes": {name: _spelt_out(sizes, rounds) for name, sizes in history.get("pool_sizes", {}).items()}},
+        "environment": content["environments"][entry["environment"]],
+        "finished": entry["finished"],
+        "labels": entry.get("labels", None if content["axes"] is None else {}),
+        "patterns": entry.get("patterns", {}),
+        "prompts": entry.get("prompts"),
+    }
+
+
+def _shortest(column: Sequence[Any]) -> Any:
+    """Returns a column, or its one value where all are the same."""
+    return column[0] if len(set(column)) == 1 else column
+
+
+def _spelt_out(column: Any, rounds: int) -> list[Any]:
+    spelt_out = column if isinstance(column, list) else [column] * rounds
+    if len(spelt_out) != rounds:
+        raise ValueError(f"a column has {len(spelt_out)} entries, expected {rounds}")
+    return spelt_out

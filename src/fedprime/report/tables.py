@@ -1,0 +1,181 @@
+"""Tables for people: accuracy of every cell in every test scenario, the Bayes limit, and what it took."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fedprime.report.cells import Block, Cell, in_words, mean_and_deviation
+from fedprime.report.collection import Collection
+from fedprime.report.comparisons import MIN_SEEDS, Comparison, significantly_best
+
+__all__ = ["Entry", "Table", "accuracy_tables", "caption", "percent"]
+
+#: Longer tables are divided by the first axis that is not compared.
+_MAX_ROWS = 24
+_MAX_COMMITS = 4
+_COSTS = ("n", "rounds", "s/run", "MB/round", "MB", "trained", "sent")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in one place of a table.
+
+    Attributes:
+        text: The text, not yet escaped.
+        is_bold: Whether it is set in bold.
+    """
+
+    text: str
+    is_bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, before it is written in some language.
+
+    Attributes:
+        title: What holds for all of it; empty if nothing does.
+        labels: Heads of the first columns, which say what a row is.
+        scenarios: Heads of the columns with accuracies.
+        costs: Heads of the last columns.
+        rows: The entries of every row, in the order of the heads.
+    """
+
+    title: str
+    labels: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    costs: tuple[str, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+
+
+def percent(mean: float, deviation: float | None = None) -> str:
+    """Returns a share in %, with its standard deviation if there is one.
+
+    Args:
+        mean: From 0 to 1.
+        deviation: Likewise.
+
+    >>> percent(0.8314, 0.0052)
+    '83.1 ± 0.5'
+    """
+    return f"{100 * mean:.1f}" if deviation is None else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
+
+
+def accuracy_tables(blocks: Sequence[Block], comparisons: Sequence[Sequence[Comparison]]) -> list[Table]:
+    """Returns the tables: all in one, or one per label of the first axes where one would be too long.
+
+    Args:
+        blocks: What was run.
+        comparisons: By block, as from `compare_cells`.
+    """
+    best = [significantly_best(block, of_block) for block, of_block in zip(blocks, comparisons, strict=True)]
+    return _divided(list(zip(blocks, best, strict=True)), {})
+
+
+def caption(collection: Collection, blocks: Sequence[Block]) -> str:
+    """Returns what a reader has to know about the tables.
+
+    Args:
+        collection: The runs.
+        blocks: The same, grouped.
+    """
+    runs = collection.runs
+    seeds = sorted({run.results.seed for run in runs})
+    world = _fixed(collection, ("data.num_classes", "data.num_train", "data.num_test", "data.world_seed"))
+    names = ", ".join(dict.fromkeys(str(run.settings["data.name"]) for run in runs))
+    machines = dict.fromkeys(f"{run.environment.processor} ({run.environment.cores} cores)" for run in runs)
+    commits = list(dict.fromkeys(run.environment.commit or "none recorded" for run in runs))
+    days = sorted({run.finished for run in runs})
+    num_seeds = [cell.seeds for block in blocks for cell in block.cells]
+    if max(map(len, num_seeds)) < MIN_SEEDS:
+        bold = f"Nothing is bold: with fewer than {MIN_SEEDS} seeds nothing can be tested."
+    elif all(sum(not cell.is_reference for cell in block.cells) < 2 for block in blocks):
+        bold = "Nothing is bold: there is nothing to compare."
+    else:
+        bold = (
+            "Bold: significantly better than every other in its column and group (paired t-test over seeds, two-sided, "
+            "Holm-corrected p < 0.05; centralized methods are upper references and do not compete)."
+        )
+    limit = any(block.limits for block in blocks)
+    return " ".join(
+        [
+            f"Accuracy in %, mean ± standard deviation over seeds {', '.join(map(str, seeds))} (n: how many).",
+            "Bayes limit: the accuracy that no classifier can beat on these samples, mean over seeds." * limit,
+            bold,
+            "s/run: median of the rounds' seconds; MB: 10⁶ bytes, sent in both directions by all clients; trained, "
+            "sent: how many values.",
+            f"Data: {names}{f' ({world})' if world else ''}.",
+            f"Machine: {'; '.join(machines)}.",
+            f"Commit: {', '.join(commits[:_MAX_COMMITS])}{' and others' * (len(commits) > _MAX_COMMITS)}.",
+            f"Finished: {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''}.",
+        ]
+    ).replace("  ", " ")
+
+
+def _fixed(collection: Collection, names: Sequence[str]) -> str:
+    """Returns the settings that hold for all runs, in words."""
+    values = {name: {str(run.settings.get(name)) for run in collection.runs} for name in names}
+    return ", ".join(
+        f"{name.rpartition('.')[2].removeprefix('num_').replace('_', ' ')}: {found.pop()}"
+        for name, found in values.items()
+        if len(found) == 1
+    )
+
+
+def _divided(blocks: Sequence[tuple[Block, Mapping[str, str]]], shared: Mapping[str, str]) -> list[Table]:
+    first = blocks[0][0]
+    axis = next((axis for axis in first.labels if axis not in shared), None)
+    if axis is None or sum(len(block.cells) for block, _ in blocks) <= _MAX_ROWS:
+        return [_table(blocks, shared)]
+    tables: list[Table] = []
+    for label in dict.fromkeys(block.labels[axis] for block, _ in blocks):
+        inside = [entry for entry in blocks if entry[0].labels[axis] == label]
+        tables += _divided(inside, {**shared, axis: label})
+    return tables
+
+
+def _table(blocks: Sequence[tuple[Block, Mapping[str, str]]], shared: Mapping[str, str]) -> Table:
+    scenarios = tuple(dict.fromkeys(name for block, _ in blocks for name in block.scenarios))
+    axes = [axis for axis in blocks[0][0].labels if axis not in shared]
+    compared = next(axis for axis in blocks[0][0].cells[0].labels if axis not in blocks[0][0].labels)
+    rows: list[tuple[Entry, ...]] = []
+    for block, best in blocks:
+        before = tuple(Entry(block.labels[axis]) for axis in axes)
+        for cell in block.cells:
+            accuracies = [_accuracy(cell, name, best.get(name) == cell.label) for name in scenarios]
+            rows.append((*before, Entry(cell.label), *accuracies, *map(Entry, _costs(cell))))
+        limits = sorted(block.limits, key=lambda limit: -len(limit.cells))
+        for number, limit in enumerate(limits):
+            alone = number == 0 and len(limit.cells) > len(block.cells) / 2
+            name = "Bayes limit" if alone else f"Bayes limit of {', '.join(limit.cells)}"
+            known = [
+                Entry(percent(limit.by_scenario[name]) if name in limit.by_scenario else "-") for name in scenarios
+            ]
+            rows.append((*before, Entry(name), *known, *(Entry("") for _ in _COSTS)))
+    return Table(in_words(shared), (*axes, compared), scenarios, _COSTS, tuple(rows))
+
+
+def _accuracy(cell: Cell, scenario: str, is_bold: bool) -> Entry:
+    values = list(cell.scores(scenario).values())
+    return Entry(percent(*mean_and_deviation(values)), is_bold) if values else Entry("-")
+
+
+def _costs(cell: Cell) -> tuple[str, ...]:
+    results = [run.results for run in cell.runs]
+    megabytes = [(entry.bytes_down + entry.bytes_up) / 1e6 for entry in results]
+    seconds = statistics.median(entry.seconds for entry in results)
+    per_round = [sent / entry.rounds for sent, entry in zip(megabytes, results, strict=True)]
+    return (
+        str(len(results)),
+        _range([entry.rounds for entry in results]),
+        f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}",
+        f"{statistics.fmean(per_round):.2f}",
+        f"{statistics.fmean(megabytes):.1f}",
+        _range([entry.trained_values for entry in results]),
+        _range([entry.sent_values for entry in results]),
+    )
+
+
+def _range(values: Sequence[int]) -> str:
+    """Returns the one value, or the smallest and the largest: pools grow differently with every seed."""
+    return f"{min(values):,}" if len(set(values)) == 1 else f"{min(values):,}-{max(values):,}"

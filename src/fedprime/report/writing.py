@@ -1,0 +1,124 @@
+"""From finished runs to the folder of a report."""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedprime.durable import replaced_file
+from fedprime.report.cells import Block, compared_axis, group_runs
+from fedprime.report.collection import Collection, ReportError, collect_runs
+from fedprime.report.comparison_page import comparisons_page
+from fedprime.report.comparisons import compare_cells
+from fedprime.report.csv_files import cells_csv, comparisons_csv, runs_csv
+from fedprime.report.index import index_page, tables_page
+from fedprime.report.markup import latex_document
+from fedprime.report.plots import PLOTS, Drawing, house_style, save
+from fedprime.report.runs_file import is_runs_file, write_runs_file
+from fedprime.report.sources import has_runs, is_run_folder
+from fedprime.report.tables import accuracy_tables, caption
+
+__all__ = ["Report", "default_output", "write_report"]
+
+_RUNS = "runs.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        folder: Where to.
+        num_runs: How many runs it is of.
+        problems: One line on everything that was left out.
+        notes: One line on everything else worth knowing.
+    """
+
+    folder: Path
+    num_runs: int
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def default_output(paths: Sequence[Path]) -> Path:
+    """Returns where a report goes when nobody says: ``report`` in what the runs have in common.
+
+    A report that is made from its own ``runs.json`` stays where it is.
+
+    Args:
+        paths: As for `write_report`, at least one.
+    """
+    holders = [path.parent if path.is_file() or is_run_folder(path) else path for path in paths]
+    if len(paths) == 1 and not is_run_folder(paths[0]) and is_runs_file(holders[0] / _RUNS) and not has_runs(paths[0]):
+        return holders[0]
+    common = Path(os.path.commonpath([holder.absolute() for holder in holders]))
+    here = Path.cwd()
+    return (common.relative_to(here) if common.is_relative_to(here) else common) / "report"
+
+
+def write_report(paths: Sequence[Path], output: Path | None = None) -> Report:
+    """Turns finished runs into tables, comparisons and plots; each file is there whole or not at all.
+
+    Args:
+        paths: Run folders, folders that contain some at any depth, grid folders, and ``runs.json`` files of reports.
+        output: The folder to write to; an older report in it is replaced.
+
+    Raises:
+        ReportError: If nothing can be reported, runs do not belong together, or there is something else at `output`.
+    """
+    if not paths:
+        raise ReportError("name runs to report, for example: fedprime report runs/main-grid")
+    missing = [path for path in paths if not path.exists()]
+    folder = default_output([path for path in paths if path.exists()] or missing) if output is None else output
+    _refuse_foreign(folder)
+    collection = collect_runs(paths)
+    blocks = group_runs(collection)
+    comparisons = [compare_cells(block) for block in blocks]
+    tables = accuracy_tables(blocks, comparisons)
+    says = caption(collection, blocks)
+    write_runs_file(folder / _RUNS, collection.kept)  # first: it is what a report is known by
+    drawings, reasons = _draw_all(folder, collection, blocks)
+    command = shlex.join(["fedprime", "report", *map(str, paths), "--output", str(folder)])
+    for name, text in {
+        "tables.md": tables_page(tables, says),
+        "tables.tex": latex_document(tables, says),
+        "tables.csv": cells_csv(collection, blocks),
+        "runs.csv": runs_csv(collection),
+        "comparisons.md": comparisons_page(compared_axis(list(collection.axes)), blocks, comparisons),
+        "comparisons.csv": comparisons_csv(blocks, comparisons),
+        "README.md": index_page(folder.absolute().name, collection, tables, says, drawings, reasons, command),
+    }.items():
+        with replaced_file(folder / name) as beside:
+            beside.write_text(text, encoding="utf-8")
+    return Report(folder, len(collection.runs), collection.problems, collection.notes)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuses to write among files that no report has made."""
+    if folder.exists() and not folder.is_dir():
+        raise ReportError(f"{folder} is a file; name a folder with --output")
+    if folder.is_dir() and any(folder.iterdir()) and not is_runs_file(folder / _RUNS):
+        raise ReportError(
+            f"{folder} holds files that no report has made, and is not written to; name another folder with --output"
+        )
+
+
+def _draw_all(folder: Path, collection: Collection, blocks: Sequence[Block]) -> tuple[list[Drawing], dict[str, str]]:
+    """Draws every plot for which there is data; returns them, and why others are not there."""
+    drawings: list[Drawing] = []
+    reasons: dict[str, str] = {}
+    written: set[Path] = set()
+    with house_style():
+        for kind, (draw, reason) in PLOTS.items():
+            found = list(draw(collection, blocks))
+            drawings += found
+            if not found:
+                reasons[kind] = reason
+            written.update(path for drawing in found for path in save(drawing, folder))
+    ours = re.compile(rf"({'|'.join(PLOTS)})(-.+)?\.(svg|png)")
+    for path in folder.iterdir():
+        if ours.fullmatch(path.name) and path not in written:
+            path.unlink()  # of an earlier report, for which there is no data any more
+    return drawings, reasons

@@ -1,0 +1,87 @@
+"""The prompt map shows who met where, who moved, and what is chosen."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from fedprime.report.cells import group_runs
+from fedprime.report.finished_runs import FinishedRun, PromptRecord
+from fedprime.report.plots.canvas import Drawing, house_style
+from fedprime.report.plots.prompts import draw_prompts
+from made_runs import collected, made_run, overlapping_ticks, shown_texts
+
+NOBODY, STAYED, CAME = 0, 1, 2
+
+
+def drawn(runs: Sequence[FinishedRun]) -> list[Drawing]:
+    collection = collected(runs)
+    with house_style():
+        return list(draw_prompts(collection, group_runs(collection)))
+
+
+def images(drawing: Drawing) -> list[np.ndarray]:
+    return [np.asarray(panel.images[0].get_array()) for panel in drawing.figure.axes if panel.images]
+
+
+def test_a_map_shows_whose_prompts_met_in_which_centre():
+    # Prompt 1 of the third client goes to a centre of its own.
+    record = PromptRecord(matches={"inter": ((0, 1), (0, 1), (0, 2))}, moved={"inter": (0.0, 1 / 6)})
+    (drawing,) = drawn([made_run({"method": "pfpt"}, prompts=record)])
+    assert drawing.name == "prompts-pfpt"
+    (met,) = images(drawing)
+    assert met.tolist() == [[STAYED, STAYED, NOBODY], [STAYED, STAYED, NOBODY], [STAYED, NOBODY, CAME]]
+
+
+def test_the_share_that_moved_is_a_line_over_rounds():
+    record = PromptRecord(matches={"inter": ((0,),)}, moved={"inter": (0.5, None, 0.25)})
+    (drawing,) = drawn([made_run({"method": "pfpt"}, prompts=record)])
+    (line,) = [line for panel in drawing.figure.axes for line in panel.lines if not panel.images]
+    assert np.asarray(line.get_xdata()).tolist() == [1, 3]
+    assert np.asarray(line.get_ydata()) == pytest.approx([50, 25])
+
+
+def test_choices_are_shares_of_each_pattern():
+    record = PromptRecord(usage={"intra": {"image": (3, 1), "image+text": (0, 0)}})
+    (drawing,) = drawn([made_run({"method": "fed-intra"}, prompts=record)])
+    (shares,) = images(drawing)
+    assert shares.tolist() == [[75, 25], [0, 0]]
+    assert {"image", "image+text", "of choices, %"} <= set(shown_texts(drawing.figure))
+
+
+def test_there_is_a_map_for_each_method_that_has_a_record_in_the_first_combination():
+    record = PromptRecord(usage={"intra": {"image": (3, 1)}})
+    runs = [
+        made_run({"rate": rate, "method": method}, prompts=record if method != "head-only" else None)
+        for rate in ("0", "1")
+        for method in ("fedprime", "head-only", "fed intra")
+    ]
+    drawings = drawn(runs)
+    assert [drawing.name for drawing in drawings] == ["prompts-fedprime", "prompts-fed-intra"]
+    assert all("rate 0" in drawing.says for drawing in drawings)
+
+
+def test_clients_with_pools_of_different_sizes_can_be_drawn():
+    record = PromptRecord(matches={"inter": ((0, 1, 2), (0,))})
+    (drawing,) = drawn([made_run({"method": "pfpt"}, prompts=record)])
+    assert images(drawing)[0].tolist() == [[STAYED, STAYED, STAYED], [STAYED, NOBODY, NOBODY]]
+
+
+def test_a_large_map_fits_without_overlap():
+    rng = np.random.default_rng(0)
+    matches = tuple(tuple(rng.permutation(40)[:20].tolist()) for _ in range(100))
+    record = PromptRecord(
+        matches={"inter": matches},
+        moved={"inter": (0.1,) * 50},
+        usage={pool: {"image": (1,) * 40, "text": (2,) * 40, "image+text": (3,) * 40} for pool in ("inter", "intra")},
+    )
+    (drawing,) = drawn([made_run({"method": "fedprime"}, prompts=record)])
+    assert overlapping_ticks(drawing.figure) == []
+    legend = drawing.figure.axes[0].get_legend()
+    assert legend is not None
+    boxes = [panel.get_window_extent() for panel in drawing.figure.axes]
+    assert not any(legend.get_window_extent().overlaps(box) for box in boxes)
+
+
+def test_without_a_record_there_is_no_map():
+    assert drawn([made_run({"method": "fedprime"})]) == []

@@ -1,0 +1,104 @@
+"""What happens round by round is drawn over the rounds, mean and deviation over seeds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from fedprime.report.cells import group_runs
+from fedprime.report.finished_runs import FinishedRun, History
+from fedprime.report.plots.canvas import Drawing, house_style
+from fedprime.report.plots.rounds import draw_pools, draw_rounds
+from made_runs import collected, made_run, shown_texts
+
+
+def history(
+    accuracy: Sequence[float | None], pool_sizes: dict[str, tuple[int, ...]] | None = None, limit: float = 0.9
+) -> History:
+    rounds = len(accuracy)
+    return History(
+        accuracy=tuple(accuracy),
+        bayes_accuracy=(limit,) * rounds,
+        loss=(1.0,) * rounds,
+        bytes=(5,) * rounds,
+        pool_sizes=pool_sizes or {},
+    )
+
+
+def drawn(runs: Sequence[FinishedRun], draw: object = draw_rounds) -> list[Drawing]:
+    collection = collected(runs)
+    with house_style():
+        return list(draw(collection, group_runs(collection)))  # pyright: ignore[reportCallIssue]
+
+
+def test_a_line_is_the_mean_over_seeds_with_a_band_of_one_deviation():
+    runs = [
+        made_run({"method": "a"}, seed, history=history([0.4, value])) for seed, value in enumerate((0.6, 0.7, 0.8))
+    ]
+    (drawing,) = drawn(runs)
+    (panel,) = drawing.figure.axes
+    line, _limit = panel.lines
+    assert np.asarray(line.get_xdata()).tolist() == [1, 2]
+    assert np.asarray(line.get_ydata()) == pytest.approx([40, 70])
+    (band,) = panel.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((40, 80))  # 70 and a deviation of 10
+
+
+def test_rounds_that_were_not_measured_are_left_out():
+    (drawing,) = drawn([made_run({"method": "a"}, history=history([None, 0.5, None, 0.6]))])
+    assert np.asarray(drawing.figure.axes[0].lines[0].get_xdata()).tolist() == [2, 4]
+
+
+def test_seeds_that_measured_other_rounds_are_compared_where_both_did():
+    runs = [
+        made_run({"method": "a"}, seed, history=history(accuracy))
+        for seed, accuracy in enumerate(([0.1, 0.2, 0.3], [None, 0.4, 0.5, 0.6]))
+    ]
+    (drawing,) = drawn(runs)
+    line = drawing.figure.axes[0].lines[0]
+    assert np.asarray(line.get_xdata()).tolist() == [2, 3]
+    assert np.asarray(line.get_ydata()) == pytest.approx([30, 40])
+
+
+def test_a_shared_limit_is_drawn_once():
+    runs = [made_run({"method": method}, history=history([0.4, 0.5])) for method in ("a", "b", "c")]
+    runs.append(made_run({"method": "local-p"}, history=history([0.4, 0.5], limit=0.95)))
+    (drawing,) = drawn(runs)
+    assert [line.get_linestyle() for line in drawing.figure.axes[0].lines].count("--") == 2
+
+
+def test_late_rounds_fill_the_plot():
+    accuracy = [0.1, 0.3, *([0.8] * 16)]
+    (drawing,) = drawn([made_run({"method": "a"}, history=history(accuracy))])
+    assert drawing.figure.axes[0].get_ylim()[0] > 70
+
+
+def test_nothing_measured_is_no_plot():
+    assert drawn([made_run({"method": "a"}, history=history([None, None]))]) == []
+
+
+def test_units_are_on_the_axes():
+    (drawing,) = drawn([made_run({"rate": "0", "method": "a"}, history=history([0.4, 0.5]))])
+    assert {"round", "validation accuracy, %", "rate 0", "a", "Bayes limit"} <= set(shown_texts(drawing.figure))
+
+
+def test_the_size_of_every_pool_is_drawn():
+    sizes = {"pools.inter": (20, 21, 25), "pools.intra": (20, 20, 20)}
+    runs = [
+        made_run({"method": "fedprime"}, history=history([0.4] * 3, sizes)),
+        made_run({"method": "head-only"}, history=history([0.4] * 3)),
+    ]
+    (drawing,) = drawn(runs, draw_pools)
+    assert drawing.name == "pools"
+    assert [np.asarray(line.get_ydata()).tolist() for line in drawing.figure.axes[0].lines] == [
+        [20, 21, 25],
+        [20, 20, 20],
+    ]
+    texts = shown_texts(drawing.figure)
+    assert {"inter pool", "intra pool", "fedprime", "prompts in the pool"} <= set(texts)
+    assert "head-only" not in texts
+
+
+def test_without_pools_there_is_no_plot_of_them():
+    assert drawn([made_run({"method": "head-only"})], draw_pools) == []

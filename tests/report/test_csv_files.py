@@ -1,0 +1,80 @@
+"""The CSV files hold the numbers, one fact per row."""
+
+import csv
+import io
+
+import pytest
+
+from fedprime.report.cells import group_runs
+from fedprime.report.comparisons import compare_cells
+from fedprime.report.csv_files import cells_csv, comparisons_csv, runs_csv
+from made_runs import collected, made_run, methods_over_seeds
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_there_is_a_row_per_run_and_scenario():
+    runs = [made_run({"method": "a"}, seed, {"full": 0.5, "text only": 0.25}) for seed in (0, 1)]
+    rows = rows_of(runs_csv(collected(runs)))
+    assert [(row["method (label)"], row["seed"], row["scenario"], row["accuracy"]) for row in rows] == [
+        ("a", "0", "full", "0.5"),
+        ("a", "0", "text only", "0.25"),
+        ("a", "1", "full", "0.5"),
+        ("a", "1", "text only", "0.25"),
+    ]
+    assert rows[0]["bytes_down"] == "1000000"
+    assert rows[0]["commit"] == "abc123"
+
+
+def test_there_is_a_row_per_cell_and_scenario_over_its_seeds():
+    (row,) = rows_of(cells_csv(*grouped(methods_over_seeds({"a": [0.80, 0.82, 0.84]}))))
+    assert float(row["mean"]) == pytest.approx(0.82)
+    assert float(row["sd"]) == pytest.approx(0.02)
+    assert (row["n"], row["seeds"]) == ("3", "0 1 2")
+    assert float(row["gap_to_bayes"]) == pytest.approx(0.98 - 0.82)
+    assert float(row["macro_f1"]) == pytest.approx(0.41)
+    assert (row["bytes"], row["bytes_per_round"]) == ("3000000", "1000000")
+    assert row["seconds_median"] == "12"
+
+
+def grouped(runs: list) -> tuple:
+    collection = collected(runs)
+    return collection, group_runs(collection)
+
+
+def test_what_is_not_known_is_empty():
+    (row,) = rows_of(cells_csv(*grouped([made_run({"method": "a"}, limits={})])))
+    assert (row["bayes"], row["gap_to_bayes"], row["sd"]) == ("", "", "")
+
+
+def test_large_numbers_are_not_cut():
+    (row,) = rows_of(cells_csv(*grouped([made_run({"method": "a"}, num_bytes=123_456_789)])))
+    assert row["bytes"] == "123456789"
+
+
+def test_there_is_a_row_per_pair():
+    runs = [
+        made_run({"rate": "0", "method": method}, seed, {"full": value})
+        for method, values in {"a": [0.52, 0.64, 0.76], "b": [0.51, 0.62, 0.73]}.items()
+        for seed, value in enumerate(values)
+    ]
+    _, blocks = grouped(runs)
+    (row,) = rows_of(comparisons_csv(blocks, [compare_cells(block) for block in blocks]))
+    assert (row["rate"], row["scenario"], row["first"], row["second"], row["n"]) == ("0", "full", "a", "b", "3")
+    # Differences 1, 2, 3 points: p = 1 - sqrt(12 / 14).
+    assert float(row["difference"]) == pytest.approx(0.02)
+    assert float(row["p"]) == pytest.approx(1 - (12 / 14) ** 0.5, rel=1e-4)
+    assert row["p_holm"] == row["p"]
+    assert row["verdict"] == "not significant"
+
+
+def test_an_axis_does_not_take_the_head_of_another_column():
+    runs = [made_run({"scenario": "x", "method": "a"})]
+    assert cells_csv(*grouped(runs)).splitlines()[0].startswith("scenario (label),method,scenario,mean")
+
+
+def test_labels_with_commas_stay_in_their_column():
+    (row,) = rows_of(cells_csv(*grouped([made_run({"mix, of": "a, b", "method": "c"})])))
+    assert row["mix, of"] == "a, b"

@@ -1,0 +1,49 @@
+"""What a report knows of a run has the form that a file gives back."""
+
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from fedprime.config import Settings, flat_settings
+from fedprime.report.finished_runs import IGNORED, Scores, comparable_settings, plain_settings
+from made_runs import made_run
+
+
+def test_numbers_are_rounded_so_that_a_file_gives_them_back():
+    scores = Scores(accuracy=0.123456789, macro_f1=1 / 3, num_samples=3, bayes_accuracy=0.9, loss=2.0000001)
+    assert (scores.accuracy, scores.macro_f1, scores.loss) == (0.12346, 0.33333, 2.0)
+
+
+def test_a_loss_that_is_not_finite_is_none():
+    assert Scores(accuracy=0.5, macro_f1=0.5, num_samples=3, loss=math.inf).loss is None
+    assert Scores(accuracy=0.5, macro_f1=0.5, num_samples=3, loss=math.nan).loss is None
+
+
+@pytest.mark.parametrize("accuracy", [-0.1, 1.1, math.nan])
+def test_an_accuracy_is_a_share(accuracy: float):
+    with pytest.raises(ValidationError):
+        Scores(accuracy=accuracy, macro_f1=0.5, num_samples=3)
+
+
+def test_settings_that_were_not_known_yet_have_their_defaults():
+    settings = plain_settings({"seed": 7, "data.modalities": ("image", "text")})
+    assert settings.keys() == flat_settings(Settings()).keys()
+    assert settings["seed"] == 7
+    assert settings["data.modalities"] == ["image", "text"]
+
+
+def test_settings_that_are_not_known_any_more_are_kept():
+    assert plain_settings({"training.old": 1})["training.old"] == 1
+
+
+def test_what_does_not_change_an_experiment_is_not_compared():
+    one, other = (made_run(seed=seed, settings={"threads": 1 + seed, "evaluation.every": seed + 1}) for seed in (0, 1))
+    assert comparable_settings(one) == comparable_settings(other)
+    assert IGNORED.isdisjoint(comparable_settings(one))
+
+
+def test_a_backbone_is_known_by_its_fingerprint_not_by_its_folder():
+    here, there = made_run(settings={"backbone": "/home/a/vilt"}), made_run(settings={"backbone": "/data/vilt"})
+    assert comparable_settings(here) == comparable_settings(there)
+    assert comparable_settings(here) != comparable_settings(made_run(fingerprint="ffff"))

@@ -1,0 +1,193 @@
+"""Runs are found wherever they are, with the labels of their place; what cannot be used gets one line."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from fedprime.plans import read_plan
+from fedprime.report.runs_file import RunSet, write_runs_file
+from fedprime.report.sources import find_runs, has_runs, is_run_folder
+from made_runs import make_run
+
+PLAN = """
+seeds = [0, 1]
+
+[axes."trained on"]
+"miss text".missing.lacking = "text"
+"miss image".missing.lacking = "image"
+
+[axes.method]
+fedprime.method.name = "fedprime"
+fedavg-p.method.name = "fedavg-p"
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    """The folder of a grid, all of whose runs are finished."""
+    folder = tmp_path / "grid"
+    folder.mkdir()
+    (folder / "plan.toml").write_text(PLAN)
+    for run in read_plan(folder / "plan.toml").runs:
+        make_run(folder / "runs" / run.folder, settings=run.settings)
+    return folder
+
+
+@pytest.fixture
+def problem() -> Callable[..., str]:
+    """Looks for runs of which something has to be left out; returns the one line on it."""
+
+    def look(*paths: Path) -> str:
+        (line,) = find_runs(paths)[1]
+        assert "\n" not in line
+        return line
+
+    return look
+
+
+def places(paths: Sequence[Path]) -> list[str]:
+    sets, problems = find_runs(paths)
+    assert problems == []
+    return [run.place for runs in sets for run in runs.runs]
+
+
+def test_a_run_folder_is_found(tmp_path: Path):
+    folder = make_run(tmp_path / "run")
+    assert places([folder]) == [str(folder)]
+
+
+def test_run_folders_are_found_at_any_depth_in_order(tmp_path: Path):
+    deep, near = make_run(tmp_path / "b" / "c" / "run"), make_run(tmp_path / "a")
+    assert places([tmp_path]) == [str(near), str(deep)]
+
+
+def test_a_run_that_is_named_twice_is_read_once(tmp_path: Path):
+    folder = make_run(tmp_path / "run")
+    assert places([folder, tmp_path, folder / ".." / "run"]) == [str(folder)]
+
+
+def test_neither_hidden_folders_nor_those_inside_a_run_are_looked_at(tmp_path: Path):
+    run = make_run(tmp_path / "run")
+    make_run(tmp_path / ".run.123.tmp")
+    make_run(run / "model" / "inner")
+    assert places([tmp_path]) == [str(run)]
+
+
+def test_runs_of_a_grid_have_the_labels_of_their_place(grid: Path):
+    ((runs,), problems) = find_runs([grid])
+    assert problems == []
+    assert runs.axes == {"trained on": ("miss text", "miss image"), "method": ("fedprime", "fedavg-p")}
+    assert runs.varied == {"missing.lacking", "method.name"}
+    assert len(runs.runs) == 8
+    for run in runs.runs:
+        assert run.labels is not None
+        assert run.labels["trained on"] == f"miss {run.settings['missing.lacking']}"
+        assert run.labels["method"] == run.results.method
+
+
+def test_a_single_run_of_a_grid_knows_its_labels_and_misses_no_other(grid: Path):
+    ((runs,), problems) = find_runs([grid / "runs" / "miss-text" / "fedavg-p" / "seed-1"])
+    assert problems == []
+    assert [run.labels for run in runs.runs] == [{"trained on": "miss text", "method": "fedavg-p"}]
+
+
+def test_a_grid_that_is_not_complete_says_how_much_is_missing(grid: Path, problem: Callable[..., str]):
+    shutil.rmtree(grid / "runs" / "miss-text")
+    assert problem(grid).startswith(f"4 of 8 runs of the grid {grid} are not there yet")
+    assert problem(grid.parent).startswith(f"4 of 8 runs of the grid {grid} are not there yet")
+
+
+def test_a_grid_without_any_run_is_missing_all(grid: Path, problem: Callable[..., str]):
+    shutil.rmtree(grid / "runs")
+    assert problem(grid).startswith("8 of 8 runs")
+
+
+def test_a_grid_whose_plan_is_broken_is_left_out_as_a_whole(grid: Path, problem: Callable[..., str]):
+    (grid / "plan.toml").write_text("seeds = [")
+    line = problem(grid)
+    assert line.startswith(f"the plan of the grid {grid} cannot be used")
+    assert "its 8 runs are left out" in line
+
+
+def test_a_run_with_other_settings_than_its_place_says_is_left_out(grid: Path, problem: Callable[..., str]):
+    folder = grid / "runs" / "miss-text" / "fedprime" / "seed-0"
+    shutil.rmtree(folder)
+    make_run(folder, ["--method.name=fedprime", "--missing.lacking=text", "--training.lr=0.5"])
+    line = problem(grid)
+    assert line.startswith(f"{folder} has other settings than the plan")
+    assert "(training.lr is 0.5, there 0.01)" in line
+
+
+def test_a_run_with_another_seed_than_its_place_says_is_left_out(grid: Path, problem: Callable[..., str]):
+    folder = grid / "runs" / "miss-text" / "fedprime" / "seed-0"
+    shutil.rmtree(folder)
+    make_run(folder, ["--method.name=fedprime", "--missing.lacking=text", "--seed=5"])
+    assert "(seed is 5, there 0)" in problem(grid)
+
+
+def test_threads_and_folders_may_differ_from_the_plan(grid: Path):
+    folder = grid / "runs" / "miss-text" / "fedprime" / "seed-0"
+    shutil.rmtree(folder)
+    flags = ["--method.name=fedprime", "--missing.lacking=text", "--threads=2", "--backbone=/data/vilt"]
+    make_run(folder, flags)
+    assert len(places([grid])) == 8
+
+
+def test_a_run_that_is_not_in_the_plan_is_left_out(grid: Path, problem: Callable[..., str]):
+    stray = make_run(grid / "runs" / "miss-text" / "fedprime" / "seed-99")
+    assert problem(grid).startswith(f"{stray} is no run of the plan")
+
+
+def test_a_broken_run_is_left_out_and_the_others_are_read(tmp_path: Path, problem: Callable[..., str]):
+    good, broken = make_run(tmp_path / "good"), make_run(tmp_path / "broken")
+    (broken / "results.json").write_text("{")
+    assert problem(tmp_path).startswith(f"{broken / 'results.json'} is broken")
+    assert [run.place for run in find_runs([tmp_path])[0][0].runs] == [str(good)]
+
+
+def test_a_half_finished_run_is_left_out(stopped_run: Path, problem: Callable[..., str]):
+    assert f"fedprime run --resume {stopped_run}" in problem(stopped_run.parent)
+
+
+def test_a_run_folder_that_lost_its_settings_is_found_and_left_out(tmp_path: Path, problem: Callable[..., str]):
+    (make_run(tmp_path / "run") / "settings.toml").unlink()
+    assert problem(tmp_path).startswith(f"{tmp_path / 'run'} is not a run folder: settings.toml is not there")
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path: Path, problem: Callable[..., str]):
+    assert problem(tmp_path / "nowhere").startswith(f"there is no {tmp_path / 'nowhere'}")
+
+
+def test_a_folder_without_runs_is_named(tmp_path: Path, problem: Callable[..., str]):
+    assert problem(tmp_path).startswith(f"there is no run in {tmp_path}")
+
+
+def test_a_report_is_read_by_its_file_or_its_folder(grid: Path, tmp_path: Path):
+    ((runs,), _) = find_runs([grid])
+    write_runs_file(tmp_path / "report" / "runs.json", runs)
+    for path in (tmp_path / "report", tmp_path / "report" / "runs.json"):
+        ((read,), problems) = find_runs([path])
+        assert problems == []
+        assert (len(read.runs), read.axes) == (8, runs.axes)
+
+
+def test_a_report_beside_runs_is_not_read_with_them(tmp_path: Path):
+    run = make_run(tmp_path / "run")
+    ((runs,), _) = find_runs([run])
+    write_runs_file(tmp_path / "runs.json", RunSet(runs.runs, None))
+    write_runs_file(tmp_path / "report" / "runs.json", RunSet(runs.runs, None))
+    assert places([tmp_path]) == [str(run)]
+
+
+def test_a_file_that_is_no_report_is_left_out(tmp_path: Path, problem: Callable[..., str]):
+    (tmp_path / "notes.txt").write_text("hello")
+    assert problem(tmp_path / "notes.txt").startswith(f"{tmp_path / 'notes.txt'} cannot be read")
+
+
+def test_has_runs_tells_folders_of_runs_from_others(grid: Path, tmp_path: Path):
+    assert has_runs(grid)
+    assert not has_runs(tmp_path / "nowhere")
+    assert is_run_folder(grid / "runs" / "miss-text" / "fedprime" / "seed-0")
+    assert not is_run_folder(grid)
