@@ -1,4 +1,4 @@
-"""The command line: run, grid, evaluate, predict, recipes."""
+"""The command line: run, grid, evaluate, predict, report, recipes."""
 
 import csv
 import json
@@ -28,11 +28,20 @@ from fedprime.model import ModelError, PromptedModel
 from fedprime.plans import choose_runs, read_plan
 from fedprime.prediction import InputError, predict_samples, read_image, read_table
 from fedprime.recipes import find_plan, find_recipe, find_recipe_or_plan, list_plans, list_recipes, plan_name
-from fedprime.report import scenario_table
+from fedprime.report import ReportError, scenario_table, write_report
 
 __all__ = ["main"]
 
-_USER_ERRORS = (SettingsError, RunError, GridError, BackboneError, ModelError, InputError, PermissionError)
+_USER_ERRORS = (
+    SettingsError,
+    RunError,
+    GridError,
+    ReportError,
+    BackboneError,
+    ModelError,
+    InputError,
+    PermissionError,
+)
 _INTERRUPTED = 128 + signal.SIGINT
 _NOBODY_READS = 128 + signal.SIGPIPE
 
@@ -50,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "grid": (_grid, "train many: fedprime grid PLAN; the same command again goes on where it was stopped"),
         "evaluate": (_evaluate, "measure a finished run's model on every test scenario again"),
         "predict": (_predict, "predict from any subset of modalities, or for the rows of a CSV file"),
+        "report": (_report, "turn finished runs into tables, comparisons and plots: fedprime report runs/main"),
         "recipes": (_recipes, "list the recipes and plans that come along, or show one"),
     }
     if not words or words[0] in ("-h", "--help"):
@@ -291,6 +301,40 @@ def _predict(words: list[str]) -> int:
             best = prediction["label"]
             writer.writerow([row, best, f"{prediction['probabilities'][best]:.4f}", "+".join(prediction["present"])])
     return 0
+
+
+_REPORT_HELP = """\
+usage: fedprime report RUNS ... [--output FOLDER]
+
+Turns finished runs into tables (Markdown, LaTeX, CSV), pairwise comparisons and plots (SVG, PNG).
+
+  RUNS              run folders, folders that contain some at any depth, folders of grids, and runs.json files of
+                    earlier reports, from which a report can be made again without its runs
+  --output FOLDER   where to: FOLDER/README.md shows everything; if not given, a folder named report in the folder
+                    that the runs have in common
+
+Runs of a grid are called by the labels of its plan, other runs by the settings in which they differ.
+
+For example: fedprime report runs/main --output results/main
+
+Exit code: 0 when all is reported, 1 when something had to be left out, 2 when nothing could be reported."""
+
+
+def _report(words: list[str]) -> int:
+    if "--help" in words or "-h" in words:
+        print(_REPORT_HELP)
+        return 0
+    output = take_folder(words, "--output")
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        raise SettingsError([f"{unknown[0]} is not a flag of fedprime report (--output)"])
+    report = write_report([Path(word) for word in words], None if output is None else Path(output))
+    for problem in report.problems:
+        print(f"fedprime: left out: {problem}", file=sys.stderr)
+    for note in report.notes:
+        print(note)
+    print(f"{report.num_runs} run(s) reported in {report.folder / 'README.md'}")
+    return 1 if report.problems else 0
 
 
 def _recipes(words: list[str]) -> int:
