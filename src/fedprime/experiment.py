@@ -11,29 +11,14 @@ from torch import Tensor
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.config import DataSettings, PartitionSettings, Settings, SettingsError
+from fedprime.config import DataSettings, Settings, SettingsError
 from fedprime.data.batches import EmbeddedSamples, Shard
 from fedprime.data.builtin import BuiltinWorld
-from fedprime.data.drift import Drift, DriftingShard, drift_stages
-from fedprime.data.logistic_missingness import ByLabel, ByObserved
-from fedprime.data.mechanisms import BySite, Mechanism, OverClients, Split, deal_groups
-from fedprime.data.missingness import (
-    ANY,
-    all_patterns,
-    draw_present,
-    pattern_counts,
-    pattern_name,
-    pattern_numbers,
-    pattern_shares,
-)
-from fedprime.data.partition import (
-    PartitionError,
-    draw_label_shares,
-    partition_by_shares,
-    partition_by_site,
-    partition_evenly,
-)
+from fedprime.data.mechanisms import Mechanism
+from fedprime.data.missingness import all_patterns, draw_present, pattern_counts, pattern_name, pattern_numbers
+from fedprime.data.partition import PartitionError
 from fedprime.data.pattern_evidence import client_given_label, told_by_patterns
+from fedprime.holdings import build_mechanism, draw_owners, scenario_shares, split_of, training_shards
 from fedprime.methods import METHODS, Method
 from fedprime.methods.reference_quirks import with_quirks
 from fedprime.model import PromptedModel
@@ -156,7 +141,7 @@ class Experiment:
             if in_last_round is not shard:
                 rows[-1]["present_in_last_round"] = self._by_pattern(in_last_round.present)
         indices = np.concatenate([shard.indices for shard in self.shards])
-        train = _split("train", indices, self._training_owners(), self.world)
+        train = split_of("train", indices, self._training_owners(), self.world)
         strata = self.mechanism.strata(train)
         if strata is not None:
             name, numbers = strata
@@ -192,13 +177,13 @@ def build_experiment(settings: Settings) -> Experiment:
     world, samples = _embedded_samples(data, num_samples, backbone)
     train, validation, test = np.split(np.arange(num_samples), [data.num_train, data.num_train + data.num_validation])
     try:
-        scenario_shares = _scenario_shares(modalities, settings.evaluation.rate)
-        owners = _owners(world, {"train": train, "validation": validation, "test": test}, settings.partition, seed)
+        mixes = scenario_shares(modalities, settings.evaluation.rate)
+        owners = draw_owners(world, {"train": train, "validation": validation, "test": test}, settings.partition, seed)
         splits = {
-            name: _split(name, own, owners[name], world)
+            name: split_of(name, own, owners[name], world)
             for name, own in (("train", train), ("validation", validation), ("test", test))
         }
-        mechanism = _mechanism(settings, modalities, world, splits["train"])
+        mechanism = build_mechanism(settings, modalities, world, splits["train"])
     except PartitionError as error:
         raise SettingsError([f"partition: {error}"]) from error
     except ValueError as error:
@@ -213,7 +198,7 @@ def build_experiment(settings: Settings) -> Experiment:
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
     scenarios = {LIKE_TRAIN: like_train["test"]}
-    for name, mix in scenario_shares.items():
+    for name, mix in mixes.items():
         mask = draw_present(
             "over-all-data", mix, owners["test"], num_clients, alpha=1.0, seed=seed, split=f"test {name}"
         )
@@ -224,7 +209,7 @@ def build_experiment(settings: Settings) -> Experiment:
         model,
         world,
         mechanism,
-        shards=_training_shards(samples, mechanism, splits["train"], num_clients),
+        shards=training_shards(samples, mechanism, splits["train"], num_clients),
         validation=like_train["validation"],
         scenarios=scenarios,
         validation_owners=owners["validation"],
@@ -257,78 +242,3 @@ def _embedded_samples(data: DataSettings, num_samples: int, backbone: Backbone) 
         world = BuiltinWorld(*shape)
         _latest_samples[key] = (world, EmbeddedSamples(world, backbone.modalities, backbone.embed))
     return _latest_samples[key]
-
-
-def _mechanism(settings: Settings, modalities: tuple[str, ...], world: BuiltinWorld, train: Split) -> Mechanism:
-    missing, partition, seed = settings.missing, settings.partition, settings.seed
-    shares = pattern_shares(modalities, missing.rate, missing.lacking)
-    if missing.kind == "by-label":
-        return ByLabel(shares, train.labels, world.num_classes, missing.strength, seed=seed)
-    if missing.kind == "by-observed":
-        return ByObserved(shares, world, modalities, train, missing.strength, seed=seed)
-    if missing.kind == "by-site":
-        if partition.kind == "site":
-            return BySite(shares, len(np.unique(world.sites)), missing.alpha, seed=seed)
-        groups = deal_groups(partition.num_clients, missing.groups, seed=seed)
-        return BySite(shares, missing.groups, missing.alpha, seed=seed, group_of_client=groups)
-    if missing.kind == "drift":
-        return Drift(drift_stages(modalities, missing.rate, missing.lacking), seed=seed)
-    return OverClients(missing.kind, shares, partition.num_clients, missing.alpha, seed=seed)
-
-
-def _split(
-    name: str, indices: Int[np.ndarray, " sample"], owners: Int[np.ndarray, " sample"], world: BuiltinWorld
-) -> Split:
-    sites = np.unique(world.sites, return_inverse=True)[1]
-    return Split(name, indices, owners, world.labels[indices], sites[indices])
-
-
-def _training_shards(
-    samples: EmbeddedSamples, mechanism: Mechanism, train: Split, num_clients: int
-) -> tuple[Shard, ...]:
-    owned = [np.flatnonzero(train.owners == client) for client in range(num_clients)]
-    if isinstance(mechanism, Drift):
-        numbers = mechanism.numbers(train)
-        return tuple(DriftingShard.begin(samples, train.indices[own], mechanism, numbers[own]) for own in owned)
-    present = mechanism.draw(train)
-    return tuple(Shard(samples, train.indices[own], present[own]) for own in owned)
-
-
-def _scenario_shares(modalities: tuple[str, ...], rate: float) -> dict[str, np.ndarray]:
-    """Returns the test scenarios of the paper, for any modalities: the share of samples with each pattern."""
-    patterns = all_patterns(len(modalities))
-    scenarios: dict[str, np.ndarray] = {}
-    if len(modalities) > 1:
-        scenarios["miss both" if len(modalities) == 2 else "miss any"] = pattern_shares(modalities, rate, ANY)
-    scenarios["full"] = pattern_shares(modalities, 0.0)
-    if len(modalities) > 1:
-        for index, modality in enumerate(modalities):
-            only: Bool[np.ndarray, " pattern"] = (patterns.sum(axis=1) == 1) & patterns[:, index]
-            scenarios[f"{modality} only"] = only.astype(float)
-    return scenarios
-
-
-def _owners(
-    world: BuiltinWorld, splits: Mapping[str, Int[np.ndarray, " sample"]], partition: PartitionSettings, seed: int
-) -> dict[str, Int[np.ndarray, " sample"]]:
-    num_train, num_clients = len(splits["train"]), partition.num_clients
-    if num_train < num_clients:
-        raise PartitionError(
-            f"{num_train} samples cannot be divided among {num_clients} clients; ask for fewer clients"
-        )
-    if partition.kind == "even":
-        return {split: partition_evenly(len(own), num_clients, seed=seed, split=split) for split, own in splits.items()}
-    if partition.kind == "site":
-        # Over all splits at once, so that a site belongs to the same client in each.
-        of_sample = partition_by_site(world.sites, num_clients)
-        without = sorted(set(range(num_clients)) - set(of_sample[splits["train"]].tolist()))
-        if without:
-            raise PartitionError(
-                f"clients {', '.join(map(str, without))} own no training sample; ask for fewer clients or more samples"
-            )
-        return {split: of_sample[own] for split, own in splits.items()}
-    labels = world.labels
-    shares = draw_label_shares(
-        labels[splits["train"]], world.num_classes, num_clients, partition.alpha, partition.min_samples, seed=seed
-    )
-    return {split: partition_by_shares(labels[own], shares, seed=seed, split=split) for split, own in splits.items()}

@@ -1,0 +1,144 @@
+"""From settings to who holds which sample and what is missing of it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fedprime.config import PartitionSettings, Settings
+from fedprime.data.batches import EmbeddedSamples, Shard
+from fedprime.data.builtin import BuiltinWorld
+from fedprime.data.drift import Drift, DriftingShard, drift_stages
+from fedprime.data.logistic_missingness import ByLabel, ByObserved
+from fedprime.data.mechanisms import BySite, Mechanism, OverClients, Split, deal_groups
+from fedprime.data.missingness import ANY, all_patterns, pattern_shares
+from fedprime.data.partition import (
+    PartitionError,
+    draw_label_shares,
+    partition_by_shares,
+    partition_by_site,
+    partition_evenly,
+)
+
+__all__ = ["build_mechanism", "draw_owners", "scenario_shares", "split_of", "training_shards"]
+
+
+def draw_owners(
+    world: BuiltinWorld, splits: Mapping[str, Int[np.ndarray, " _"]], partition: PartitionSettings, seed: int
+) -> dict[str, Int[np.ndarray, " _"]]:
+    """Divides the samples of every split among the clients in the same way.
+
+    Args:
+        world: The data set.
+        splits: By name, which samples.
+        partition: How to divide.
+        seed: Seed of the run.
+
+    Returns:
+        By name of the split, the client that owns each sample.
+
+    Raises:
+        PartitionError: If the samples cannot be divided so.
+    """
+    num_train, num_clients = len(splits["train"]), partition.num_clients
+    if num_train < num_clients:
+        raise PartitionError(
+            f"{num_train} samples cannot be divided among {num_clients} clients; ask for fewer clients"
+        )
+    if partition.kind == "even":
+        return {split: partition_evenly(len(own), num_clients, seed=seed, split=split) for split, own in splits.items()}
+    if partition.kind == "site":
+        # Over all splits at once, so that a site belongs to the same client in each.
+        of_sample = partition_by_site(world.sites, num_clients)
+        without = sorted(set(range(num_clients)) - set(of_sample[splits["train"]].tolist()))
+        if without:
+            raise PartitionError(
+                f"clients {', '.join(map(str, without))} own no training sample; ask for fewer clients or more samples"
+            )
+        return {split: of_sample[own] for split, own in splits.items()}
+    labels = world.labels
+    shares = draw_label_shares(
+        labels[splits["train"]], world.num_classes, num_clients, partition.alpha, partition.min_samples, seed=seed
+    )
+    return {split: partition_by_shares(labels[own], shares, seed=seed, split=split) for split, own in splits.items()}
+
+
+def build_mechanism(settings: Settings, modalities: tuple[str, ...], world: BuiltinWorld, train: Split) -> Mechanism:
+    """Builds what decides which modalities are missing.
+
+    Args:
+        settings: The settings.
+        modalities: The modalities in use.
+        world: The data set.
+        train: The training samples.
+
+    Raises:
+        ValueError: If settings do not fit together.
+    """
+    missing, partition, seed = settings.missing, settings.partition, settings.seed
+    shares = pattern_shares(modalities, missing.rate, missing.lacking)
+    if missing.kind == "by-label":
+        return ByLabel(shares, train.labels, world.num_classes, missing.strength, seed=seed)
+    if missing.kind == "by-observed":
+        return ByObserved(shares, world, modalities, train, missing.strength, seed=seed)
+    if missing.kind == "by-site":
+        if partition.kind == "site":
+            return BySite(shares, len(np.unique(world.sites)), missing.alpha, seed=seed)
+        groups = deal_groups(partition.num_clients, missing.groups, seed=seed)
+        return BySite(shares, missing.groups, missing.alpha, seed=seed, group_of_client=groups)
+    if missing.kind == "drift":
+        return Drift(drift_stages(modalities, missing.rate, missing.lacking), seed=seed)
+    return OverClients(missing.kind, shares, partition.num_clients, missing.alpha, seed=seed)
+
+
+def split_of(
+    name: str, indices: Int[np.ndarray, " sample"], owners: Int[np.ndarray, " sample"], world: BuiltinWorld
+) -> Split:
+    """Returns the samples of a split with all that missingness may depend on.
+
+    Args:
+        name: Name of the split.
+        indices: Which samples.
+        owners: The client that owns each.
+        world: The data set.
+    """
+    sites = np.unique(world.sites, return_inverse=True)[1]
+    return Split(name, indices, owners, world.labels[indices], sites[indices])
+
+
+def training_shards(
+    samples: EmbeddedSamples, mechanism: Mechanism, train: Split, num_clients: int
+) -> tuple[Shard, ...]:
+    """Returns the training samples of every client, with what is present of them.
+
+    Args:
+        samples: The data set, embedded.
+        mechanism: Decides what is present.
+        train: The training samples.
+        num_clients: How many clients there are.
+    """
+    owned = [np.flatnonzero(train.owners == client) for client in range(num_clients)]
+    if isinstance(mechanism, Drift):
+        numbers = mechanism.numbers(train)
+        return tuple(DriftingShard.begin(samples, train.indices[own], mechanism, numbers[own]) for own in owned)
+    present = mechanism.draw(train)
+    return tuple(Shard(samples, train.indices[own], present[own]) for own in owned)
+
+
+def scenario_shares(modalities: tuple[str, ...], rate: float) -> dict[str, Float[np.ndarray, " pattern"]]:
+    """Returns the test scenarios of the paper, for any modalities: the share of samples with each pattern.
+
+    Args:
+        modalities: The modalities in use.
+        rate: Share of the samples that lack something where any modality may be missing.
+    """
+    patterns = all_patterns(len(modalities))
+    scenarios: dict[str, np.ndarray] = {}
+    if len(modalities) > 1:
+        scenarios["miss both" if len(modalities) == 2 else "miss any"] = pattern_shares(modalities, rate, ANY)
+    scenarios["full"] = pattern_shares(modalities, 0.0)
+    if len(modalities) > 1:
+        for index, modality in enumerate(modalities):
+            only: Bool[np.ndarray, " pattern"] = (patterns.sum(axis=1) == 1) & patterns[:, index]
+            scenarios[f"{modality} only"] = only.astype(float)
+    return scenarios
