@@ -19,6 +19,7 @@ from fedprime.model import ModelError, PromptedModel
 from fedprime.plans import Plan, read_plan
 from fedprime.prediction import InputError, predict_samples, read_image
 from fedprime.recipes import find_plan, find_recipe
+from fedprime.report import ReportError, write_report
 from fedprime.run import resume_run, start_run
 
 __version__ = version("fedprime")
@@ -39,6 +40,7 @@ __all__ = [
     "ModelError",
     "Plan",
     "PromptedModel",
+    "ReportError",
     "Round",
     "RunError",
     "RunFolder",
@@ -64,4 +66,5 @@ __all__ = [
     "run_grid",
     "score",
     "start_run",
+    "write_report",
 ]

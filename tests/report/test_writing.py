@@ -55,6 +55,12 @@ def reported(_grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves the seconds that plots take."""
+    monkeypatch.setattr("fedprime.report.writing.PLOTS", {})
+
+
 def test_everything_is_there(reported: Path):
     plots = ("scenarios", "rounds", "curve-missing-rate", "clients", "pools", "prompts-fedprime")
     expected = {*TEXTS, "README.md", *(f"{plot}.{ending}" for plot in plots for ending in ("svg", "png"))}
@@ -116,6 +122,7 @@ def test_a_folder_with_a_foreign_runs_json_is_not_written_to(tmp_path: Path):
     assert json.loads((folder / "runs.json").read_text()) == {}
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_an_empty_folder_is_written_to(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     assert write_report([make_run(tmp_path / "run")], tmp_path / "empty").num_runs == 1
@@ -132,10 +139,19 @@ def test_no_runs_at_all_is_an_error():
         write_report([])
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_what_is_left_out_is_in_the_index(tmp_path: Path, stopped_run: Path):
     report = write_report([make_run(tmp_path / "run"), stopped_run], tmp_path / "report")
     assert len(report.problems) == 1
     assert "## Left out" in (tmp_path / "report" / "README.md").read_text()
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_report_is_called_by_its_folder_or_by_what_it_lies_in(tmp_path: Path):
+    write_report([make_run(tmp_path / "main" / "run")])
+    write_report([str(tmp_path / "main" / "run")], str(tmp_path / "results"))
+    assert (tmp_path / "main" / "report" / "README.md").read_text().startswith("# main\n")
+    assert (tmp_path / "results" / "README.md").read_text().startswith("# results\n")
 
 
 def test_a_report_lies_where_its_runs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -148,6 +164,7 @@ def test_a_report_lies_where_its_runs_are(tmp_path: Path, monkeypatch: pytest.Mo
     assert default_output([Path("runs")]) == Path("runs/report")
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_report_beside_its_runs_does_not_count_itself(tmp_path: Path):
     make_run(tmp_path / "runs" / "a")
     for _ in range(2):

@@ -23,6 +23,7 @@ from fedprime.report.tables import accuracy_tables, caption
 __all__ = ["Report", "default_output", "write_report"]
 
 _RUNS = "runs.json"
+_FOLDER = "report"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Report:
 
 
 def default_output(paths: Sequence[Path]) -> Path:
-    """Returns where a report goes when nobody says: ``report`` in what the runs have in common.
+    """Returns where a report goes when nobody says: a folder in what the runs have in common.
 
     A report that is made from its own ``runs.json`` stays where it is.
 
@@ -55,10 +56,10 @@ def default_output(paths: Sequence[Path]) -> Path:
         return holders[0]
     common = Path(os.path.commonpath([holder.absolute() for holder in holders]))
     here = Path.cwd()
-    return (common.relative_to(here) if common.is_relative_to(here) else common) / "report"
+    return (common.relative_to(here) if common.is_relative_to(here) else common) / _FOLDER
 
 
-def write_report(paths: Sequence[Path], output: Path | None = None) -> Report:
+def write_report(paths: Sequence[str | Path], output: str | Path | None = None) -> Report:
     """Turns finished runs into tables, comparisons and plots; each file is there whole or not at all.
 
     Args:
@@ -69,28 +70,31 @@ def write_report(paths: Sequence[Path], output: Path | None = None) -> Report:
         ReportError: If nothing can be reported, runs do not belong together, or there is something else at `output`.
     """
     if not paths:
-        raise ReportError("name runs to report, for example: fedprime report runs/main-grid")
-    missing = [path for path in paths if not path.exists()]
-    folder = default_output([path for path in paths if path.exists()] or missing) if output is None else output
+        raise ReportError("name runs to report, for example: fedprime report runs/main")
+    sources = [Path(path) for path in paths]
+    there = [path for path in sources if path.exists()]
+    folder = default_output(there or sources) if output is None else Path(output)
     _refuse_foreign(folder)
-    collection = collect_runs(paths)
+    collection = collect_runs(sources)
     blocks = group_runs(collection)
     comparisons = [compare_cells(block) for block in blocks]
     tables = accuracy_tables(blocks, comparisons)
     says = caption(collection, blocks)
     write_runs_file(folder / _RUNS, collection.kept)  # first: it is what a report is known by
     drawings, reasons = _draw_all(folder, collection, blocks)
-    command = shlex.join(["fedprime", "report", *map(str, paths), "--output", str(folder)])
-    for name, text in {
+    full = folder.absolute()
+    name = full.parent.name if full.name == _FOLDER else full.name
+    command = shlex.join(["fedprime", "report", *map(str, sources), "--output", str(folder)])
+    for file, text in {
         "tables.md": tables_page(tables, says),
         "tables.tex": latex_document(tables, says),
         "tables.csv": cells_csv(collection, blocks),
         "runs.csv": runs_csv(collection),
         "comparisons.md": comparisons_page(compared_axis(list(collection.axes)), blocks, comparisons),
         "comparisons.csv": comparisons_csv(blocks, comparisons),
-        "README.md": index_page(folder.absolute().name, collection, tables, says, drawings, reasons, command),
+        "README.md": index_page(name, collection, tables, says, drawings, reasons, command),
     }.items():
-        with replaced_file(folder / name) as beside:
+        with replaced_file(folder / file) as beside:
             beside.write_text(text, encoding="utf-8")
     return Report(folder, len(collection.runs), collection.problems, collection.notes)
 
