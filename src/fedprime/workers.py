@@ -5,6 +5,7 @@ import logging.handlers
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -181,13 +182,21 @@ def _stop(processes: Sequence[BaseProcess], *, terminates: bool = True) -> None:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Lets a process that is started inside never see Ctrl-C, which a terminal sends to all: we stop it ourselves."""
+    """Lets a process be started whole, and never see Ctrl-C, which a terminal sends to all: we stop it ourselves."""
     resource_tracker.ensure_running()  # a worker needs it, and starting it would let interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    pressed: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    # The mask is for the worker, which inherits it. Here, another thread would still take the signal.
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number)) if is_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 class _LogSender(logging.handlers.QueueHandler):

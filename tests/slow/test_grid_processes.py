@@ -1,0 +1,228 @@
+"""Grids in real processes: several workers, killed ones, Ctrl-C, two grids in one folder, a parent that vanishes."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fedprime.grid import GridProgress, inspect_grid, run_grid
+from fedprime.plans import Plan, read_plan
+from run_files import metrics_of, results_of
+
+pytestmark = pytest.mark.slow
+
+COMMAND = (sys.executable, "-m", "fedprime.cli", "grid")
+PLAN = """
+seeds = [0, 1]
+[axes.method]
+fedprime.method.name = "fedprime"
+fedavg-p.method.name = "fedavg-p"
+"""
+
+
+@pytest.fixture(scope="module")
+def flags(small_flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Runs of many short rounds, so that there is time to interrupt them."""
+    kept = [flag for flag in small_flags if not flag.startswith(("--training.rounds=", "--evaluation.every="))]
+    return (*kept, "--training.rounds=40", "--training.fraction=0.5", "--evaluation.every=10")
+
+
+@pytest.fixture(scope="module")
+def plan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plans") / "small.toml"
+    path.write_text(PLAN)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plan(plan_file: Path, flags: tuple[str, ...]) -> Plan:
+    """Four runs: two methods, two seeds."""
+    return read_plan(plan_file, flags)
+
+
+@pytest.fixture(scope="module")
+def made_here(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the grid as one process makes it that nobody interrupts."""
+    folder = tmp_path_factory.mktemp("grids") / "whole"
+    ended = run_grid(plan, folder, num_processes=1)
+    assert [entry.reason for entry in ended if entry.state != "finished"] == []
+    return folder
+
+
+@contextmanager
+def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """A grid in a process group of its own, as in a terminal; none of its processes outlives the block."""
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if members(process):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def members(process: subprocess.Popen[str]) -> list[int]:
+    """The processes of a group that are alive."""
+    alive: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                state, _, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(group) == process.pid and state != "Z":
+                alive.append(int(entry.name))
+    return alive
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def rounds_of(plan: Plan, folder: Path) -> list[int]:
+    return [entry.rounds for entry in inspect_grid(plan, folder)]
+
+
+def assert_same_grid(plan: Plan, here: Path, there: Path) -> None:
+    """All runs ended with the same weights to the byte, the same metrics and the same files."""
+    for run in plan.runs:
+        ours, theirs = here / "runs" / run.folder, there / "runs" / run.folder
+        name = "model/model.safetensors"
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+        assert metrics_of(ours) == metrics_of(theirs)
+        assert results_of(ours) == results_of(theirs)
+    names = [
+        {path.relative_to(folder).as_posix() for path in (folder / "runs").rglob("*") if path.name != ".lock"}
+        for folder in (here, there)
+    ]
+    assert names[0] == names[1]
+
+
+def test_two_workers_make_the_same_runs_as_this_process(plan: Plan, made_here: Path, tmp_path: Path):
+    together: list[int] = []
+    ended = run_grid(
+        plan, tmp_path / "grid", num_processes=2, watch=lambda progress: together.append(len(progress.running))
+    )
+    assert [(entry.state, entry.rounds) for entry in ended] == [("finished", 40)] * 4
+    assert max(together) == 2
+    assert_same_grid(plan, tmp_path / "grid", made_here)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_killed_worker_takes_only_its_own_run_along(plan: Plan, made_here: Path, tmp_path: Path):
+    killed: list[int] = []
+
+    def kill_one(progress: GridProgress) -> None:
+        if not killed and any(entry.rounds >= 3 for entry in progress.running):
+            (victim, *_) = multiprocessing.active_children()
+            os.kill(victim.pid or 0, signal.SIGKILL)
+            killed.append(victim.pid or 0)
+
+    folder = tmp_path / "grid"
+    ended = run_grid(plan, folder, num_processes=2, watch=kill_one)
+    (failed,) = [entry for entry in ended if entry.state == "failed"]
+    assert "the process that made it was killed by SIGKILL; if memory ran out, use fewer --processes" in failed.reason
+    assert [entry.state for entry in ended if entry is not failed] == ["finished"] * 3
+    report = folder / "failures" / failed.planned.folder.with_name(f"{failed.planned.folder.name}.txt")
+    assert "SIGKILL" in report.read_text()
+    assert sorted(rounds_of(plan, folder))[1:] == [40, 40, 40]
+    assert min(rounds_of(plan, folder)) < 40
+    assert {entry.state for entry in run_grid(plan, folder, num_processes=2)} == {"finished"}
+    assert not report.exists()
+    assert_same_grid(plan, folder, made_here)
+
+
+def test_after_ctrl_c_the_same_command_goes_on(
+    plan: Plan, plan_file: Path, flags: tuple[str, ...], made_here: Path, tmp_path: Path
+):
+    folder = tmp_path / "grid"
+    words = (plan_file, *flags, "--processes", "2", "--output", folder)
+    with started(*words) as process:
+        wait_until(lambda: folder.exists() and sum(rounds > 2 for rounds in rounds_of(plan, folder)) == 2)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all
+        _, said = process.communicate(timeout=60)
+        wait_until(lambda: not members(process))
+    assert process.returncode == 130
+    assert said.count("\n") == 2
+    assert said.startswith("\nstopped; ")
+    assert f"run(s) finished, the others keep their rounds. Go on with: fedprime grid {plan_file} " in said
+    assert max(rounds_of(plan, folder)) > 2
+    assert min(rounds_of(plan, folder)) < 40
+    with started(*words) as process:
+        shown, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert said == ""
+    assert f"all 4 run(s) are finished in {folder}" in shown
+    assert_same_grid(plan, folder, made_here)
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.0, 3.0])
+def test_ctrl_c_while_workers_start_is_as_quiet(delay: float, plan_file: Path, flags: tuple[str, ...], tmp_path: Path):
+    with started(plan_file, *flags, "--processes", "2", "--output", tmp_path / "grid") as process:
+        wait_until(lambda: len(members(process)) > 2)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        wait_until(lambda: not members(process))
+    assert process.returncode == 130
+    assert said.startswith("\nstopped; 0 of 4 run(s) finished")
+    assert said.count("\n") == 2
+    assert list((tmp_path / "grid").rglob("*.tmp")) == []
+
+
+def test_workers_do_not_outlive_the_process_that_began_them(
+    plan: Plan, plan_file: Path, flags: tuple[str, ...], made_here: Path, tmp_path: Path
+):
+    folder = tmp_path / "grid"
+    with started(plan_file, *flags, "--processes", "2", "--output", folder) as process:
+        wait_until(lambda: folder.exists() and max(rounds_of(plan, folder)) > 2)
+        process.kill()
+        _, said = process.communicate(timeout=60)
+        wait_until(lambda: not members(process))
+    assert "Traceback" not in said
+    assert min(rounds_of(plan, folder)) < 40
+    run_grid(plan, folder, num_processes=1)
+    assert_same_grid(plan, folder, made_here)
+
+
+def test_two_grids_in_one_folder_share_the_work(
+    plan: Plan, plan_file: Path, flags: tuple[str, ...], made_here: Path, tmp_path: Path
+):
+    folder = tmp_path / "grid"
+    words = (plan_file, *flags, "--processes", "1", "--output", folder)
+    with started(*words) as first, started(*words) as second:
+        (shown, said), (also_shown, also_said) = first.communicate(timeout=300), second.communicate(timeout=300)
+    assert {first.returncode, second.returncode} <= {0, 1}
+    assert "failed" not in shown + also_shown
+    assert "Traceback" not in said + also_said
+    # Whichever was last has seen everything finished.
+    assert 0 in (first.returncode, second.returncode)
+    assert_same_grid(plan, folder, made_here)
+
+
+def test_what_workers_log_says_which_run_it_is_about(plan_file: Path, flags: tuple[str, ...], tmp_path: Path):
+    overflowing = ("--training.optimizer=sgd", "--training.lr=1e6", "--training.weight_decay=1e36")
+    words = (plan_file, *flags, *overflowing, "--training.rounds=3", "--only", "method=fedavg-p", "--processes", "2")
+    with started(*words, "--output", tmp_path / "grid") as process:
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 0
+    lines = said.splitlines()
+    assert lines
+    for seed in (0, 1):
+        assert any(line.startswith(f"WARNING: method fedavg-p, seed {seed}: round 0: client ") for line in lines)
