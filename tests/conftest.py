@@ -10,11 +10,13 @@ from jaxtyping import install_import_hook
 _hook = install_import_hook("fedprime", "beartype.beartype")
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from command_line import exit_code
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.config import Settings, read_settings
@@ -102,3 +104,16 @@ def _stopped_run(small_settings: Settings, tmp_path_factory: pytest.TempPathFact
 def stopped_run(_stopped_run: Path, tmp_path: Path) -> Path:
     """The folder of a small run that was stopped after the first of its three rounds; a test may break it."""
     return Path(shutil.copytree(_stopped_run, tmp_path / "stopped"))
+
+
+@pytest.fixture
+def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that is wrong; returns what it said to that."""
+
+    def complain(*words: object) -> str:
+        assert exit_code(*words) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        return said
+
+    return complain

@@ -5,10 +5,8 @@ import json
 import logging
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,13 +19,13 @@ from fedprime import run
 from fedprime.backbones.backbone import BackboneError
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError, nearest_name, read_settings
-from fedprime.display import display_grid, display_run, megabytes
-from fedprime.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
-from fedprime.grid import GridError, RunState, inspect_grid, run_grid, run_path
+from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
+from fedprime.flags import take_folder
+from fedprime.grid import GridError
+from fedprime.grid_command import make_grid
 from fedprime.model import ModelError, PromptedModel
-from fedprime.plans import choose_runs, read_plan
 from fedprime.prediction import InputError, predict_samples, read_image, read_table
-from fedprime.recipes import find_plan, find_recipe, find_recipe_or_plan, list_plans, list_recipes, plan_name
+from fedprime.recipes import find_recipe, find_recipe_or_plan, list_plans, list_recipes
 from fedprime.report import ReportError, scenario_table, write_report
 
 __all__ = ["main"]
@@ -42,8 +40,6 @@ _USER_ERRORS = (
     InputError,
     PermissionError,
 )
-_INTERRUPTED = 128 + signal.SIGINT
-_NOBODY_READS = 128 + signal.SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_to_stderr()
     verbs: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "run": (_run, "train: fedprime run RECIPE [--training.rounds 50 ...], or --resume RUN"),
-        "grid": (_grid, "train many: fedprime grid PLAN; the same command again goes on where it was stopped"),
+        "grid": (make_grid, "train many: fedprime grid PLAN; the same command again goes on where it was stopped"),
         "evaluate": (_evaluate, "measure a finished run's model on every test scenario again"),
         "predict": (_predict, "predict from any subset of modalities, or for the rows of a CSV file"),
         "report": (_report, "turn finished runs into tables, comparisons and plots: fedprime report runs/main"),
@@ -80,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing is wrong. The interpreter would complain when it flushes
         # at exit.
@@ -119,7 +115,7 @@ def _run(words: list[str]) -> int:
             extra = " ".join([*filter(None, [recipe]), *words, *(["--output"] if folder else [])])
             raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
         path = Path(resumed)
-        with display_run() as watch, _interruptible(lambda: _saved_rounds(path)):
+        with display_run() as watch, interruptible(lambda: _saved_rounds(path)):
             results = run.resume_run(path, watch)
     else:
         named = next((word for word in words if word.endswith(".toml")), None)
@@ -131,7 +127,7 @@ def _run(words: list[str]) -> int:
             )
         settings = read_settings(find_recipe(recipe), words)
         path = Path(folder) if folder else Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-        with display_run() as watch, _interruptible(lambda: _saved_rounds(path)):
+        with display_run() as watch, interruptible(lambda: _saved_rounds(path)):
             results = run.start_run(settings, path, watch)
     console = Console()
     console.print(scenario_table(results))
@@ -143,91 +139,6 @@ def _run(words: list[str]) -> int:
     )
     print(f"run folder: {path}")
     return 0
-
-
-_GRID_HELP = """\
-usage: fedprime grid PLAN [--output FOLDER] [--processes N] [--seeds N N ...] [--only AXIS=LABEL,LABEL ...] [--dry-run]
-                     [--SETTING VALUE ...]
-
-Makes all runs of a plan: every combination of its labels with every seed. The same command again goes on where it was
-stopped: finished runs are left as they are, half finished ones continue after their last round.
-
-  PLAN              a TOML file or the name of a plan (fedprime recipes list)
-  --output FOLDER   where to: FOLDER/plan.toml, a run folder for each run in FOLDER/runs, and in FOLDER/failures why
-                    a run failed; runs/PLAN if not given
-  --processes N     runs to make at the same time; as many as the cores allow if not given
-  --seeds N N ...   seeds instead of the plan's; more can be added to a folder later
-  --only AXIS=LABEL,LABEL
-                    only the runs with these labels; may stand there for several axes
-  --dry-run         list the runs and how far each has come, and do nothing
-  --SETTING VALUE   a setting for all runs, over the plan's (fedprime run --help explains every one)
-
-For example: fedprime grid main --only method=fedprime,fedavg-p --seeds 0 1 --training.rounds 10 --output runs/short
-
-Exit code: 0 when every run is finished, 1 when some failed or are in use by another process, 2 when nothing could be
-done, 130 when stopped by Ctrl-C."""
-
-
-def _grid(words: list[str]) -> int:
-    if "--help" in words or "-h" in words:
-        print(_GRID_HELP)
-        return 0
-    command = shlex.join(["fedprime", "grid", *words])
-    if not words or words[0].startswith("-"):
-        raise SettingsError(
-            ["name a plan first: fedprime grid PLAN; `fedprime recipes list` shows those that come along"]
-        )
-    path = find_plan(words.pop(0))
-    folder = Path(take_folder(words, "--output") or Path("runs") / plan_name(path))
-    seeds = take_numbers(words, "--seeds", "--seeds 0 1 2", least=0)
-    processes = take_numbers(words, "--processes", "--processes 2", least=1)
-    only = take_values(words, "--only", "--only method=fedprime")
-    if len(processes) > 1:
-        raise SettingsError([f"--processes has {len(processes)} values; expected one"])
-    is_dry = "--dry-run" in words
-    words = [word for word in words if word != "--dry-run"]
-    refuse_unknown_flags(words, ("--output", "--processes", "--seeds", "--only", "--dry-run"), "grid")
-    plan = read_plan(path, words, seeds)
-    runs = choose_runs(plan, only)
-    states = inspect_grid(plan, folder, runs)
-    if is_dry:
-        for entry in states:
-            print(f"{_how_far(entry):18}{entry.planned.name}{f': {entry.reason}' if entry.reason else ''}")
-    num_finished = sum(entry.state == "finished" for entry in states)
-    if is_dry or 0 < num_finished < len(runs):
-        print(f"{num_finished} of {len(runs)} run(s) are finished already in {folder}", flush=True)
-    if is_dry:
-        return 0
-
-    def say_how_to_go_on() -> str:
-        finished = sum((run_path(folder, planned) / "results.json").exists() for planned in runs)
-        return f"; {finished} of {len(runs)} run(s) finished, the others keep their rounds. Go on with: {command}"
-
-    with _interruptible(say_how_to_go_on), display_grid() as watch:
-        states = run_grid(plan, folder, runs, num_processes=processes[0] if processes else 0, watch=watch)
-    unfinished = [entry for entry in states if entry.state != "finished"]
-    if unfinished:
-        _complain_about(unfinished, folder)
-        return 1
-    print(f"all {len(runs)} run(s) are finished in {folder}")
-    return 0
-
-
-def _complain_about(unfinished: Sequence[RunState], folder: Path) -> None:
-    lines = [f"fedprime: {len(unfinished)} run(s) are not finished:"]
-    lines += [f"  {entry.planned.name} ({run_path(folder, entry.planned)}): {entry.reason}" for entry in unfinished]
-    if any(entry.state == "failed" for entry in unfinished):
-        lines.append(
-            f"{folder / 'failures'} says more. The same command tries them again; a broken run folder is begun anew "
-            "once you move it away."
-        )
-    print("\n".join(lines), file=sys.stderr)
-
-
-def _how_far(entry: RunState) -> str:
-    if entry.state != "started":
-        return entry.state
-    return f"{entry.rounds} of {entry.planned.settings.training.rounds} rounds"
 
 
 @dataclass(frozen=True)
@@ -354,19 +265,6 @@ def _recipes(words: list[str]) -> int:
         print(usage)
         return 0
     return _fail(usage)
-
-
-@contextmanager
-def _interruptible(describe: Callable[[], str]) -> Iterator[None]:
-    """Turns Ctrl-C into an exit that says how to go on: every finished round is saved already."""
-    try:
-        yield
-    except (KeyboardInterrupt, BrokenPipeError) as error:
-        if isinstance(error, BrokenPipeError):
-            # Whoever read our output has gone; the interpreter must not complain about it when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"\nstopped{describe()}", file=sys.stderr)
-        raise SystemExit(_INTERRUPTED if isinstance(error, KeyboardInterrupt) else _NOBODY_READS) from None
 
 
 def _saved_rounds(path: Path) -> str:

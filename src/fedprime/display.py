@@ -1,5 +1,7 @@
-"""What a person sees while runs are made: a live display on a terminal, plain lines elsewhere."""
+"""What a person sees while runs are made: live or plain lines of progress, and how to go on after Ctrl-C."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +13,11 @@ from fedprime import run
 from fedprime.experiment import LIKE_TRAIN
 from fedprime.grid import GridProgress, RunState
 
-__all__ = ["display_grid", "display_run", "megabytes"]
+__all__ = ["INTERRUPTED", "display_grid", "display_run", "interruptible", "megabytes"]
+
+#: Exit code after Ctrl-C.
+INTERRUPTED = 128 + signal.SIGINT
+_NOBODY_READS = 128 + signal.SIGPIPE
 
 
 @contextmanager
@@ -61,6 +67,23 @@ def display_grid() -> Iterator[Callable[[GridProgress], None]]:
                 display.console.print(_describe_ended(progress), markup=False, highlight=False, soft_wrap=True)
 
         yield watch
+
+
+@contextmanager
+def interruptible(describe: Callable[[], str]) -> Iterator[None]:
+    """Turns Ctrl-C into an exit that says how to go on: every finished round is saved already.
+
+    Args:
+        describe: Returns what was reached and how to go on, to stand after "stopped".
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        if isinstance(error, BrokenPipeError):
+            # Whoever read our output has gone; the interpreter must not complain about it when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"\nstopped{describe()}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else _NOBODY_READS) from None
 
 
 def megabytes(num_bytes: int) -> str:
