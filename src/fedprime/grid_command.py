@@ -87,9 +87,8 @@ def make_grid(words: list[str]) -> int:
     if unfinished:
         _complain_about(unfinished, folder)
         return 1
-    print(
-        f"all {len(runs)} run(s) are finished in {folder}; tables and plots: {shlex.join(['fedprime', 'report', str(folder)])}"
-    )
+    report = shlex.join(["fedprime", "report", str(folder)])
+    print(f"all {len(runs)} run(s) are finished in {folder}; tables and plots: {report}")
     return 0
 
 
