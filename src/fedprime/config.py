@@ -182,6 +182,10 @@ class MethodSettings:
     """Evidence about a match: the mean over coordinates, or their sum as in the paper."""
     num_alternations: Count = 5
     """How often the server alternates between centres and matches."""
+    standardised_queries: bool = True
+    """Whether queries have mean 0 and variance 1 over all samples; not so in the paper, where samples choose alike."""
+    context_weight: NotNegative = 0.0
+    """How much a client's own average counts in the choice of prompts, beside the sample; 0, as in the paper: not."""
     reference_quirks: Annotated[tuple[Quirk, ...], AfterValidator(_without_repetition)] = ()
     """Departures of the paper's research code to reproduce, to see what each is worth. shared_parameters: after the
     first round, clients train one after the other on one model. similarity_sign: chosen prompts are pushed away from
@@ -195,6 +199,11 @@ class MethodSettings:
         if 0 < self.centres_per_prompt < 1:
             raise ValueError(
                 f"centres_per_prompt is {self.centres_per_prompt}: the bound is at least 1, or 0 for no bound"
+            )
+        if self.context_weight > 0 and not self.standardised_queries:
+            raise ValueError(
+                f"context_weight is {self.context_weight}: a client's average is part of standardised queries only; "
+                "set standardised_queries, or context_weight to 0"
             )
         pools = getattr(METHODS[self.name], "pools", ())
         # Otherwise fewer prompts would enter the transformer than with the method that it is compared with.

@@ -24,7 +24,11 @@ __all__ = [
     "Prompter",
     "cosine_distance",
     "pattern_index",
+    "standardise",
 ]
+
+
+_LEAST_VARIANCE = 1e-6  # of a coordinate that is the same for all samples
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,21 @@ def cosine_distance(
     return 1 - nn.functional.normalize(queries, dim=-1) @ nn.functional.normalize(keys, dim=-1).T
 
 
+def standardise(values: Float[Tensor, "*rows dim"], moments: Float[Tensor, "2 dim"]) -> Float[Tensor, "*rows dim"]:
+    """Shifts and scales each coordinate so that over the samples behind the moments it has mean 0 and variance 1.
+
+    Args:
+        values: What is standardised.
+        moments: Mean and mean square of each coordinate.
+
+    >>> standardise(torch.tensor([[5.0], [1.0]]), torch.tensor([[3.0], [13.0]]))
+    tensor([[ 1.0000],
+            [-1.0000]])
+    """
+    mean, mean_square = moments
+    return (values - mean) / ((mean_square - mean.square()).clamp(min=0) + _LEAST_VARIANCE).sqrt()
+
+
 def pattern_index(present: Bool[Tensor, "sample modality"]) -> Int[Tensor, " sample"]:
     """Numbers the missing pattern of each sample: 0 to 2^M - 2, bit m of (number + 1) says whether modality m is there.
 
@@ -92,11 +111,31 @@ class PromptPools(Prompter):
     The query of a sample is its mean present token under a learnt map, the key of a prompt is the prompt under another;
     the maps are shared by the pools and start as the identity.
 
-    Source: FED-PRIME, section on input-adaptive prompt retrieval. Differs from the reference: chosen per sample, not by
-    vote of the batch.
+    Mean tokens of all samples point almost the same way, so that as they are, every sample is nearest to the same
+    prompts. *Standardised*, each coordinate has mean 0 and variance 1 over all samples, and queries tell samples apart.
+
+    A client may also add where its own samples lie on average (its *context*), so that what is chosen depends on the
+    client as well as on the sample. The context stays at the client.
+
+    Source: FED-PRIME, section on input-adaptive prompt retrieval, without standardising and context. Differs from the
+    reference: chosen per sample, not by vote of the batch.
+
+    Attributes:
+        moments: Mean and mean square of each coordinate of the samples' mean tokens; zeros while they are not known.
+            Measured, not trained.
+        context: Where a client's samples lie, in standardised coordinates; zeros for who has no context. Measured.
     """
 
-    def __init__(self, dim: int, pools: Mapping[str, int], num_chosen: int, rng: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        dim: int,
+        pools: Mapping[str, int],
+        num_chosen: int,
+        rng: torch.Generator | None = None,
+        *,
+        standardised: bool = False,
+        context_weight: float = 0.0,
+    ) -> None:
         """Draws the initial prompts.
 
         Args:
@@ -104,17 +143,32 @@ class PromptPools(Prompter):
             pools: By name of the pool, its number of prompts.
             num_chosen: How many prompts of each pool a sample gets; all of a pool that has fewer.
             rng: Source of the initial prompts; without one they are zero, to be loaded.
+            standardised: Whether queries are standardised.
+            context_weight: Length of the context in a query, in units of the sample's own part; 0 for no context.
+
+        Raises:
+            ValueError: If there is a context but queries are not standardised.
         """
         super().__init__()
+        if context_weight > 0 and not standardised:
+            raise ValueError(f"context_weight is {context_weight}: a context needs standardised queries; ask for both")
         self.num_chosen = num_chosen
+        self.context_weight = context_weight
         self.pools = nn.ParameterDict({name: _initial_prompts((size, dim), rng) for name, size in pools.items()})
         self.query = nn.Parameter(torch.eye(dim))
         self.key = nn.Parameter(torch.eye(dim))
+        self.moments = nn.Parameter(torch.zeros(2, dim), requires_grad=False) if standardised else None
+        self.context = nn.Parameter(torch.zeros(dim), requires_grad=False) if context_weight > 0 else None
         self.resizable = frozenset(f"pools.{name}" for name in pools)
 
     def options(self) -> dict[str, Any]:
-        """Returns the sizes of the pools and how many prompts are chosen."""
-        return {"pools": {name: len(pool) for name, pool in self.pools.items()}, "num_chosen": self.num_chosen}
+        """Returns the sizes of the pools, how many prompts are chosen, and how queries are made."""
+        return {
+            "pools": {name: len(pool) for name, pool in self.pools.items()},
+            "num_chosen": self.num_chosen,
+            "standardised": self.moments is not None,
+            "context_weight": self.context_weight,
+        }
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:  # noqa: ARG002
         """Returns the nearest prompts of every pool for each sample, pool after pool.
@@ -123,7 +177,7 @@ class PromptPools(Prompter):
             tokens: The embedded tokens of the batch.
             present: Not needed here: a missing modality has no tokens.
         """
-        queries = tokens.pooled() @ self.query.T
+        queries = self._queries(tokens.pooled()) @ self.query.T
         prompts, distances, indices = [], [], {}
         for name, pool in self.pools.items():
             distance = cosine_distance(queries, pool @ self.key.T)
@@ -132,6 +186,15 @@ class PromptPools(Prompter):
             distances.append(nearest)
             indices[name] = chosen
         return Chosen(torch.cat(prompts, dim=1), torch.cat(distances, dim=1).mean(dim=1), indices)
+
+    def _queries(self, pooled: Float[Tensor, "sample dim"]) -> Float[Tensor, "sample dim"]:
+        if self.moments is None or not self.moments.any():
+            return pooled
+        queries = standardise(pooled, self.moments)
+        if self.context is None:
+            return queries
+        unit = nn.functional.normalize
+        return unit(queries, dim=-1) + self.context_weight * unit(self.context, dim=0)
 
     def choose(
         self, distance: Float[Tensor, "sample prompt"]

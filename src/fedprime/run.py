@@ -365,7 +365,9 @@ def _finish(
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "bytes_down": sum(row["bytes_down"] for row in history),
         "bytes_up": sum(row["bytes_up"] for row in history),
-        "trained_values": sum(value.numel() for value in shared.values()),
+        "trained_values": sum(
+            shared[name].numel() for name, value in experiment.model.named_parameters() if value.requires_grad
+        ),
         "sent_values": sum(value.numel() for value in sent.values()),
         "sent_bytes_per_client_and_round": 2 * size_bytes(sent),
     } | evaluate_scenarios(experiment, checkpoint)

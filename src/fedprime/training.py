@@ -89,15 +89,16 @@ def train_locally(
     Returns:
         The update with *all* trained values; the runtime sends what travels and keeps the rest.
     """
-    model.load_weights(received)
+    now = shard.at(round_number, num_rounds)
+    start, measured = method.prepare(model, now, received)
+    model.load_weights(start)
     model.train()
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     lr = training.lr * learning_rate_factor(training.schedule, round_number, num_rounds)
     if training.optimizer == "sgd":
         optimizer = torch.optim.SGD(parameters, lr, momentum=training.momentum, weight_decay=training.weight_decay)
     else:
         optimizer = torch.optim.AdamW(parameters, lr, weight_decay=training.weight_decay)
-    now = shard.at(round_number, num_rounds)
     total_loss, num_seen = 0.0, 0
     for epoch in range(training.epochs):
         order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
@@ -110,4 +111,4 @@ def train_locally(
             optimizer.step()
             total_loss += loss.item() * len(batch)
             num_seen += len(batch)
-    return Update(client, len(shard), model.weights(), {"loss": total_loss / num_seen})
+    return Update(client, len(shard), {**model.weights(), **measured}, {"loss": total_loss / num_seen})

@@ -185,3 +185,66 @@ def test_a_run_that_starts_from_a_pool_beyond_the_bound_keeps_it(tiny: Backbone)
     method = FedInter(pool_size=2, centres_per_prompt=1.0)
     weights = with_pools(build(method, tiny).weights(), inter=far_apart(5, tiny.dim))
     assert torch.allclose(server(method, weights, weights, weights)[INTER], far_apart(5, tiny.dim), atol=1e-6)
+
+
+# Standardised queries and contexts
+
+
+def mean_tokens(experiment: Experiment, client: int) -> torch.Tensor:
+    """Each sample's mean token, one sample at a time."""
+    rows = []
+    for batch in experiment.shards[client].batches(1):
+        tokens = experiment.model.backbone.assemble(batch.embedded)
+        rows.append(tokens.values[0][tokens.mask[0]].mean(dim=0))
+    return torch.stack(rows)
+
+
+def test_a_client_measures_the_moments_of_its_mean_tokens(small_experiment: Experiment, tiny: Backbone):
+    method = FedPrime(num_prompts=4)
+    model = build(method, tiny)
+    start, measured = method.prepare(model, small_experiment.shards[1], model.weights())
+    rows = mean_tokens(small_experiment, 1)
+    torch.testing.assert_close(measured["prompter.moments"], torch.stack([rows.mean(0), (rows**2).mean(0)]))
+    # Nothing is known of the others in the first round.
+    assert torch.equal(start["prompter.moments"], measured["prompter.moments"])
+
+
+def test_the_mean_of_all_clients_moments_is_that_of_all_samples(small_experiment: Experiment, tiny: Backbone):
+    method = FedPrime(num_prompts=4)
+    model = build(method, tiny)
+    weights, shards = model.weights(), small_experiment.shards
+    updates = [
+        Update(client, len(shard), {**weights, **method.prepare(model, shard, weights)[1]})
+        for client, shard in enumerate(shards)
+    ]
+    shared = method.aggregate(ServerState(weights), updates, torch_stream(0, "server")).shared
+    rows = torch.cat([mean_tokens(small_experiment, client) for client in range(len(shards))])
+    torch.testing.assert_close(shared["prompter.moments"], torch.stack([rows.mean(0), (rows**2).mean(0)]))
+    # From then on a client trains by these, and sends its own again.
+    start, measured = method.prepare(model, shards[0], shared)
+    assert torch.equal(start["prompter.moments"], shared["prompter.moments"])
+    assert torch.equal(measured["prompter.moments"], updates[0].weights["prompter.moments"])
+
+
+def test_a_clients_context_is_where_its_samples_lie_and_stays_there(small_experiment: Experiment, tiny: Backbone):
+    method = FedPrime(num_prompts=4, context_weight=1.0)
+    model = build(method, tiny)
+    moments = torch.stack([torch.full((tiny.dim,), 0.5), torch.full((tiny.dim,), 4.25)])  # mean 0.5, variance 4
+    start, measured = method.prepare(
+        model, small_experiment.shards[0], {**model.weights(), "prompter.moments": moments}
+    )
+    expected = (mean_tokens(small_experiment, 0).mean(dim=0) - 0.5) / 2
+    torch.testing.assert_close(start["prompter.context"], expected, rtol=1e-4, atol=1e-5)
+    assert "prompter.context" not in measured
+    assert not method.travels("prompter.context")
+    assert method.travels("prompter.moments")
+
+
+def test_with_queries_as_in_the_paper_nothing_is_measured(small_experiment: Experiment, tiny: Backbone):
+    method = FedPrime(num_prompts=4, standardised_queries=False)
+    model = build(method, tiny)
+    weights = model.weights()
+    assert "prompter.moments" not in weights
+    start, measured = method.prepare(model, small_experiment.shards[0], weights)
+    assert start is weights
+    assert measured == {}

@@ -13,16 +13,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch
+from fedprime.data.batches import Batch, Shard
 from fedprime.methods.aligned_mean import aligned_mean
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import PromptedModel, Weights
-from fedprime.prompts import PromptPools
+from fedprime.prompts import PromptPools, standardise
 
-__all__ = ["ALIGNED", "FedInter", "FedIntra", "FedPrime"]
+__all__ = ["ALIGNED", "CONTEXT", "MOMENTS", "FedInter", "FedIntra", "FedPrime"]
 
 #: The parameter that is aligned; all others are averaged.
 ALIGNED = "prompter.pools.inter"
+#: What clients measure rather than train: see `PromptPools`.
+MOMENTS, CONTEXT = "prompter.moments", "prompter.context"
+
+_MEASURED_AT_ONCE = 256  # samples
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class FedPrime(Method):
         centres_per_prompt: Bound on the size of the aligned pool, as a multiple of `pool_size`; 0 for no bound.
         likelihood: Whether evidence about a match is the mean over coordinates, or their sum as in the paper.
         num_alternations: How often the server alternates between centres and matches.
+        standardised_queries: Whether queries are standardised over all clients' samples; the paper's are not.
+        context_weight: Weight of the client's own mean query in its samples' queries; the paper has none.
     """
 
     name = "fedprime"
@@ -45,6 +51,8 @@ class FedPrime(Method):
     centres_per_prompt: float = 2.0
     likelihood: Literal["mean", "sum"] = "mean"
     num_alternations: int = 5
+    standardised_queries: bool = True
+    context_weight: float = 0.0
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> PromptPools:
         """Returns the pools before training.
@@ -54,7 +62,41 @@ class FedPrime(Method):
             rng: Source of the initial prompts.
         """
         sizes = dict.fromkeys(self.pools, self.pool_size)
-        return PromptPools(backbone.dim, sizes, self.num_prompts // len(self.pools), rng)
+        return PromptPools(
+            backbone.dim,
+            sizes,
+            self.num_prompts // len(self.pools),
+            rng,
+            standardised=self.standardised_queries,
+            context_weight=self.context_weight,
+        )
+
+    def travels(self, name: str) -> bool:
+        """Says yes to everything but a client's context.
+
+        Args:
+            name: Name of the parameter.
+        """
+        return name != CONTEXT
+
+    def prepare(self, model: PromptedModel, shard: Shard, received: Weights) -> tuple[Weights, Weights]:
+        """Measures the client's mean tokens, whose moments over all clients standardise queries in the next round.
+
+        In the first round, nothing is known of the others: the client standardises by its own moments.
+
+        Args:
+            model: The client's model.
+            shard: Its samples.
+            received: The values that the client got from the server in this round, and those it kept.
+        """
+        if MOMENTS not in received:
+            return received, {}
+        measured = _moments(model.backbone, shard)
+        moments = received[MOMENTS] if received[MOMENTS].any() else measured
+        start = {**received, MOMENTS: moments}
+        if CONTEXT in received:
+            start[CONTEXT] = standardise(measured[0], moments)
+        return start, {MOMENTS: measured}
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:  # noqa: ARG002
         """Returns the task loss plus the pull of chosen prompts towards the samples they were chosen for.
@@ -111,3 +153,11 @@ class FedIntra(FedPrime):
             rng: Not used.
         """
         return Method.aggregate(self, current, updates, rng)
+
+
+@torch.no_grad()
+def _moments(backbone: Backbone, shard: Shard) -> Float[Tensor, "2 dim"]:
+    """Returns the mean and the mean square of the samples' mean tokens."""
+    pooled = [backbone.assemble(batch.embedded).pooled() for batch in shard.batches(_MEASURED_AT_ONCE)]
+    rows = torch.cat(pooled)
+    return torch.stack([rows.mean(dim=0), rows.square().mean(dim=0)])

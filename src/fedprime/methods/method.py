@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch
+from fedprime.data.batches import Batch, Shard
 from fedprime.model import PromptedModel, Task, Weights
 from fedprime.prompts import Prompter
 
@@ -115,6 +115,16 @@ class Method:
             received: The values that the client got from the server in this round.
         """
         return model.task_loss(model(batch).logits, batch.labels)
+
+    def prepare(self, model: PromptedModel, shard: Shard, received: Weights) -> tuple[Weights, Weights]:  # noqa: ARG002
+        """Returns what a client trains from, and what it measured on its samples: sent in the place of trained values.
+
+        Args:
+            model: The client's model; its weights may be overwritten.
+            shard: Its samples.
+            received: The values that the client got from the server in this round, and those it kept.
+        """
+        return received, {}
 
     def travels(self, name: str) -> bool:  # noqa: ARG002
         """Says whether a trained value is sent to the server; what is not sent stays at its client from round to round.
