@@ -1,6 +1,7 @@
 """Pretrains the tiny ViLT that fedprime ships, on generated scenes that never see the classes of the built-in world.
 
     python tools/pretrain_tiny.py --output src/fedprime/backbones/tiny
+    python tools/pretrain_tiny.py --alone 0 --caption-weight 0 --output src/fedprime/backbones/tiny_paired
 
 A scene is four glyphs and a title that names one to three of them, in a random style. The model learns, with modalities
 dropped at random so that each alone gives good features:
@@ -8,6 +9,8 @@ dropped at random so that each alone gives good features:
 * masked words: name the ingredients that the title hides (the picture helps);
 * matching: does the title belong to the picture (half the pairs are swapped);
 * captions: from the summary token, the words that picture and title each would be captioned with.
+
+The second command leaves out what a checkpoint of the hub never had: scenes that lack a modality, and captions.
 
 One thread, named random streams: the same command writes the same weights, to the bit, on one machine. `--probe FOLDER`
 measures the quality of a checkpoint without training.
@@ -161,7 +164,7 @@ class Pretrainer(nn.Module):
         }
 
 
-def pretraining_loss(logits: dict[str, Tensor], scenes: Scenes) -> Tensor:
+def pretraining_loss(logits: dict[str, Tensor], scenes: Scenes, caption_weight: float = 8.0) -> Tensor:
     """Adds up the losses of the tasks, each over the scenes where it makes sense."""
     hidden = scenes.hidden_ids[scenes.hidden_ids >= 0]
     both = scenes.has_image & scenes.has_text
@@ -170,7 +173,7 @@ def pretraining_loss(logits: dict[str, Tensor], scenes: Scenes) -> Tensor:
     loss = loss + bce(logits["match"][both], scenes.matches[both])
     for task, targets, there in (("shown", scenes.shown, scenes.has_image), ("named", scenes.named, scenes.has_text)):
         # An ingredient would be captioned with either of its two names.
-        loss = loss + 8 * bce(logits[task][there], targets[there].repeat_interleave(2, dim=1))
+        loss = loss + caption_weight * bce(logits[task][there], targets[there].repeat_interleave(2, dim=1))
     return loss
 
 
@@ -188,7 +191,7 @@ def pretrain(arguments: argparse.Namespace) -> None:
     mean = math.nan
     for step in range(arguments.steps):
         scenes = draw_scenes(arguments.seed, step, arguments.batch_size, tokenizer, arguments.alone)
-        loss = pretraining_loss(pretrainer(scenes), scenes)
+        loss = pretraining_loss(pretrainer(scenes), scenes, arguments.caption_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(pretrainer.parameters(), 1.0)
@@ -270,6 +273,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--alone", type=float, default=0.5, help="share of the scenes that lack picture or title")
+    parser.add_argument("--caption-weight", type=float, default=8.0, help="0 leaves ViLT's own two tasks alone")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)

@@ -269,7 +269,7 @@ class Settings:
     seed: int = 0
     """Seed of everything random in the run but the built-in samples themselves."""
     backbone: str = "tiny"
-    """The frozen model: "tiny", the folder of a ViLT checkpoint, or its name on the hub."""
+    """The frozen model: "tiny", "tiny-paired", the folder of a ViLT checkpoint, or its name on the hub."""
     initial_model: str = ""
     """Folder of a saved model whose weights to start from; none means weights drawn from the seed."""
     threads: Count = 1

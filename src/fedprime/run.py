@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from fedprime.backbones import TINY
+from fedprime.backbones import SHIPPED
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
 from fedprime.config import Settings, dump_toml, flat_settings, read_settings
 from fedprime.data.batches import Shard
@@ -253,7 +253,7 @@ def _with_absolute_folders(settings: Settings) -> Settings:
 
 def _absolute(reference: str) -> str:
     """Returns the absolute path of a folder, so that the run can go on from elsewhere; other names as they are."""
-    is_folder = reference not in ("", TINY) and Path(reference).is_dir()
+    is_folder = reference not in ("", *SHIPPED) and Path(reference).is_dir()
     return str(Path(reference).resolve()) if is_folder else reference
 
 

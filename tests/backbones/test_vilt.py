@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, ViltImageProcessorPil, ViltModel, logging
 
 import fedprime.backbones
-from fedprime.backbones import TINY, load_backbone
+from fedprime.backbones import SHIPPED, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.vilt import MODALITIES, ViltBackbone
 from fedprime.data.builtin import BuiltinWorld
@@ -299,6 +299,17 @@ def test_the_shipped_checkpoint_is_smaller_than_five_megabytes() -> None:
 
 
 @pytest.mark.parametrize("pattern", [("image", "text"), ("image",), ("text",)])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_checkpoint_goes_by_its_name_wherever_fedprime_is_installed(name: str):
+    assert load_backbone(name).reference == name
+
+
+def test_the_shipped_checkpoints_differ_in_weights_alone():
+    one, other = (json.loads((folder / "config.json").read_text()) for folder in SHIPPED.values())
+    assert one == other
+    assert len({load_backbone(name).fingerprint for name in SHIPPED}) == len(SHIPPED)
+
+
 def test_the_shipped_checkpoint_tells_the_classes_of_the_world_apart(pattern: tuple[str, ...]) -> None:
     world, backbone = BuiltinWorld(num_samples=300), load_backbone()
     embedded = {
