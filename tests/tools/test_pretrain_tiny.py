@@ -53,7 +53,17 @@ def quick(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modul
 
 
 def arguments(output: Path, seed: int = 0, steps: int = 2) -> argparse.Namespace:
-    return argparse.Namespace(output=output, steps=steps, batch_size=16, lr=3e-3, width=16, layers=2, seed=seed)
+    return argparse.Namespace(
+        output=output,
+        steps=steps,
+        batch_size=16,
+        lr=3e-3,
+        width=16,
+        layers=2,
+        seed=seed,
+        alone=0.5,
+        caption_weight=8.0,
+    )
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -266,3 +276,11 @@ def test_the_loss_is_that_worked_out_by_hand(script: ModuleType, tokenizer: Any)
     }
     # Ignorance costs the logarithm of the number of words, and log 2 for every yes or no; captions count eightfold.
     assert script.pretraining_loss(logits, scenes).item() == pytest.approx(math.log(100) + 17 * math.log(2), rel=1e-5)
+
+
+def test_scenes_can_all_have_picture_and_title(script: Any, tokenizer: Any) -> None:
+    complete, usual = (script.draw_scenes(0, 0, 400, tokenizer, alone) for alone in (0.0, 0.5))
+    assert complete.has_image.all()
+    assert complete.has_text.all()
+    assert not usual.has_image.all()
+    assert not usual.has_text.all()
