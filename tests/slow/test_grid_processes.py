@@ -142,7 +142,6 @@ def test_a_killed_worker_takes_only_its_own_run_along(plan: Plan, made_here: Pat
     report = folder / "failures" / failed.planned.folder.with_name(f"{failed.planned.folder.name}.txt")
     assert "SIGKILL" in report.read_text()
     assert sorted(rounds_of(plan, folder))[1:] == [40, 40, 40]
-    assert min(rounds_of(plan, folder)) < 40
     assert {entry.state for entry in run_grid(plan, folder, num_processes=2)} == {"finished"}
     assert not report.exists()
     assert_same_grid(plan, folder, made_here)
@@ -154,7 +153,7 @@ def test_after_ctrl_c_the_same_command_goes_on(
     folder = tmp_path / "grid"
     words = (plan_file, *flags, "--processes", "2", "--output", folder)
     with started(*words) as process:
-        wait_until(lambda: folder.exists() and sum(rounds > 2 for rounds in rounds_of(plan, folder)) == 2)
+        wait_until(lambda: folder.exists() and max(rounds_of(plan, folder)) > 2)
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all
         _, said = process.communicate(timeout=60)
         wait_until(lambda: not members(process))
