@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble"]
 
@@ -105,20 +106,22 @@ def assemble(embedded: Embedded, summary: Float[Tensor, " dim"], modalities: Seq
         raise BackboneError(f"the batch has the modalities {found}; the backbone reads {expected}")
     num_samples = len(next(iter(embedded.values())))
     blocks = [summary.expand(num_samples, 1, -1)]
-    masks = [torch.ones(num_samples, 1, dtype=torch.bool, device=summary.device)]
+    # What is there is counted outside of torch: many tiny operations, and on a GPU each answer would be waited for.
+    masks = [np.ones((num_samples, 1), dtype=bool)]
     owners = [-1]
+    nothing = summary.new_empty(0, len(summary))
     for index, modality in enumerate(modalities):
-        parts = embedded[modality]
-        lengths = torch.tensor([0 if part is None else len(part) for part in parts], device=summary.device)
+        present = [nothing if part is None else part for part in embedded[modality]]
+        lengths = np.array([len(part) for part in present])
         longest = int(lengths.max())
         if longest == 0:
             continue
-        present = [part if part is not None else summary.new_empty(0, len(summary)) for part in parts]
-        blocks.append(torch.nn.utils.rnn.pad_sequence(present, batch_first=True))
-        masks.append(torch.arange(longest, device=summary.device) < lengths[:, None])
+        blocks.append(nn.utils.rnn.pad_sequence(present, batch_first=True))
+        masks.append(np.arange(longest) < lengths[:, None])
         owners += [index] * longest
-    mask = torch.cat(masks, dim=1)
-    empty = (mask.sum(dim=1) == 1).nonzero().flatten().tolist()
+    mask = np.concatenate(masks, axis=1)
+    empty = np.flatnonzero(mask.sum(axis=1) == 1).tolist()
     if empty:
         raise BackboneError(f"samples {empty[:8]} of the batch have no modality; every sample needs at least one")
-    return Tokens(torch.cat(blocks, dim=1), mask, torch.tensor(owners, device=summary.device), summary=0)
+    there, modality_of = torch.from_numpy(mask), torch.tensor(owners)
+    return Tokens(torch.cat(blocks, dim=1), there.to(summary.device), modality_of.to(summary.device), summary=0)
