@@ -98,7 +98,7 @@ def train_locally(
     if training.optimizer == "sgd":
         optimizer = torch.optim.SGD(parameters, lr, momentum=training.momentum, weight_decay=training.weight_decay)
     else:
-        optimizer = torch.optim.AdamW(parameters, lr, weight_decay=training.weight_decay)
+        optimizer = torch.optim.AdamW(parameters, lr, weight_decay=training.weight_decay, fused=True)
     total_loss, num_seen = 0.0, 0
     for epoch in range(training.epochs):
         order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
