@@ -182,8 +182,8 @@ class MethodSettings:
     """Evidence about a match: the mean over coordinates, or their sum as in the paper."""
     num_alternations: Count = 5
     """How often the server alternates between centres and matches."""
-    standardised_queries: bool = True
-    """Whether queries have mean 0 and variance 1 over all samples; not so in the paper, where samples choose alike."""
+    standardised_queries: bool = False
+    """Whether queries have mean 0 and variance 1 over all samples; as in the paper (false), samples choose alike."""
     context_weight: NotNegative = 0.0
     """How much a client's own average counts in the choice of prompts, beside the sample; 0, as in the paper: not."""
     reference_quirks: Annotated[tuple[Quirk, ...], AfterValidator(_without_repetition)] = ()

@@ -200,7 +200,7 @@ def mean_tokens(experiment: Experiment, client: int) -> torch.Tensor:
 
 
 def test_a_client_measures_the_moments_of_its_mean_tokens(small_experiment: Experiment, tiny: Backbone):
-    method = FedPrime(num_prompts=4)
+    method = FedPrime(num_prompts=4, standardised_queries=True)
     model = build(method, tiny)
     start, measured = method.prepare(model, small_experiment.shards[1], model.weights())
     rows = mean_tokens(small_experiment, 1)
@@ -210,7 +210,7 @@ def test_a_client_measures_the_moments_of_its_mean_tokens(small_experiment: Expe
 
 
 def test_the_mean_of_all_clients_moments_is_that_of_all_samples(small_experiment: Experiment, tiny: Backbone):
-    method = FedPrime(num_prompts=4)
+    method = FedPrime(num_prompts=4, standardised_queries=True)
     model = build(method, tiny)
     weights, shards = model.weights(), small_experiment.shards
     updates = [
@@ -227,7 +227,7 @@ def test_the_mean_of_all_clients_moments_is_that_of_all_samples(small_experiment
 
 
 def test_a_clients_context_is_where_its_samples_lie_and_stays_there(small_experiment: Experiment, tiny: Backbone):
-    method = FedPrime(num_prompts=4, context_weight=1.0)
+    method = FedPrime(num_prompts=4, standardised_queries=True, context_weight=1.0)
     model = build(method, tiny)
     moments = torch.stack([torch.full((tiny.dim,), 0.5), torch.full((tiny.dim,), 4.25)])  # mean 0.5, variance 4
     start, measured = method.prepare(
@@ -241,7 +241,7 @@ def test_a_clients_context_is_where_its_samples_lie_and_stays_there(small_experi
 
 
 def test_with_queries_as_in_the_paper_nothing_is_measured(small_experiment: Experiment, tiny: Backbone):
-    method = FedPrime(num_prompts=4, standardised_queries=False)
+    method = FedPrime(num_prompts=4)
     model = build(method, tiny)
     weights = model.weights()
     assert "prompter.moments" not in weights

@@ -51,7 +51,7 @@ class FedPrime(Method):
     centres_per_prompt: float = 2.0
     likelihood: Literal["mean", "sum"] = "mean"
     num_alternations: int = 5
-    standardised_queries: bool = True
+    standardised_queries: bool = False
     context_weight: float = 0.0
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> PromptPools:
