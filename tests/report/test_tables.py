@@ -34,14 +34,14 @@ def test_a_row_has_accuracies_then_what_it_took():
     (table,) = tables_of(methods_over_seeds({"fedprime": [0.80, 0.82, 0.84]}))
     assert table.labels == ("method",)
     assert table.scenarios == ("full",)
-    assert table.costs == ("n", "rounds", "s/run", "MB/round", "MB", "trained", "sent")
+    assert table.costs == ("n", "validation", "rounds", "s/run", "MB/round", "MB", "trained", "sent")
     # 3 MB over 3 rounds; the deviation of 80, 82, 84 is 2.
-    assert texts(table)[0] == ["fedprime", "82.0 ± 2.0", "3", "3", "12", "1.00", "3.0", "15,432", "15,000"]
+    assert texts(table)[0] == ["fedprime", "82.0 ± 2.0", "3", "80.0 ± 0.0", "3", "12", "1.00", "3.0", "15,432", "15,000"]
 
 
 def test_the_limit_is_the_last_row():
     (table,) = tables_of(methods_over_seeds({"a": [0.5], "b": [0.6]}))
-    assert texts(table)[-1] == ["Bayes limit", "98.0", *[""] * 7]
+    assert texts(table)[-1] == ["Bayes limit", "98.0", *[""] * 8]
 
 
 def test_a_limit_of_few_is_named_after_them():
@@ -58,16 +58,16 @@ def test_one_seed_has_no_deviation():
 
 def test_seconds_are_the_median_so_that_one_slow_run_does_not_count():
     runs = [made_run({"method": "a"}, seed, seconds=seconds) for seed, seconds in enumerate((50.0, 61.0, 9000.0))]
-    assert texts(tables_of(runs)[0])[0][4] == "61"
+    assert texts(tables_of(runs)[0])[0][5] == "61"
 
 
 def test_short_times_keep_a_digit():
-    assert texts(tables_of([made_run({"method": "a"}, seconds=1.26)])[0])[0][4] == "1.3"
+    assert texts(tables_of([made_run({"method": "a"}, seconds=1.26)])[0])[0][5] == "1.3"
 
 
 def test_numbers_that_differ_between_seeds_are_shown_as_a_range():
     runs = [made_run({"method": "a"}, seed, num_bytes=3_000_000 * (seed + 1)) for seed in (0, 1)]
-    assert texts(tables_of(runs)[0])[0][5:7] == ["1.50", "4.5"]
+    assert texts(tables_of(runs)[0])[0][6:8] == ["1.50", "4.5"]
 
 
 def test_what_was_not_measured_is_a_dash():

@@ -13,7 +13,7 @@ __all__ = ["Entry", "Table", "accuracy_tables", "caption", "percent"]
 #: Longer tables are divided by the first axis that is not compared.
 _MAX_ROWS = 24
 _MAX_COMMITS = 4
-_COSTS = ("n", "rounds", "s/run", "MB/round", "MB", "trained", "sent")
+_COSTS = ("n", "validation", "rounds", "s/run", "MB/round", "MB", "trained", "sent")
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ def caption(collection: Collection, blocks: Sequence[Block]) -> str:
             f"Accuracy in %, mean ± standard deviation over seeds {', '.join(map(str, seeds))} (n: how many).",
             "Bayes limit: the accuracy that no classifier can beat on these samples, mean over seeds." * limit,
             bold,
+            "validation: accuracy on validation samples after the last round, by which settings may be chosen;",
             "s/run: median of the rounds' seconds; MB: 10⁶ bytes, sent in both directions by all clients; trained, "
             "sent: how many values.",
             f"Data: {names}{f' ({world})' if world else ''}.",
@@ -165,8 +166,11 @@ def _costs(cell: Cell) -> tuple[str, ...]:
     megabytes = [(entry.bytes_down + entry.bytes_up) / 1e6 for entry in results]
     seconds = statistics.median(entry.seconds for entry in results)
     per_round = [sent / entry.rounds for sent, entry in zip(megabytes, results, strict=True)]
+    measured = (next((value for value in reversed(run.history.accuracy) if value is not None), None) for run in cell.runs)
+    validation = [value for value in measured if value is not None]
     return (
         str(len(results)),
+        percent(*mean_and_deviation(validation)) if validation else "-",
         _range([entry.rounds for entry in results]),
         f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}",
         f"{statistics.fmean(per_round):.2f}",
