@@ -47,3 +47,8 @@ def test_a_backbone_is_known_by_its_fingerprint_not_by_its_folder():
     here, there = made_run(settings={"backbone": "/home/a/vilt"}), made_run(settings={"backbone": "/data/vilt"})
     assert comparable_settings(here) == comparable_settings(there)
     assert comparable_settings(here) != comparable_settings(made_run(fingerprint="ffff"))
+
+
+def test_a_quirk_that_changes_features_is_a_setting_and_not_another_backbone():
+    plain, quirky = made_run(), made_run(fingerprint="c4e9+prompt_readout")
+    assert comparable_settings(quirky) == comparable_settings(plain)

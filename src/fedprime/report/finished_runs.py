@@ -179,10 +179,11 @@ def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def comparable_settings(run: FinishedRun) -> dict[str, Any]:
     """Returns the settings that make a run the experiment that it is, except the seed.
 
-    A backbone is known by its fingerprint: its folder may be called otherwise elsewhere.
+    A backbone is known by its fingerprint: its folder may be called otherwise elsewhere. What a quirk of the research
+    code adds to that is said by the setting already.
 
     Args:
         run: The run.
     """
     settings = {name: value for name, value in run.settings.items() if name not in IGNORED}
-    return settings | {"backbone": run.environment.backbone}
+    return settings | {"backbone": run.environment.backbone.partition("+")[0]}
