@@ -24,7 +24,8 @@ __all__ = ["ALIGNED", "CONTEXT", "MOMENTS", "FedInter", "FedIntra", "FedPrime"]
 #: The parameter that is aligned; all others are averaged.
 ALIGNED = "prompter.pools.inter"
 #: What clients measure rather than train: see `PromptPools`.
-MOMENTS, CONTEXT = "prompter.moments", "prompter.context"
+MOMENTS = "prompter.moments"
+CONTEXT = "prompter.context"
 
 _MEASURED_AT_ONCE = 256  # samples
 
