@@ -62,7 +62,9 @@ class ReferenceBackbone:
     Attributes:
         modalities: Those of the backbone inside.
         dim: That of the backbone inside.
+        feature_dim: That of the backbone inside.
         reference: Where the backbone inside was loaded from.
+        options: How else it was loaded.
         fingerprint: That of the backbone inside and the quirks, which change features.
         quirks: Which departures, sorted.
     """
@@ -84,7 +86,9 @@ class ReferenceBackbone:
         self.quirks = tuple(sorted(quirks))
         self.modalities = inside.modalities
         self.dim = inside.dim
+        self.feature_dim = inside.feature_dim
         self.reference = inside.reference
+        self.options = inside.options
         self.fingerprint = "+".join([inside.fingerprint, *self.quirks])
         self._inside = inside
         self._placeholders: dict[str, Tensor] = {}

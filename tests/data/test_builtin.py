@@ -397,7 +397,10 @@ def test_a_prior_weighs_the_posterior_by_bayes_rule(world: BuiltinWorld) -> None
 
 
 def test_without_concept_shift_the_world_is_what_it_was() -> None:
-    plain, same = BuiltinWorld(num_samples=20, num_sites=3), BuiltinWorld(num_samples=20, num_sites=3, concept_shift=0.0)
+    plain, same = (
+        BuiltinWorld(num_samples=20, num_sites=3),
+        BuiltinWorld(num_samples=20, num_sites=3, concept_shift=0.0),
+    )
     assert [plain.read(index, ("text",)) for index in range(20)] == [same.read(index, ("text",)) for index in range(20)]
     assert np.array_equal(plain._image_mixtures, same._image_mixtures)
 

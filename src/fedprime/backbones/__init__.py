@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.backbone import Backbone, BackboneError
+from fedprime.backbones.checkpoint_reading import read_model_type, reading_checkpoint
 from fedprime.backbones.vilt import ViltBackbone
 
 __all__ = ["SHIPPED", "TINY", "load_backbone"]
@@ -15,20 +16,28 @@ TINY = "tiny"
 SHIPPED = {TINY: Path(__file__).parent / "tiny", "tiny-paired": Path(__file__).parent / "tiny_paired"}
 
 
-def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = ()) -> Backbone:
-    """Loads a frozen backbone.
+def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = (), max_text_tokens: int = 0) -> Backbone:
+    """Loads a frozen backbone; which class it needs is decided by the configuration of the checkpoint.
 
     Args:
-        reference: A name in `SHIPPED`, a folder, or the name of a checkpoint on the hub.
+        reference: A name in `SHIPPED`, a folder, the name of a checkpoint on the hub, or the ``.ckpt`` file of an
+            original ViLT.
         modalities: What it shall read, in order; nothing named means what it was trained for.
+        max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for.
 
     Raises:
-        BackboneError: If there is no such checkpoint or it is broken.
+        BackboneError: If there is no such checkpoint, it is broken, or of a kind that no backbone is for.
     """
     chosen = tuple(modalities) or ("image", "text")
+    if max_text_tokens < 0 or max_text_tokens == 1:
+        raise BackboneError(f"max_text_tokens is {max_text_tokens}; expected at least 2, or 0 for as many as trained")
     name = str(reference)
-    if name not in SHIPPED:
-        return ViltBackbone.from_pretrained(reference, chosen)
-    backbone = ViltBackbone.from_pretrained(SHIPPED[name], chosen)
+    place = SHIPPED.get(name, reference)
+    if not Path(place).is_file():
+        with reading_checkpoint(reference, "a folder with config.json, model.safetensors and what else belongs to it"):
+            model_type = read_model_type(place)
+        if model_type != "vilt":
+            raise BackboneError(f"{name!r} is a checkpoint of the kind {model_type!r}; a backbone can be of: vilt")
+    backbone = ViltBackbone.from_pretrained(place, chosen, max_text_tokens)
     backbone.reference = name  # a saved model names it so, not by the place where fedprime is installed
     return backbone

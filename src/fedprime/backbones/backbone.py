@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-__all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble"]
+__all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble", "check_modalities"]
 
 #: By modality, one entry per sample: its frozen token embeddings (token, dim), or None where the modality is missing.
 Embedded = Mapping[str, Sequence[Tensor | None]]
@@ -66,14 +66,18 @@ class Backbone(Protocol):
 
     Attributes:
         modalities: The modalities it reads; their order is the order of modalities everywhere.
-        dim: Width of tokens, prompts and features.
+        dim: Width of assembled tokens and prompts.
+        feature_dim: Width of features.
         reference: Where it was loaded from: a name or a folder.
+        options: How else it was loaded: the arguments of `load_backbone` that are not as they are by default.
         fingerprint: Digest of its weights and settings; equal fingerprints compute equal features.
     """
 
     modalities: tuple[str, ...]
     dim: int
+    feature_dim: int
     reference: str
+    options: Mapping[str, int]
     fingerprint: str
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
@@ -84,8 +88,8 @@ class Backbone(Protocol):
         """Joins the embedded modalities of a batch; where a modality is missing its tokens are left out."""
         ...
 
-    def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
-        """Returns the output of the summary token of each sample."""
+    def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
+        """Returns the feature of each sample."""
         ...
 
 
@@ -125,3 +129,22 @@ def assemble(embedded: Embedded, summary: Float[Tensor, " dim"], modalities: Seq
         raise BackboneError(f"samples {empty[:8]} of the batch have no modality; every sample needs at least one")
     there, modality_of = torch.from_numpy(mask), torch.tensor(owners)
     return Tokens(torch.cat(blocks, dim=1), there.to(summary.device), modality_of.to(summary.device), summary=0)
+
+
+def check_modalities(kind: str, modalities: Sequence[str], possible: Sequence[str]) -> None:
+    """Refuses modalities that a backbone cannot read.
+
+    Args:
+        kind: What the backbone is called.
+        modalities: What it is asked to read.
+        possible: What it can read.
+
+    Raises:
+        BackboneError: If it cannot read one of them, is asked for one twice, or for none.
+    """
+    unknown = [modality for modality in modalities if modality not in possible]
+    if unknown or not modalities:
+        raise BackboneError(f"{kind} reads {', '.join(possible)}; it cannot read {', '.join(unknown) or 'nothing'}")
+    twice = {modality for modality in modalities if list(modalities).count(modality) > 1}
+    if twice:
+        raise BackboneError(f"{kind} is asked to read {', '.join(sorted(twice))} twice; name each modality once")
