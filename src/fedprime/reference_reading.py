@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedprime.backbones.backbone import Backbone, Embedded, Tokens
+from fedprime.backbones.backbone import Backbone, BackboneError, Embedded, Tokens
 from fedprime.data.builtin import NUM_READINGS
 from fedprime.prompts import PromptPools
 
@@ -93,7 +93,7 @@ class ReferenceBackbone:
         self._inside = inside
         self._placeholders: dict[str, Tensor] = {}
 
-    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
+    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns what the backbone inside makes of raw values.
 
         Args:
@@ -115,12 +115,17 @@ class ReferenceBackbone:
             }
         return self._inside.assemble(embedded)
 
-    def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
+    def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
         """Returns the output of each sample's summary token, or if asked for of its first prompt.
 
         Args:
             tokens: Prompts, in front, and input tokens.
+
+        Raises:
+            BackboneError: If the output at a prompt is asked for, and there is more than one.
         """
+        if tokens.columns and _PROMPT_READOUT in self.quirks:
+            raise BackboneError(f"{_PROMPT_READOUT} needs a backbone with one transformer; {self.reference!r} has more")
         return self._inside.encode(replace(tokens, summary=0) if _PROMPT_READOUT in self.quirks else tokens)
 
     def _placeholder(self, modality: str) -> Tensor:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedprime.backbones import dual_encoder
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.checkpoint_reading import read_model_type, reading_checkpoint
+from fedprime.backbones.dual_encoder import DualEncoderBackbone
 from fedprime.backbones.vilt import ViltBackbone
 
 __all__ = ["SHIPPED", "TINY", "load_backbone"]
@@ -36,8 +38,15 @@ def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = (), 
     if not Path(place).is_file():
         with reading_checkpoint(reference, "a folder with config.json, model.safetensors and what else belongs to it"):
             model_type = read_model_type(place)
+        if model_type in dual_encoder.MODEL_TYPES:
+            if max_text_tokens:
+                raise BackboneError(
+                    f"max_text_tokens is {max_text_tokens}; {name!r} reads as much as it was trained for"
+                )
+            return DualEncoderBackbone.from_pretrained(reference, chosen)
         if model_type != "vilt":
-            raise BackboneError(f"{name!r} is a checkpoint of the kind {model_type!r}; a backbone can be of: vilt")
+            kinds = ", ".join(("vilt", *dual_encoder.MODEL_TYPES))
+            raise BackboneError(f"{name!r} is a checkpoint of the kind {model_type!r}; a backbone can be of: {kinds}")
     backbone = ViltBackbone.from_pretrained(place, chosen, max_text_tokens)
     backbone.reference = name  # a saved model names it so, not by the place where fedprime is installed
     return backbone

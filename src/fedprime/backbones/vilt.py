@@ -5,9 +5,8 @@ Source: Kim, Son, Kim. ViLT: Vision-and-Language Transformer Without Convolution
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from transformers import ViltConfig, ViltImageProcessorPil, ViltModel
 from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
+from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
 from fedprime.backbones.vilt_layers import run_layers
 from fedprime.seeding import torch_stream
@@ -26,7 +26,6 @@ __all__ = ["MODALITIES", "ViltBackbone"]
 MODALITIES = ("image", "text", "readings")
 
 _TEXT_TYPE, _IMAGE_TYPE = 0, 1  # rows of ViLT's token-type table
-_EMBED_AT_ONCE = 64  # samples per call of the embedding layers, which bounds memory
 # Of the configuration: what the shapes of the weights do not tell.
 _SHAPE_SETTINGS = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "image_size")
 _EXPECTED = "a folder with config.json, model.safetensors, tokenizer and preprocessor_config.json"
@@ -129,11 +128,7 @@ class ViltBackbone:
         if modality not in self.modalities:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
         embed = {"image": self._embed_images, "text": self._embed_texts, "readings": self._embed_readings}[modality]
-        embedded: list[Tensor] = []
-        with torch.no_grad():
-            for start in range(0, len(values), _EMBED_AT_ONCE):
-                embedded += embed(values[start : start + _EMBED_AT_ONCE])
-        return embedded
+        return embed_in_chunks(embed, values)
 
     def assemble(self, embedded: Embedded) -> Tokens:
         """Joins the summary token, image tokens and text tokens of a batch; missing modalities and padding are masked.
@@ -189,27 +184,17 @@ class ViltBackbone:
         ]
 
     def _embed_texts(self, texts: Sequence[object]) -> list[Tensor]:
-        for text in texts:
-            if not isinstance(text, str):
-                raise BackboneError(f"found {type(text).__name__} where a text was expected")
-        ids = [torch.tensor(row, device=self.model.device) for row in self.tokenize(texts)]  # pyright: ignore[reportArgumentType]
+        ids = [torch.tensor(row, device=self.model.device) for row in self.tokenize(as_texts(texts))]
         words = self.embed_words(nn.utils.rnn.pad_sequence(ids, batch_first=True))
         # The first token is the summary token, which `assemble` gives to every sample.
         return [row[1 : len(row_ids)].clone() for row, row_ids in zip(words, ids, strict=True)]
 
-    def _embed_images(self, images: Sequence[object]) -> list[Tensor]:
-        for image in images:
-            if not (
-                isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
-            ):
-                shape = getattr(image, "shape", "no shape")
-                raise BackboneError(
-                    f"found {type(image).__name__} of {shape} where a (height, width, 3) uint8 image was expected"
-                )
+    def _embed_images(self, values: Sequence[object]) -> list[Tensor]:
+        images = as_images(values)
         try:
-            processed = self._image_processor(list(images), do_pad=False, input_data_format="channels_last")
+            processed = self._image_processor(images, do_pad=False, input_data_format="channels_last")
         except (ValueError, ZeroDivisionError) as error:
-            shapes = [cast("np.ndarray", image).shape[:2] for image in images]
+            shapes = [image.shape[:2] for image in images]
             height, width = max(shapes, key=lambda shape: max(shape) / max(1, min(shape)))
             raise BackboneError(
                 f"an image of {height} x {width} pixels is too narrow to be resized to whole patches; crop it or count "
@@ -227,14 +212,8 @@ class ViltBackbone:
         return [embedded[index] for index in range(len(images))]
 
     def _embed_readings(self, rows: Sequence[object]) -> list[Tensor]:
-        for row in rows:
-            if not (isinstance(row, np.ndarray) and row.ndim == 1 and np.isfinite(row).all()):
-                raise BackboneError(
-                    f"found {type(row).__name__} where a one-dimensional array of finite numbers was expected"
-                )
-        numbers = [torch.from_numpy(np.asarray(row, dtype=np.float32)) for row in rows]
         embedded = []
-        for row in numbers:
+        for row in as_numbers(rows):
             # Token j is a fixed point, moved by number j along a fixed direction; both are about as long as word
             # embeddings, and the same however many numbers there are.
             streams = [torch_stream(0, "vilt", "readings", position) for position in range(len(row))]
