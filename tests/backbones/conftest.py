@@ -59,7 +59,56 @@ def checkpoints(hub_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     """Small random checkpoints in the layout of the hub, by the kind of their model; only for reading."""
     folder = tmp_path_factory.mktemp("checkpoints")
     written = {kind: write_dual_encoder(folder / kind, kind) for kind in ("clip", "metaclip_2", "siglip", "siglip2")}
-    return {"vilt": hub_checkpoint, **written}
+    encoders = write_encoders(folder)
+    sound = {"encoder": "log_mel", "sampling_rate": 8000, "num_bands": 8, "frames_per_token": 3, "max_seconds": 0.2}
+    table = {"encoder": "table", "numbers": {"price": [10.0, 4.0], "age": [40.0, 20.0]}}
+    table |= {"categories": {"brand": ["acme", "umbrella"]}}
+    pretrained = {
+        "image": {"encoder": "image_model", "reference": str(encoders["vit"])},
+        "text": {"encoder": "text_model", "reference": str(encoders["bert"]), "max_tokens": 8},
+        "audio": {"encoder": "audio_model", "reference": str(encoders["wav2vec2"])},
+        "table": table,
+    }
+    shape = {"dim": 24, "num_layers": 2, "num_heads": 3}
+    written["composite"] = write_composite(folder / "composite", modalities=pretrained, **shape)
+    bare = {"table": table, "audio": sound}
+    written["bare composite"] = write_composite(folder / "bare", modalities=bare, **shape)
+    return {"vilt": hub_checkpoint, **written, **encoders}
+
+
+def write_composite(folder: Path, **content: object) -> Path:
+    """Writes a composite without weights: its joint layers come from its seed."""
+    folder.mkdir()
+    (folder / "composite.json").write_text(json.dumps(content))
+    return folder
+
+
+def write_encoders(folder: Path) -> dict[str, Path]:
+    """Writes small random encoders of images, texts and sounds."""
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 20, "intermediate_size": 28}
+    settings: dict[str, dict[str, object]] = {
+        "vit": {**layers, "image_size": 32, "patch_size": 8},
+        "bert": {**layers, "vocab_size": len(WORDS), "max_position_embeddings": 16},
+        "wav2vec2": {**layers, "conv_dim": [12, 12], "conv_kernel": [10, 4], "conv_stride": [40, 4]}
+        | {"num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2},
+        "audio-spectrogram-transformer": {**layers, "patch_size": 4, "frequency_stride": 4, "time_stride": 4}
+        | {"max_length": 16, "num_mel_bins": 8},
+        "resnet": {"embedding_size": 8, "hidden_sizes": [8, 12], "depths": [1, 1], "layer_type": "basic"},
+    }
+    images = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}, "do_normalize": True}
+    images |= {"do_resize": True, "do_rescale": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    hearing = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 8000, "do_normalize": True}
+    looking = {"feature_extractor_type": "ASTFeatureExtractor", "sampling_rate": 16000, "num_mel_bins": 8}
+    looking |= {"max_length": 16}
+    processors_of = {"vit": images, "resnet": images, "wav2vec2": hearing, "audio-spectrogram-transformer": looking}
+    for kind, values in settings.items():
+        random_model(kind, **values).save_pretrained(folder / kind)
+        if kind in processors_of:
+            (folder / kind / "preprocessor_config.json").write_text(json.dumps(processors_of[kind]))
+    (folder / "bert" / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    tokenizer = {"do_lower_case": True, "model_max_length": 512, "tokenizer_class": "BertTokenizer"}
+    (folder / "bert" / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    return {kind: folder / kind for kind in settings}
 
 
 def random_model(kind: str, **settings: object) -> PreTrainedModel:

@@ -40,6 +40,9 @@ BACKBONES: dict[str, Callable[[Mapping[str, Path]], Backbone]] = {
     "SigLIP": lambda folders: load_backbone(folders["siglip"]),
     "SigLIP, image alone": lambda folders: load_backbone(folders["siglip"], ("image",)),
     "SigLIP 2": lambda folders: load_backbone(folders["siglip2"]),
+    "composite of pretrained encoders": lambda folders: load_backbone(folders["composite"]),
+    "composite, three modalities": lambda folders: load_backbone(folders["composite"], ("audio", "image", "text")),
+    "composite without pretrained encoders": lambda folders: load_backbone(folders["bare composite"]),
 }
 
 _rng = stream(0, "examples")
@@ -51,6 +54,16 @@ EXAMPLES: dict[str, list[object]] = {
     ],
     "text": ["fresh tomato soup", "", "pea", "the best beet with grandma and a lemon from the market"],
     "readings": [_rng.standard_normal(length).astype(np.float32) for length in (6, 6, 2, 9)],
+    "audio": [
+        {"array": 0.1 * _rng.standard_normal(length).astype(np.float32), "sampling_rate": rate}
+        for length, rate in ((1600, 8000), (300, 8000), (1200, 16000), (1500, 8000))
+    ],
+    "table": [
+        {"price": 12.5, "age": 30, "brand": "acme"},
+        {"price": 12.5, "age": 31, "brand": "acme"},
+        {"price": None, "age": 8},
+        {"brand": "nobody knows it"},
+    ],
 }
 
 examples = settings(max_examples=12, deadline=None, derandomize=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fedprime.backbones.backbone import BackboneError
-from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
+from fedprime.backbones.raw_values import as_images, as_numbers, as_sounds, as_texts, embed_in_chunks
 
 
 def test_values_are_embedded_a_few_at_a_time_in_their_order_and_without_gradients() -> None:
@@ -47,3 +47,37 @@ def test_what_is_no_text_is_refused(value: object) -> None:
 def test_what_is_no_row_of_numbers_is_refused(value: object) -> None:
     with pytest.raises(BackboneError, match="one-dimensional array of finite numbers was expected"):
         as_numbers([np.zeros(2), value])
+
+
+def test_a_sound_keeps_its_rate_or_takes_the_one_that_is_wanted() -> None:
+    times = np.arange(1600) / 16000
+    wave = np.sin(2 * np.pi * 200 * times).astype(np.float32)
+    [same], [slower] = (as_sounds([{"array": wave, "sampling_rate": 16000}], rate) for rate in (16000, 8000))
+    assert np.array_equal(same, wave)
+    assert len(slower) == 800
+    # Away from its ends, the tone is the same one.
+    assert np.abs(slower[100:700] - np.sin(2 * np.pi * 200 * np.arange(100, 700) / 8000)).max() < 0.01
+
+
+def test_channels_are_averaged() -> None:
+    [sound] = as_sounds([{"array": np.array([[1.0, 0.0], [0.0, 0.5]]), "sampling_rate": 8000}], 8000)
+    assert sound.tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        np.zeros(8),
+        {"array": np.zeros(8)},
+        {"array": np.zeros(0), "sampling_rate": 8000},
+        {"array": np.array([np.nan]), "sampling_rate": 8000},
+        {"array": np.zeros((2, 2, 2)), "sampling_rate": 8000},
+        {"array": ["soup"], "sampling_rate": 8000},
+        {"array": np.zeros(8), "sampling_rate": 0},
+        {"array": np.zeros(8), "sampling_rate": "fast"},
+    ],
+)
+def test_what_is_no_sound_is_refused(value: object) -> None:
+    with pytest.raises(BackboneError, match="where a sound was expected: a mapping with array"):
+        as_sounds([{"array": np.zeros(8), "sampling_rate": 8000}, value], 8000)

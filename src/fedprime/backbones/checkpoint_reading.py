@@ -12,7 +12,14 @@ from transformers import AutoTokenizer, PreTrainedConfig, logging
 
 from fedprime.backbones.backbone import BackboneError
 
-__all__ = ["fingerprint_of", "load_tokenizer", "load_whole", "read_model_type", "reading_checkpoint"]
+__all__ = [
+    "fingerprint_of",
+    "library_silenced",
+    "load_tokenizer",
+    "load_whole",
+    "read_model_type",
+    "reading_checkpoint",
+]
 
 # Of an image processor: what decides the pixels that the model sees.
 _PIXEL_SETTINGS = (
@@ -21,6 +28,20 @@ _PIXEL_SETTINGS = (
 )
 # Of an image processor too, but not of every one; they count where they are there.
 _MORE_PIXEL_SETTINGS = ("do_center_crop", "crop_size", "patch_size", "max_num_patches", "default_to_square")
+
+
+@contextmanager
+def library_silenced() -> Iterator[None]:
+    """Keeps the library's progress bars and its reports of unused pretraining heads from the screen."""
+    verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_bars:
+            logging.enable_progress_bar()
 
 
 @contextmanager
@@ -34,12 +55,9 @@ def reading_checkpoint(reference: str | Path, expected: str) -> Iterator[None]:
     Raises:
         BackboneError: If anything goes wrong inside.
     """
-    # The loader's progress bar and its report of unused pretraining heads are noise here.
-    verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
-        yield
+        with library_silenced():
+            yield
     except BackboneError:
         raise
     except Exception as error:  # the library has many for a broken file: KeyError, AttributeError, SafetensorError
@@ -48,10 +66,6 @@ def reading_checkpoint(reference: str | Path, expected: str) -> Iterator[None]:
             f"cannot load a backbone from {str(reference)!r}: {first_line} (expected {expected}, or a hub name online; "
             "offline, copy the folder here and name its path: --backbone PATH)"
         ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if shows_bars:
-            logging.enable_progress_bar()
 
 
 def read_model_type(reference: str | Path) -> str:
@@ -66,12 +80,13 @@ def read_model_type(reference: str | Path) -> str:
     return str(config.get("model_type"))
 
 
-def load_whole(model_class: Any, reference: str | Path, **options: Any) -> Any:
+def load_whole(model_class: Any, reference: str | Path, unread: str = "", **options: Any) -> Any:
     """Loads a model in 32-bit floats, and refuses one of which weights are missing.
 
     Args:
         model_class: A class of `transformers` with ``from_pretrained``.
         reference: Folder or hub name.
+        unread: How the names of weights begin that may be missing, because nothing reads them.
         **options: More arguments of ``from_pretrained``.
     """
     loaded = model_class.from_pretrained(
@@ -84,6 +99,7 @@ def load_whole(model_class: Any, reference: str | Path, **options: Any) -> Any:
     model, loading = cast("tuple[Any, Mapping[str, Any]]", loaded)
     # The library would fill these with random numbers.
     unfit = sorted([*loading["missing_keys"], *(entry[0] for entry in loading["mismatched_keys"])])
+    unfit = [name for name in unfit if not (unread and name.startswith(unread))]
     if unfit:
         raise ValueError(f"{len(unfit)} weights are missing or of another shape, the first is {unfit[0]}")
     return model

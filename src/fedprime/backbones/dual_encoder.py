@@ -69,6 +69,7 @@ class DualEncoderBackbone:
         widths: list[int] = [towers[modality].config.hidden_size for modality in self.modalities]
         self.dim: int = sum(widths)
         self._columns = tuple((sum(widths[:number]), sum(widths[: number + 1])) for number in range(len(widths)))
+        feature_widths: dict[str, Any]
         if self._like_clip:
             feature_widths = dict.fromkeys(_MODALITIES, model.config.projection_dim)
         else:
