@@ -71,7 +71,7 @@ def checkpoints(hub_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     }
     shape = {"dim": 24, "num_layers": 2, "num_heads": 3}
     written["composite"] = write_composite(folder / "composite", modalities=pretrained, **shape)
-    bare = {"table": table, "audio": sound}
+    bare = {"table": table, "audio": sound, "image": {"encoder": "pixel_patches", "side": 32, "patch_size": 16}}
     written["bare composite"] = write_composite(folder / "bare", modalities=bare, **shape)
     return {"vilt": hub_checkpoint, **written, **encoders}
 

@@ -52,6 +52,12 @@ def test_a_checkpoint_says_of_what_kind_it_is(hub_checkpoint: Path) -> None:
     assert read_model_type(hub_checkpoint) == "vilt"
 
 
+@pytest.mark.parametrize("reference", ["/no/such/folder", "./soup", "../soup", "models/of/soup"])
+def test_a_path_to_nothing_is_not_taken_for_a_name_on_the_hub(reference: str) -> None:
+    with pytest.raises(BackboneError, match="there is no such folder"), reading_checkpoint(reference, "a ViLT"):
+        read_model_type(reference)
+
+
 def test_a_checkpoint_is_loaded_in_floats_of_32_bits(hub_checkpoint: Path) -> None:
     with reading_checkpoint(hub_checkpoint, "a ViLT"):
         model = load_whole(ViltModel, hub_checkpoint)

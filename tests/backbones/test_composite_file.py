@@ -37,6 +37,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_composition(tmp_path / "again") == composition
 
 
+def test_the_example_of_the_docs_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text(encoding="utf-8")
+    (tmp_path / "composite.json").write_text(page.split("```json")[1].split("```")[0])
+    assert len(read_composition(tmp_path).modalities) == 6
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -9,6 +9,7 @@ import torch
 
 from fedprime.backbones.encoder import Encoder
 from fedprime.backbones.log_mel import LogMel
+from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 from fedprime.backbones.table_tokens import TableTokens
 from fedprime.seeding import stream
@@ -29,6 +30,7 @@ ENCODERS: dict[str, tuple[Callable[[Mapping[str, Path]], Encoder], list[object]]
     "wav2vec 2.0": (lambda folders: AudioModel.from_pretrained(folders["wav2vec2"]), SOUNDS),
     "AST": (lambda folders: AudioModel.from_pretrained(folders["audio-spectrogram-transformer"]), SOUNDS),
     "log-mel": (lambda _: LogMel(8000, 8, 3, 0.5), SOUNDS),
+    "patches": (lambda _: PixelPatches(32, 8), IMAGES),
     "table": (lambda _: TableTokens({"price": (1.0, 2.0)}, {"brand": ["acme"]}), ROWS),
 }
 

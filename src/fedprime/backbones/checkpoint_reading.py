@@ -74,6 +74,9 @@ def read_model_type(reference: str | Path) -> str:
     Args:
         reference: Folder or hub name.
     """
+    path = Path(reference)
+    if not path.exists() and (path.is_absolute() or len(path.parts) > 2 or str(reference).startswith(".")):
+        raise ValueError("there is no such folder")  # a name on the hub looks otherwise
     config, _ = PreTrainedConfig.get_config_dict(reference)
     if not isinstance(config, dict) or not config:
         raise ValueError("there is no config.json, or it is no table")

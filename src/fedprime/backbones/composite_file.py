@@ -13,6 +13,7 @@ from torch import nn
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.encoder import Encoder
 from fedprime.backbones.log_mel import LogMel
+from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 from fedprime.backbones.table_tokens import TableTokens
 
@@ -35,6 +36,18 @@ class PretrainedPart:
     """A folder, relative to that of the file, or a name on the hub."""
     max_tokens: _Count = 128
     """As many word pieces of a text are read."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PixelPatchesPart:
+    """The modality is images, read as patches of pixels."""
+
+    encoder: Literal["pixel_patches"]
+    """Says so."""
+    side: _Count = 32
+    """Pixels of a side that every image is resized to."""
+    patch_size: _Count = 8
+    """Pixels of a side of a patch."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -66,7 +79,7 @@ class TablePart:
 
 
 #: How one modality is read.
-Part = PretrainedPart | LogMelPart | TablePart
+Part = PretrainedPart | PixelPatchesPart | LogMelPart | TablePart
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -139,6 +152,8 @@ def load_encoder(part: Part, folder: Path) -> Encoder:
     Raises:
         BackboneError: If its checkpoint cannot be loaded.
     """
+    if isinstance(part, PixelPatchesPart):
+        return PixelPatches(part.side, part.patch_size)
     if isinstance(part, LogMelPart):
         return LogMel(part.sampling_rate, part.num_bands, part.frames_per_token, part.max_seconds)
     if isinstance(part, TablePart):

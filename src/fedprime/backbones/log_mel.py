@@ -12,12 +12,14 @@ from transformers.audio_utils import mel_filter_bank, spectrogram, window_functi
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.backbones.raw_values import as_sounds
 
-__all__ = ["LogMel"]
+__all__ = ["NUM_PLACES", "LogMel", "place_numbers"]
 
 _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.010  # as in speech recognition for decades
+#: Numbers that tell where a token is.
+NUM_PLACES = 16
+
 _FLOOR = 1e-10  # of a mel band's power; silence has a logarithm
 _DECADES = 8.0  # of power below the loudest band that are kept, as Whisper does
-_NUM_POSITIONS = 16  # numbers that tell where in the sound a token is
 
 
 class LogMel:
@@ -50,7 +52,7 @@ class LogMel:
             norm="slaney",
             mel_scale="slaney",
         )
-        self.width = num_bands * frames_per_token + _NUM_POSITIONS
+        self.width = num_bands * frames_per_token + NUM_PLACES
         self.squared_length = float(self.width)
         self.fingerprint = fingerprint_of(
             ["log_mel", sampling_rate, num_bands, frames_per_token, max_seconds, _HOP_SECONDS], {}
@@ -94,11 +96,15 @@ class LogMel:
         lacking = -len(bands) % self._frames_per_token
         bands = np.pad(bands, ((0, lacking), (0, 0)), constant_values=float(bands.min()))
         patches = bands.reshape(-1, self._frames_per_token * self._num_bands)
-        return torch.from_numpy(np.concatenate([patches, _places(len(patches))], axis=1).astype(np.float32))
+        return torch.from_numpy(np.concatenate([patches, place_numbers(len(patches))], axis=1).astype(np.float32))
 
 
-def _places(num_tokens: int) -> Float[np.ndarray, "token place"]:
-    """Returns sines and cosines of the position at wavelengths from 2 tokens to a thousand, of mean square 1."""
-    waves = np.pi * 512.0 ** -np.linspace(0, 1, _NUM_POSITIONS // 2)
+def place_numbers(num_tokens: int) -> Float[np.ndarray, "token place"]:
+    """Returns sines and cosines of the position at wavelengths from 2 tokens to a thousand, of mean square 1.
+
+    Args:
+        num_tokens: How many follow each other.
+    """
+    waves = np.pi * 512.0 ** -np.linspace(0, 1, NUM_PLACES // 2)
     angles = np.arange(num_tokens)[:, None] * waves
     return np.sqrt(2) * np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
