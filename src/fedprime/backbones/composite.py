@@ -96,6 +96,7 @@ class CompositeBackbone:
     composite that was trained elsewhere; without that file they are drawn from the seed that the composition names.
 
     Attributes:
+        composition: What its ``composite.json`` says.
         encoders: By modality, its encoder.
         joint: Projections and joint layers, in evaluation mode, their parameters frozen.
     """
@@ -128,7 +129,7 @@ class CompositeBackbone:
         self.dim = self.feature_dim = composition.dim
         self.reference = reference
         self.options: Mapping[str, int] = {}
-        self._composition = composition
+        self.composition = composition
         read = {name: encoders[name].fingerprint for name in sorted(chosen)}
         weights = {
             name: value
@@ -175,14 +176,14 @@ class CompositeBackbone:
             raise BackboneError(
                 f"{folder} is no composite: replacing it would delete what is there; name another folder"
             )
-        parts = {name: self._composition.modalities[name] for name in self.modalities}
+        parts = {name: self.composition.modalities[name] for name in self.modalities}
         with replaced_folder(folder) as beside:
             for name, part in parts.items():
                 if isinstance(part, PretrainedPart):
                     (beside / name).mkdir()
                     self.encoders[name].save(beside / name)
                     parts[name] = dataclasses.replace(part, reference=name)
-            write_composition(dataclasses.replace(self._composition, modalities=parts), beside)
+            write_composition(dataclasses.replace(self.composition, modalities=parts), beside)
             save_file(self.joint.state_dict(), beside / _WEIGHTS)
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
