@@ -78,11 +78,18 @@ class ReferenceBackbone:
 
         Raises:
             ValueError: If there is another quirk.
+            BackboneError: If placeholders are asked for a modality that the research code does not know.
         """
         possible = (_PROMPT_READOUT, _PLACEHOLDER_INPUT)
         unknown = [quirk for quirk in quirks if quirk not in possible]
         if unknown:
             raise ValueError(f"a backbone cannot have {', '.join(unknown)}; it can have {', '.join(possible)}")
+        strange = [modality for modality in inside.modalities if modality not in _PLACEHOLDERS]
+        if strange and _PLACEHOLDER_INPUT in quirks:
+            raise BackboneError(
+                f"{_PLACEHOLDER_INPUT} knows what stands for a missing {', '.join(_PLACEHOLDERS)}; the backbone reads "
+                f"{', '.join(strange)} too"
+            )
         self.quirks = tuple(sorted(quirks))
         self.modalities = inside.modalities
         self.dim = inside.dim

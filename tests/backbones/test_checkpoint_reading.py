@@ -70,6 +70,22 @@ def test_a_tokenizer_without_words_is_refused(hub_checkpoint: Path, tmp_path: Pa
         load_tokenizer(tmp_path)
 
 
+class SlowTokenizer:
+    """A tokenizer as those that run on sentencepiece are: without a part of the library `tokenizers`."""
+
+    def __init__(self, *words: str, do_lower_case: bool = True) -> None:
+        self.words, self.do_lower_case = words, do_lower_case
+
+    def get_vocab(self) -> dict[str, int]:
+        return {word: row for row, word in enumerate(self.words)}
+
+
+def test_a_fingerprint_tells_tokenizers_apart_that_run_on_sentencepiece() -> None:
+    tokenizers = [SlowTokenizer("a", "b"), SlowTokenizer("b", "a"), SlowTokenizer("a", "b", do_lower_case=False)]
+    assert len({fingerprint_of(0, {}, tokenizer) for tokenizer in tokenizers}) == 3
+    assert fingerprint_of(0, {}, SlowTokenizer("a")) == fingerprint_of(0, {}, SlowTokenizer("a"))
+
+
 def test_a_fingerprint_tells_shapes_names_types_and_values_apart() -> None:
     zeros = torch.zeros(4)
     different = [

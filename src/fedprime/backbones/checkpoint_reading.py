@@ -140,7 +140,10 @@ def fingerprint_of(
         pixels = {name: processing.get(name) for name in _PIXEL_SETTINGS}
         content.append(pixels | {name: processing[name] for name in _MORE_PIXEL_SETTINGS if processing.get(name)})
     if tokenizer is not None:
-        content.append(json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"])
+        # Tokenizers that run on sentencepiece spell by settings of their own.
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        spelling = json.loads(backend.to_str())["normalizer"] if backend else getattr(tokenizer, "do_lower_case", None)
+        content.append(spelling)
         content.append(sorted(tokenizer.get_vocab().items()))
     digest = hashlib.sha256(json.dumps(content).encode())
     for name, value in sorted(weights.items()):
