@@ -225,7 +225,7 @@ def test_every_wrong_setting_is_reported_at_once_and_nothing_is_made(
         (["run", "--resume", "none", "--seed", "3"], "leave out --seed 3"),
         (["run", "builtin/quickstart", "--resume", "none"], "leave out builtin/quickstart"),
         (["run", "--resume", "none", "--output", "other"], "leave out --output"),
-        (["run", "builtin/quickstart", "--backbone", "none"], "cannot load a ViLT checkpoint from 'none'"),
+        (["run", "builtin/quickstart", "--backbone", "none"], "cannot load a backbone from 'none'"),
         (["run", "builtin/quickstart", "--initial_model", "none"], "none is not a saved model"),
         (["run", "builtin/quickstart", "--data.modalities", "smell"], "'smell' is not one of image, text, readings"),
         (["run", "builtin/quickstart", "--missing.lacking", "smell"], "'smell' is not one of image, text, readings"),

@@ -42,6 +42,8 @@ class Averaging:
 
     modalities: tuple[str, ...] = ("image", "text")
     dim = 2
+    feature_dim = 2
+    options: Mapping[str, int] = {}
     reference = "averaging"
 
     def __init__(self, fingerprint: str = "of averaging") -> None:
@@ -430,9 +432,32 @@ def test_a_saved_model_says_what_it_is_and_holds_no_backbone(saved: Path, pooled
             "modalities": ["image", "text", "readings"],
             "fingerprint": pooled.backbone.fingerprint,
         },
-        "prompter": {"kind": "pools", "options": {"pools": {"inter": 6, "intra": 4}, "num_chosen": 2}},
+        "prompter": {
+            "kind": "pools",
+            "options": {
+                "pools": {"inter": 6, "intra": 4},
+                "num_chosen": 2,
+                "standardised": False,
+                "context_weight": 0.0,
+            },
+        },
     }
     assert load_file(saved / "model.safetensors").keys() == pooled.weights().keys()
+
+
+def test_a_model_remembers_how_its_backbone_was_loaded(tmp_path: Path) -> None:
+    long = load_backbone(modalities=("text",), max_text_tokens=30)
+    PromptedModel(long, NoPrompts(64), LABELS).save_pretrained(tmp_path / "model")
+    again = PromptedModel.from_pretrained(tmp_path / "model").backbone
+    assert again.options == {"max_text_tokens": 30}
+    assert again.fingerprint == long.fingerprint != load_backbone().fingerprint
+    assert len(again.embed("text", ["e " * 100])[0]) == 29
+
+
+def test_a_model_whose_backbone_was_loaded_in_an_unknown_way_is_refused(saved: Path) -> None:
+    edited(lambda config: config.update(backbone={**config["backbone"], "options": {"depth": 3}}))(saved)
+    with pytest.raises(ModelError, match=r"is broken.*depth"):
+        PromptedModel.from_pretrained(saved)
 
 
 def test_label_names_of_any_script_come_back(three: Backbone, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fedprime.backbones import load_backbone
-from fedprime.backbones.backbone import Backbone, Tokens
+from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
 from fedprime.data.batches import Batch, EmbeddedSamples
 from fedprime.data.builtin import NUM_READINGS, BuiltinWorld
 from fedprime.methods.fedavg_p import FedAvgP
@@ -180,6 +180,14 @@ def test_a_quirk_that_backbones_do_not_have_is_refused(three: Backbone):
 
 
 # What a saved model remembers
+
+
+def test_a_modality_that_the_research_code_does_not_know_has_no_placeholder() -> None:
+    smelling = load_backbone()
+    smelling.modalities = ("image", "smell")
+    with pytest.raises(BackboneError, match=r"placeholder_input knows .*; the backbone reads smell too"):
+        ReferenceBackbone(smelling, ["placeholder_input"])
+    assert ReferenceBackbone(smelling, ["prompt_readout"]).modalities == ("image", "smell")
 
 
 @pytest.mark.parametrize("quirks", [["prompt_readout"], ["placeholder_input"], [*EVERY_READING]], ids="+".join)

@@ -84,6 +84,7 @@ def _known_lack(name: str) -> str:
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 Count = Annotated[int, Field(ge=1)]
+NotNegativeCount = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -269,7 +270,9 @@ class Settings:
     seed: int = 0
     """Seed of everything random in the run but the built-in samples themselves."""
     backbone: str = "tiny"
-    """The frozen model: "tiny", "tiny-paired", the folder of a ViLT checkpoint, or its name on the hub."""
+    """The frozen model: "tiny", "tiny-paired", a checkpoint's folder or name on the hub, or a ViLT's .ckpt file."""
+    max_text_tokens: NotNegativeCount = 0
+    """As many word pieces of a text are read; 0 for as many as the backbone was trained for. ViLT can read more."""
     initial_model: str = ""
     """Folder of a saved model whose weights to start from; none means weights drawn from the seed."""
     threads: Count = 1

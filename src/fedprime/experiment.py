@@ -171,7 +171,7 @@ def build_experiment(settings: Settings) -> Experiment:
         ModelError: If the model to start from cannot be loaded or is of another shape.
     """
     data, seed = settings.data, settings.seed
-    backbone = load_backbone(settings.backbone, data.modalities)
+    backbone = load_backbone(settings.backbone, data.modalities, settings.max_text_tokens)
     modalities = backbone.modalities
     num_samples = data.num_train + data.num_validation + data.num_test
     world, samples = _embedded_samples(data, num_samples, backbone)

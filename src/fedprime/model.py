@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -78,8 +78,8 @@ class PromptedModel(nn.Module):
         self.label_names = tuple(label_names)
         self.task: Task = task
         self.prompter = prompter
-        self.pooler = _linear(backbone.dim, backbone.dim, rng)
-        self.head = _linear(backbone.dim, len(self.label_names), rng)
+        self.pooler = _linear(backbone.feature_dim, backbone.feature_dim, rng)
+        self.head = _linear(backbone.feature_dim, len(self.label_names), rng)
 
     @property
     def backbone(self) -> Backbone:
@@ -187,6 +187,8 @@ class PromptedModel(nn.Module):
             },
             "prompter": {"kind": names[type(self.prompter)], "options": self.prompter.options()},
         }
+        if self.backbone.options:
+            config["backbone"]["options"] = dict(self.backbone.options)
         if isinstance(self.backbone, ReferenceBackbone):
             config["backbone"]["quirks"] = list(self.backbone.quirks)
         with replaced_folder(folder) as beside:
@@ -225,7 +227,7 @@ class PromptedModel(nn.Module):
             raise _broken(folder, error) from error
         if task not in get_args(Task):
             raise _broken(folder, ValueError(f"unknown task {task!r}"))
-        backbone = _with_quirks(backbone or load_backbone(reference, modalities), quirks, folder)
+        backbone = _with_quirks(backbone or _load_saved_backbone(saved, folder), quirks, folder)
         if backbone.fingerprint != fingerprint:
             raise ModelError(
                 f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
@@ -243,6 +245,13 @@ class PromptedModel(nn.Module):
         model = cls(backbone, prompter, label_names, task)
         model.load_weights(weights)
         return model
+
+
+def _load_saved_backbone(saved: Mapping[str, Any], folder: Path) -> Backbone:
+    try:
+        return load_backbone(saved["reference"], tuple(saved["modalities"]), **saved.get("options", {}))
+    except TypeError as error:
+        raise _broken(folder, error) from error
 
 
 def _with_quirks(backbone: Backbone, quirks: Sequence[str], folder: Path) -> Backbone:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedprime.backbones.backbone import Backbone, Embedded, Tokens
+from fedprime.backbones.backbone import Backbone, BackboneError, Embedded, Tokens
 from fedprime.data.builtin import NUM_READINGS
 from fedprime.prompts import PromptPools
 
@@ -62,7 +62,9 @@ class ReferenceBackbone:
     Attributes:
         modalities: Those of the backbone inside.
         dim: That of the backbone inside.
+        feature_dim: That of the backbone inside.
         reference: Where the backbone inside was loaded from.
+        options: How else it was loaded.
         fingerprint: That of the backbone inside and the quirks, which change features.
         quirks: Which departures, sorted.
     """
@@ -76,20 +78,29 @@ class ReferenceBackbone:
 
         Raises:
             ValueError: If there is another quirk.
+            BackboneError: If placeholders are asked for a modality that the research code does not know.
         """
         possible = (_PROMPT_READOUT, _PLACEHOLDER_INPUT)
         unknown = [quirk for quirk in quirks if quirk not in possible]
         if unknown:
             raise ValueError(f"a backbone cannot have {', '.join(unknown)}; it can have {', '.join(possible)}")
+        strange = [modality for modality in inside.modalities if modality not in _PLACEHOLDERS]
+        if strange and _PLACEHOLDER_INPUT in quirks:
+            raise BackboneError(
+                f"{_PLACEHOLDER_INPUT} knows what stands for a missing {', '.join(_PLACEHOLDERS)}; the backbone reads "
+                f"{', '.join(strange)} too"
+            )
         self.quirks = tuple(sorted(quirks))
         self.modalities = inside.modalities
         self.dim = inside.dim
+        self.feature_dim = inside.feature_dim
         self.reference = inside.reference
+        self.options = inside.options
         self.fingerprint = "+".join([inside.fingerprint, *self.quirks])
         self._inside = inside
         self._placeholders: dict[str, Tensor] = {}
 
-    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
+    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns what the backbone inside makes of raw values.
 
         Args:
@@ -111,12 +122,17 @@ class ReferenceBackbone:
             }
         return self._inside.assemble(embedded)
 
-    def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
+    def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
         """Returns the output of each sample's summary token, or if asked for of its first prompt.
 
         Args:
             tokens: Prompts, in front, and input tokens.
+
+        Raises:
+            BackboneError: If the output at a prompt is asked for, and there is more than one.
         """
+        if tokens.columns and _PROMPT_READOUT in self.quirks:
+            raise BackboneError(f"{_PROMPT_READOUT} needs a backbone with one transformer; {self.reference!r} has more")
         return self._inside.encode(replace(tokens, summary=0) if _PROMPT_READOUT in self.quirks else tokens)
 
     def _placeholder(self, modality: str) -> Tensor:

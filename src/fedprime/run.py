@@ -252,9 +252,9 @@ def _with_absolute_folders(settings: Settings) -> Settings:
 
 
 def _absolute(reference: str) -> str:
-    """Returns the absolute path of a folder, so that the run can go on from elsewhere; other names as they are."""
-    is_folder = reference not in ("", *SHIPPED) and Path(reference).is_dir()
-    return str(Path(reference).resolve()) if is_folder else reference
+    """Returns the absolute path of what is there, so that the run can go on from elsewhere; other names as they are."""
+    is_there = reference not in ("", *SHIPPED) and Path(reference).exists()
+    return str(Path(reference).resolve()) if is_there else reference
 
 
 def _personal_clients(experiment: Experiment, checkpoint: Checkpoint) -> tuple[int, ...]:

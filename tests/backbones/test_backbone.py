@@ -4,7 +4,8 @@ To hold another backbone to the contract, add a line to `BACKBONES`, and to `EXA
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,33 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedprime.backbones import load_backbone
-from fedprime.backbones.backbone import Backbone, BackboneError, Tokens, assemble
+from fedprime.backbones.backbone import Backbone, BackboneError, Tokens, assemble, check_modalities
+from fedprime.data.batches import EmbeddedSamples
+from fedprime.model import PromptedModel
+from fedprime.prompts import PromptPools
 from fedprime.seeding import stream, torch_stream
 
-#: By name, how it is loaded, given a folder with a random checkpoint in the layout of the hub.
-BACKBONES: dict[str, Callable[[Path], Backbone]] = {
+#: By name, how it is loaded, given folders with random checkpoints in the layout of the hub.
+BACKBONES: dict[str, Callable[[Mapping[str, Path]], Backbone]] = {
     "tiny": lambda _: load_backbone(),
     "tiny, text first": lambda _: load_backbone(modalities=("text", "image")),
     "tiny, three modalities": lambda _: load_backbone(modalities=("image", "text", "readings")),
     "tiny, readings alone": lambda _: load_backbone(modalities=("readings",)),
-    "ViLT from the hub": lambda folder: load_backbone(folder),
-    "ViLT from the hub, three modalities": lambda folder: load_backbone(folder, ("readings", "text", "image")),
+    "ViLT from the hub": lambda folders: load_backbone(folders["vilt"]),
+    "ViLT from the hub, three modalities": lambda folders: load_backbone(
+        folders["vilt"], ("readings", "text", "image")
+    ),
+    "ViLT with longer texts": lambda folders: load_backbone(folders["vilt"], max_text_tokens=30),
+    "CLIP": lambda folders: load_backbone(folders["clip"]),
+    "CLIP, text first": lambda folders: load_backbone(folders["clip"], ("text", "image")),
+    "CLIP, text alone": lambda folders: load_backbone(folders["clip"], ("text",)),
+    "MetaCLIP 2": lambda folders: load_backbone(folders["metaclip_2"]),
+    "SigLIP": lambda folders: load_backbone(folders["siglip"]),
+    "SigLIP, image alone": lambda folders: load_backbone(folders["siglip"], ("image",)),
+    "SigLIP 2": lambda folders: load_backbone(folders["siglip2"]),
+    "composite of pretrained encoders": lambda folders: load_backbone(folders["composite"]),
+    "composite, three modalities": lambda folders: load_backbone(folders["composite"], ("audio", "image", "text")),
+    "composite without pretrained encoders": lambda folders: load_backbone(folders["bare composite"]),
 }
 
 _rng = stream(0, "examples")
@@ -37,14 +54,24 @@ EXAMPLES: dict[str, list[object]] = {
     ],
     "text": ["fresh tomato soup", "", "pea", "the best beet with grandma and a lemon from the market"],
     "readings": [_rng.standard_normal(length).astype(np.float32) for length in (6, 6, 2, 9)],
+    "audio": [
+        {"array": 0.1 * _rng.standard_normal(length).astype(np.float32), "sampling_rate": rate}
+        for length, rate in ((1600, 8000), (300, 8000), (1200, 16000), (1500, 8000))
+    ],
+    "table": [
+        {"price": 12.5, "age": 30, "brand": "acme"},
+        {"price": 12.5, "age": 31, "brand": "acme"},
+        {"price": None, "age": 8},
+        {"brand": "nobody knows it"},
+    ],
 }
 
 examples = settings(max_examples=12, deadline=None, derandomize=True)
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
-def backbone(request: pytest.FixtureRequest, hub_checkpoint: Path) -> Backbone:
-    return BACKBONES[request.param](hub_checkpoint)
+def backbone(request: pytest.FixtureRequest, checkpoints: Mapping[str, Path]) -> Backbone:
+    return BACKBONES[request.param](checkpoints)
 
 
 def patterns(backbone: Backbone) -> list[tuple[bool, ...]]:
@@ -78,13 +105,16 @@ def test_a_backbone_is_one(backbone: Backbone) -> None:
     assert isinstance(backbone, Backbone)
     assert len(set(backbone.modalities)) == len(backbone.modalities) > 0
     assert backbone.dim > 0
+    assert backbone.feature_dim > 0
     assert backbone.reference
     assert backbone.fingerprint
 
 
-def test_loaded_again_it_is_the_same(backbone: Backbone, request: pytest.FixtureRequest, hub_checkpoint: Path) -> None:
+def test_loaded_again_it_is_the_same(
+    backbone: Backbone, request: pytest.FixtureRequest, checkpoints: Mapping[str, Path]
+) -> None:
     name = request.node.callspec.params["backbone"]
-    again = BACKBONES[name](hub_checkpoint)
+    again = BACKBONES[name](checkpoints)
     samples = every_sample(backbone)
     assert again.fingerprint == backbone.fingerprint
     assert again.reference == backbone.reference
@@ -99,7 +129,8 @@ def test_every_value_becomes_a_row_of_finite_tokens(backbone: Backbone) -> None:
         embedded = backbone.embed(modality, EXAMPLES[modality])
         assert len(embedded) == len(EXAMPLES[modality])
         for part in embedded:
-            assert part.shape == (len(part), backbone.dim)
+            assert part.shape == (len(part), part.shape[1])
+            assert part.shape[1] <= backbone.dim
             assert len(part) > 0
             assert part.dtype == torch.float32
             assert part.isfinite().all()
@@ -149,6 +180,10 @@ def test_a_present_modality_has_its_tokens_and_a_missing_one_has_none(backbone: 
     for row, (number, pattern) in enumerate(samples):
         for column, modality in enumerate(backbone.modalities):
             found = tokens.values[row, tokens.mask[row] & (tokens.modality == column)]
+            if tokens.columns:
+                start, stop = tokens.columns[column]
+                assert found[:, :start].count_nonzero() == found[:, stop:].count_nonzero() == 0
+                found = found[:, start:stop]
             if pattern[column]:
                 assert torch.equal(found, backbone.embed(modality, [EXAMPLES[modality][number]])[0])
             else:
@@ -182,7 +217,7 @@ def test_a_batch_of_other_modalities_is_refused(backbone: Backbone) -> None:
 def test_a_sample_has_one_finite_feature_whatever_is_missing(backbone: Backbone) -> None:
     samples = every_sample(backbone)
     feature = backbone.encode(tokens_of(backbone, samples).prepend(prompts_for(backbone, len(samples))))
-    assert feature.shape == (len(samples), backbone.dim)
+    assert feature.shape == (len(samples), backbone.feature_dim)
     assert feature.isfinite().all()
 
 
@@ -210,8 +245,9 @@ def test_masked_tokens_have_no_influence(backbone: Backbone) -> None:
     tokens = tokens_of(backbone, samples).prepend(prompts_for(backbone, len(samples)))
     garbage = 1e3 * torch.randn(tokens.values.shape, generator=torch_stream(0, "garbage"))
     values = torch.where(tokens.mask[:, :, None], tokens.values, garbage)
-    poisoned = Tokens(values, tokens.mask, tokens.modality, tokens.summary)
-    assert not torch.equal(poisoned.values, tokens.values)
+    poisoned = replace(tokens, values=values)
+    # There is nothing to poison where all samples have as many tokens.
+    assert tokens.mask.all() or not torch.equal(poisoned.values, tokens.values)
     assert torch.allclose(backbone.encode(poisoned), backbone.encode(tokens), atol=1e-5)
     assert torch.allclose(poisoned.pooled(), tokens.pooled(), atol=1e-5)
 
@@ -260,7 +296,7 @@ def test_the_gradient_is_that_of_finite_differences(backbone: Backbone) -> None:
     tokens = tokens_of(backbone, [(0, (True,) * len(backbone.modalities))])
     prompts = prompts_for(backbone, 1).requires_grad_()
     direction = prompts_for(backbone, 1, name="direction")
-    readout = torch.randn(backbone.dim, generator=torch_stream(0, "readout"))
+    readout = torch.randn(backbone.feature_dim, generator=torch_stream(0, "readout"))
 
     def read(prompts: Tensor) -> Tensor:
         return (backbone.encode(tokens.prepend(prompts)) @ readout).sum()
@@ -271,6 +307,45 @@ def test_the_gradient_is_that_of_finite_differences(backbone: Backbone) -> None:
         step = 1e-2
         slope = (read(prompts + step * direction) - read(prompts - step * direction)) / (2 * step)
     assert (prompts.grad * direction).sum().item() == pytest.approx(slope.item(), rel=0.02, abs=0.01)
+
+
+# The contract: a model around it
+
+
+class Poisoned:
+    """The example values, with garbage that no backbone can embed where a modality is missing."""
+
+    label_names = ("zero", "one")
+    labels = np.array([0, 1, 0, 1])
+    sites = np.zeros(4, dtype=np.int64)
+
+    def __init__(self, backbone: Backbone, present: np.ndarray) -> None:
+        self.modalities, self.present = backbone.modalities, present
+
+    def __len__(self) -> int:
+        return 4
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        there = dict(zip(self.modalities, self.present[index], strict=True))
+        return {name: EXAMPLES[name][index] if there[name] else object() for name in modalities}
+
+
+def test_what_is_missing_can_be_garbage_and_what_is_trained_is_all_that_is_reached(backbone: Backbone) -> None:
+    present = np.array([patterns(backbone)[row % len(patterns(backbone))] for row in range(4)])
+    samples = EmbeddedSamples(Poisoned(backbone, present), backbone.modalities, backbone.embed)
+    pools = PromptPools(backbone.dim, {"only": 5}, 2, torch_stream(0, "pool"))
+    model = PromptedModel(backbone, pools, ("zero", "one"), rng=torch_stream(0, "head"))
+    output = model(samples.batch(np.arange(4), present))
+    assert output.logits.shape == (4, 2)
+    (model.task_loss(output.logits, torch.tensor([0, 1, 0, 1])) + output.chosen.distance.mean()).backward()
+    reached = {name for name, value in model.named_parameters() if value.grad is not None and value.grad.any()}
+    trained = {"pools.only", "query", "key"}
+    assert reached == {f"prompter.{name}" for name in trained} | {
+        "pooler.weight",
+        "pooler.bias",
+        "head.weight",
+        "head.bias",
+    }
 
 
 # Tokens
@@ -328,3 +403,26 @@ def test_a_modality_that_the_whole_batch_lacks_takes_no_place() -> None:
     joined = assemble(embedded, torch.tensor([9.0]), ("image", "text"))
     assert joined.values.squeeze(2).tolist() == [[9, 1], [9, 2]]
     assert joined.modality.tolist() == [-1, 1]
+
+
+def test_where_modalities_are_apart_the_mean_is_that_of_each_and_zero_for_a_missing_one() -> None:
+    embedded = {
+        "image": [torch.tensor([[2.0, 4.0, 0.0], [4.0, 8.0, 0.0]]), None],
+        "text": [torch.tensor([[0.0, 0.0, 7.0]]), torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 5.0]])],
+    }
+    joined = assemble(embedded, torch.zeros(3), ("image", "text"), columns=((0, 2), (2, 3)))
+    assert joined.pooled().tolist() == [[3, 6, 7], [0, 0, 3]]
+    assert joined.prepend(torch.ones(2, 4, 3)).columns == ((0, 2), (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("modalities", "message"),
+    [
+        (("image", "sound"), "a nose reads image, text; it cannot read sound"),
+        ((), "it cannot read nothing"),
+        (("text", "image", "text"), "a nose is asked to read text twice"),
+    ],
+)
+def test_modalities_that_a_backbone_cannot_read_are_refused(modalities: tuple[str, ...], message: str) -> None:
+    with pytest.raises(BackboneError, match=message):
+        check_modalities("a nose", modalities, ("image", "text"))

@@ -343,8 +343,8 @@ def test_a_name_that_cannot_be_had_gives_one_clear_error(
     with pytest.raises(BackboneError) as caught:
         load_backbone(reference)
     message = str(caught.value)
-    assert message.startswith(f"cannot load a ViLT checkpoint from {reference!r}: ")
-    assert "offline, copy the folder here and name its path" in message
+    assert message.startswith(f"cannot load a backbone from {reference!r}: ")
+    assert "offline, copy the folder here and name its path: --backbone PATH" in message
     assert "\n" not in message
     assert len(recwarn) == 0
     assert capfd.readouterr() == ("", "")
@@ -397,7 +397,7 @@ BREAKAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_a_broken_checkpoint_is_refused(copied: Path, breakage: str) -> None:
     BREAKAGES[breakage](copied)
-    with pytest.raises(BackboneError, match="cannot load a ViLT checkpoint from") as caught:
+    with pytest.raises(BackboneError, match="cannot load a backbone from") as caught:
         load_backbone(copied)
     assert "\n" not in str(caught.value)
 

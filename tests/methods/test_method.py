@@ -189,7 +189,9 @@ class CountingBackbone:
     def __post_init__(self) -> None:
         self.modalities = self.inside.modalities
         self.dim = self.inside.dim
+        self.feature_dim = self.inside.feature_dim
         self.reference = self.inside.reference
+        self.options = self.inside.options
         self.fingerprint = self.inside.fingerprint
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Tensor]:

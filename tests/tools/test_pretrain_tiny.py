@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import math
 from collections.abc import Iterator
@@ -18,19 +17,14 @@ import fedprime.backbones
 from fedprime.backbones import TINY, load_backbone
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.data.scenes import FILLERS, INGREDIENTS
+from tool_scripts import load_script
 
 TINY_FOLDER = Path(fedprime.backbones.__file__).parent / TINY
-SCRIPT = Path(__file__).parents[2] / "tools" / "pretrain_tiny.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pretrain_tiny", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("pretrain_tiny")
 
 
 @pytest.fixture(scope="module")

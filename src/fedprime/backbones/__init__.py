@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedprime.backbones.backbone import Backbone
+from fedprime.backbones import composite_file, dual_encoder
+from fedprime.backbones.backbone import Backbone, BackboneError
+from fedprime.backbones.checkpoint_reading import read_model_type, reading_checkpoint
+from fedprime.backbones.composite import CompositeBackbone
+from fedprime.backbones.dual_encoder import DualEncoderBackbone
 from fedprime.backbones.vilt import ViltBackbone
 
 __all__ = ["SHIPPED", "TINY", "load_backbone"]
@@ -14,21 +18,49 @@ TINY = "tiny"
 #: and matching alone, on scenes that have both picture and title.
 SHIPPED = {TINY: Path(__file__).parent / "tiny", "tiny-paired": Path(__file__).parent / "tiny_paired"}
 
+# Kinds of references, beside those of dual encoders.
+_VILT, _COMPOSITE = "vilt", "composite"
 
-def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = ()) -> Backbone:
-    """Loads a frozen backbone.
+
+def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = (), max_text_tokens: int = 0) -> Backbone:
+    """Loads a frozen backbone; which class it needs is decided by the configuration of the checkpoint.
 
     Args:
-        reference: A name in `SHIPPED`, a folder, or the name of a checkpoint on the hub.
+        reference: A name in `SHIPPED`, the folder of a checkpoint or of a composite, the name of a checkpoint on the
+            hub, or the ``.ckpt`` file of an original ViLT.
         modalities: What it shall read, in order; nothing named means what it was trained for.
+        max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for.
 
     Raises:
-        BackboneError: If there is no such checkpoint or it is broken.
+        BackboneError: If there is no such checkpoint, it is broken, or of a kind that no backbone is for.
     """
-    chosen = tuple(modalities) or ("image", "text")
+    if max_text_tokens < 0 or max_text_tokens == 1:
+        raise BackboneError(f"max_text_tokens is {max_text_tokens}; expected at least 2, or 0 for as many as trained")
     name = str(reference)
-    if name not in SHIPPED:
-        return ViltBackbone.from_pretrained(reference, chosen)
-    backbone = ViltBackbone.from_pretrained(SHIPPED[name], chosen)
-    backbone.reference = name  # a saved model names it so, not by the place where fedprime is installed
-    return backbone
+    place = SHIPPED.get(name, reference)
+    kind = _kind_of(place)
+    if kind != _VILT and max_text_tokens:
+        raise BackboneError(f"max_text_tokens is {max_text_tokens}; {name!r} reads as much as it was trained for")
+    if kind == _VILT:
+        backbone = ViltBackbone.from_pretrained(place, tuple(modalities) or ("image", "text"), max_text_tokens)
+        backbone.reference = name  # a saved model names it so, not by the place where fedprime is installed
+        return backbone
+    if kind == _COMPOSITE:
+        return CompositeBackbone.from_pretrained(place, modalities)
+    return DualEncoderBackbone.from_pretrained(reference, tuple(modalities) or ("image", "text"))
+
+
+def _kind_of(place: str | Path) -> str:
+    if (Path(place) / composite_file.FILE).is_file():
+        return _COMPOSITE
+    if Path(place).is_file():
+        return _VILT
+    with reading_checkpoint(place, "a folder with config.json, model.safetensors and what else belongs to them"):
+        kind = read_model_type(place)
+    possible = (_VILT, *dual_encoder.MODEL_TYPES)
+    if kind not in possible:
+        raise BackboneError(
+            f"{str(place)!r} is a checkpoint of the kind {kind!r}; prompts can enter those of {', '.join(possible)}; "
+            f"any other can be named in the {composite_file.FILE} of a composite, as an encoder"
+        )
+    return kind

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-__all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble"]
+__all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble", "check_modalities"]
 
 #: By modality, one entry per sample: its frozen token embeddings (token, dim), or None where the modality is missing.
 Embedded = Mapping[str, Sequence[Tensor | None]]
@@ -29,12 +29,15 @@ class Tokens:
         modality: Which modality a token position is of, an index into the backbone's modalities; -1 for tokens that
             belong to none (the summary token, prompts).
         summary: Position of the summary token, the one whose output is the sample's feature.
+        columns: Where each modality has a transformer of its own, the first column that its tokens fill and the one
+            after the last, by modality; empty where all tokens fill all columns and share one transformer.
     """
 
     values: Float[Tensor, "sample token dim"]
     mask: Bool[Tensor, "sample token"]
     modality: Int[Tensor, " token"]
     summary: int
+    columns: tuple[tuple[int, int], ...] = ()
 
     def prepend(self, prompts: Float[Tensor, "sample prompt dim"]) -> "Tokens":
         """Returns the tokens with prompts in front; every sample gets the same number.
@@ -52,9 +55,16 @@ class Tokens:
         )
 
     def pooled(self) -> Float[Tensor, "sample dim"]:
-        """Returns the mean over the present tokens of each sample."""
+        """Returns the mean over the present tokens of each sample; of each modality, where they are apart, or zero."""
         weights = self.mask.to(self.values.dtype)[:, :, None]
-        return (self.values * weights).sum(dim=1) / weights.sum(dim=1)
+        if not self.columns:
+            return (self.values * weights).sum(dim=1) / weights.sum(dim=1)
+        means = []
+        for index, (start, stop) in enumerate(self.columns):
+            own = self.modality == index
+            total = (self.values[:, own, start:stop] * weights[:, own]).sum(dim=1)
+            means.append(total / weights[:, own].sum(dim=1).clamp(min=1))
+        return torch.cat(means, dim=1)
 
 
 @runtime_checkable
@@ -66,30 +76,39 @@ class Backbone(Protocol):
 
     Attributes:
         modalities: The modalities it reads; their order is the order of modalities everywhere.
-        dim: Width of tokens, prompts and features.
+        dim: Width of assembled tokens and prompts.
+        feature_dim: Width of features.
         reference: Where it was loaded from: a name or a folder.
+        options: How else it was loaded: the arguments of `load_backbone` that are not as they are by default.
         fingerprint: Digest of its weights and settings; equal fingerprints compute equal features.
     """
 
     modalities: tuple[str, ...]
     dim: int
+    feature_dim: int
     reference: str
+    options: Mapping[str, int]
     fingerprint: str
 
-    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
-        """Returns the frozen token embeddings of raw values of one modality, each (token, dim)."""
+    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns the frozen token embeddings of raw values of one modality, each (token, up to `dim`)."""
         ...
 
     def assemble(self, embedded: Embedded) -> Tokens:
         """Joins the embedded modalities of a batch; where a modality is missing its tokens are left out."""
         ...
 
-    def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
-        """Returns the output of the summary token of each sample."""
+    def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
+        """Returns the feature of each sample."""
         ...
 
 
-def assemble(embedded: Embedded, summary: Float[Tensor, " dim"], modalities: Sequence[str]) -> Tokens:
+def assemble(
+    embedded: Embedded,
+    summary: Float[Tensor, " dim"],
+    modalities: Sequence[str],
+    columns: tuple[tuple[int, int], ...] = (),
+) -> Tokens:
     """Joins a summary token and the tokens of each modality in order, each padded to the longest of the batch.
 
     Args:
@@ -97,6 +116,7 @@ def assemble(embedded: Embedded, summary: Float[Tensor, " dim"], modalities: Seq
             samples.
         summary: Embedding of the summary token, which is always there and comes first.
         modalities: The modalities to join, in order.
+        columns: As in `Tokens`.
 
     Raises:
         BackboneError: If `embedded` has other modalities than those, or a sample has none.
@@ -124,4 +144,24 @@ def assemble(embedded: Embedded, summary: Float[Tensor, " dim"], modalities: Seq
     if empty:
         raise BackboneError(f"samples {empty[:8]} of the batch have no modality; every sample needs at least one")
     there, modality_of = torch.from_numpy(mask), torch.tensor(owners)
-    return Tokens(torch.cat(blocks, dim=1), there.to(summary.device), modality_of.to(summary.device), summary=0)
+    there, modality_of = there.to(summary.device), modality_of.to(summary.device)
+    return Tokens(torch.cat(blocks, dim=1), there, modality_of, summary=0, columns=columns)
+
+
+def check_modalities(kind: str, modalities: Sequence[str], possible: Sequence[str]) -> None:
+    """Refuses modalities that a backbone cannot read.
+
+    Args:
+        kind: What the backbone is called.
+        modalities: What it is asked to read.
+        possible: What it can read.
+
+    Raises:
+        BackboneError: If it cannot read one of them, is asked for one twice, or for none.
+    """
+    unknown = [modality for modality in modalities if modality not in possible]
+    if unknown or not modalities:
+        raise BackboneError(f"{kind} reads {', '.join(possible)}; it cannot read {', '.join(unknown) or 'nothing'}")
+    twice = {modality for modality in modalities if list(modalities).count(modality) > 1}
+    if twice:
+        raise BackboneError(f"{kind} is asked to read {', '.join(sorted(twice))} twice; name each modality once")

@@ -3,22 +3,21 @@
 Source: Kim, Son, Kim. ViLT: Vision-and-Language Transformer Without Convolution or Region Supervision. ICML 2021.
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import AutoTokenizer, ViltConfig, ViltImageProcessorPil, ViltModel, logging
-from transformers.models.vilt.modeling_vilt import ViltLayer
+from transformers import ViltConfig, ViltImageProcessorPil, ViltModel
 
 from fedprime.backbones import backbone
-from fedprime.backbones.backbone import BackboneError, Embedded, Tokens
-from fedprime.backbones.packing import Group, pack
+from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
+from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
+from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
+from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
+from fedprime.backbones.vilt_layers import run_layers
 from fedprime.seeding import torch_stream
 
 __all__ = ["MODALITIES", "ViltBackbone"]
@@ -27,12 +26,9 @@ __all__ = ["MODALITIES", "ViltBackbone"]
 MODALITIES = ("image", "text", "readings")
 
 _TEXT_TYPE, _IMAGE_TYPE = 0, 1  # rows of ViLT's token-type table
-_EMBED_AT_ONCE = 64  # samples per call of the embedding layers, which bounds memory
-# Of an image processor: what decides the pixels that the model sees.
-_PIXEL_SETTINGS = (
-    *("do_resize", "size", "size_divisor", "resample"),
-    *("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std"),
-)
+# Of the configuration: what the shapes of the weights do not tell.
+_SHAPE_SETTINGS = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "image_size")
+_EXPECTED = "a folder with config.json, model.safetensors, tokenizer and preprocessor_config.json"
 
 
 class ViltBackbone:
@@ -55,6 +51,7 @@ class ViltBackbone:
         image_processor: Any,
         reference: str,
         modalities: Sequence[str] = ("image", "text"),
+        options: Mapping[str, int] | None = None,
     ) -> None:
         """Wraps a loaded model; see `from_pretrained`.
 
@@ -64,69 +61,59 @@ class ViltBackbone:
             image_processor: A `transformers` image processor for ViLT.
             reference: Where the model was loaded from.
             modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
+            options: How else it was loaded.
 
         Raises:
             BackboneError: If it cannot read one of the modalities.
         """
-        unknown = [modality for modality in modalities if modality not in MODALITIES]
-        if unknown or not modalities:
-            raise BackboneError(f"ViLT reads {', '.join(MODALITIES)}; it cannot read {', '.join(unknown) or 'nothing'}")
-        twice = {modality for modality in modalities if list(modalities).count(modality) > 1}
-        if twice:
-            raise BackboneError(f"ViLT is asked to read {', '.join(sorted(twice))} twice; name each modality once")
+        check_modalities("ViLT", modalities, MODALITIES)
         self.modalities = tuple(modalities)
         self.model = model.eval().requires_grad_(False)
         self.reference = reference
+        self.options: Mapping[str, int] = dict(options or {})
         self._tokenizer = tokenizer
         self._image_processor = image_processor
         self._config: ViltConfig = model.config
         self.dim: int = self._config.hidden_size
-        self.fingerprint = _fingerprint(model, tokenizer, image_processor)
+        self.feature_dim = self.dim
+        config = model.config.to_dict()
+        shape = {name: config[name] for name in _SHAPE_SETTINGS}
+        self.fingerprint = fingerprint_of(shape, model.state_dict(), tokenizer, image_processor)
 
     @classmethod
-    def from_pretrained(cls, reference: str | Path, modalities: Sequence[str] = ("image", "text")) -> "ViltBackbone":
-        """Loads a checkpoint: a folder as `ViltModel.save_pretrained` writes it, or the name of one on the hub.
+    def from_pretrained(
+        cls, reference: str | Path, modalities: Sequence[str] = ("image", "text"), max_text_tokens: int = 0
+    ) -> "ViltBackbone":
+        """Loads a checkpoint: a folder as `ViltModel.save_pretrained` writes it, the name of one on the hub, or a file.
+
+        A file is a checkpoint of ViLT's authors (``vilt_200k_mlm_itm.ckpt``); the tokenizer that it was trained with
+        lies in the same folder.
 
         Args:
-            reference: Folder or hub name.
+            reference: Folder, hub name or ``.ckpt`` file.
             modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
+            max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for. For
+                more, its positions are stretched.
 
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
         """
-        # The loader's progress bar and its report of unused pretraining heads are noise here.
-        verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            loaded: Any = ViltModel.from_pretrained(
-                reference,
-                attn_implementation="eager",
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,  # so that they can be named below
-                output_loading_info=True,
-            )
-            model, loading = loaded
-            # The library would fill these with random numbers, and a word list with its special words alone.
-            unfit = sorted([*loading["missing_keys"], *(entry[0] for entry in loading["mismatched_keys"])])
-            if unfit:
-                raise ValueError(f"{len(unfit)} weights are missing or of another shape, the first is {unfit[0]}")
-            tokenizer = AutoTokenizer.from_pretrained(reference)
-            if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-                raise ValueError("the tokenizer knows no words")
-            image_processor = ViltImageProcessorPil.from_pretrained(reference)
-        except Exception as error:  # the library has many for a broken file: KeyError, AttributeError, SafetensorError
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise BackboneError(
-                f"cannot load a ViLT checkpoint from {str(reference)!r}: {first_line} (expected a folder with "
-                "config.json, model.safetensors, tokenizer and preprocessor_config.json, or a hub name online; "
-                "offline, copy the folder here and name its path)"
-            ) from error
-        finally:
-            logging.set_verbosity(verbosity)
-            if shows_bars:
-                logging.enable_progress_bar()
-        return cls(model, tokenizer, image_processor, str(reference), modalities)
+        with reading_checkpoint(reference, _EXPECTED):
+            path = Path(reference)
+            folder = path.parent if path.is_file() else reference
+            if path.is_file():
+                model = read_original_checkpoint(path)
+            else:
+                model = load_whole(ViltModel, reference, attn_implementation="eager")
+            tokenizer = load_tokenizer(folder)
+            if path.is_file() and not (path.parent / "preprocessor_config.json").exists():
+                image_processor = ViltImageProcessorPil(**PIXELS_AS_TRAINED)
+            else:
+                image_processor = ViltImageProcessorPil.from_pretrained(folder)
+        if max_text_tokens:
+            stretch_text_positions(model, max_text_tokens)
+        options = {"max_text_tokens": max_text_tokens} if max_text_tokens else {}
+        return cls(model, tokenizer, image_processor, str(reference), modalities, options)
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
         """Returns the frozen token embeddings of raw values: words with positions and types, or patches likewise.
@@ -141,11 +128,7 @@ class ViltBackbone:
         if modality not in self.modalities:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
         embed = {"image": self._embed_images, "text": self._embed_texts, "readings": self._embed_readings}[modality]
-        embedded: list[Tensor] = []
-        with torch.no_grad():
-            for start in range(0, len(values), _EMBED_AT_ONCE):
-                embedded += embed(values[start : start + _EMBED_AT_ONCE])
-        return embedded
+        return embed_in_chunks(embed, values)
 
     def assemble(self, embedded: Embedded) -> Tokens:
         """Joins the summary token, image tokens and text tokens of a batch; missing modalities and padding are masked.
@@ -159,19 +142,10 @@ class ViltBackbone:
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
         """Runs the transformer and returns the normalised output of the summary token.
 
-        The weights are run here rather than by the library's own forward, which has no fast attention for ViLT and
-        computes every row of the last layer although one is read, and padding too. A test holds both equal.
-
         Args:
             tokens: Prompts and input tokens.
         """
-        packed = pack(tokens)
-        rows = tokens.values.flatten(0, 1).index_select(0, packed.rows)
-        *layers, last = cast("list[ViltLayer]", list(self.model.encoder.layer))
-        for layer in layers:
-            rows = _run_layer(layer, rows, rows, packed.groups)
-        summaries = self.model.layernorm(_run_layer(last, rows.index_select(0, packed.summaries), rows, packed.groups))
-        return summaries.index_select(0, packed.place)
+        return run_layers(self.model.encoder.layer, self.model.layernorm, tokens)
 
     def embed_words(self, word_ids: Int[Tensor, "sample token"]) -> Float[Tensor, "sample token dim"]:
         """Embeds word pieces, the first of each row at position 0.
@@ -210,27 +184,17 @@ class ViltBackbone:
         ]
 
     def _embed_texts(self, texts: Sequence[object]) -> list[Tensor]:
-        for text in texts:
-            if not isinstance(text, str):
-                raise BackboneError(f"found {type(text).__name__} where a text was expected")
-        ids = [torch.tensor(row, device=self.model.device) for row in self.tokenize(texts)]  # pyright: ignore[reportArgumentType]
+        ids = [torch.tensor(row, device=self.model.device) for row in self.tokenize(as_texts(texts))]
         words = self.embed_words(nn.utils.rnn.pad_sequence(ids, batch_first=True))
         # The first token is the summary token, which `assemble` gives to every sample.
         return [row[1 : len(row_ids)].clone() for row, row_ids in zip(words, ids, strict=True)]
 
-    def _embed_images(self, images: Sequence[object]) -> list[Tensor]:
-        for image in images:
-            if not (
-                isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
-            ):
-                shape = getattr(image, "shape", "no shape")
-                raise BackboneError(
-                    f"found {type(image).__name__} of {shape} where a (height, width, 3) uint8 image was expected"
-                )
+    def _embed_images(self, values: Sequence[object]) -> list[Tensor]:
+        images = as_images(values)
         try:
-            processed = self._image_processor(list(images), do_pad=False, input_data_format="channels_last")
+            processed = self._image_processor(images, do_pad=False, input_data_format="channels_last")
         except (ValueError, ZeroDivisionError) as error:
-            shapes = [cast("np.ndarray", image).shape[:2] for image in images]
+            shapes = [image.shape[:2] for image in images]
             height, width = max(shapes, key=lambda shape: max(shape) / max(1, min(shape)))
             raise BackboneError(
                 f"an image of {height} x {width} pixels is too narrow to be resized to whole patches; crop it or count "
@@ -248,58 +212,11 @@ class ViltBackbone:
         return [embedded[index] for index in range(len(images))]
 
     def _embed_readings(self, rows: Sequence[object]) -> list[Tensor]:
-        for row in rows:
-            if not (isinstance(row, np.ndarray) and row.ndim == 1 and np.isfinite(row).all()):
-                raise BackboneError(
-                    f"found {type(row).__name__} where a one-dimensional array of finite numbers was expected"
-                )
-        numbers = [torch.from_numpy(np.asarray(row, dtype=np.float32)) for row in rows]
         embedded = []
-        for row in numbers:
+        for row in as_numbers(rows):
             # Token j is a fixed point, moved by number j along a fixed direction; both are about as long as word
             # embeddings, and the same however many numbers there are.
             streams = [torch_stream(0, "vilt", "readings", position) for position in range(len(row))]
             points, directions = torch.stack([torch.randn(2, self.dim, generator=rng) for rng in streams], dim=1)
             embedded.append((points + row[:, None] * directions).to(self.model.device))
         return embedded
-
-
-def _run_layer(
-    layer: ViltLayer, read: Float[Tensor, "read dim"], rows: Float[Tensor, "row dim"], groups: Sequence[Group]
-) -> Float[Tensor, "read dim"]:
-    """Returns a layer's output for the rows that are read: all of them, or one of each sample."""
-    attention = layer.attention.attention
-    normed = layer.layernorm_before(rows)
-    queries = attention.query(normed if read is rows else layer.layernorm_before(read))
-    keys, values = attention.key(normed), attention.value(normed)
-    heads = (attention.num_attention_heads, attention.attention_head_size)
-    sizes = [group.num_samples * group.length for group in groups]
-    read_sizes = sizes if read is rows else [group.num_samples for group in groups]
-    mixed = [
-        nn.functional.scaled_dot_product_attention(
-            *(part.view(group.num_samples, -1, *heads).transpose(1, 2) for part in parts), attn_mask=group.mask
-        )
-        .transpose(1, 2)
-        .reshape(len(parts[0]), -1)
-        for group, *parts in zip(groups, queries.split(read_sizes), keys.split(sizes), values.split(sizes), strict=True)
-    ]
-    read = read + layer.attention.output.dense(torch.cat(mixed))
-    return read + layer.output.dense(layer.intermediate(layer.layernorm_after(read)))
-
-
-def _fingerprint(model: ViltModel, tokenizer: Any, image_processor: Any) -> str:
-    # Everything that decides a feature; not where the checkpoint lies or which version of the library wrote it.
-    config = model.config.to_dict()
-    shape = {
-        name: config[name]
-        for name in ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "image_size")
-    }
-    processing = image_processor.to_dict()
-    pixels = {name: processing.get(name) for name in _PIXEL_SETTINGS}
-    spelling = json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"]
-    vocabulary = sorted(tokenizer.get_vocab().items())
-    digest = hashlib.sha256(json.dumps([shape, pixels, spelling, vocabulary]).encode())
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -1,0 +1,243 @@
+"""A composite: one frozen encoder per modality, projected to a common width, under joint layers that prompts enter."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import ViltConfig
+from transformers.models.vilt.modeling_vilt import ViltLayer
+
+from fedprime.backbones import backbone
+from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
+from fedprime.backbones.checkpoint_reading import fingerprint_of, reading_checkpoint
+from fedprime.backbones.composite_file import (
+    FILE,
+    Composition,
+    PretrainedPart,
+    load_encoder,
+    read_composition,
+    write_composition,
+)
+from fedprime.backbones.encoder import Encoder
+from fedprime.backbones.raw_values import embed_in_chunks
+from fedprime.backbones.vilt_layers import run_layers
+from fedprime.durable import replaced_folder
+from fedprime.seeding import torch_stream
+
+__all__ = ["CompositeBackbone", "JointLayers"]
+
+_WEIGHTS = "model.safetensors"
+_EPSILON = 1e-6  # of vision transformers' layer norm
+_TYPE_SPREAD = 0.5  # of what tells modalities apart, beside token values of about 1
+
+
+class JointLayers(nn.Module):
+    """Everything of a composite but its encoders: projections, types, the summary token and transformer layers.
+
+    The layers are those of ViLT, pre-norm as in vision transformers.
+    """
+
+    def __init__(self, composition: Composition, encoders: Mapping[str, Encoder]) -> None:
+        """Draws the weights from the seed of the composition; what a modality draws does not depend on the others.
+
+        Args:
+            composition: The shape.
+            encoders: By modality, what is projected.
+        """
+        super().__init__()
+        dim = composition.dim
+        config = ViltConfig(
+            hidden_size=dim,
+            num_attention_heads=composition.num_heads,
+            intermediate_size=4 * dim,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            layer_norm_eps=_EPSILON,
+        )
+        # On the device without memory, no layer draws its first weights from the global generator.
+        with torch.device("meta"):
+            self.projections = nn.ModuleDict({name: nn.Linear(part.width, dim) for name, part in encoders.items()})
+            self.types = nn.ParameterDict({name: nn.Parameter(torch.empty(dim)) for name in encoders})
+            self.summary = nn.Parameter(torch.empty(dim))
+            self.layers = nn.ModuleList([ViltLayer(config) for _ in range(composition.num_layers)])
+            self.layernorm = nn.LayerNorm(dim, eps=_EPSILON)
+        self.to_empty(device="cpu")
+        for name, parameter in self.named_parameters():
+            rng = torch_stream(composition.seed, "composite", name)
+            parameter.data = _first_values(name, parameter, encoders, rng)
+
+    def embed(self, modality: str, tokens: Float[Tensor, "token width"]) -> Float[Tensor, "token dim"]:
+        """Returns an encoder's tokens in the common width.
+
+        Args:
+            modality: Which modality they are of.
+            tokens: What its encoder made of a value.
+        """
+        return self.projections[modality](tokens) + self.types[modality]
+
+    def forward(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
+        """Returns the normalised output of each sample's summary token.
+
+        Args:
+            tokens: Prompts and embedded tokens.
+        """
+        return run_layers(self.layers, self.layernorm, tokens)
+
+
+class CompositeBackbone:
+    """Any number of modalities, each with a frozen encoder of its own, joined by transformer layers.
+
+    `embed` runs a modality's encoder and projects its tokens to the common width, once per sample; prompts enter the
+    joint layers. Those have the weights of ``model.safetensors`` in the folder of ``composite.json``, for example of a
+    composite that was trained elsewhere; without that file they are drawn from the seed that the composition names.
+
+    Attributes:
+        composition: What its ``composite.json`` says.
+        encoders: By modality, its encoder.
+        joint: Projections and joint layers, in evaluation mode, their parameters frozen.
+    """
+
+    def __init__(
+        self,
+        composition: Composition,
+        encoders: Mapping[str, Encoder],
+        joint: JointLayers,
+        reference: str,
+        modalities: Sequence[str] = (),
+    ) -> None:
+        """Puts loaded parts together; see `from_pretrained`.
+
+        Args:
+            composition: What ``composite.json`` says.
+            encoders: By modality, its encoder; at least those to read.
+            joint: Projections and joint layers.
+            reference: Where it was loaded from.
+            modalities: What to read, in order; none named means all, in the order of the composition.
+
+        Raises:
+            BackboneError: If it cannot read one of the modalities.
+        """
+        chosen = tuple(modalities) or tuple(composition.modalities)
+        check_modalities("this composite", chosen, tuple(encoders))
+        self.modalities = chosen
+        self.encoders = dict(encoders)
+        self.joint = joint.eval().requires_grad_(False)
+        self.dim = self.feature_dim = composition.dim
+        self.reference = reference
+        self.options: Mapping[str, int] = {}
+        self.composition = composition
+        read = {name: encoders[name].fingerprint for name in sorted(chosen)}
+        weights = {
+            name: value
+            for name, value in joint.state_dict().items()
+            if name.split(".")[0] not in ("projections", "types") or name.split(".")[1] in chosen
+        }
+        self.fingerprint = fingerprint_of([composition.num_heads, _EPSILON, read], weights)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, modalities: Sequence[str] = ()) -> "CompositeBackbone":
+        """Loads a composite, of which only the encoders of the modalities that it shall read.
+
+        Args:
+            folder: Where its ``composite.json`` lies.
+            modalities: What to read, in order; none named means all.
+
+        Raises:
+            BackboneError: If the composite or one of its encoders cannot be loaded.
+        """
+        composition = read_composition(Path(folder))
+        chosen = tuple(modalities) or tuple(composition.modalities)
+        check_modalities("this composite", chosen, tuple(composition.modalities))
+        parts = {name: part for name, part in composition.modalities.items() if name in chosen}
+        encoders = {name: load_encoder(part, Path(folder)) for name, part in parts.items()}
+        joint = JointLayers(composition, encoders)
+        if (Path(folder) / _WEIGHTS).exists():
+            with reading_checkpoint(folder, f"{_WEIGHTS} as `CompositeBackbone.save_pretrained` writes it"):
+                _load_weights(joint, load_file(Path(folder) / _WEIGHTS))
+        return cls(composition, encoders, joint, str(folder), chosen)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes the composite whole: its file, its weights, and each pretrained encoder in a folder of its own.
+
+        A composite of some modalities of another is written as one of those.
+
+        Args:
+            folder: Where to; an older composite there is replaced.
+
+        Raises:
+            BackboneError: If there is anything but a composite, which would be lost.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / FILE).is_file() and (folder.is_file() or any(folder.iterdir())):
+            raise BackboneError(
+                f"{folder} is no composite: replacing it would delete what is there; name another folder"
+            )
+        parts = {name: self.composition.modalities[name] for name in self.modalities}
+        with replaced_folder(folder) as beside:
+            for name, part in parts.items():
+                if isinstance(part, PretrainedPart):
+                    (beside / name).mkdir()
+                    self.encoders[name].save(beside / name)
+                    parts[name] = dataclasses.replace(part, reference=name)
+            write_composition(dataclasses.replace(self.composition, modalities=parts), beside)
+            save_file(self.joint.state_dict(), beside / _WEIGHTS)
+
+    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
+        """Returns the tokens of a modality's encoder in the common width.
+
+        Args:
+            modality: One of `modalities`.
+            values: What its encoder takes.
+
+        Raises:
+            BackboneError: If the modality is none of `modalities`, or a value is not of its kind.
+        """
+        if modality not in self.modalities:
+            raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
+        encoder = self.encoders[modality]
+        return embed_in_chunks(
+            lambda chunk: [self.joint.embed(modality, tokens) for tokens in encoder.encode(chunk)], values
+        )
+
+    def assemble(self, embedded: Embedded) -> Tokens:
+        """Joins the summary token and the tokens of what is there of each sample.
+
+        Args:
+            embedded: By modality, one entry per sample; None where it is missing.
+        """
+        return backbone.assemble(embedded, self.joint.summary, self.modalities)
+
+    def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
+        """Runs the joint layers and returns the normalised output of the summary token.
+
+        Args:
+            tokens: Prompts and input tokens.
+        """
+        return self.joint(tokens)
+
+
+def _first_values(name: str, parameter: Tensor, encoders: Mapping[str, Encoder], rng: torch.Generator) -> Tensor:
+    kind, _, rest = name.partition(".")
+    if kind == "types":
+        return _TYPE_SPREAD * torch.randn(parameter.shape, generator=rng)
+    if kind == "summary":
+        return 0.02 * torch.randn(parameter.shape, generator=rng)
+    if parameter.ndim == 1:  # biases are zero; layer norms begin without an effect
+        return torch.full(parameter.shape, float("norm" in name and name.endswith("weight")))
+    squared_length = encoders[rest.split(".")[0]].squared_length if kind == "projections" else parameter.shape[1]
+    return torch.randn(parameter.shape, generator=rng) * squared_length**-0.5
+
+
+def _load_weights(joint: JointLayers, weights: Mapping[str, Tensor]) -> None:
+    for name, parameter in joint.named_parameters():
+        if name not in weights:
+            raise ValueError(f"the weight {name} is missing")
+        if weights[name].shape != parameter.shape:
+            found, expected = tuple(weights[name].shape), tuple(parameter.shape)
+            raise ValueError(f"the weight {name} has shape {found}, expected {expected}")
+        # A copy: where a number lies in memory can change the last bit of a sum.
+        parameter.data = weights[name].to(torch.float32, copy=True)

@@ -1,0 +1,165 @@
+"""``composite.json``: which encoder reads which modality, and the shape of the joint layers."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from fedprime.backbones.backbone import BackboneError
+from fedprime.backbones.encoder import Encoder
+from fedprime.backbones.log_mel import LogMel
+from fedprime.backbones.pixel_patches import PixelPatches
+from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
+from fedprime.backbones.table_tokens import TableTokens
+
+__all__ = ["FILE", "Composition", "Part", "load_encoder", "read_composition", "write_composition"]
+
+#: The file that makes a folder a composite.
+FILE = "composite.json"
+
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+_Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PretrainedPart:
+    """A pretrained model reads the modality."""
+
+    encoder: Literal["image_model", "text_model", "audio_model"]
+    """What the model reads."""
+    reference: str
+    """A folder, relative to that of the file, or a name on the hub."""
+    max_tokens: _Count = 128
+    """As many word pieces of a text are read."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PixelPatchesPart:
+    """The modality is images, read as patches of pixels."""
+
+    encoder: Literal["pixel_patches"]
+    """Says so."""
+    side: _Count = 32
+    """Pixels of a side that every image is resized to."""
+    patch_size: _Count = 8
+    """Pixels of a side of a patch."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class LogMelPart:
+    """The modality is sound, read as patches of a log-mel spectrogram."""
+
+    encoder: Literal["log_mel"]
+    """Says so."""
+    sampling_rate: Annotated[int, Field(ge=1000)] = 16_000
+    """Samples of a second; sounds of another rate are resampled."""
+    num_bands: _Count = 40
+    """Mel bands."""
+    frames_per_token: _Count = 4
+    """Frames of 10 ms in a patch."""
+    max_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Of a longer sound, what follows is not heard."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class TablePart:
+    """The modality is a row of a table."""
+
+    encoder: Literal["table"]
+    """Says so."""
+    numbers: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    """By column of numbers, the mean and standard deviation that its values are standardised by."""
+    categories: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """By column of categories, their names."""
+
+
+#: How one modality is read.
+Part = PretrainedPart | PixelPatchesPart | LogMelPart | TablePart
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Composition:
+    """What ``composite.json`` says."""
+
+    modalities: Annotated[Mapping[str, Annotated[Part, Field(discriminator="encoder")]], Field(min_length=1)]
+    """By modality, in order, how it is read."""
+    dim: _Count = 128
+    """Width of tokens in the joint layers."""
+    num_layers: _Count = 2
+    """Joint layers."""
+    num_heads: _Count = 4
+    """Attention heads of each."""
+    seed: int = 0
+    """Seed of the projections and joint layers where the folder has no ``model.safetensors``."""
+    format: Literal[1] = 1
+    """Of this file."""
+
+
+def read_composition(folder: Path) -> Composition:
+    """Reads the file of a folder.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        BackboneError: If the file is broken, or says something that cannot be; the message names all of it.
+    """
+    path = folder / FILE
+    try:
+        composition = TypeAdapter(Composition).validate_json(path.read_bytes(), strict=False)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(place) for place in problem['loc'])}: {problem['msg']}".removeprefix(": ")
+            for problem in error.errors()
+        ]
+        raise BackboneError(f"{path} is no composite: {'; '.join(problems)}") from error
+    except OSError as error:
+        raise BackboneError(f"cannot read {path}: {error}") from error
+    # They become names of submodules.
+    unfit = [name for name in composition.modalities if not name.isidentifier() or hasattr(nn.ParameterDict, name)]
+    if unfit:
+        raise BackboneError(f"{path} is no composite: no modality can be called {unfit[0]!r}; take another word")
+    if composition.dim % composition.num_heads:
+        raise BackboneError(
+            f"{path} is no composite: dim {composition.dim} is no multiple of {composition.num_heads} heads"
+        )
+    return composition
+
+
+def write_composition(composition: Composition, folder: Path) -> None:
+    """Writes the file into a folder.
+
+    Args:
+        composition: What it says.
+        folder: Where to.
+    """
+    content = dataclasses.asdict(composition)  # pyright: ignore[reportArgumentType]
+    (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def load_encoder(part: Part, folder: Path) -> Encoder:
+    """Loads the encoder of one modality.
+
+    Args:
+        part: How the modality is read.
+        folder: Where the file lies; references are relative to it.
+
+    Raises:
+        BackboneError: If its checkpoint cannot be loaded.
+    """
+    if isinstance(part, PixelPatchesPart):
+        return PixelPatches(part.side, part.patch_size)
+    if isinstance(part, LogMelPart):
+        return LogMel(part.sampling_rate, part.num_bands, part.frames_per_token, part.max_seconds)
+    if isinstance(part, TablePart):
+        return TableTokens(part.numbers, part.categories)
+    inside = folder / part.reference
+    reference = inside if inside.is_dir() else part.reference
+    if part.encoder == "text_model":
+        return TextModel.from_pretrained(reference, part.max_tokens)
+    return (ImageModel if part.encoder == "image_model" else AudioModel).from_pretrained(reference)

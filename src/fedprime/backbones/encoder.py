@@ -1,0 +1,44 @@
+"""What a composite needs of an encoder: one modality's raw values in, a row of numbers for each token out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Encoder"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A frozen encoder of one modality. Values are encoded one by one: who shares a call changes nothing.
+
+    Attributes:
+        width: Numbers of a token.
+        squared_length: Squared length of a typical token; a random projection is scaled by it.
+        fingerprint: Digest of everything that decides its tokens.
+    """
+
+    width: int
+    squared_length: float
+    fingerprint: str
+
+    def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns the tokens of each value, at least one.
+
+        Args:
+            values: Raw values of its modality.
+
+        Raises:
+            BackboneError: If a value is not of its kind.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes what it was loaded from; nothing if its settings say it all.
+
+        Args:
+            folder: An empty folder.
+        """
+        ...

@@ -1,0 +1,221 @@
+"""Encoders of a composite that are pretrained models: any `AutoModel` for images, texts or sounds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel
+
+from fedprime.backbones.backbone import BackboneError
+from fedprime.backbones.checkpoint_reading import (
+    fingerprint_of,
+    library_silenced,
+    load_tokenizer,
+    load_whole,
+    reading_checkpoint,
+)
+from fedprime.backbones.raw_values import as_images, as_sounds, as_texts
+
+__all__ = ["AudioModel", "ImageModel", "TextModel"]
+
+# Of a configuration: where it lies and who wrote it decide no feature.
+_NO_FEATURE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "output_attentions")
+_UNREAD = "pooler."  # follows the last hidden states, and is missing from many checkpoints
+_EXPECTED = "a folder with config.json, model.safetensors and "
+
+
+class _PretrainedEncoder:
+    """The last hidden states of a model, each normalised to a mean of 0 and a variance of 1.
+
+    Attributes:
+        model: The `transformers` model, or the part of it that reads, in evaluation mode, its parameters frozen.
+        processor: What turns raw values into its inputs.
+    """
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        """Wraps a loaded model; see `from_pretrained`.
+
+        Args:
+            model: The model.
+            processor: A tokenizer, an image processor or a feature extractor.
+        """
+        self._whole = model.eval().requires_grad_(False)
+        # Of a model that also writes, the part that reads.
+        self.model = model.get_encoder() if model.config.is_encoder_decoder else model
+        self.processor = processor
+        config = {name: value for name, value in model.config.to_dict().items() if name not in _NO_FEATURE}
+        self._shape = json.loads(json.dumps(config, default=str, sort_keys=True))
+        # Convolutional networks have several widths; the last is that of their output.
+        self.width: int = getattr(model.config, "hidden_size", None) or model.config.hidden_sizes[-1]
+        self.squared_length = float(self.width)
+
+    def save(self, folder: Path) -> None:
+        """Writes the model and its processor in the format of the hub.
+
+        Args:
+            folder: An empty folder.
+        """
+        with library_silenced():
+            self._whole.save_pretrained(folder)
+            self.processor.save_pretrained(folder)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Returns what decides the last hidden states."""
+        return {name: value for name, value in self.model.state_dict().items() if not name.startswith(_UNREAD)}
+
+    def _normed(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
+        return nn.functional.layer_norm(states, states.shape[-1:])
+
+
+class ImageModel(_PretrainedEncoder):
+    """A vision transformer or a convolutional network; a token for each of its last hidden states."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        """Wraps a loaded model; see `from_pretrained`.
+
+        Args:
+            model: The model.
+            processor: Its image processor.
+        """
+        super().__init__(model, processor)
+        self.fingerprint = fingerprint_of(self._shape, self._weights(), image_processor=processor)
+
+    @classmethod
+    def from_pretrained(cls, reference: str | Path) -> "ImageModel":
+        """Loads a model of images.
+
+        Args:
+            reference: Folder or hub name.
+
+        Raises:
+            BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
+        """
+        with reading_checkpoint(reference, _EXPECTED + "preprocessor_config.json"):
+            model = load_whole(AutoModel, reference, _UNREAD)
+            return cls(model, AutoImageProcessor.from_pretrained(reference, backend="pil"))
+
+    def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns the tokens of images.
+
+        Args:
+            values: Images as (height, width, 3) uint8.
+
+        Raises:
+            BackboneError: If a value is no image, or one that cannot be resized.
+        """
+        encoded = []
+        for image in as_images(values):
+            try:
+                inputs = self.processor([image], input_data_format="channels_last", return_tensors="pt")
+            except (ValueError, ZeroDivisionError) as error:
+                shape = f"{image.shape[0]} x {image.shape[1]}"
+                raise BackboneError(f"cannot resize an image of {shape} pixels ({error}); crop it") from error
+            states = self.model(pixel_values=inputs["pixel_values"]).last_hidden_state[0]
+            # A convolutional network answers (width, row, column).
+            encoded.append(self._normed(states.flatten(1).T if states.ndim == 3 else states))
+        return encoded
+
+
+class TextModel(_PretrainedEncoder):
+    """A language model that reads a text at once, such as BERT; a token for each word piece."""
+
+    def __init__(self, model: Any, processor: Any, max_tokens: int) -> None:
+        """Wraps a loaded model; see `from_pretrained`.
+
+        Args:
+            model: The model.
+            processor: Its tokenizer.
+            max_tokens: As many word pieces of a text are read, or fewer if the model cannot read so many.
+        """
+        super().__init__(model, processor)
+        table = getattr(model.config, "max_position_embeddings", max_tokens)
+        self.max_tokens = min(max_tokens, int(min(processor.model_max_length, table)))
+        self.fingerprint = fingerprint_of([self._shape, self.max_tokens], self._weights(), processor)
+
+    @classmethod
+    def from_pretrained(cls, reference: str | Path, max_tokens: int) -> "TextModel":
+        """Loads a model of texts.
+
+        Args:
+            reference: Folder or hub name.
+            max_tokens: As many word pieces of a text are read.
+
+        Raises:
+            BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
+        """
+        with reading_checkpoint(reference, _EXPECTED + "a tokenizer"):
+            return cls(load_whole(AutoModel, reference, _UNREAD), load_tokenizer(reference), max_tokens)
+
+    def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns the tokens of texts.
+
+        Args:
+            values: Texts.
+
+        Raises:
+            BackboneError: If a value is no text, or one in which the tokenizer finds nothing.
+        """
+        encoded = []
+        for text in as_texts(values):
+            words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+            if words["input_ids"].shape[1] == 0:
+                raise BackboneError(f"the tokenizer finds nothing in {text!r}; count it as missing")
+            encoded.append(self._normed(self.model(input_ids=words["input_ids"]).last_hidden_state[0]))
+        return encoded
+
+
+class AudioModel(_PretrainedEncoder):
+    """A model of sounds, such as wav2vec 2.0, AST or the encoder of Whisper."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        """Wraps a loaded model; see `from_pretrained`.
+
+        Args:
+            model: The model.
+            processor: Its feature extractor.
+        """
+        super().__init__(model, processor)
+        self.sampling_rate: int = processor.sampling_rate
+        hearing = {name: value for name, value in processor.to_dict().items() if name != "mel_filters"}
+        shape = [self._shape, json.loads(json.dumps(hearing, default=str, sort_keys=True))]
+        self.fingerprint = fingerprint_of(shape, self._weights())
+
+    @classmethod
+    def from_pretrained(cls, reference: str | Path) -> "AudioModel":
+        """Loads a model of sounds.
+
+        Args:
+            reference: Folder or hub name.
+
+        Raises:
+            BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
+        """
+        with reading_checkpoint(reference, _EXPECTED + "preprocessor_config.json"):
+            return cls(load_whole(AutoModel, reference, _UNREAD), AutoFeatureExtractor.from_pretrained(reference))
+
+    def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns the tokens of sounds.
+
+        Args:
+            values: Sounds, as `raw_values.as_sounds` takes them.
+
+        Raises:
+            BackboneError: If a value is no sound, or too short for the model.
+        """
+        encoded = []
+        for sound in as_sounds(values, self.sampling_rate):
+            inputs = self.processor(sound, sampling_rate=self.sampling_rate, return_tensors="pt")
+            name = self.model.main_input_name
+            try:
+                states = self.model(**{name: inputs[name].to(torch.float32)}).last_hidden_state[0]
+            except (RuntimeError, ValueError) as error:
+                seconds = len(sound) / self.sampling_rate
+                raise BackboneError(
+                    f"cannot encode a sound of {seconds:.3f} s ({error}); count it as missing"
+                ) from error
+            encoded.append(self._normed(states))
+        return encoded

@@ -1,0 +1,87 @@
+"""What every encoder of a composite keeps. To hold another one to it, add a line to `ENCODERS`."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedprime.backbones.encoder import Encoder
+from fedprime.backbones.log_mel import LogMel
+from fedprime.backbones.pixel_patches import PixelPatches
+from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
+from fedprime.backbones.table_tokens import TableTokens
+from fedprime.seeding import stream
+
+_rng = stream(0, "values")
+IMAGES: list[object] = [_rng.integers(0, 256, size=(32, width, 3), dtype=np.uint8) for width in (32, 50, 20)]
+TEXTS: list[object] = ["pea soup", "e", "soups with peas."]
+SOUNDS: list[object] = [
+    {"array": 0.1 * _rng.standard_normal(length), "sampling_rate": 8000} for length in (1600, 300, 1500)
+]
+ROWS: list[object] = [{"price": 3.0, "brand": "acme"}, {"price": 4.0}, {"brand": "other"}]
+
+#: By name, how it is loaded, given checkpoints, and values for it.
+ENCODERS: dict[str, tuple[Callable[[Mapping[str, Path]], Encoder], list[object]]] = {
+    "ViT": (lambda folders: ImageModel.from_pretrained(folders["vit"]), IMAGES),
+    "ResNet": (lambda folders: ImageModel.from_pretrained(folders["resnet"]), IMAGES),
+    "BERT": (lambda folders: TextModel.from_pretrained(folders["bert"], 8), TEXTS),
+    "wav2vec 2.0": (lambda folders: AudioModel.from_pretrained(folders["wav2vec2"]), SOUNDS),
+    "AST": (lambda folders: AudioModel.from_pretrained(folders["audio-spectrogram-transformer"]), SOUNDS),
+    "log-mel": (lambda _: LogMel(8000, 8, 3, 0.5), SOUNDS),
+    "patches": (lambda _: PixelPatches(32, 8), IMAGES),
+    "table": (lambda _: TableTokens({"price": (1.0, 2.0)}, {"brand": ["acme"]}), ROWS),
+}
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def encoder(name: str, checkpoints: Mapping[str, Path]) -> Encoder:
+    return ENCODERS[name][0](checkpoints)
+
+
+def test_an_encoder_is_one(encoder: Encoder) -> None:
+    assert isinstance(encoder, Encoder)
+
+
+def test_every_value_becomes_finite_tokens(encoder: Encoder, name: str) -> None:
+    with torch.no_grad():
+        encoded = encoder.encode(ENCODERS[name][1])
+    assert len(encoded) == 3
+    for tokens in encoded:
+        assert len(tokens) > 0
+        assert tokens.shape[1] == encoder.width
+        assert tokens.isfinite().all()
+
+
+def test_a_value_is_encoded_the_same_whatever_stands_beside_it(encoder: Encoder, name: str) -> None:
+    values = ENCODERS[name][1]
+    with torch.no_grad():
+        together = encoder.encode(values[::-1])[::-1]
+        for value, tokens in zip(values, together, strict=True):
+            assert torch.allclose(encoder.encode([value])[0], tokens, atol=1e-6)
+
+
+def test_the_length_of_tokens_is_about_what_it_says(encoder: Encoder, name: str) -> None:
+    with torch.no_grad():
+        tokens = torch.cat(encoder.encode(ENCODERS[name][1]))
+    assert 1 / 3 < tokens.square().sum(dim=1).mean() / encoder.squared_length < 3
+
+
+def test_loaded_again_it_is_the_same(encoder: Encoder, name: str, checkpoints: Mapping[str, Path]) -> None:
+    load, values = ENCODERS[name]
+    again = load(checkpoints)
+    assert again.fingerprint == encoder.fingerprint
+    with torch.no_grad():
+        for one, other in zip(again.encode(values), encoder.encode(values), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_each_encoder_has_a_fingerprint_of_its_own(checkpoints: Mapping[str, Path]) -> None:
+    fingerprints = {load(checkpoints).fingerprint for load, _ in ENCODERS.values()}
+    assert len(fingerprints) == len(ENCODERS)
