@@ -7,7 +7,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError, read_settings
-from fedprime.data.batches import Batch, EmbeddedSamples, Shard
+from fedprime.data.batches import Batch, DataError, EmbeddedSamples, SampleSource, Shard
 from fedprime.data.builtin import BuiltinWorld
 from fedprime.evaluation import Scores, predict, score
 from fedprime.experiment import Experiment, build_experiment
@@ -32,6 +32,7 @@ __all__ = [
     "Batch",
     "BuiltinWorld",
     "Clients",
+    "DataError",
     "EmbeddedSamples",
     "Experiment",
     "GridError",
@@ -44,6 +45,7 @@ __all__ = [
     "Round",
     "RunError",
     "RunFolder",
+    "SampleSource",
     "Scores",
     "ServerState",
     "Settings",

@@ -19,6 +19,7 @@ from fedprime import run
 from fedprime.backbones.backbone import BackboneError
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError, nearest_name, read_settings
+from fedprime.data.batches import DataError
 from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
 from fedprime.flags import take_folder
 from fedprime.grid import GridError
@@ -36,6 +37,7 @@ _USER_ERRORS = (
     GridError,
     ReportError,
     BackboneError,
+    DataError,
     ModelError,
     InputError,
     PermissionError,

@@ -109,6 +109,8 @@ class DataSettings:
 
     name: Literal["builtin"] = "builtin"
     """Which data set; "builtin" is the generated world."""
+    path: str = ""
+    """Folder of the data set; the built-in world needs none."""
     modalities: Annotated[
         tuple[Annotated[str, AfterValidator(_known_modality)], ...], AfterValidator(_without_repetition)
     ] = ()
