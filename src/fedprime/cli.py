@@ -20,12 +20,13 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError, nearest_name, read_settings
 from fedprime.data.batches import DataError
+from fedprime.data.images import InputError, read_image
 from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
 from fedprime.flags import take_folder
 from fedprime.grid import GridError
 from fedprime.grid_command import make_grid
 from fedprime.model import ModelError, PromptedModel
-from fedprime.prediction import InputError, predict_samples, read_image, read_table
+from fedprime.prediction import predict_samples, read_table
 from fedprime.recipes import find_recipe, find_recipe_or_plan, list_plans, list_recipes
 from fedprime.report import ReportError, scenario_table, write_report
 

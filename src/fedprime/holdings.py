@@ -47,6 +47,8 @@ def draw_owners(
     if partition.kind == "even":
         return {split: partition_evenly(len(own), num_clients, seed=seed, split=split) for split, own in splits.items()}
     if partition.kind == "site":
+        if num_clients > 1 and len(np.unique(source.sites)) == 1:
+            raise PartitionError("all samples are of one site; set partition.kind to labels or even")
         # Over all splits at once, so that a site belongs to the same client in each.
         of_sample = partition_by_site(source.sites, num_clients)
         without = sorted(set(range(num_clients)) - set(of_sample[splits["train"]].tolist()))

@@ -19,7 +19,7 @@ from fedprime.durable import replaced_folder
 from fedprime.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.reference_reading import ReferenceBackbone, VotedPools
 
-__all__ = ["ModelError", "Output", "PromptedModel", "Task", "Weights"]
+__all__ = ["ModelError", "Output", "PromptedModel", "Weights"]
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]

@@ -10,6 +10,11 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.config import DataSettings
 from fedprime.data.batches import DataError, EmbeddedSamples, SampleSource
 from fedprime.data.builtin import BuiltinWorld
+from fedprime.data.food101 import open_food101
+from fedprime.data.hateful_memes import open_hateful_memes
+from fedprime.data.mmimdb import open_mmimdb
+from fedprime.data.splits import with_validation
+from fedprime.holdings import label_groups
 
 __all__ = ["SOURCES", "embedded_samples", "usable_splits"]
 
@@ -28,8 +33,25 @@ def _builtin(data: DataSettings) -> SampleSource:
     )
 
 
+def _food101(data: DataSettings) -> SampleSource:
+    return open_food101(data.path, data.num_classes)
+
+
+def _mmimdb(data: DataSettings) -> SampleSource:
+    return open_mmimdb(data.path, data.num_classes, several_labels=data.several_labels)
+
+
+def _hateful_memes(data: DataSettings) -> SampleSource:
+    return open_hateful_memes(data.path)
+
+
 #: By the name of a data set, what opens it.
-SOURCES: Mapping[str, Callable[[DataSettings], SampleSource]] = {"builtin": _builtin}
+SOURCES: Mapping[str, Callable[[DataSettings], SampleSource]] = {
+    "builtin": _builtin,
+    "food101": _food101,
+    "mmimdb": _mmimdb,
+    "hateful_memes": _hateful_memes,
+}
 
 _latest: dict[object, EmbeddedSamples] = {}
 
@@ -48,6 +70,7 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
         source = SOURCES[data.name](data)
+        source.splits = with_validation(source.splits, label_groups(source)[0], data.validation_share)
         try:
             _latest[key] = EmbeddedSamples(source, backbone.modalities, backbone.embed)
         except ValueError as error:
