@@ -9,8 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from command_line import exit_code
 from fedprime.config import Settings, read_settings
 from fedprime.data.batches import DataError
+from fedprime.experiment import build_experiment
+from fedprime.plans import read_plan
+from fedprime.recipes import find_plan
 from fedprime.report import write_report
 from fedprime.run import RunError, resume_run, start_run
 from miniatures import write_food101, write_hateful_memes, write_kaggle_food101, write_mmimdb
@@ -145,3 +149,57 @@ def test_a_data_set_that_does_not_come_along_asks_for_its_folder(tmp_path: Path)
     with pytest.raises(DataError, match=r"mmimdb does not come along: name the folder where it lies, --data\.path"):
         start_run(read_settings(None, ["--data.name=mmimdb"]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+# The plans, started from the recipes of the benchmarks
+
+WRITERS = {"food101": write_food101, "mmimdb": write_mmimdb, "hateful_memes": write_hateful_memes}
+STUDIES = (
+    *("main", "ablation", "missing_rate", "label_skew", "missing_skew", "participation"),
+    *("pool_size", "chosen_prompts", "alternations", "quirks"),
+)
+
+
+@pytest.fixture(scope="module")
+def miniatures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By name of the data set, the folder of its miniature."""
+    folder = tmp_path_factory.mktemp("miniatures")
+    return {name: write(folder / name) for name, write in WRITERS.items()}
+
+
+def shrunken(folder: Path) -> list[str]:
+    """The flags that fit a plan to a miniature."""
+    small = {
+        "backbone": "tiny",
+        "data.path": folder,
+        "data.num_classes": 3,
+        "partition.num_clients": 4,
+        "partition.min_samples": 2,
+        "training.batch_size": 8,
+        "training.rounds": 1,
+    }
+    return [f"--{key}={value}" for key, value in small.items()]
+
+
+@pytest.mark.parametrize("plan", STUDIES)
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_study_can_be_made_of_every_benchmark(name: str, plan: str, miniatures: dict[str, Path]):
+    path, recipe = find_plan(plan), f"{name}/study"
+    whole = read_plan(path, recipe=recipe)
+    assert {run.settings.data.name for run in whole.runs} == {name}
+    assert {run.settings.backbone for run in whole.runs} == {"dandelin/vilt-b32-mlm"}
+    small = read_plan(path, shrunken(miniatures[name]), whole.seeds[:1], recipe)
+    for run in small.runs:
+        experiment = build_experiment(run.settings)
+        assert len(experiment.shards) == 4
+        assert experiment.model.label_names == experiment.source.label_names
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_study_of_a_benchmark_is_made_and_reported(name: str, miniatures: dict[str, Path], tmp_path: Path):
+    flags = shrunken(miniatures[name])
+    only = ("--only", "method=fedprime,head-only", "trained on=miss both", "--processes=1", "--seeds=0")
+    command = ("grid", "main", "--recipe", f"{name}/study", "--output", tmp_path / "grid", *only, *flags)
+    assert exit_code(*command) == 0
+    assert exit_code("report", tmp_path / "grid") == 1  # in part: the others of the plan's runs are not there
+    assert (tmp_path / "grid" / "report" / "README.md").exists()
