@@ -1,4 +1,4 @@
-"""Runs on miniatures of the benchmarks, from files to the final table."""
+"""Runs on miniatures of data sets that do not come along, from files to the final table."""
 
 import json
 from collections.abc import Callable
