@@ -25,7 +25,7 @@ __all__ = ["open_food101"]
 _NAME = "food101"
 
 
-def open_food101(path: str | Path, num_classes: int) -> Pairs:
+def open_food101(path: str | Path, num_classes: int | None) -> Pairs:
     """Opens the data set; photos are read when they are needed.
 
     The most frequent classes are counted over all splits, and their order is by name, so that there is one label map
@@ -34,7 +34,7 @@ def open_food101(path: str | Path, num_classes: int) -> Pairs:
 
     Args:
         path: Its folder.
-        num_classes: How many classes to use, the most frequent ones; 101 for all.
+        num_classes: How many classes to use, the most frequent ones; None for all.
 
     Raises:
         DataError: If the folder has neither layout, or a file of it is broken.

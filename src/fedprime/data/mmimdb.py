@@ -31,7 +31,7 @@ GENRES = (
 )
 
 
-def open_mmimdb(path: str | Path, num_classes: int, *, several_labels: bool) -> Pairs:
+def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bool) -> Pairs:
     """Opens the data set; posters are read when they are needed. Of several plots, the longest counts.
 
     Source: the longest plot as in the code of Arevalo et al.
@@ -42,7 +42,7 @@ def open_mmimdb(path: str | Path, num_classes: int, *, several_labels: bool) -> 
 
     Args:
         path: Its folder.
-        num_classes: How many classes to use, the most frequent ones, with one class per film.
+        num_classes: How many classes to use, the most frequent ones, with one class per film; None for all.
         several_labels: Whether to use all genres of all films that have at least one of the 23.
 
     Raises:

@@ -66,12 +66,12 @@ def without_repeats(splits: Mapping[str, Sequence[str]], place: str) -> dict[str
     return {name: kept[name] for name in SPLITS if name in kept}
 
 
-def most_frequent(classes: Sequence[str], num_classes: int, place: str) -> list[str]:
+def most_frequent(classes: Sequence[str], num_classes: int | None, place: str) -> list[str]:
     """Returns the classes that most samples have; of equally frequent ones, the first by name.
 
     Args:
         classes: The class of every sample, of all splits.
-        num_classes: How many are wanted.
+        num_classes: How many are wanted; None for all.
         place: Where they were found, for messages.
 
     Raises:
@@ -81,7 +81,7 @@ def most_frequent(classes: Sequence[str], num_classes: int, place: str) -> list[
     ['pie', 'soup']
     """
     counts = sorted(Counter(classes).items(), key=lambda entry: (-entry[1], entry[0]))
-    if len(counts) < num_classes:
+    if num_classes is not None and len(counts) < num_classes:
         raise DataError(f"{place} has {len(counts)} classes, fewer than data.num_classes {num_classes}; ask for fewer")
     return [name for name, _ in counts[:num_classes]]
 
