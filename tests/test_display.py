@@ -106,6 +106,16 @@ def test_time_is_shown_in_hours_when_there_are_any(
     assert capsys.readouterr().out == (f"round 2/30  loss 1.235  accuracy 50.0 of 82.5 %  1.5 MB sent  {words} left\n")
 
 
+def test_where_no_limit_is_known_only_the_accuracy_is_shown(capsys: pytest.CaptureFixture[str]):
+    with display_run() as watch:
+        watch(Progress(2, 30, 1.2346, 0.5, None, 1_500_000, 65.0))
+    assert "accuracy 50.0 %  1.5 MB" in capsys.readouterr().out
+    ended = replace(FINISHED, results={"scenarios": {"like train": {"accuracy": 0.7721}}})
+    with display_grid() as watch:
+        watch(GridProgress(3, 180, ended, (), 10.0))
+    assert capsys.readouterr().out.endswith(": 31 s, like train 77.2 %\n")
+
+
 @pytest.fixture
 def progress() -> Callable[..., Progress]:
     """Progress of a run with so many seconds left."""

@@ -72,6 +72,34 @@ def test_macro_f1_of_several_labels_is_the_mean_over_the_labels():
     assert score(predictions).macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
+def test_micro_f1_counts_all_decisions_alike():
+    # 3 hits, 1 false, 1 missed -> 3 / (3 + (1 + 1) / 2)
+    predictions = several_labels([[1, 0], [1, 1], [0, 1]], [[0.9, 0.2], [0.9, 0.4], [0.6, 0.8]])
+    assert score(predictions).micro_f1 == pytest.approx(3 / 4)
+
+
+def test_the_area_under_the_roc_curve_of_two_classes_is_the_share_of_pairs_in_the_right_order():
+    probabilities = np.array([0.1, 0.7, 0.6, 0.9])
+    predictions = Predictions(np.column_stack([1 - probabilities, probabilities]), np.array([0, 0, 1, 1]), np.zeros(4))
+    # 0.6 and 0.9 against 0.1 and 0.7: three of four pairs.
+    assert score(predictions).auroc == pytest.approx(3 / 4)
+
+
+def test_the_area_of_several_labels_is_the_mean_over_those_that_some_samples_have_and_others_lack():
+    labels = [[1, 0, 1], [0, 0, 1], [1, 0, 1]]
+    # label 0: the second is below one of two -> 1/2; nobody has label 1, everybody label 2
+    predictions = several_labels(labels, [[0.9, 0.2, 0.1], [0.5, 0.4, 0.1], [0.2, 0.1, 0.8]])
+    assert score(predictions).auroc == pytest.approx(1 / 2)
+    assert score(predictions.rows(np.array([0, 2]))).auroc is None
+
+
+def test_scores_that_are_not_defined_are_not_given():
+    scores = score(one_class([0, 1, 2], [0, 1, 1]))
+    assert (scores.micro_f1, scores.auroc) == (None, None)
+    diverged = Predictions(np.full((2, 2), np.nan), np.array([0, 1]), np.zeros(2))
+    assert score(diverged).auroc is None
+
+
 def test_the_loss_is_the_mean_over_samples():
     scores = score(one_class([0, 1, 2], [0, 0, 0]))
     assert scores.loss == pytest.approx((0 + 1 + 2) / 3)

@@ -1,6 +1,7 @@
 """From settings to objects: everything is a function of the settings, and comes out as they say."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from fedprime import samples
 from fedprime.config import Settings, SettingsError
+from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.logistic_missingness import ByLabel
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment, build_method
 from fedprime.methods import METHODS
@@ -47,9 +50,9 @@ def test_another_seed_draws_other_owners_masks_and_weights(small_experiment: Exp
 
 def test_the_seed_of_the_run_does_not_change_the_samples(small_experiment: Experiment, small_settings: Settings):
     other = build_experiment(changed(small_settings, seed=1))
-    assert other.world.labels.tolist() == small_experiment.world.labels.tolist()
+    assert other.source.labels.tolist() == small_experiment.source.labels.tolist()
     other_world = build_experiment(changed(small_settings, data={"world_seed": 1}))
-    assert other_world.world.labels.tolist() != small_experiment.world.labels.tolist()
+    assert other_world.source.labels.tolist() != small_experiment.source.labels.tolist()
 
 
 def test_every_training_sample_has_one_owner(small_experiment: Experiment):
@@ -115,7 +118,7 @@ def test_a_single_modality_has_nothing_to_miss(small_settings: Settings):
 
 def test_test_samples_are_divided_as_training_samples_are(small_settings: Settings):
     experiment = build_experiment(changed(small_settings, partition={"kind": "site"}))
-    sites = experiment.world.sites
+    sites = experiment.source.sites
     for client, shard in enumerate(experiment.shards):
         own = experiment.scenarios["full"].indices[experiment.test_owners == client]
         assert set(sites[own]) <= set(sites[shard.indices])
@@ -236,7 +239,7 @@ def test_clients_with_models_of_their_own_may_know_their_label_mix(small_experim
     shard, owners = small_experiment.scenarios["text only"], small_experiment.test_owners
     shared = small_experiment.best_possible(shard, owners)
     personal = small_experiment.best_possible(shard, owners, personal=(0,))
-    own, world = owners == 0, small_experiment.world
+    own, world = owners == 0, small_experiment.source
     assert np.array_equal(personal[~own], shared[~own])
     # By hand: the posterior under equal classes, weighed by how frequent each class is among the client's samples.
     text_alone = np.tile([modality == "text" for modality in world.modalities], (own.sum(), 1))
@@ -252,7 +255,7 @@ def test_with_by_label_classes_lack_something_at_different_rates(small_settings:
     settings = changed(small_settings, missing={"kind": "by-label"}, data={"num_train": 400})
     experiment = build_experiment(settings)
     present = np.concatenate([shard.present for shard in experiment.shards])
-    labels = experiment.world.labels[np.concatenate([shard.indices for shard in experiment.shards])]
+    labels = experiment.source.labels[np.concatenate([shard.indices for shard in experiment.shards])]
     rates = [(~present[labels == label].all(axis=1)).mean() for label in range(3)]
     odds = sorted(rate / (1 - rate) for rate in rates)
     # exp(2 * 2) = 55 times as high, up to rounding; in the middle exp(2) times.
@@ -267,7 +270,7 @@ def test_with_by_observed_images_are_lacking_where_titles_are_long(small_setting
     for shard in experiment.shards:
         for index, (has_image, has_text) in zip(shard.indices, shard.present, strict=True):
             assert has_text
-            lengths[bool(has_image)].append(len(experiment.world.read(int(index), ("text",))["text"]))  # pyright: ignore
+            lengths[bool(has_image)].append(len(experiment.source.read(int(index), ("text",))["text"]))  # pyright: ignore
     assert min(lengths[False]) >= max(lengths[True]) - 1
     assert len(lengths[False]) == 20
 
@@ -287,9 +290,9 @@ def test_with_by_site_and_natural_sites_a_site_has_a_mix(small_settings: Setting
     )
     experiment = build_experiment(settings)
     for site in range(4):
-        present = [shard.present[experiment.world.sites[shard.indices] == site] for shard in experiment.shards]
+        present = [shard.present[experiment.source.sites[shard.indices] == site] for shard in experiment.shards]
         test = experiment.scenarios[LIKE_TRAIN]
-        present.append(test.present[experiment.world.sites[test.indices] == site])
+        present.append(test.present[experiment.source.sites[test.indices] == site])
         assert len(np.unique(np.concatenate(present), axis=0)) == 1
 
 
@@ -343,7 +346,7 @@ def test_the_realised_missingness_counts_classes_and_groups_where_rates_differ_b
         assert sum(row["present"][pattern] for row in others) == sum(row["present"][pattern] for row in clients)
     if name != "group":
         indices = np.concatenate([shard.indices for shard in experiment.shards])
-        numbers = experiment.world.labels if name == "label" else experiment.world.sites
+        numbers = experiment.source.labels if name == "label" else experiment.source.sites
         assert [row["samples"] for row in others] == np.bincount(numbers[indices]).tolist()
 
 
@@ -384,7 +387,7 @@ def test_the_limit_weighs_classes_by_how_often_they_have_the_pattern(
     personal: tuple[int, ...], small_settings: Settings
 ):
     experiment = build_experiment(changed(small_settings, missing={"kind": "by-label"}))
-    shard, world, owners = experiment.scenarios[LIKE_TRAIN], experiment.world, experiment.test_owners
+    shard, world, owners = experiment.scenarios[LIKE_TRAIN], experiment.source, experiment.test_owners
     assert isinstance(experiment.mechanism, ByLabel)
     rates = experiment.mechanism.rates
     for row, (index, present) in enumerate(zip(shard.indices, shard.present, strict=True)):
@@ -412,7 +415,7 @@ def test_the_best_classifier_is_right_as_often_as_the_limit_says(
 ):
     data = {"num_train": 400, "num_test": 3000, "num_classes": 4, "num_sites": 1}
     experiment = build_experiment(changed(small_settings, missing=missing, partition=partition, data=data))
-    shard, world = experiment.scenarios[LIKE_TRAIN], experiment.world
+    shard, world = experiment.scenarios[LIKE_TRAIN], experiment.source
     present = np.column_stack([shard.present, np.zeros(3000, dtype=bool)])
     labels = world.labels[shard.indices]
     # How frequent each pattern is in each class, counted: the Bayes classifier by frequencies instead of by formula.
@@ -449,3 +452,70 @@ def test_in_scenarios_that_are_not_like_training_patterns_tell_nothing(small_set
     experiment = build_experiment(changed(small_settings, missing={"kind": "by-label"}))
     assert [name for name, shard in experiment.scenarios.items() if shard.likelihood is not None] == [LIKE_TRAIN]
     assert experiment.validation.likelihood is not None
+
+
+# Data with holes of its own, whose best possible accuracy is not known
+
+
+class Holed:
+    """The built-in world, but the first modality of every third sample is not there, and nobody knows a limit."""
+
+    def __init__(self, world: BuiltinWorld) -> None:
+        self.modalities, self.task, self.label_names = world.modalities, world.task, world.label_names
+        self.labels, self.sites, self.splits = world.labels, world.sites, world.splits
+        self.there = world.there.copy()
+        self.there[::3, 0] = False
+        self._world = world
+
+    def __len__(self) -> int:
+        return len(self._world)
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        assert all(self.there[index, self.modalities.index(modality)] for modality in modalities)
+        return self._world.read(index, modalities)
+
+
+@pytest.fixture
+def holed_world(monkeypatch: pytest.MonkeyPatch) -> dict[str, Holed]:
+    """Makes the built-in world such a data set; holds it by name once an experiment is built."""
+    opened = samples.SOURCES["builtin"]
+    worlds: dict[str, Holed] = {}
+    monkeypatch.setattr(samples, "_latest", {})
+    monkeypatch.setattr(samples, "SOURCES", {"builtin": lambda data: worlds.setdefault("world", Holed(opened(data)))})
+    return worlds
+
+
+@pytest.fixture
+def holed(holed_world: dict[str, Holed], small_settings: Settings) -> Experiment:
+    assert holed_world == {}
+    return build_experiment(small_settings)
+
+
+def test_what_samples_really_lack_is_missing_in_every_split_and_scenario(holed: Experiment):
+    for shard in (*holed.shards, holed.validation, *holed.scenarios.values()):
+        assert not shard.present[shard.indices % 3 == 0, 0].any()
+        assert shard.present.any(axis=1).all()
+
+
+def test_samples_that_lack_the_only_modality_of_a_scenario_are_not_part_of_it(holed: Experiment):
+    # Test samples are 48 to 71; 48, 51 and so on have no image.
+    only = holed.scenarios["image only"]
+    assert only.indices.tolist() == [index for index in range(48, 72) if index % 3]
+    assert only.present.tolist() == [[True, False]] * 16
+    assert [len(holed.scenarios[name]) for name in ("like train", "miss both", "full", "text only")] == [24] * 4
+    assert holed.scenario_owners["image only"].tolist() == holed.test_owners[only.indices - 48].tolist()
+    assert holed.masks()["test.image only.samples"].tolist() == only.indices.tolist()
+
+
+def test_a_scenario_that_no_sample_can_be_part_of_is_left_out(
+    small_settings: Settings, holed_world: dict[str, Holed], monkeypatch: pytest.MonkeyPatch
+):
+    build_experiment(small_settings)
+    holed_world["world"].there[:, 0] = False
+    monkeypatch.setattr(samples, "_latest", {})
+    experiment = build_experiment(small_settings)
+    assert list(experiment.scenarios) == ["like train", "miss both", "full", "text only"]
+
+
+def test_where_no_limit_is_known_none_is_told(holed: Experiment):
+    assert holed.best_possible(holed.validation, holed.validation_owners) is None

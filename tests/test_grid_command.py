@@ -150,3 +150,25 @@ def test_help_explains_the_flags_by_an_example(capsys: pytest.CaptureFixture[str
 
 def test_a_plan_where_a_recipe_should_be_is_told_the_verb_for_plans(plan: Path, complaint: Callable[..., str]):
     assert complaint("run", plan).endswith(f"fedprime grid {plan}\n")
+
+
+def test_a_grid_from_another_recipe_has_a_folder_of_its_own(
+    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code("grid", plan, "--recipe", "food101/study", "--dry-run", "--data.path", "photos") == 0
+    assert capsys.readouterr().out.endswith("0 of 2 run(s) are finished already in runs/small-food101-study\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--recipe", "food101/studdy"), "there is no recipe food101/studdy"),
+        (("--recipe", "builtin/study", "food101/study"), "--recipe has 2 values; expected one"),
+        (("--recipe",), "--recipe has no value; expected for example --recipe food101/study"),
+    ],
+)
+def test_a_recipe_that_cannot_be_started_from_is_told(
+    words: tuple[str, ...], message: str, plan: Path, complaint: Callable[..., str]
+):
+    assert message in complaint("grid", plan, *words)

@@ -15,7 +15,7 @@ from fedprime.data.drift import Drift
 from fedprime.data.logistic_missingness import ByLabel, ByObserved
 from fedprime.data.mechanisms import BySite, MechanismKind, OverClients, Split
 from fedprime.data.partition import PartitionError
-from fedprime.holdings import build_mechanism, draw_owners, scenario_shares, split_of, training_shards
+from fedprime.holdings import build_mechanism, draw_owners, label_groups, scenario_shares, split_of, training_shards
 
 MODALITIES = ("image", "text")
 
@@ -77,6 +77,34 @@ def test_more_clients_than_training_samples_are_refused(world: BuiltinWorld):
     splits = {"train": np.arange(4), "test": np.arange(4, 300)}
     with pytest.raises(PartitionError, match="4 samples cannot be divided among 5 clients; ask for fewer clients"):
         draw_owners(world, splits, settings_with().partition, seed=0)
+
+
+@pytest.fixture
+def films(world: BuiltinWorld) -> BuiltinWorld:
+    """Six samples of two labels each, of which one is in every sample, and one sample without any label."""
+    world.task = "several_labels"
+    world.label_names = ("drama", "crime", "war")
+    world.labels = np.array([[1, 1, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1], [1, 0, 0], [0, 0, 0]], dtype=np.float32)
+    world.splits = {"train": np.arange(6)}
+    return world
+
+
+def test_with_several_labels_a_sample_is_divided_by_its_rarest_one(films: BuiltinWorld):
+    # drama 5 times, crime 3, war 2
+    groups, names = label_groups(films)
+    assert [names[group] for group in groups] == ["crime", "crime", "war", "war", "drama", "no label"]
+
+
+def test_what_is_rare_is_decided_by_the_training_samples_alone(films: BuiltinWorld):
+    films.splits = {"train": np.array([3]), "test": np.array([0, 1, 2, 4, 5])}
+    assert label_groups(films)[0].tolist()[2:4] == [1, 0]
+
+
+def test_samples_of_several_labels_are_divided_among_clients(films: BuiltinWorld):
+    partition = settings_with(partition={"num_clients": 2, "alpha": 5.0, "min_samples": 1}).partition
+    owners = draw_owners(films, {"train": np.arange(6)}, partition, seed=0)["train"]
+    assert set(owners) == {0, 1}
+    assert split_of("train", np.arange(6), owners, films).labels.tolist() == [1, 1, 2, 2, 0, 3]
 
 
 # What is missing

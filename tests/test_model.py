@@ -19,9 +19,9 @@ from fedprime import model as model_module
 from fedprime.backbones import backbone as contract
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
-from fedprime.data.batches import Batch, EmbeddedSamples
+from fedprime.data.batches import Batch, EmbeddedSamples, Task
 from fedprime.data.builtin import BuiltinWorld
-from fedprime.model import ModelError, PromptedModel, Task, Weights
+from fedprime.model import ModelError, PromptedModel, Weights
 from fedprime.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
 from fedprime.seeding import torch_stream
 
@@ -64,7 +64,8 @@ class Poisoned:
 
     def __init__(self, world: BuiltinWorld, present: np.ndarray) -> None:
         self.world, self.present = world, present
-        self.modalities, self.label_names = world.modalities, world.label_names
+        self.modalities, self.task, self.label_names = world.modalities, world.task, world.label_names
+        self.there, self.splits = world.there, world.splits
         self.labels, self.sites = world.labels, world.sites
 
     def __len__(self) -> int:

@@ -201,3 +201,16 @@ def test_a_recipe_that_does_not_exist_is_named(planned: Callable[..., Plan]):
 def test_a_file_that_is_no_toml_is_named(planned: Callable[..., Plan]):
     with pytest.raises(SettingsError, match=r"plan\.toml is not a readable TOML file"):
         planned("seeds = [")
+
+
+def test_another_recipe_takes_the_place_of_the_plans(tmp_path: Path):
+    ours, theirs, plan = (tmp_path / f"{name}.toml" for name in ("ours", "theirs", "plan"))
+    theirs.write_text("[training]\nrounds = 3\nepochs = 4\n")
+    ours.write_text("seed = 9\n[training]\nrounds = 5\nbatch_size = 6\n[data]\nnum_classes = 4\n")
+    plan.write_text(f'recipe = "{theirs}"\nseeds = [0]\n[settings.training]\nbatch_size = 7\n')
+    [run] = read_plan(plan, recipe=str(ours)).runs
+    # What the plan sets is over the recipe; nothing of its own recipe is left, and it names the seeds.
+    assert (run.settings.training.rounds, run.settings.training.batch_size) == (5, 7)
+    assert run.settings.training.epochs == Settings().training.epochs
+    assert (run.settings.data.num_classes, run.settings.seed) == (4, 0)
+    assert read_plan(plan).runs[0].settings.training.epochs == 4

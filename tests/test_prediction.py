@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
+from fedprime.data.images import InputError
 from fedprime.methods.fedprime import FedPrime
 from fedprime.model import PromptedModel
-from fedprime.prediction import InputError, predict_samples, read_image, read_table
+from fedprime.prediction import predict_samples, read_table
 from fedprime.seeding import torch_stream
 
 LABELS = ("bread", "soup", "cake")
@@ -111,97 +112,6 @@ def test_numbers_that_are_not_finite_are_refused(value: tuple[float, ...], model
         predict_samples(model, [{"readings": value}])
 
 
-def test_an_image_is_read_as_red_green_and_blue(picture: Path):
-    assert np.array_equal(read_image(picture), RED)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK", "I;16"])
-def test_images_of_every_kind_become_red_green_and_blue(mode: str, tmp_path: Path):
-    path = tmp_path / ("image.tiff" if mode in ("CMYK", "I;16") else "image.png")
-    (Image.new(mode, (5, 3)) if mode == "I;16" else Image.fromarray(RED[:3, :5]).convert(mode)).save(path)
-    image = read_image(path)
-    assert (image.shape, image.dtype) == ((3, 5, 3), np.uint8)
-
-
-def test_an_image_is_turned_upright(tmp_path: Path):
-    left_green = np.zeros((4, 8, 3), dtype=np.uint8)
-    left_green[:, :4, 1] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise to see it upright
-    Image.fromarray(left_green).save(tmp_path / "turned.png", exif=exif)
-    image = read_image(tmp_path / "turned.png")
-    assert image.shape == (8, 4, 3)
-    assert image[0, 0].tolist() == [0, 255, 0]
-    assert image[7, 0].tolist() == [0, 0, 0]
-
-
-def test_an_image_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(InputError, match=r"there is no image .*none\.png"):
-        read_image(tmp_path / "none.png")
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"GIF89a", b"not an image at all", b"\x89PNG\r\n\x1a\n" + b"\0" * 30, b"P6\nx y\n255\n"]
-)
-def test_a_file_that_is_no_image_is_named(content: bytes, tmp_path: Path):
-    (tmp_path / "broken.png").write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot read .*broken\.png as an image"):
-        read_image(tmp_path / "broken.png")
-
-
-def test_a_folder_is_no_image(tmp_path: Path):
-    with pytest.raises(InputError, match="cannot read"):
-        read_image(tmp_path)
-
-
-@pytest.mark.parametrize("ending", ["png", "jpg", "gif", "bmp", "tiff", "webp"])
-@pytest.mark.filterwarnings("ignore")  # what the library finds odd but readable is none of our business
-def test_an_image_cut_off_anywhere_gives_a_clear_error_or_is_read(ending: str, tmp_path: Path):
-    path = tmp_path / f"image.{ending}"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(path)
-    whole = path.read_bytes()
-    num_refused = 0
-    for length in range(0, len(whole), max(1, len(whole) // 40)):
-        path.write_bytes(whole[:length])
-        try:
-            assert read_image(path).shape == (40, 40, 3)
-        except InputError:
-            num_refused += 1
-    assert num_refused > 20
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_an_image_with_noise_in_it_gives_a_clear_error_or_is_read(tmp_path: Path):
-    rng = np.random.default_rng(0)
-    for ending in ("png", "jpg", "gif", "tiff", "webp"):
-        path = tmp_path / f"image.{ending}"
-        Image.fromarray(RED).save(path)
-        whole = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-        for _ in range(60):
-            noisy = whole.copy()
-            noisy[rng.integers(0, len(noisy), 4)] = rng.integers(0, 256, 4)
-            path.write_bytes(noisy.tobytes())
-            try:
-                read_image(path)
-            except InputError as error:
-                assert str(path) in str(error)  # noqa: PT017
-
-
-def test_an_image_of_implausible_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    Image.fromarray(RED).save(tmp_path / "huge.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(InputError, match="cannot read"):
-        read_image(tmp_path / "huge.png")
-
-
-def test_text_in_an_image_file_cannot_fill_the_memory(tmp_path: Path):
-    info = PngImagePlugin.PngInfo()
-    info.add_text("comment", "x" * (PngImagePlugin.MAX_TEXT_CHUNK + 1), zip=True)
-    Image.fromarray(RED).save(tmp_path / "talkative.png", pnginfo=info)
-    with pytest.raises(InputError, match="cannot read"):
-        read_image(tmp_path / "talkative.png")
-
-
 def test_a_table_with_holes_gives_what_is_there(table: Path, picture: Path):
     table.write_text(
         "id,text,image,readings,note\n"
@@ -246,22 +156,6 @@ def test_nothing_of_a_table_is_lost_without_a_word(table: Path, content: str, pr
 def test_spaces_after_commas_are_not_part_of_names_or_cells(table: Path):
     table.write_text("price, text\n3, soup\n")
     assert read_table(table, ("image", "text")) == [{"text": "soup"}]
-
-
-def test_a_16_bit_picture_is_scaled_and_not_cut_off(tmp_path: Path):
-    Image.fromarray(np.array([[0, 257 * 100], [257 * 200, 65535]], dtype=np.uint16)).save(tmp_path / "deep.png")
-    assert read_image(tmp_path / "deep.png")[:, :, 0].tolist() == [[0, 100], [200, 255]]
-
-
-def test_transparent_parts_of_a_picture_are_white(tmp_path: Path):
-    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert (read_image(tmp_path / "clear.png") == 255).all()
-
-
-def test_a_picture_of_32_bit_numbers_is_refused(tmp_path: Path):
-    Image.fromarray(np.zeros((2, 2), dtype=np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(InputError, match="32 bits"):
-        read_image(tmp_path / "float.tiff")
 
 
 def test_images_are_found_beside_the_table(table: Path, picture: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,15 @@ from fedprime import recipes
 from fedprime.config import Settings, SettingsError, flat_settings, read_settings
 from fedprime.experiment import build_experiment
 from fedprime.plans import read_plan
-from fedprime.recipes import find_plan, find_recipe, find_recipe_or_plan, list_plans, list_recipes, plan_name
+from fedprime.recipes import (
+    find_plan,
+    find_recipe,
+    find_recipe_or_plan,
+    list_plans,
+    list_recipes,
+    plan_name,
+    recipe_name,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -179,6 +187,12 @@ def test_the_runs_of_a_plan_are_named_by_its_file():
     assert plan_name(find_plan("main")) == "main"
     assert plan_name(find_plan("food101/main")) == "food101-main"
     assert plan_name(Path("some/where/own.toml")) == "own"
+
+
+def test_runs_that_start_from_a_recipe_are_named_by_its_file(tmp_path: Path):
+    assert recipe_name("builtin/study") == recipe_name("recipes/builtin/study.toml") == "builtin-study"
+    (tmp_path / "own.toml").write_text("seed = 3\n")
+    assert recipe_name(str(tmp_path / "own.toml")) == "own"
 
 
 def test_recipes_come_along_with_the_installed_package():

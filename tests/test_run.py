@@ -646,5 +646,5 @@ def test_the_limit_of_a_client_knows_its_labels(finished_run: Path):
     results = RunFolder(finished_run).results()["clients"]
     for client, scores in results.items():
         own = experiment.scenarios["like train"].indices[experiment.test_owners == int(client)]
-        most_frequent = np.bincount(experiment.world.labels[own]).max() / len(own)
+        most_frequent = np.bincount(experiment.source.labels[own]).max() / len(own)
         assert scores["bayes_accuracy"] >= most_frequent - 1e-9

@@ -7,8 +7,9 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError, read_settings
-from fedprime.data.batches import Batch, EmbeddedSamples, Shard
+from fedprime.data.batches import Batch, DataError, EmbeddedSamples, SampleSource, Shard
 from fedprime.data.builtin import BuiltinWorld
+from fedprime.data.images import InputError, read_image
 from fedprime.evaluation import Scores, predict, score
 from fedprime.experiment import Experiment, build_experiment
 from fedprime.federation import Clients, Round, federate
@@ -17,7 +18,7 @@ from fedprime.methods import METHODS, Method
 from fedprime.methods.method import ServerState, Update
 from fedprime.model import ModelError, PromptedModel
 from fedprime.plans import Plan, read_plan
-from fedprime.prediction import InputError, predict_samples, read_image
+from fedprime.prediction import predict_samples
 from fedprime.recipes import find_plan, find_recipe
 from fedprime.report import ReportError, write_report
 from fedprime.run import resume_run, start_run
@@ -32,6 +33,7 @@ __all__ = [
     "Batch",
     "BuiltinWorld",
     "Clients",
+    "DataError",
     "EmbeddedSamples",
     "Experiment",
     "GridError",
@@ -44,6 +46,7 @@ __all__ = [
     "Round",
     "RunError",
     "RunFolder",
+    "SampleSource",
     "Scores",
     "ServerState",
     "Settings",

@@ -1,4 +1,4 @@
-"""The command line: run, grid, evaluate, predict, report, recipes."""
+"""The command line: run, grid, evaluate, predict, report, data, recipes."""
 
 import csv
 import json
@@ -19,12 +19,15 @@ from fedprime import run
 from fedprime.backbones.backbone import BackboneError
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError, nearest_name, read_settings
+from fedprime.data.batches import DataError
+from fedprime.data.images import InputError, read_image
+from fedprime.data_command import look_at_data
 from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
 from fedprime.flags import take_folder
 from fedprime.grid import GridError
 from fedprime.grid_command import make_grid
 from fedprime.model import ModelError, PromptedModel
-from fedprime.prediction import InputError, predict_samples, read_image, read_table
+from fedprime.prediction import predict_samples, read_table
 from fedprime.recipes import find_recipe, find_recipe_or_plan, list_plans, list_recipes
 from fedprime.report import ReportError, scenario_table, write_report
 
@@ -36,6 +39,7 @@ _USER_ERRORS = (
     GridError,
     ReportError,
     BackboneError,
+    DataError,
     ModelError,
     InputError,
     PermissionError,
@@ -56,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "evaluate": (_evaluate, "measure a finished run's model on every test scenario again"),
         "predict": (_predict, "predict from any subset of modalities, or for the rows of a CSV file"),
         "report": (_report, "turn finished runs into tables, comparisons and plots: fedprime report runs/main"),
+        "data": (
+            look_at_data,
+            "look at data: fedprime data check PATH --format food101, or show for a picture of samples",
+        ),
         "recipes": (_recipes, "list the recipes and plans that come along, or show one"),
     }
     if not words or words[0] in ("-h", "--help"):

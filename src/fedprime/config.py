@@ -108,20 +108,26 @@ class SettingsError(ValueError):
 class DataSettings:
     """The samples."""
 
-    name: Literal["builtin"] = "builtin"
-    """Which data set; "builtin" is the generated world."""
+    name: Literal["builtin", "food101", "mmimdb", "hateful_memes"] = "builtin"
+    """Which data set: "builtin" is the generated world; UPMC Food-101, MM-IMDb and Hateful Memes do not come along."""
+    path: str = ""
+    """Folder of the data set; the built-in world needs none."""
     modalities: Annotated[
         tuple[Annotated[str, AfterValidator(_known_modality)], ...], AfterValidator(_without_repetition)
     ] = ()
     """Which of image, text, readings to use; none named means those that the backbone was trained for."""
     num_train: Count = 4000
-    """Training samples, over all clients."""
+    """Training samples, over all clients (built-in; other data has its own splits)."""
     num_validation: Count = 500
-    """Samples that accuracy is measured on during the run."""
+    """Samples that accuracy is measured on during the run (built-in)."""
     num_test: Count = 2000
-    """Samples that the final table is measured on."""
+    """Samples that the final table is measured on (built-in)."""
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training samples to set apart for validation, if the data has no validation split."""
     num_classes: Annotated[int, Field(ge=2, le=101)] = 8
-    """Classes of the built-in world, 2 to 101."""
+    """Classes, 2 to 101: of food101 and mmimdb the most frequent ones, 8 as in the paper; hateful_memes has two."""
+    several_labels: bool = False
+    """Whether to use all 23 genres of each film (mmimdb), rather than films with one of the most frequent genres."""
     num_sites: Count = 20
     """Natural groups of the built-in world."""
     concept_shift: Share = 0.0

@@ -100,7 +100,7 @@ def megabytes(num_bytes: int) -> str:
 
 def _describe_round(progress: run.Progress) -> str:
     accuracy, best = progress.accuracy, progress.best_accuracy
-    known = "not measured yet" if accuracy is None or best is None else f"{100 * accuracy:.1f} of {100 * best:.1f} %"
+    known = "not measured yet" if accuracy is None else _against(accuracy, best)
     sent = megabytes(progress.bytes_sent)
     return f"loss {progress.loss:.3f}  accuracy {known}  {sent} sent  {_duration(progress.seconds_left)} left"
 
@@ -116,8 +116,13 @@ def _describe_state(entry: RunState) -> str:
     if entry.results is None:
         return entry.reason if entry.state == "in use" else f"failed: {entry.reason}"
     scores = entry.results["scenarios"][LIKE_TRAIN]
-    accuracies = f"{100 * scores['accuracy']:.1f} of {100 * scores['bayes_accuracy']:.1f} %"
+    accuracies = _against(scores["accuracy"], scores.get("bayes_accuracy"))
     return f"{entry.seconds:.0f} s, {LIKE_TRAIN} {accuracies}"
+
+
+def _against(accuracy: float, best: float | None) -> str:
+    """Returns an accuracy in words, beside the best possible one where that is known."""
+    return f"{100 * accuracy:.1f} %" if best is None else f"{100 * accuracy:.1f} of {100 * best:.1f} %"
 
 
 def _duration(seconds: float) -> str:

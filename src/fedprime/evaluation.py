@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from torch import Tensor
 
 from fedprime.data.batches import Shard
@@ -66,12 +66,17 @@ class Scores:
         macro_f1: F1 per class that occurs in the truth or the predictions, averaged without weights, 0 to 1.
         loss: Mean task loss.
         num_samples: How many samples were scored.
+        micro_f1: F1 over all decisions about all labels, 0 to 1; None for one class, where it is the accuracy.
+        auroc: Area under the ROC curve, 0 to 1: of the second of two classes, or the plain mean over several labels.
+            Labels that all samples have, or none, do not count; None if none counts, and with more than two classes.
     """
 
     accuracy: float
     macro_f1: float
     loss: float
     num_samples: int
+    micro_f1: float | None = None
+    auroc: float | None = None
 
 
 @torch.no_grad()
@@ -124,12 +129,28 @@ def score(predictions: Predictions) -> Scores:
         answers = predictions.probabilities > 0.5
     # scikit-learn's stub takes a text alone for zero_division.
     macro_f1 = f1_score(predictions.labels, answers, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
+    micro_f1 = None
+    if predictions.labels.ndim == 2:
+        micro_f1 = float(f1_score(predictions.labels, answers, average="micro", zero_division=0.0))  # pyright: ignore[reportArgumentType]
     return Scores(
         accuracy=float(accuracy_score(predictions.labels, answers)),
         macro_f1=float(macro_f1),
         loss=float(predictions.losses.mean()),
         num_samples=len(predictions.labels),
+        micro_f1=micro_f1,
+        auroc=_auroc(predictions),
     )
+
+
+def _auroc(predictions: Predictions) -> float | None:
+    labels, probabilities = predictions.labels, predictions.probabilities
+    if labels.ndim == 1 and probabilities.shape[1] == 2:
+        labels, probabilities = labels[:, None], probabilities[:, 1:]
+    if labels.ndim == 1 or not np.isfinite(probabilities).all():  # more than two classes; a model that diverged
+        return None
+    counted = np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1))
+    areas = [roc_auc_score(labels[:, column], probabilities[:, column]) for column in counted]
+    return float(np.mean(areas)) if areas else None
 
 
 def count_usage(

@@ -10,18 +10,30 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedprime.backbones import load_backbone
-from fedprime.backbones.backbone import Backbone
-from fedprime.config import DataSettings, Settings, SettingsError
-from fedprime.data.batches import EmbeddedSamples, Shard
-from fedprime.data.builtin import BuiltinWorld
+from fedprime.config import Settings, SettingsError
+from fedprime.data.batches import KnownWorld, SampleSource, Shard
 from fedprime.data.mechanisms import Mechanism
-from fedprime.data.missingness import all_patterns, draw_present, pattern_counts, pattern_name, pattern_numbers
+from fedprime.data.missingness import (
+    all_patterns,
+    draw_present,
+    pattern_counts,
+    pattern_name,
+    what_is_left,
+)
 from fedprime.data.partition import PartitionError
-from fedprime.data.pattern_evidence import client_given_label, told_by_patterns
-from fedprime.holdings import build_mechanism, draw_owners, scenario_shares, split_of, training_shards
+from fedprime.data.pattern_evidence import best_possible, client_given_label
+from fedprime.holdings import (
+    build_mechanism,
+    draw_owners,
+    label_groups,
+    scenario_shares,
+    split_of,
+    training_shards,
+)
 from fedprime.methods import METHODS, Method
 from fedprime.methods.reference_quirks import with_quirks
 from fedprime.model import PromptedModel
+from fedprime.samples import embedded_samples, usable_splits
 from fedprime.seeding import torch_stream
 
 __all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "build_method"]
@@ -38,25 +50,28 @@ class Experiment:
         settings: What it was built from.
         method: The federated method.
         model: A model of the method's shape, with the initial weights.
-        world: The data set.
+        source: The data set.
         mechanism: How it comes that something is missing.
         shards: The training samples of every client.
         validation: The samples that accuracy is measured on during the run, lacking what training samples lack.
-        scenarios: By test scenario, the test samples and what is present of them.
+        scenarios: By test scenario, the test samples and what is present of them. Those that really lack the only
+            modality of a scenario are not part of it.
         validation_owners: The client that each validation sample belongs to, divided as the training samples are.
         test_owners: The client that each test sample belongs to, likewise.
+        scenario_owners: By test scenario, the client that each of its samples belongs to.
     """
 
     settings: Settings
     method: Method
     model: PromptedModel
-    world: BuiltinWorld
+    source: SampleSource
     mechanism: Mechanism
     shards: tuple[Shard, ...]
     validation: Shard
     scenarios: Mapping[str, Shard]
     validation_owners: Int[np.ndarray, " validation_sample"]
     test_owners: Int[np.ndarray, " test_sample"]
+    scenario_owners: Mapping[str, Int[np.ndarray, " _"]]
 
     @property
     def holders(self) -> tuple[Shard, ...]:
@@ -65,44 +80,31 @@ class Experiment:
 
     def best_possible(
         self, shard: Shard, owners: Int[np.ndarray, " sample"], personal: Collection[int] = ()
-    ) -> Float[np.ndarray, " sample"]:
+    ) -> Float[np.ndarray, " sample"] | None:
         """Returns the probability with which the best possible classifier is right on each sample, given what is there.
 
-        The mean over samples is the accuracy that no classifier can beat on them (Bayes limit):
-
-            p(class | what is there, pattern) ∝ p(class) · p(pattern | class) · p(what is there | class)
-
-        The second factor counts where missingness depends on the class, or on the client that holds the sample while
-        clients hold different classes. A client with a model of its own may also know how frequent each class is among
-        its samples, and its own patterns, which raises the limit on them.
+        The mean over samples is the accuracy that no classifier can beat on them (Bayes limit). None where it is not
+        known, which is everywhere but in a world whose samples come about in a known way.
 
         Args:
             shard: The samples and what is present of each.
             owners: The client that each sample belongs to.
             personal: The clients that have models of their own.
         """
-        columns = [self.world.modalities.index(modality) for modality in shard.samples.modalities]
-        present = np.zeros((len(shard), len(self.world.modalities)), dtype=bool)
-        present[:, columns] = shard.present
-        prior = np.full((len(shard), self.world.num_classes), 1 / self.world.num_classes)
-        for client in personal:
-            own = owners == client
-            counts = np.bincount(self.world.labels[shard.indices[own]], minlength=self.world.num_classes)
-            prior[own] = counts / max(1, counts.sum())
-        if shard.likelihood is not None:
-            patterns = pattern_numbers(shard.present)
-            prior *= told_by_patterns(shard.likelihood, self._client_given_label(), patterns, owners, personal)
-        return self.world.posterior(shard.indices, present, prior).max(axis=1)
+        if not isinstance(self.source, KnownWorld):
+            return None
+        return best_possible(self.source, shard, self._client_given_label(), owners, personal)
 
     def _client_given_label(self) -> Float[np.ndarray, "label client"]:
         shards = [*self.shards, self.validation, self.scenarios[LIKE_TRAIN]]
-        labels = self.world.labels[np.concatenate([shard.indices for shard in shards])]
+        num_classes = len(self.source.label_names)
+        labels = self.source.labels[np.concatenate([shard.indices for shard in shards])]
         owners = np.concatenate([self._training_owners(), self.validation_owners, self.test_owners])
         if self.settings.partition.kind != "labels":
             # No look at labels when dividing: that clients hold different ones is chance, which nobody can know.
-            labels = np.repeat(np.arange(self.world.num_classes), len(owners))
-            owners = np.tile(owners, self.world.num_classes)
-        return client_given_label(labels, owners, self.world.num_classes, len(self.shards))
+            labels = np.repeat(np.arange(num_classes), len(owners))
+            owners = np.tile(owners, num_classes)
+        return client_given_label(labels, owners, num_classes, len(self.shards))
 
     def _training_owners(self) -> Int[np.ndarray, " training_sample"]:
         return np.repeat(np.arange(len(self.shards)), [len(shard) for shard in self.shards])
@@ -126,6 +128,8 @@ class Experiment:
                 masks[f"client.{client}.present in the last round"] = torch.from_numpy(in_last_round.present)
         for name, shard in self.scenarios.items():
             masks[f"test.{name}.present"] = torch.from_numpy(shard.present)
+            if len(shard) < len(self.test_owners):
+                masks[f"test.{name}.samples"] = torch.from_numpy(shard.indices)
         return masks
 
     def realised_missingness(self) -> list[dict[str, object]]:
@@ -141,14 +145,14 @@ class Experiment:
             if in_last_round is not shard:
                 rows[-1]["present_in_last_round"] = self._by_pattern(in_last_round.present)
         indices = np.concatenate([shard.indices for shard in self.shards])
-        train = split_of("train", indices, self._training_owners(), self.world)
+        train = split_of("train", indices, self._training_owners(), self.source)
         strata = self.mechanism.strata(train)
         if strata is not None:
             name, numbers = strata
             present = np.concatenate([shard.present for shard in self.shards])
             for number in np.unique(numbers):
                 own = numbers == number
-                title = self.world.label_names[number] if name == "label" else int(number)
+                title = label_groups(self.source)[1][number] if name == "label" else int(number)
                 rows.append({name: title, "samples": int(own.sum()), "present": self._by_pattern(present[own])})
         return rows
 
@@ -167,23 +171,20 @@ def build_experiment(settings: Settings) -> Experiment:
 
     Raises:
         SettingsError: If settings do not fit together.
+        DataError: If the data set cannot be found, read or used.
         BackboneError: If the backbone cannot be loaded.
         ModelError: If the model to start from cannot be loaded or is of another shape.
     """
-    data, seed = settings.data, settings.seed
-    backbone = load_backbone(settings.backbone, data.modalities, settings.max_text_tokens)
+    seed = settings.seed
+    backbone = load_backbone(settings.backbone, settings.data.modalities, settings.max_text_tokens)
     modalities = backbone.modalities
-    num_samples = data.num_train + data.num_validation + data.num_test
-    world, samples = _embedded_samples(data, num_samples, backbone)
-    train, validation, test = np.split(np.arange(num_samples), [data.num_train, data.num_train + data.num_validation])
+    samples = embedded_samples(settings.data, backbone)
+    source, indices = samples.source, usable_splits(samples)
     try:
         mixes = scenario_shares(modalities, settings.evaluation.rate)
-        owners = draw_owners(world, {"train": train, "validation": validation, "test": test}, settings.partition, seed)
-        splits = {
-            name: split_of(name, own, owners[name], world)
-            for name, own in (("train", train), ("validation", validation), ("test", test))
-        }
-        mechanism = build_mechanism(settings, modalities, world, splits["train"])
+        owners = draw_owners(source, indices, settings.partition, seed)
+        splits = {name: split_of(name, own, owners[name], source, samples.there) for name, own in indices.items()}
+        mechanism = build_mechanism(settings, modalities, source, splits["train"])
     except PartitionError as error:
         raise SettingsError([f"partition: {error}"]) from error
     except ValueError as error:
@@ -194,26 +195,31 @@ def build_experiment(settings: Settings) -> Experiment:
         for name in ("validation", "test")
     }
     method = build_method(settings)
-    model = method.build(backbone, world.label_names, rng=torch_stream(seed, "initial weights"))
+    model = method.build(backbone, source.label_names, source.task, torch_stream(seed, "initial weights"))
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
-    scenarios = {LIKE_TRAIN: like_train["test"]}
+    scenarios, scenario_owners = {LIKE_TRAIN: like_train["test"]}, {LIKE_TRAIN: owners["test"]}
     for name, mix in mixes.items():
         mask = draw_present(
             "over-all-data", mix, owners["test"], num_clients, alpha=1.0, seed=seed, split=f"test {name}"
         )
-        scenarios[name] = Shard(samples, test, mask)
+        own = _scenario_rows(mask, samples.there[indices["test"]])
+        if len(own):  # it may be that no test sample has the one modality
+            present = what_is_left(mask[own], samples.there[indices["test"][own]])
+            scenarios[name] = Shard(samples, indices["test"][own], present)
+            scenario_owners[name] = owners["test"][own]
     return Experiment(
         settings,
         method,
         model,
-        world,
+        source,
         mechanism,
         shards=training_shards(samples, mechanism, splits["train"], num_clients),
         validation=like_train["validation"],
         scenarios=scenarios,
         validation_owners=owners["validation"],
         test_owners=owners["test"],
+        scenario_owners=scenario_owners,
     )
 
 
@@ -230,15 +236,9 @@ def build_method(settings: Settings) -> Method:
     return with_quirks(built, settings.method.reference_quirks)
 
 
-_latest_samples: dict[object, tuple[BuiltinWorld, EmbeddedSamples]] = {}
-
-
-def _embedded_samples(data: DataSettings, num_samples: int, backbone: Backbone) -> tuple[BuiltinWorld, EmbeddedSamples]:
-    """Returns the samples; runs of one process that follow each other on the same ones embed each once."""
-    shape = (num_samples, data.num_classes, data.num_sites, data.world_seed, data.concept_shift)
-    key = (shape, backbone.fingerprint, backbone.modalities)
-    if key not in _latest_samples:
-        _latest_samples.clear()  # of two data sets, only one is kept in memory
-        world = BuiltinWorld(*shape)
-        _latest_samples[key] = (world, EmbeddedSamples(world, backbone.modalities, backbone.embed))
-    return _latest_samples[key]
+def _scenario_rows(
+    drawn: Bool[np.ndarray, "sample modality"], there: Bool[np.ndarray, "sample modality"]
+) -> Int[np.ndarray, " row"]:
+    """Returns the samples of a scenario: where all have one pattern, those that can have it."""
+    is_mixed = len(np.unique(drawn, axis=0)) > 1
+    return np.flatnonzero(is_mixed | (drawn & there).any(axis=1))

@@ -10,20 +10,21 @@ from fedprime.display import display_grid, interruptible
 from fedprime.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
 from fedprime.grid import RunState, inspect_grid, run_grid, run_path
 from fedprime.plans import choose_runs, read_plan
-from fedprime.recipes import find_plan, plan_name
+from fedprime.recipes import find_plan, plan_name, recipe_name
 
 __all__ = ["make_grid"]
 
 _HELP = """\
-usage: fedprime grid PLAN [--output FOLDER] [--processes N] [--seeds N N ...] [--only AXIS=LABEL,LABEL ...] [--dry-run]
-                     [--SETTING VALUE ...]
+usage: fedprime grid PLAN [--recipe RECIPE] [--output FOLDER] [--processes N] [--seeds N N ...]
+                     [--only AXIS=LABEL,LABEL ...] [--dry-run] [--SETTING VALUE ...]
 
 Makes all runs of a plan: every combination of its labels with every seed. The same command again goes on where it was
 stopped: finished runs are left as they are, half finished ones continue after their last round.
 
   PLAN              a TOML file or the name of a plan (fedprime recipes list)
+  --recipe RECIPE   the recipe to start from instead of the plan's, for example food101/study
   --output FOLDER   where to: FOLDER/plan.toml, a run folder for each run in FOLDER/runs, and in FOLDER/failures why
-                    a run failed; runs/PLAN if not given
+                    a run failed; runs/PLAN if not given, with --recipe runs/PLAN-RECIPE
   --processes N     runs to make at the same time; as many as the cores allow if not given
   --seeds N N ...   seeds instead of the plan's; more can be added to a folder later
   --only AXIS=LABEL,LABEL
@@ -32,6 +33,7 @@ stopped: finished runs are left as they are, half finished ones continue after t
   --SETTING VALUE   a setting for all runs, over the plan's (fedprime run --help explains every one)
 
 For example: fedprime grid main --only method=fedprime,fedavg-p --seeds 0 1 --training.rounds 10 --output runs/short
+             fedprime grid main --recipe food101/study --data.path FOLDER
 
 Exit code: 0 when every run is finished, 1 when some failed or are in use by another process, 2 when nothing could be
 done, 130 when stopped by Ctrl-C."""
@@ -56,16 +58,20 @@ def make_grid(words: list[str]) -> int:
             ["name a plan first: fedprime grid PLAN; `fedprime recipes list` shows those that come along"]
         )
     path = find_plan(words.pop(0))
-    folder = Path(take_folder(words, "--output") or Path("runs") / plan_name(path))
+    recipe = take_values(words, "--recipe", "--recipe food101/study")
+    parts = [plan_name(path), *(recipe_name(name) for name in recipe)]
+    folder = Path(take_folder(words, "--output") or Path("runs") / "-".join(parts))
     seeds = take_numbers(words, "--seeds", "--seeds 0 1 2", least=0)
     processes = take_numbers(words, "--processes", "--processes 2", least=1)
+    once = {"--recipe": recipe, "--processes": processes}
     only = take_values(words, "--only", "--only method=fedprime")
-    if len(processes) > 1:
-        raise SettingsError([f"--processes has {len(processes)} values; expected one"])
+    several = [f"{flag} has {len(found)} values; expected one" for flag, found in once.items() if len(found) > 1]
+    if several:
+        raise SettingsError(several)
     is_dry = "--dry-run" in words
     words = [word for word in words if word != "--dry-run"]
-    refuse_unknown_flags(words, ("--output", "--processes", "--seeds", "--only", "--dry-run"), "grid")
-    plan = read_plan(path, words, seeds)
+    refuse_unknown_flags(words, ("--output", "--processes", "--seeds", "--only", "--dry-run", "--recipe"), "grid")
+    plan = read_plan(path, words, seeds, *recipe)
     runs = choose_runs(plan, only)
     states = inspect_grid(plan, folder, runs)
     if is_dry:

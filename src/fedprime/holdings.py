@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fedprime.config import PartitionSettings, Settings
-from fedprime.data.batches import EmbeddedSamples, Shard
-from fedprime.data.builtin import BuiltinWorld
+from fedprime.data.batches import EmbeddedSamples, SampleSource, Shard
 from fedprime.data.drift import Drift, DriftingShard, drift_stages
 from fedprime.data.logistic_missingness import ByLabel, ByObserved
 from fedprime.data.mechanisms import BySite, Mechanism, OverClients, Split, deal_groups
@@ -20,16 +19,16 @@ from fedprime.data.partition import (
     partition_evenly,
 )
 
-__all__ = ["build_mechanism", "draw_owners", "scenario_shares", "split_of", "training_shards"]
+__all__ = ["build_mechanism", "draw_owners", "label_groups", "scenario_shares", "split_of", "training_shards"]
 
 
 def draw_owners(
-    world: BuiltinWorld, splits: Mapping[str, Int[np.ndarray, " _"]], partition: PartitionSettings, seed: int
+    source: SampleSource, splits: Mapping[str, Int[np.ndarray, " _"]], partition: PartitionSettings, seed: int
 ) -> dict[str, Int[np.ndarray, " _"]]:
     """Divides the samples of every split among the clients in the same way.
 
     Args:
-        world: The data set.
+        source: The data set.
         splits: By name, which samples.
         partition: How to divide.
         seed: Seed of the run.
@@ -48,28 +47,30 @@ def draw_owners(
     if partition.kind == "even":
         return {split: partition_evenly(len(own), num_clients, seed=seed, split=split) for split, own in splits.items()}
     if partition.kind == "site":
+        if num_clients > 1 and len(np.unique(source.sites)) == 1:
+            raise PartitionError("all samples are of one site; set partition.kind to labels or even")
         # Over all splits at once, so that a site belongs to the same client in each.
-        of_sample = partition_by_site(world.sites, num_clients)
+        of_sample = partition_by_site(source.sites, num_clients)
         without = sorted(set(range(num_clients)) - set(of_sample[splits["train"]].tolist()))
         if without:
             raise PartitionError(
                 f"clients {', '.join(map(str, without))} own no training sample; ask for fewer clients or more samples"
             )
         return {split: of_sample[own] for split, own in splits.items()}
-    labels = world.labels
+    labels, names = label_groups(source)
     shares = draw_label_shares(
-        labels[splits["train"]], world.num_classes, num_clients, partition.alpha, partition.min_samples, seed=seed
+        labels[splits["train"]], len(names), num_clients, partition.alpha, partition.min_samples, seed=seed
     )
     return {split: partition_by_shares(labels[own], shares, seed=seed, split=split) for split, own in splits.items()}
 
 
-def build_mechanism(settings: Settings, modalities: tuple[str, ...], world: BuiltinWorld, train: Split) -> Mechanism:
+def build_mechanism(settings: Settings, modalities: tuple[str, ...], source: SampleSource, train: Split) -> Mechanism:
     """Builds what decides which modalities are missing.
 
     Args:
         settings: The settings.
         modalities: The modalities in use.
-        world: The data set.
+        source: The data set.
         train: The training samples.
 
     Raises:
@@ -78,12 +79,12 @@ def build_mechanism(settings: Settings, modalities: tuple[str, ...], world: Buil
     missing, partition, seed = settings.missing, settings.partition, settings.seed
     shares = pattern_shares(modalities, missing.rate, missing.lacking)
     if missing.kind == "by-label":
-        return ByLabel(shares, train.labels, world.num_classes, missing.strength, seed=seed)
+        return ByLabel(shares, train.labels, len(label_groups(source)[1]), missing.strength, seed=seed)
     if missing.kind == "by-observed":
-        return ByObserved(shares, world, modalities, train, missing.strength, seed=seed)
+        return ByObserved(shares, source, modalities, train, missing.strength, seed=seed)
     if missing.kind == "by-site":
         if partition.kind == "site":
-            return BySite(shares, len(np.unique(world.sites)), missing.alpha, seed=seed)
+            return BySite(shares, len(np.unique(source.sites)), missing.alpha, seed=seed)
         groups = deal_groups(partition.num_clients, missing.groups, seed=seed)
         return BySite(shares, missing.groups, missing.alpha, seed=seed, group_of_client=groups)
     if missing.kind == "drift":
@@ -91,8 +92,30 @@ def build_mechanism(settings: Settings, modalities: tuple[str, ...], world: Buil
     return OverClients(missing.kind, shares, partition.num_clients, missing.alpha, seed=seed)
 
 
+def label_groups(source: SampleSource) -> tuple[Int[np.ndarray, " sample"], tuple[str, ...]]:
+    """Returns what samples are divided by when it is by label: the number of each sample's group, and their names.
+
+    With one class, that is the class. Of several labels it is the rarest one, over the training samples, that a sample
+    has: frequent labels stand beside others, so they would tell less about it. Samples without any label are a group of
+    their own.
+
+    Args:
+        source: The data set.
+    """
+    if source.task == "one_class":
+        return source.labels, source.label_names  # pyright: ignore[reportReturnType]
+    applies = source.labels > 0
+    frequency = applies[source.splits["train"]].sum(axis=0)
+    rarest = np.where(applies, frequency, frequency.max() + 1).argmin(axis=1)
+    return np.where(applies.any(axis=1), rarest, len(source.label_names)), (*source.label_names, "no label")
+
+
 def split_of(
-    name: str, indices: Int[np.ndarray, " sample"], owners: Int[np.ndarray, " sample"], world: BuiltinWorld
+    name: str,
+    indices: Int[np.ndarray, " sample"],
+    owners: Int[np.ndarray, " sample"],
+    source: SampleSource,
+    there: Bool[np.ndarray, "of_all modality"] | None = None,
 ) -> Split:
     """Returns the samples of a split with all that missingness may depend on.
 
@@ -100,10 +123,12 @@ def split_of(
         name: Name of the split.
         indices: Which samples.
         owners: The client that owns each.
-        world: The data set.
+        source: The data set.
+        there: Which of the modalities in use every sample of the data set really has; all, if not given.
     """
-    sites = np.unique(world.sites, return_inverse=True)[1]
-    return Split(name, indices, owners, world.labels[indices], sites[indices])
+    sites = np.unique(source.sites, return_inverse=True)[1]
+    labels, _ = label_groups(source)
+    return Split(name, indices, owners, labels[indices], sites[indices], None if there is None else there[indices])
 
 
 def training_shards(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -14,17 +14,15 @@ from torch import Tensor, nn
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch
+from fedprime.data.batches import Batch, Task
 from fedprime.durable import replaced_folder
 from fedprime.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.reference_reading import ReferenceBackbone, VotedPools
 
-__all__ = ["ModelError", "Output", "PromptedModel", "Task", "Weights"]
+__all__ = ["ModelError", "Output", "PromptedModel", "Weights"]
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]
-#: One class of several, or any number of labels.
-Task = Literal["one_class", "several_labels"]
 
 _FORMAT = 1  # of a saved model
 _FILES = ("config.json", "model.safetensors")  # of a saved model

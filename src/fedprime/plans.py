@@ -2,7 +2,7 @@
 
 A plan is a TOML file with
 
-    recipe = "builtin/quickstart"           # settings to start from; optional
+    recipe = "builtin/quickstart"           # settings to start from, unless others are asked for; optional
     seeds = [0, 1, 2]
 
     [settings.training]                     # what all runs share, over the recipe
@@ -77,13 +77,15 @@ class Plan:
     tables: Mapping[str, Any]
 
 
-def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
+def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = (), recipe: str = "") -> Plan:
     """Reads a plan.
 
     Args:
         path: The file.
         flags: Settings for all runs, over those of the plan but under those of its labels, as on a command line.
         seeds: Seeds to use instead of the plan's.
+        recipe: The recipe to start from instead of the plan's; what the plan sets over its recipe, it sets over this
+            one.
 
     Raises:
         SettingsError: If anything is wrong with it or with one of its runs, with every problem.
@@ -92,7 +94,8 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = ()) 
     shape = _shape_problems(content)
     if shape:
         raise SettingsError([f"{path}: {problem}" for problem in shape])
-    shared = read_toml(find_recipe(content["recipe"])) if "recipe" in content else {}
+    recipe = recipe or content.get("recipe", "")
+    shared = read_toml(find_recipe(recipe)) if recipe else {}
     shared.pop("seed", None)  # the plan names the seeds
     shared = _merged(shared, content.get("settings", {}))
     axes: dict[str, dict[str, Any]] = content.get("axes", {})

@@ -8,21 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from fedprime.backbones.vilt import MODALITIES
 from fedprime.data.batches import Batch
+from fedprime.data.images import InputError, read_image
 from fedprime.model import PromptedModel
 
-__all__ = ["InputError", "predict_samples", "read_image", "read_table"]
+__all__ = ["predict_samples", "read_table"]
 
 _AT_ONCE = 64  # samples per batch
-
-
-class InputError(ValueError):
-    """A sample that cannot be read or used."""
 
 
 def predict_samples(model: PromptedModel, samples: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
@@ -63,37 +58,6 @@ def predict_samples(model: PromptedModel, samples: Sequence[Mapping[str, object]
                 {"label": max(by_label, key=by_label.__getitem__), "probabilities": by_label, "present": present}
             )
     return predictions
-
-
-def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Reads an image file as RGB, turned upright as its EXIF data says, transparent parts on white.
-
-    Args:
-        path: The file.
-
-    Raises:
-        InputError: If it is missing, no image, truncated, or implausibly large.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
-    except FileNotFoundError:
-        raise InputError(f"there is no image {path}") from None
-    # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
-    except Exception as error:
-        raise InputError(f"cannot read {path} as an image: {error}; save it as PNG or JPEG") from error
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        # Pillow would cut off at 255 instead of scaling.
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError("its numbers have 32 bits, and what they mean is not known")
-    if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
 
 
 def _is_missing(value: object) -> bool:

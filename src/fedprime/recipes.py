@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fedprime.config import SettingsError, nearest_name, read_toml
 
-__all__ = ["find_plan", "find_recipe", "find_recipe_or_plan", "list_plans", "list_recipes", "plan_name"]
+__all__ = ["find_plan", "find_recipe", "find_recipe_or_plan", "list_plans", "list_recipes", "plan_name", "recipe_name"]
 
 # In a checkout they stand beside `src`; in an installed package they are inside it (see pyproject.toml).
 _FOLDERS = (Path(__file__).parents[2] / "recipes", Path(__file__).parent / "recipes_installed")
@@ -82,9 +82,24 @@ def plan_name(path: Path) -> str:
     Args:
         path: The file.
     """
-    folder = (_folder() / _PLANS).resolve()
-    inside = path.resolve().is_relative_to(folder)
-    return "-".join(path.resolve().relative_to(folder).with_suffix("").parts) if inside else path.stem
+    return _name_inside(path, _folder() / _PLANS)
+
+
+def recipe_name(name: str) -> str:
+    """Returns a name for runs that start from a recipe: that of its file, after those of its folders.
+
+    Args:
+        name: A file, or the name of a recipe that comes along.
+
+    Raises:
+        SettingsError: If there is no such recipe, or if it is a plan.
+    """
+    return _name_inside(find_recipe(name), _folder())
+
+
+def _name_inside(path: Path, folder: Path) -> str:
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return "-".join(path.resolve().relative_to(folder.resolve()).with_suffix("").parts) if inside else path.stem
 
 
 def _list_all() -> dict[str, str]:

@@ -44,7 +44,7 @@ class Progress:
         num_rounds: Rounds of the whole run.
         loss: Mean training loss of the round.
         accuracy: On the validation samples when they were last measured, 0 to 1; None before that.
-        best_accuracy: The best possible on the same samples (Bayes limit); None before that.
+        best_accuracy: The best possible on the same samples (Bayes limit); None before that or where it is not known.
         bytes_sent: In both directions, over all rounds so far.
         seconds_left: Estimated from the rounds of this process.
     """
@@ -74,6 +74,7 @@ def start_run(
     Raises:
         RunError: If there is something at `folder` already, or it cannot be made.
         SettingsError: If settings do not fit together.
+        DataError: If the data set cannot be found, read or used.
         BackboneError: If the backbone cannot be loaded.
     """
     folder = Path(folder)
@@ -133,6 +134,7 @@ def complete_run(
         RunInUseError: If another process is busy with it.
         RunError: If the folder is broken, or belongs to a run with other settings.
         SettingsError: If settings do not fit together.
+        DataError: If the data set cannot be found, read or used.
         BackboneError: If the backbone cannot be loaded.
     """
     folder = Path(folder)
@@ -192,9 +194,10 @@ def load_experiment(run: RunFolder) -> Experiment:
         )
     then, now = run.masks(), experiment.masks()
     if then.keys() != now.keys() or any(not torch.equal(then[name], now[name]) for name in then):
+        path = experiment.settings.data.path
         raise RunError(
             f"the run {run.path} began with other samples or masks than this version of fedprime draws; "
-            "continue it with the version that environment.json names"
+            f"continue it with the version that environment.json names{f' and with {path} as it was' if path else ''}"
         )
     return experiment
 
@@ -209,15 +212,16 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
         checkpoint: The weights.
 
     Returns:
-        ``scenarios``: by name, the scores and the best possible accuracy; ``clients``: by client, the scores on its
-            test samples.
+        ``scenarios``: by name, the scores and, where it is known, the best possible accuracy; ``clients``: by client,
+            the scores on its test samples.
     """
     scenarios: dict[str, Any] = {}
     clients: dict[str, Any] = {}
     for name, shard in experiment.scenarios.items():
+        owners = experiment.scenario_owners[name]
         with _reproducible(experiment.settings.threads):
-            predictions = _predict(experiment, checkpoint, shard, experiment.test_owners)
-        best = experiment.best_possible(shard, experiment.test_owners, _personal_clients(experiment, checkpoint))
+            predictions = _predict(experiment, checkpoint, shard, owners)
+        best = experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
         scenarios[name] = _with_limit(predictions, best)
         if name == LIKE_TRAIN:
             everybody = range(experiment.settings.partition.num_clients)
@@ -226,7 +230,8 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
             for client in everybody:
                 own = np.flatnonzero(experiment.test_owners == client)
                 # With few samples, a client may own none of them.
-                clients[str(client)] = _with_limit(predictions.rows(own), best_of_clients[own]) if len(own) else None
+                best = None if best_of_clients is None else best_of_clients[own]
+                clients[str(client)] = _with_limit(predictions.rows(own), best) if len(own) else None
     return {"scenarios": scenarios, "clients": clients}
 
 
@@ -248,7 +253,12 @@ def _predict(
 
 
 def _with_absolute_folders(settings: Settings) -> Settings:
-    return replace(settings, backbone=_absolute(settings.backbone), initial_model=_absolute(settings.initial_model))
+    return replace(
+        settings,
+        backbone=_absolute(settings.backbone),
+        initial_model=_absolute(settings.initial_model),
+        data=replace(settings.data, path=_absolute(settings.data.path)),
+    )
 
 
 def _absolute(reference: str) -> str:
@@ -262,8 +272,10 @@ def _personal_clients(experiment: Experiment, checkpoint: Checkpoint) -> tuple[i
     return () if experiment.method.evaluates_shared else checkpoint.personal_clients
 
 
-def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"]) -> dict[str, float]:
-    return asdict(score(predictions)) | {"bayes_accuracy": float(best.mean())}
+def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | None) -> dict[str, float]:
+    """Returns the scores that are defined, and the best possible accuracy where it is known."""
+    scores = {name: value for name, value in asdict(score(predictions)).items() if value is not None}
+    return scores if best is None else scores | {"bayes_accuracy": float(best.mean())}
 
 
 def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None]) -> dict[str, Any]:
@@ -332,14 +344,11 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
     if (finished.number + 1) % settings.evaluation.every == 0 or finished.number + 1 == settings.training.rounds:
         shard, owners = experiment.validation, experiment.validation_owners
         predictions = _predict(experiment, checkpoint, shard, owners)
-        scores = score(predictions)
-        best = experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
-        metrics |= {
-            "accuracy": scores.accuracy,
-            "bayes_accuracy": float(best.mean()),
-            "macro_f1": scores.macro_f1,
-            "validation_loss": scores.loss,
-        }
+        scores = _with_limit(
+            predictions, experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
+        )
+        names = ("accuracy", "bayes_accuracy", "macro_f1", "micro_f1", "auroc")
+        metrics |= {name: scores[name] for name in names if name in scores} | {"validation_loss": scores["loss"]}
         if predictions.chosen:
             sizes = {pool: len(state.shared[f"prompter.pools.{pool}"]) for pool in predictions.chosen}
             modalities = experiment.model.backbone.modalities

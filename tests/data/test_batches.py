@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedprime.data.batches import Batch, EmbeddedSamples, SampleSource, Shard
+from fedprime.data.batches import Batch, DataError, EmbeddedSamples, KnownWorld, SampleSource, Shard, Task
 from fedprime.seeding import stream
 
 examples = settings(max_examples=50, deadline=None, derandomize=True)
@@ -20,11 +20,14 @@ class Numbers:
     """A data set whose value is ``100 * index + position of the modality``; it notes what is read."""
 
     label_names = ("even", "odd")
+    task: Task = "one_class"
 
     def __init__(self, num_samples: int = 10, modalities: tuple[str, ...] = ("sound", "image", "text")) -> None:
         self.modalities = modalities
         self.labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"] = np.arange(num_samples) % 2
         self.sites = np.zeros(num_samples, dtype=np.int64)
+        self.there = everything(num_samples, len(modalities))
+        self.splits = {"train": np.arange(num_samples)}
         self.read_so_far: list[tuple[int, str]] = []
 
     def __len__(self) -> int:
@@ -33,6 +36,18 @@ class Numbers:
     def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
         self.read_so_far += [(index, modality) for modality in modalities]
         return {modality: 100 * index + self.modalities.index(modality) for modality in modalities}
+
+
+class Unreadable(Numbers):
+    """A data set of which some files turn out to be broken when they are opened."""
+
+    def __init__(self, broken: set[tuple[int, str]]) -> None:
+        super().__init__()
+        self.broken = broken
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        values = super().read(index, modalities)
+        return {name: value for name, value in values.items() if (index, name) not in self.broken}
 
 
 class Refusing(Numbers):
@@ -109,8 +124,9 @@ def test_a_modality_that_the_data_lacks_is_refused() -> None:
         EmbeddedSamples(Numbers(), ("text", "readings", "video"), embed)
 
 
-def test_what_the_tests_call_a_data_set_is_one() -> None:
+def test_what_the_tests_call_a_data_set_is_one_whose_limit_is_not_known() -> None:
     assert isinstance(Numbers(), SampleSource)
+    assert not isinstance(Numbers(), KnownWorld)
 
 
 # What is read
@@ -158,6 +174,43 @@ def test_two_holders_of_one_data_set_share_its_embeddings() -> None:
     assert one.embedded["image"][0] is other.embedded["image"][0]
     assert values_of(one) == {"image": [501], "text": [None]}
     assert source.read_so_far == [(5, "image"), (5, "text")]
+
+
+# What is really missing
+
+
+def test_what_a_sample_really_lacks_is_not_read_even_if_it_is_asked_for() -> None:
+    source = Numbers()
+    source.there[3] = [True, False, True]
+    samples = EmbeddedSamples(source, ("text", "image"), embed)
+    assert samples.there[3].tolist() == [True, False]
+    batch = samples.batch(np.array([3, 4]), everything(2, 2))
+    assert values_of(batch) == {"text": [302, 402], "image": [None, 401]}
+    assert batch.present.tolist() == [[True, False], [True, True]]
+    assert (3, "image") not in source.read_so_far
+
+
+def test_what_turns_out_to_be_unreadable_is_missing_from_then_on() -> None:
+    source = Unreadable({(5, "image")})
+    samples = EmbeddedSamples(source, ("image", "text"), embed)
+    for _ in range(2):
+        batch = samples.batch(np.array([5, 6]), everything(2, 2))
+        assert values_of(batch) == {"image": [None, 601], "text": [502, 602]}
+        assert batch.present.tolist() == [[False, True], [True, True]]
+    assert source.read_so_far.count((5, "image")) == 1
+    assert source.there.all()  # the data set itself is not changed
+
+
+def test_a_sample_whose_only_modality_turns_out_to_be_unreadable_falls_back_on_what_it_has() -> None:
+    samples = EmbeddedSamples(Unreadable({(5, "image")}), ("image", "text"), embed)
+    batch = samples.batch(np.array([5, 6]), np.array([[True, False], [True, False]]))
+    assert values_of(batch) == {"image": [None, 601], "text": [502, None]}
+
+
+def test_a_sample_of_which_nothing_can_be_read_is_named() -> None:
+    samples = EmbeddedSamples(Unreadable({(5, "image"), (5, "text")}), ("image", "text"), embed)
+    with pytest.raises(DataError, match="nothing of sample 5 of the data can be read"):
+        samples.batch(np.array([4, 5]), np.array([[True, True], [False, True]]))
 
 
 # Shards

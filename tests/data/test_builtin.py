@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from scipy.stats import chi2_contingency, chisquare
 
 from fedprime.data import builtin, scenes
+from fedprime.data.batches import KnownWorld
 from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.scenes import CELL_SIZE, FILLERS, INGREDIENTS, draw_image
 from fedprime.seeding import stream
@@ -431,3 +432,23 @@ def test_sites_with_dishes_of_their_own_are_as_easy_to_tell_apart_for_who_knows_
 def test_a_concept_shift_outside_its_range_is_refused(shift: float) -> None:
     with pytest.raises(ValueError, match="it is a share, between 0 and 1"):
         BuiltinWorld(num_samples=1, concept_shift=shift)
+
+
+def test_the_last_samples_are_for_validation_and_test_as_asked() -> None:
+    splits = BuiltinWorld(10, num_validation=2, num_test=3).splits
+    assert {name: own.tolist() for name, own in splits.items()} == {
+        "train": [0, 1, 2, 3, 4],
+        "validation": [5, 6],
+        "test": [7, 8, 9],
+    }
+
+
+def test_more_samples_for_validation_and_test_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="of 4 samples, 2 cannot be for validation and 3 for the test"):
+        BuiltinWorld(4, num_validation=2, num_test=3)
+
+
+def test_nothing_of_the_world_is_really_missing_and_its_limit_is_known() -> None:
+    world = BuiltinWorld(4)
+    assert world.there.all()
+    assert isinstance(world, KnownWorld)

@@ -1,6 +1,6 @@
 """Missingness that drifts: every round is a pure function, and samples change at their own moment, never back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedprime.data.batches import EmbeddedSamples
+from fedprime.data.batches import EmbeddedSamples, Task
 from fedprime.data.drift import Drift, DriftingShard, drift_stages
 from fedprime.data.mechanisms import Split
 from fedprime.data.missingness import ANY, all_patterns
@@ -25,6 +25,11 @@ class Nothing:
     label_names = ("only",)
     labels = np.zeros(100, dtype=np.int64)
     sites = np.zeros(100, dtype=np.int64)
+    task: Task = "one_class"
+    splits: Mapping[str, np.ndarray] = {"train": np.arange(100)}
+
+    def __init__(self, there: np.ndarray | None = None) -> None:
+        self.there = np.ones((1000, 3), dtype=bool) if there is None else there
 
     def __len__(self) -> int:
         return 100
@@ -142,6 +147,18 @@ def test_a_drifting_shard_is_at_first_as_in_the_first_round(shard: DriftingShard
     assert np.array_equal(shard.present, shard.at(0, 10).present)
     assert shard.present.sum(axis=0).tolist() == [40, 100, 100]
     assert shard.at(9, 10).present.sum(axis=0).tolist() == [100, 100, 40]
+
+
+def test_a_drifting_shard_never_has_what_its_samples_really_lack() -> None:
+    there = np.ones((1000, 3), dtype=bool)
+    there[:50, 1] = False
+    samples = EmbeddedSamples(Nothing(there), THREE, embed)
+    drift = Drift(drift_stages(THREE, 0.6), seed=0)
+    begun = DriftingShard.begin(samples, np.arange(100), drift, drift.numbers(split(100)))
+    for present in (begun.present, begun.at(5, 10).present, DriftingShard.joined([begun]).at(9, 10).present):
+        assert not present[:50, 1].any()
+        assert present.any(axis=1).all()
+    assert begun.at(9, 10).present[:, 2].sum() == 40
 
 
 def test_a_run_of_one_round_is_at_its_end(shard: DriftingShard) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jaxtyping import Int
 from scipy import stats
 
+from fedprime.data.batches import Task
 from fedprime.data.logistic_missingness import ByLabel, ByObserved, logistic_rates, summarise
 from fedprime.data.mechanisms import Split
 from fedprime.data.missingness import ANY, pattern_numbers, pattern_shares
@@ -25,6 +26,7 @@ class Letters:
     """Texts of a random length, images that are brighter with it, readings that are noise around the class."""
 
     label_names = tuple("abcd")
+    task: Task = "one_class"
 
     def __init__(self, num_samples: int, modalities: tuple[str, ...] = TWO) -> None:
         rng = stream(0, "letters")
@@ -34,6 +36,8 @@ class Letters:
         self.lengths = rng.integers(1, 200, num_samples)
         self.brightness = self.lengths / 2 + rng.uniform(0, 100, num_samples)
         self.readings = self.labels + rng.standard_normal((num_samples, 6)).T
+        self.there = np.ones((num_samples, len(modalities)), dtype=bool)
+        self.splits = {"train": np.arange(num_samples)}
         self.poisoned = np.zeros((num_samples, len(modalities)), dtype=bool)
         self.read_so_far: list[tuple[int, str]] = []
 
@@ -52,7 +56,8 @@ class Letters:
         return {name: (garbage if self.poisoned[index, column] else values)[name] for name, column in columns.items()}
 
     def split(self, name: str, indices: np.ndarray) -> Split:
-        return Split(name, indices, np.zeros_like(indices), self.labels[indices], self.sites[indices])
+        owners = np.zeros_like(indices)
+        return Split(name, indices, owners, self.labels[indices], self.sites[indices], self.there[indices])
 
 
 def by_label(
@@ -250,6 +255,16 @@ def test_nothing_that_is_missing_is_read_and_poisoning_it_changes_nothing(
     data.poisoned = ~present
     again = by_observed(data, train, lacking=lacking)
     assert np.array_equal(np.concatenate([again.draw(train), again.draw(test)]), present)
+
+
+def test_a_sample_that_really_lacks_what_decides_lacks_nothing_else() -> None:
+    data = Letters(400)
+    data.there[::2, 1] = False  # every second text, by which it is decided whether the image is lacking
+    data.poisoned = ~data.there
+    split = data.split("train", np.arange(400))
+    present = by_observed(data, split, rate=0.5, lacking="image").draw(split)
+    assert present[::2].tolist() == [[True, False]] * 200
+    assert (~present[1::2, 0]).sum() == 100
 
 
 @pytest.mark.parametrize("strength", [1.0, 3.0, -1.0])

@@ -1,6 +1,7 @@
 """Mechanisms: what they all keep to, and those that look at clients or groups."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from jaxtyping import Float, Int
 from scipy import stats
 
+from fedprime.data.batches import Task
 from fedprime.data.drift import Drift, drift_stages
 from fedprime.data.logistic_missingness import ByLabel, ByObserved
 from fedprime.data.mechanisms import (
@@ -39,6 +41,7 @@ class Numbers:
     """A data set whose values are random numbers."""
 
     label_names = tuple("abcd")
+    task: Task = "one_class"
 
     def __init__(self, modalities: tuple[str, ...], num_samples: int = 1200) -> None:
         self.modalities = modalities
@@ -46,6 +49,8 @@ class Numbers:
         self.labels: Int[np.ndarray, " sample"] = rng.integers(0, NUM_LABELS, num_samples)
         self.sites: Int[np.ndarray, " sample"] = rng.integers(0, NUM_SITES, num_samples)
         self.owners: Int[np.ndarray, " sample"] = rng.integers(0, NUM_CLIENTS, num_samples)
+        self.there = np.ones((num_samples, len(modalities)), dtype=bool)
+        self.splits = {"train": np.arange(num_samples)}
         self.values = rng.standard_normal((num_samples, len(modalities)))
 
     def __len__(self) -> int:
@@ -55,7 +60,8 @@ class Numbers:
         return {modality: self.values[index, self.modalities.index(modality)] for modality in modalities}
 
     def split(self, name: str, indices: Int[np.ndarray, " sample"]) -> Split:
-        return Split(name, indices, self.owners[indices], self.labels[indices], self.sites[indices])
+        owners, labels, sites = (numbers[indices] for numbers in (self.owners, self.labels, self.sites))
+        return Split(name, indices, owners, labels, sites, self.there[indices])
 
 
 def over_clients(kind: MissingnessKind) -> Callable[..., Mechanism]:
@@ -108,6 +114,24 @@ def built(
 
 
 # What every mechanism keeps to
+
+
+@kinds
+def test_real_holes_stay_and_every_sample_keeps_something(kind: str) -> None:
+    mechanism, train, test = built(kind)
+    rng = stream(1, "holes")
+    for split in (train, test):
+        there = all_patterns(3)[rng.integers(0, 7, len(split))]
+        left = mechanism.draw(replace(split, there=there))
+        assert not (left & ~there).any()
+        assert left.any(axis=1).all()
+        assert (left.sum(axis=1) < there.sum(axis=1)).any()
+
+
+@kinds
+def test_without_real_holes_it_does_not_matter_whether_their_absence_is_told(kind: str) -> None:
+    mechanism, train, _ = built(kind)
+    assert np.array_equal(mechanism.draw(train), mechanism.draw(replace(train, there=None)))
 
 
 def test_every_kind_has_a_mechanism_that_is_tested() -> None:

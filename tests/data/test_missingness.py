@@ -20,8 +20,10 @@ from fedprime.data.missingness import (
     pattern_counts,
     pattern_name,
     pattern_shares,
+    what_is_left,
 )
 from fedprime.prompts import pattern_index
+from fedprime.seeding import stream
 
 KINDS = get_args(MissingnessKind)
 THREE = ("image", "text", "readings")
@@ -314,3 +316,26 @@ def test_counts_are_those_of_counting_one_by_one(owners: np.ndarray) -> None:
 def test_a_client_without_samples_counts_nothing() -> None:
     counts = pattern_counts(np.array([[True, True], [False, True]]), np.array([2, 2]), 4)
     assert counts.tolist() == [[0, 0, 0], [0, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+# What is really missing
+
+
+@examples
+@given(st.integers(1, 4), st.integers(0, 1000))
+def test_on_top_of_real_holes_something_is_left_of_every_sample(num_modalities: int, seed: int):
+    rng = stream(seed, "holes")
+    drawn, there = (
+        all_patterns(num_modalities)[rng.integers(0, 2**num_modalities - 1, 30)] for _ in ("drawn", "there")
+    )
+    left = what_is_left(drawn, there)
+    assert left.any(axis=1).all()
+    assert not (left & ~there).any()
+    for row in range(30):
+        both = drawn[row] & there[row]
+        assert left[row].tolist() == (both if both.any() else there[row]).tolist()
+
+
+def test_of_what_was_not_asked_for_nothing_is_left():
+    nothing, everything = np.array([[False, False]]), np.array([[True, True]])
+    assert what_is_left(nothing, everything).tolist() == [[False, False]]

@@ -45,6 +45,19 @@ def test_the_table_says_which_run_it_is_of(results: dict[str, Any]):
         assert part in text
 
 
+def test_a_score_that_is_not_known_has_no_column(results: dict[str, Any], tmp_path: Path):
+    for scores in results["scenarios"].values():
+        del scores["bayes_accuracy"]
+    results["scenarios"]["full"] |= {"micro_f1": 0.625, "auroc": 0.75}
+    text = shown(scenario_table(results))
+    assert "Bayes" not in text
+    assert "micro-F1 %" in text
+    (full,) = [line for line in text.splitlines() if "full" in line]
+    assert [word for word in full.split() if word[0].isdigit()] == ["91.2", "50.5", "62.5", "75.0", "0.250"]
+    plot_scenarios(results, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_the_ending_of_a_plot_gives_its_format(ending: str, results: dict[str, Any], tmp_path: Path):
     path = tmp_path / f"plot.{ending}"

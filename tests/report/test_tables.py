@@ -36,7 +36,18 @@ def test_a_row_has_accuracies_then_what_it_took():
     assert table.scenarios == ("full",)
     assert table.costs == ("n", "validation", "rounds", "s/run", "MB/round", "MB", "trained", "sent")
     # 3 MB over 3 rounds; the deviation of 80, 82, 84 is 2.
-    assert texts(table)[0] == ["fedprime", "82.0 ± 2.0", "3", "80.0 ± 0.0", "3", "12", "1.00", "3.0", "15,432", "15,000"]
+    assert texts(table)[0] == [
+        "fedprime",
+        "82.0 ± 2.0",
+        "3",
+        "80.0 ± 0.0",
+        "3",
+        "12",
+        "1.00",
+        "3.0",
+        "15,432",
+        "15,000",
+    ]
 
 
 def test_the_limit_is_the_last_row():

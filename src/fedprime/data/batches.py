@@ -2,14 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["Batch", "EmbeddedSamples", "SampleSource", "Shard"]
+from fedprime.data.missingness import what_is_left
+
+__all__ = ["Batch", "DataError", "EmbeddedSamples", "KnownWorld", "SampleSource", "Shard", "Task"]
+
+#: One class of several, or any number of labels.
+Task = Literal["one_class", "several_labels"]
+
+
+class DataError(ValueError):
+    """A data set that cannot be found, read or used."""
 
 
 @runtime_checkable
@@ -18,20 +27,43 @@ class SampleSource(Protocol):
 
     Attributes:
         modalities: The modalities that samples can have.
-        label_names: Name of every label.
-        labels: Label of every sample.
-        sites: Natural group of every sample.
+        task: Whether one class or several labels apply to a sample.
+        label_names: Name of every class or label.
+        labels: The class of every sample, or for several labels 1 where a label applies.
+        sites: Natural group of every sample; all are of one where the data has none.
+        there: Which modalities every sample really has, in the order of `modalities`; what it lacks is never read.
+        splits: The samples of ``"train"``, ``"validation"`` and ``"test"``.
     """
 
     modalities: tuple[str, ...]
+    task: Task
     label_names: tuple[str, ...]
-    labels: Int[np.ndarray, " sample"]
+    labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"]
     sites: Int[np.ndarray, " sample"]
+    there: Bool[np.ndarray, "sample modality"]
+    splits: Mapping[str, Int[np.ndarray, " _"]]
 
     def __len__(self) -> int: ...
 
     def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
-        """Returns the asked modalities of one sample, and does not touch the others."""
+        """Returns the asked modalities of one sample, and does not touch the others.
+
+        What turns out to be unreadable is left out; it counts as missing from then on.
+        """
+        ...
+
+
+@runtime_checkable
+class KnownWorld(SampleSource, Protocol):
+    """A data set whose best possible accuracy is known, because how its samples come about is."""
+
+    def posterior(
+        self,
+        indices: Int[np.ndarray, " sample"],
+        present: Bool[np.ndarray, "sample modality"],
+        prior: Float[np.ndarray, "sample label"] | None = None,
+    ) -> Float[np.ndarray, "sample label"]:
+        """Returns the exact probability of every class, given what is present of each sample."""
         ...
 
 
@@ -85,6 +117,10 @@ class EmbeddedSamples:
         self.source = source
         self.modalities = tuple(modalities)
         self._embed = embed
+        #: Which of them every sample really has.
+        self.there: Bool[np.ndarray, "sample modality"] = source.there[
+            :, [source.modalities.index(modality) for modality in modalities]
+        ]
         self._embedded: dict[str, dict[int, Tensor]] = {modality: {} for modality in modalities}
 
     def batch(self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]) -> Batch:
@@ -93,19 +129,46 @@ class EmbeddedSamples:
         Args:
             indices: Which samples.
             present: Which modalities of each are there, in the order of `modalities`.
+
+        Raises:
+            DataError: If all that a sample has turns out to be unreadable.
         """
+        present = self._embed_new(indices, present)
         embedded: dict[str, list[Tensor | None]] = {}
         for column, modality in enumerate(self.modalities):
             known = self._embedded[modality]
-            new = [int(index) for index in indices[present[:, column]] if int(index) not in known]
-            if new:
-                values = [self.source.read(index, (modality,))[modality] for index in new]
-                known.update(zip(new, self._embed(modality, values), strict=True))
             embedded[modality] = [
                 known[int(index)] if there else None for index, there in zip(indices, present[:, column], strict=True)
             ]
         labels = torch.from_numpy(self.source.labels[indices])
         return Batch(embedded, torch.from_numpy(present), labels)
+
+    def _embed_new(
+        self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]
+    ) -> Bool[np.ndarray, "sample modality"]:
+        """Embeds what has not been embedded yet, and returns what is present of what can be read."""
+        are_asked = present.any(axis=1)
+        all_could_be_read = False
+        while not all_could_be_read:  # or else a sample that loses its last modality falls back on what it has
+            present = what_is_left(present, self.there[indices])
+            lost = indices[are_asked & ~present.any(axis=1)]
+            if len(lost):
+                raise DataError(f"nothing of sample {lost[0]} of the data can be read; take it out, or mend its files")
+            could_be_read = [self._embed_new_of(column, indices[own]) for column, own in enumerate(present.T)]
+            all_could_be_read = all(could_be_read)
+        return present
+
+    def _embed_new_of(self, column: int, indices: Int[np.ndarray, " sample"]) -> bool:
+        """Embeds a modality of samples, and says whether all of it could be read."""
+        modality = self.modalities[column]
+        known = self._embedded[modality]
+        new = [index for index in dict.fromkeys(indices.tolist()) if index not in known]
+        values = {index: value for index in new for value in self.source.read(index, (modality,)).values()}
+        if values:
+            known.update(zip(values, self._embed(modality, list(values.values())), strict=True))
+        unreadable = [index for index in new if index not in values]
+        self.there[unreadable, column] = False
+        return not unreadable
 
 
 @dataclass(frozen=True)

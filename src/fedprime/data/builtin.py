@@ -14,11 +14,12 @@ sensor offset) and tilts the mixtures, so that clients can differ for a reason. 
 about what a dish is made of: the same ingredients mean another dish elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from fedprime.data.batches import Task
 from fedprime.data.scenes import INGREDIENTS, draw_image, draw_style, write_title
 from fedprime.seeding import stream, stream_seed
 
@@ -47,9 +48,18 @@ class BuiltinWorld:
     """
 
     modalities: tuple[str, ...] = ("image", "text", "readings")
+    task: Task = "one_class"
 
     def __init__(
-        self, num_samples: int, num_classes: int = 8, num_sites: int = 10, seed: int = 0, concept_shift: float = 0.0
+        self,
+        num_samples: int,
+        num_classes: int = 8,
+        num_sites: int = 10,
+        seed: int = 0,
+        concept_shift: float = 0.0,
+        *,
+        num_validation: int = 0,
+        num_test: int = 0,
     ) -> None:
         """Sets the world up; nothing is generated yet but labels and sites.
 
@@ -60,6 +70,8 @@ class BuiltinWorld:
             seed: Seed of the world: of its mixtures, sites and samples.
             concept_shift: How much sites disagree about the ingredients of a dish: 0 not at all, 1 means that every
                 site has dishes of its own. Classes are equally easy to tell apart at a site whatever it is.
+            num_validation: How many samples are for validation; those after the training samples.
+            num_test: How many samples are for the test; the last ones.
 
         Raises:
             ValueError: If a number is out of its range.
@@ -70,6 +82,10 @@ class BuiltinWorld:
             raise ValueError(f"num_classes is {num_classes}; a built-in world has 2 to 101 classes")
         if num_sites < 1:
             raise ValueError(f"num_sites is {num_sites}; a world has at least 1 site")
+        if not 0 <= num_validation + num_test <= num_samples:
+            raise ValueError(
+                f"of {num_samples} samples, {num_validation} cannot be for validation and {num_test} for the test"
+            )
         if not 0 <= concept_shift <= 1:
             raise ValueError(f"concept_shift is {concept_shift}; it is a share, between 0 and 1")
         self.num_classes = num_classes
@@ -101,6 +117,10 @@ class BuiltinWorld:
         uniform = np.array(drawn)
         self.labels: Int[np.ndarray, " sample"] = (uniform[:, 0] * num_classes).astype(np.int64)
         self.sites: Int[np.ndarray, " sample"] = (uniform[:, 1] * num_sites).astype(np.int64)
+        self.there: Bool[np.ndarray, "sample modality"] = np.ones((num_samples, len(self.modalities)), dtype=bool)
+        bounds = [num_samples - num_validation - num_test, num_samples - num_test]
+        train, validation, test = np.split(np.arange(num_samples), bounds)
+        self.splits: Mapping[str, Int[np.ndarray, " _"]] = {"train": train, "validation": validation, "test": test}
 
     def __len__(self) -> int:
         """Returns the number of samples."""

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from fedprime.data.batches import EmbeddedSamples, Shard
 from fedprime.data.mechanisms import Split, patterns_at, spread
-from fedprime.data.missingness import ANY, all_patterns, pattern_shares
+from fedprime.data.missingness import ANY, all_patterns, pattern_shares, what_is_left
 from fedprime.seeding import stream
 
 __all__ = ["Drift", "DriftingShard", "drift_stages"]
@@ -95,7 +95,7 @@ class Drift:
         Args:
             split: The samples.
         """
-        return self.present(self.numbers(split), 1.0)
+        return split.left_of(self.present(self.numbers(split), 1.0))
 
     def likelihood(self) -> None:
         """Returns None: at any moment the pattern depends on nothing of the sample, so it can be ignored."""
@@ -133,7 +133,8 @@ class DriftingShard(Shard):
             drift: What moves.
             numbers: Those of the samples.
         """
-        return cls(samples, indices, drift.present(numbers, 0.0), drift=drift, numbers=numbers)
+        present = what_is_left(drift.present(numbers, 0.0), samples.there[indices])
+        return cls(samples, indices, present, drift=drift, numbers=numbers)
 
     @classmethod
     def joined(cls, parts: Sequence["DriftingShard"]) -> "DriftingShard":  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -163,4 +164,5 @@ class DriftingShard(Shard):
             num_rounds: Rounds of the whole run.
         """
         progress = round_number / (num_rounds - 1) if num_rounds > 1 else 1.0
-        return Shard(self.samples, self.indices, self.drift.present(self.numbers, progress))
+        drawn = self.drift.present(self.numbers, progress)
+        return Shard(self.samples, self.indices, what_is_left(drawn, self.samples.there[self.indices]))

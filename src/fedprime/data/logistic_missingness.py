@@ -70,7 +70,7 @@ class ByLabel:
         drawn = np.full(len(split), len(self._shares) - 1)
         if lacks.any():
             drawn[lacks] = patterns_at(self._shares[:-1], spread(int(lacks.sum()), rng))
-        return _patterns(self._shares)[drawn]
+        return split.left_of(_patterns(self._shares)[drawn])
 
     def likelihood(self) -> Float[np.ndarray, "#client #label pattern"]:
         """Returns the probability of every pattern, given the class: rate of the class times share of the pattern."""
@@ -93,7 +93,8 @@ class ByObserved:
     (after the last comes the first) and stays there in any case: its summary, see `summarise`, is compared with those
     of the training samples that may lack the same; the score is its rank among them, from -1 to 1. So an image is
     missing more often where the title is long, a title where the readings are high or, with two modalities, where the
-    image is bright. Nothing that is missing is ever read. Counts are met for each thing that may be lacking.
+    image is bright. Nothing that is missing is ever read: a sample that really lacks the modality to look at lacks
+    nothing else. Counts are met for each thing that may be lacking.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class ByObserved:
             scores = _rank_scores(self._summaries(pattern, split.indices[own]), known)
             rates = logistic_rates(scores, _rank_scores(known, known), _rate(self._shares), self._strength)
             drawn[own[_draw_events(rates, rng.permutation(len(own)), rng)]] = pattern
-        return _patterns(self._shares)[drawn]
+        return split.left_of(_patterns(self._shares)[drawn])
 
     def likelihood(self) -> None:
         """Returns None: missingness that depends on observed values only can be ignored (Rubin 1976).
@@ -173,7 +174,12 @@ class ByObserved:
         rng = stream(self._seed, "missingness", split.name)
         if _rate(self._shares) == 0:
             return np.full(len(split), len(self._shares) - 1)
-        return patterns_at(self._shares[:-1], spread(len(split), rng))
+        candidates = patterns_at(self._shares[:-1], spread(len(split), rng))
+        if split.there is not None:
+            for pattern in np.flatnonzero(self._shares[:-1]):
+                is_there = split.there[:, self._modalities.index(self.driver(int(pattern)))]
+                candidates[(candidates == pattern) & ~is_there] = len(self._shares) - 1
+        return candidates
 
     def _summaries(self, pattern: int, indices: Int[np.ndarray, " sample"]) -> Float[np.ndarray, " sample"]:
         driver = self.driver(pattern)

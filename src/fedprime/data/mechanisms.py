@@ -2,6 +2,7 @@
 
 A *mechanism* draws what is present of the samples of a split. It is a pure function of (data, setting, owners, seed);
 what it draws for a client, a class or a group is the same in every split, and every sample keeps at least one modality.
+What samples really lack is missing in any case: what is drawn comes on top, and rates speak of what is drawn.
 The kinds, with the terms of Rubin (Inference and missing data, Biometrika 1976):
 
     over-all-data, client-mixes, absent-sensors, by-site    `OverClients`, `BySite`: depends on who holds the sample
@@ -18,7 +19,14 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fedprime.data.missingness import MissingnessKind, all_patterns, client_shares, draw_mixes, draw_present
+from fedprime.data.missingness import (
+    MissingnessKind,
+    all_patterns,
+    client_shares,
+    draw_mixes,
+    draw_present,
+    what_is_left,
+)
 from fedprime.seeding import stream
 
 __all__ = ["BySite", "Mechanism", "MechanismKind", "OverClients", "Split", "deal_groups", "patterns_at", "spread"]
@@ -35,8 +43,9 @@ class Split:
         name: Name of the split, for example ``"train"``.
         indices: Which samples of the data set.
         owners: The client that owns each.
-        labels: The class of each.
+        labels: The class of each; of several labels, the rarest that applies.
         sites: The natural group of each, numbered from 0.
+        there: Which modalities each really has; None means all of them.
     """
 
     name: str
@@ -44,9 +53,18 @@ class Split:
     owners: Int[np.ndarray, " sample"]
     labels: Int[np.ndarray, " sample"]
     sites: Int[np.ndarray, " sample"]
+    there: Bool[np.ndarray, "sample modality"] | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def left_of(self, drawn: Bool[np.ndarray, "sample modality"]) -> Bool[np.ndarray, "sample modality"]:
+        """Returns what is present of each sample, given what a mechanism has drawn and what it really has.
+
+        Args:
+            drawn: What the mechanism leaves.
+        """
+        return drawn if self.there is None else what_is_left(drawn, self.there)
 
 
 @runtime_checkable
@@ -101,9 +119,10 @@ class OverClients:
             split: The samples.
         """
         num_clients = len(self._of_clients)
-        return draw_present(
+        drawn = draw_present(
             self._kind, self._shares, split.owners, num_clients, alpha=self._alpha, seed=self._seed, split=split.name
         )
+        return split.left_of(drawn)
 
     def likelihood(self) -> Float[np.ndarray, "#client #label pattern"] | None:
         """Returns the probability of every pattern, given the client: clients may hold different classes."""
@@ -160,7 +179,7 @@ class BySite:
         for group, mix in enumerate(self._mixes):
             own = np.flatnonzero(groups == group)
             drawn[own] = patterns_at(mix, spread(len(own), rng))
-        return all_patterns(int(np.log2(self._mixes.shape[1] + 1)))[drawn]
+        return split.left_of(all_patterns(int(np.log2(self._mixes.shape[1] + 1)))[drawn])
 
     def likelihood(self) -> Float[np.ndarray, "#client #label pattern"] | None:
         """Returns the probability of every pattern, given the client.

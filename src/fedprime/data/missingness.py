@@ -32,6 +32,7 @@ __all__ = [
     "pattern_name",
     "pattern_numbers",
     "pattern_shares",
+    "what_is_left",
 ]
 
 #: Says that samples lack one modality, each equally often.
@@ -204,6 +205,26 @@ def pattern_counts(
     counts = np.zeros((num_clients, 2 ** present.shape[1] - 1), dtype=np.int64)
     np.add.at(counts, (owners, pattern_numbers(present)), 1)
     return counts
+
+
+def what_is_left(
+    drawn: Bool[np.ndarray, "sample modality"], there: Bool[np.ndarray, "sample modality"]
+) -> Bool[np.ndarray, "sample modality"]:
+    """Returns what is present of samples that really lack something, once simulated missingness comes on top.
+
+    A sample that would lose its last modality keeps all that it really has.
+
+    Args:
+        drawn: What simulated missingness leaves of each sample.
+        there: What each sample really has.
+
+    >>> what_is_left(np.array([[True, False], [True, False]]), np.array([[True, True], [False, True]]))
+    array([[ True, False],
+           [False,  True]])
+    """
+    left = drawn & there
+    loses_last = drawn.any(axis=1, keepdims=True) & ~left.any(axis=1, keepdims=True)
+    return np.where(loses_last, there, left)
 
 
 def apportion(shares: Float[np.ndarray, " part"], total: int) -> Int[np.ndarray, " part"]:

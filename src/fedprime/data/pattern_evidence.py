@@ -5,7 +5,49 @@ from collections.abc import Collection
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["client_given_label", "told_by_patterns"]
+from fedprime.data.batches import KnownWorld, Shard
+from fedprime.data.missingness import pattern_numbers
+
+__all__ = ["best_possible", "client_given_label", "told_by_patterns"]
+
+
+def best_possible(
+    world: KnownWorld,
+    shard: Shard,
+    of_client: Float[np.ndarray, "label client"],
+    owners: Int[np.ndarray, " sample"],
+    personal: Collection[int] = (),
+) -> Float[np.ndarray, " sample"]:
+    """Returns the probability with which the best possible classifier is right on each sample, given what is there.
+
+    The mean over samples is the accuracy that no classifier can beat on them (Bayes limit):
+
+        p(class | what is there, pattern) ∝ p(class) · p(pattern | class) · p(what is there | class)
+
+    The second factor counts where missingness depends on the class, or on the client that holds the sample while
+    clients hold different classes. A client with a model of its own may also know how frequent each class is among its
+    samples, and its own patterns, which raises the limit on them.
+
+    Args:
+        world: The data set, with equally frequent classes.
+        shard: Samples of it, and what is present of each.
+        of_client: Share of each class that every client holds.
+        owners: The client that each sample belongs to.
+        personal: The clients that have models of their own.
+    """
+    num_classes = len(world.label_names)
+    columns = [world.modalities.index(modality) for modality in shard.samples.modalities]
+    present = np.zeros((len(shard), len(world.modalities)), dtype=bool)
+    present[:, columns] = shard.present
+    prior = np.full((len(shard), num_classes), 1 / num_classes)
+    for client in personal:
+        own = owners == client
+        counts = np.bincount(world.labels[shard.indices[own]], minlength=num_classes)
+        prior[own] = counts / max(1, counts.sum())
+    if shard.likelihood is not None:
+        patterns = pattern_numbers(shard.present)
+        prior *= told_by_patterns(shard.likelihood, of_client, patterns, owners, personal)
+    return world.posterior(shard.indices, present, prior).max(axis=1)
 
 
 def client_given_label(

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch, Shard
-from fedprime.model import PromptedModel, Task, Weights
+from fedprime.data.batches import Batch, Shard, Task
+from fedprime.model import PromptedModel, Weights
 from fedprime.prompts import Prompter
 
 __all__ = ["Method", "ServerState", "Update", "weighted_mean"]

@@ -15,11 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch
+from fedprime.data.batches import Batch, Task
 from fedprime.methods.fedprime import FedPrime
 from fedprime.methods.head_only import HeadOnly
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.model import PromptedModel, Task, Weights
+from fedprime.model import PromptedModel, Weights
 from fedprime.prompts import PromptPools
 from fedprime.reference_reading import ReferenceBackbone, VotedPools
 from fedprime.seeding import torch_stream

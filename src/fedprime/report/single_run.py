@@ -12,30 +12,35 @@ from fedprime.durable import replaced_file
 
 __all__ = ["plot_scenarios", "scenario_table"]
 
+_SHARES = {
+    "accuracy": "accuracy",
+    "bayes_accuracy": "Bayes limit",
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "auroc": "AUROC",
+}
+
 
 def scenario_table(results: Mapping[str, Any]) -> Table:
-    """Returns the final table: accuracy per test scenario beside the best possible.
+    """Returns the final table: accuracy per test scenario, beside the best possible where it is known.
 
     Args:
         results: As in ``results.json``.
     """
     table = Table(title=f"{results['method']}, {results['rounds']} round(s), seed {results['seed']}")
     table.add_column("test scenario")
-    for column in ("accuracy %", "Bayes limit %", "macro-F1 %", "loss"):
+    scenarios = results["scenarios"]
+    known = {key: head for key, head in _SHARES.items() if any(key in scores for scores in scenarios.values())}
+    for column in (*(f"{head} %" for head in known.values()), "loss"):
         table.add_column(column, justify="right")
-    for name, scores in results["scenarios"].items():
-        table.add_row(
-            name,
-            f"{100 * scores['accuracy']:.1f}",
-            f"{100 * scores['bayes_accuracy']:.1f}",
-            f"{100 * scores['macro_f1']:.1f}",
-            f"{scores['loss']:.3f}",
-        )
+    for name, scores in scenarios.items():
+        shares = [f"{100 * scores[key]:.1f}" if key in scores else "" for key in known]
+        table.add_row(name, *shares, f"{scores['loss']:.3f}")
     return table
 
 
 def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:
-    """Draws the accuracy per test scenario against the best possible.
+    """Draws the accuracy per test scenario, against the best possible where it is known.
 
     Args:
         results: As in ``results.json``.
@@ -51,9 +56,13 @@ def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:
         heights = [100 * scenarios[name]["accuracy"] for name in names]
         bars = axes.bar(names, heights, color="#3b6ea5", width=0.6, label=results["method"])
         axes.bar_label(bars, fmt="%.1f", padding=-16, color="white")
-        for position, name in enumerate(names):
-            limit = 100 * scenarios[name]["bayes_accuracy"]
-            label = "best possible (Bayes)" if position == 0 else ""
+        limits = {
+            position: 100 * scenarios[name]["bayes_accuracy"]
+            for position, name in enumerate(names)
+            if "bayes_accuracy" in scenarios[name]
+        }
+        for position, limit in limits.items():
+            label = "best possible (Bayes)" if position == min(limits) else ""
             axes.hlines(limit, position - 0.38, position + 0.38, color="#c2571a", linewidth=2.5, label=label)
             axes.annotate(
                 f"{limit:.1f}", (position, limit), (0, 4), textcoords="offset points", ha="center", color="#c2571a"

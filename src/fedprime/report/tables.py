@@ -166,7 +166,9 @@ def _costs(cell: Cell) -> tuple[str, ...]:
     megabytes = [(entry.bytes_down + entry.bytes_up) / 1e6 for entry in results]
     seconds = statistics.median(entry.seconds for entry in results)
     per_round = [sent / entry.rounds for sent, entry in zip(megabytes, results, strict=True)]
-    measured = (next((value for value in reversed(run.history.accuracy) if value is not None), None) for run in cell.runs)
+    measured = (
+        next((value for value in reversed(run.history.accuracy) if value is not None), None) for run in cell.runs
+    )
     validation = [value for value in measured if value is not None]
     return (
         str(len(results)),

@@ -1,0 +1,44 @@
+"""Image files as arrays of RGB pixels."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+__all__ = ["InputError", "read_image"]
+
+
+class InputError(ValueError):
+    """A sample that cannot be read or used."""
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """Reads an image file as RGB, turned upright as its EXIF data says, transparent parts on white.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If it is missing, no image, truncated, or implausibly large.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+    except FileNotFoundError:
+        raise InputError(f"there is no image {path}") from None
+    # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
+    except Exception as error:
+        raise InputError(f"cannot read {path} as an image: {error}; save it as PNG or JPEG") from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow would cut off at 255 instead of scaling.
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError("its numbers have 32 bits, and what they mean is not known")
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")

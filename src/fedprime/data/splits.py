@@ -1,0 +1,109 @@
+"""Which samples are for training, validation and test, and which classes are in use."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from fedprime.data.batches import DataError
+from fedprime.seeding import stream
+
+__all__ = ["SPLITS", "most_frequent", "named_splits", "with_validation", "without_repeats"]
+
+_logger = logging.getLogger(__name__)
+
+#: The splits in the order in which they are numbered.
+SPLITS = ("train", "validation", "test")
+_OTHER_NAMES = {"dev": "validation", "val": "validation", "valid": "validation", "training": "train", "testing": "test"}
+
+
+def named_splits(found: Mapping[str, object], place: str) -> dict[str, list[str]]:
+    """Returns the ids of each split under the names that are used here.
+
+    Args:
+        found: By name, for example ``"dev"``, the ids.
+        place: Where they were found, for messages.
+
+    Raises:
+        DataError: If a name is not known, or there is no training or test split.
+
+    >>> named_splits({"train": ["a"], "dev": ["b"], "test": ["c"]}, "split.json")
+    {'train': ['a'], 'validation': ['b'], 'test': ['c']}
+    """
+    named: dict[str, list[str]] = {}
+    for name, ids in found.items():
+        if not isinstance(ids, list):
+            raise DataError(f"{place} holds no list of ids for {name}, but {type(ids).__name__}; take another copy")
+        named[_OTHER_NAMES.get(name.lower(), name.lower())] = [str(sample) for sample in ids]
+    unknown = [name for name in named if name not in SPLITS]
+    lacking = [name for name in ("train", "test") if not named.get(name)]
+    if unknown or lacking:
+        expected = "expected train, test and, if there is one, dev (or val, validation)"
+        raise DataError(f"{place} has the splits {', '.join(found) or 'none'}; {expected}, each with samples")
+    return {name: named[name] for name in SPLITS if name in named}
+
+
+def without_repeats(splits: Mapping[str, Sequence[str]], place: str) -> dict[str, list[str]]:
+    """Returns the ids of each split, each id once: of those in several, the test keeps it before the validation split.
+
+    So nothing is trained on that is measured on. The log counts what was taken out.
+
+    Args:
+        splits: By name, the ids.
+        place: Where they were found, for messages.
+    """
+    seen: set[str] = set()
+    kept: dict[str, list[str]] = {}
+    for name in reversed(SPLITS):
+        if name in splits:
+            kept[name] = [sample for sample in dict.fromkeys(splits[name]) if sample not in seen]
+            seen.update(kept[name])
+    num_repeats = sum(len(splits[name]) - len(kept[name]) for name in kept)
+    if num_repeats:
+        _logger.warning("%s names %d samples twice; each is used once, for test before training", place, num_repeats)
+    return {name: kept[name] for name in SPLITS if name in kept}
+
+
+def most_frequent(classes: Sequence[str], num_classes: int | None, place: str) -> list[str]:
+    """Returns the classes that most samples have; of equally frequent ones, the first by name.
+
+    Args:
+        classes: The class of every sample, of all splits.
+        num_classes: How many are wanted; None for all.
+        place: Where they were found, for messages.
+
+    Raises:
+        DataError: If there are fewer.
+
+    >>> most_frequent(["pie", "soup", "pie", "rice", "soup"], 2, "here")
+    ['pie', 'soup']
+    """
+    counts = sorted(Counter(classes).items(), key=lambda entry: (-entry[1], entry[0]))
+    if num_classes is not None and len(counts) < num_classes:
+        raise DataError(f"{place} has {len(counts)} classes, fewer than data.num_classes {num_classes}; ask for fewer")
+    return [name for name, _ in counts[:num_classes]]
+
+
+def with_validation(
+    splits: Mapping[str, Int[np.ndarray, " _"]], groups: Int[np.ndarray, " sample"], share: float
+) -> dict[str, Int[np.ndarray, " _"]]:
+    """Returns splits of which one is for validation; where there is none, training samples are set apart for it.
+
+    Which ones depends on no seed of a run; every class gives its share, up to one sample.
+
+    Args:
+        splits: By name, the samples.
+        groups: By sample of the data set, its class or rarest label.
+        share: Share of the training samples to set apart.
+    """
+    if len(splits.get("validation", ())):
+        return dict(splits)
+    train = splits["train"]
+    order = stream(0, "validation split").permutation(len(train))
+    order = order[np.argsort(groups[train][order], kind="stable")]
+    num_apart = round(share * len(train))
+    apart = order[((np.arange(num_apart) + 0.5) * len(train) / max(1, num_apart)).astype(np.int64)]
+    stays = np.setdiff1d(np.arange(len(train)), apart)
+    return {"train": train[stays], "validation": train[np.sort(apart)], "test": splits["test"]}

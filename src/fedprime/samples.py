@@ -1,0 +1,106 @@
+"""From settings to the data set, seen through a backbone."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from jaxtyping import Int
+
+from fedprime.backbones.backbone import Backbone
+from fedprime.config import DataSettings
+from fedprime.data.batches import DataError, EmbeddedSamples, SampleSource
+from fedprime.data.builtin import BuiltinWorld
+from fedprime.data.food101 import open_food101
+from fedprime.data.hateful_memes import open_hateful_memes
+from fedprime.data.mmimdb import open_mmimdb
+from fedprime.data.splits import with_validation
+from fedprime.holdings import label_groups
+
+__all__ = ["SOURCES", "embedded_samples", "usable_splits"]
+
+_logger = logging.getLogger(__name__)
+
+
+def _builtin(data: DataSettings) -> SampleSource:
+    return BuiltinWorld(
+        data.num_train + data.num_validation + data.num_test,
+        data.num_classes,
+        data.num_sites,
+        data.world_seed,
+        data.concept_shift,
+        num_validation=data.num_validation,
+        num_test=data.num_test,
+    )
+
+
+def _food101(data: DataSettings) -> SampleSource:
+    return open_food101(data.path, data.num_classes)
+
+
+def _mmimdb(data: DataSettings) -> SampleSource:
+    return open_mmimdb(data.path, data.num_classes, several_labels=data.several_labels)
+
+
+def _hateful_memes(data: DataSettings) -> SampleSource:
+    return open_hateful_memes(data.path)
+
+
+#: By the name of a data set, what opens it.
+SOURCES: Mapping[str, Callable[[DataSettings], SampleSource]] = {
+    "builtin": _builtin,
+    "food101": _food101,
+    "mmimdb": _mmimdb,
+    "hateful_memes": _hateful_memes,
+}
+
+_latest: dict[object, EmbeddedSamples] = {}
+
+
+def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
+    """Returns the samples; runs of one process that follow each other on the same ones embed each once.
+
+    Args:
+        data: The settings of the data set.
+        backbone: What embeds them.
+
+    Raises:
+        DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
+    """
+    key = (data, backbone.fingerprint, backbone.modalities)
+    if key not in _latest:
+        _latest.clear()  # of two data sets, only one is kept in memory
+        source = SOURCES[data.name](data)
+        source.splits = with_validation(source.splits, label_groups(source)[0], data.validation_share)
+        try:
+            _latest[key] = EmbeddedSamples(source, backbone.modalities, backbone.embed)
+        except ValueError as error:
+            raise DataError(f"{error}; name those to use in data.modalities") from error
+    return _latest[key]
+
+
+def usable_splits(samples: EmbeddedSamples) -> dict[str, Int[np.ndarray, " _"]]:
+    """Returns the samples of every split that have at least one of the modalities in use; the log counts the others.
+
+    Args:
+        samples: The data set.
+
+    Raises:
+        DataError: If a split has none, or the training samples are all of one class.
+    """
+    source = samples.source
+    splits = {name: own[samples.there[own].any(axis=1)] for name, own in source.splits.items()}
+    empty = {name: len(source.splits[name]) - len(own) for name, own in splits.items()}
+    if any(empty.values()):
+        counts = ", ".join(f"{count} of {name}" for name, count in empty.items() if count)
+        _logger.warning("left out, because nothing of them is there: %s samples", counts)
+    for name, own in splits.items():
+        if len(own) == 0:
+            raise DataError(
+                f"the data has no {name} sample with any of {', '.join(samples.modalities)}; it needs some of each of "
+                f"{', '.join(splits)}"
+            )
+    labels = source.labels[splits["train"]]
+    if source.task == "one_class" and len(np.unique(labels)) == 1:
+        only = source.label_names[int(labels[0])]
+        raise DataError(f"all training samples are of one class, {only}; there is nothing to learn")
+    return splits

@@ -1,0 +1,37 @@
+"""A contact sheet shows every sample's colour where it belongs, and grey where the image is missing."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fedprime.data.contact_sheet import draw_contact_sheet
+from fedprime.data.food101 import open_food101
+from fedprime.data.mmimdb import open_mmimdb
+from miniatures import write_food101, write_mmimdb
+
+
+def centre(sheet: Image.Image, row: int, column: int) -> np.ndarray:
+    """The mean colour around the middle of a sample's image, which is 180 pixels wide, with 8 between and 66 below."""
+    left, top = 8 + 188 * column + 85, 8 + 254 * row + 85
+    return np.asarray(sheet.crop((left, top, left + 10, top + 10))).mean(axis=(0, 1))
+
+
+def test_images_stand_in_rows_and_a_missing_one_is_grey(tmp_path: Path):
+    source = open_food101(write_food101(tmp_path / "data"), 3)
+    apple, sushi = source.ids.index("apple_pie_0.jpg"), source.ids.index("sushi_0.jpg")
+    source.there[apple + 1, 0] = False
+    draw_contact_sheet(source, [apple, sushi, apple + 1], tmp_path / "sheet.png", columns=2)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (2 * 188 + 8, 2 * 254 + 8)
+        assert abs(centre(sheet, 0, 0) - [200, 60, 40]).max() < 40
+        assert abs(centre(sheet, 0, 1) - [50, 80, 200]).max() < 40
+        corner = np.asarray(sheet.crop((12, 8 + 254 + 4, 20, 8 + 254 + 12))).mean(axis=(0, 1))
+        assert corner.tolist() == [0xE4] * 3
+
+
+def test_several_labels_and_texts_in_any_script_are_drawn(tmp_path: Path):
+    source = open_mmimdb(write_mmimdb(tmp_path / "data"), None, several_labels=True)
+    source._texts[0] = "日本語のあらすじ"
+    draw_contact_sheet(source, range(3), tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
