@@ -166,10 +166,8 @@ def _costs(cell: Cell) -> tuple[str, ...]:
     megabytes = [(entry.bytes_down + entry.bytes_up) / 1e6 for entry in results]
     seconds = statistics.median(entry.seconds for entry in results)
     per_round = [sent / entry.rounds for sent, entry in zip(megabytes, results, strict=True)]
-    measured = (
-        next((value for value in reversed(run.history.accuracy) if value is not None), None) for run in cell.runs
-    )
-    validation = [value for value in measured if value is not None]
+    measured = [[value for value in run.history.accuracy if value is not None] for run in cell.runs]
+    validation = [values[-1] for values in measured if values]
     return (
         str(len(results)),
         percent(*mean_and_deviation(validation)) if validation else "-",
