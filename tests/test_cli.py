@@ -22,7 +22,7 @@ from fedprime.checkpoints import RunFolder
 from fedprime.cli import main
 from fedprime.config import Settings, flat_settings, read_settings
 
-VERBS = ("run", "grid", "evaluate", "predict", "report", "recipes")
+VERBS = ("run", "grid", "evaluate", "predict", "report", "data", "recipes")
 COMMAND = (sys.executable, "-m", "fedprime.cli")
 
 

@@ -373,3 +373,12 @@ def test_a_modality_that_the_world_does_not_have_is_reported_with_the_nearest_na
 def test_a_name_that_several_settings_end_in_is_answered_with_all_of_them():
     (problem,) = problems_of("--batch-size", "3")
     assert "did you mean training.batch_size or evaluation.batch_size?" in problem
+
+
+def test_a_recipe_may_say_something_for_one_method_alone(tmp_path: Path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[training]\nlr = 0.5\nrounds = 7\n\n[by_method]\npfpt.training.lr = 0.25\n")
+    assert read_settings(recipe).training.lr == 0.5
+    tuned = read_settings(recipe, ["--method.name", "pfpt"])
+    assert (tuned.training.lr, tuned.training.rounds) == (0.25, 7)
+    assert read_settings(recipe, ["--method.name", "pfpt", "--training.lr", "0.75"]).training.lr == 0.75

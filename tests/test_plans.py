@@ -161,7 +161,10 @@ def test_labels_that_cannot_be_chosen_are_told_the_nearest_ones(planned: Callabl
         ("seeds = []", "seeds is []; expected at least one"),
         ("seeds = [0, 0]", "seeds is [0, 0]; name each once"),
         ("seeds = [true]", "seeds is [True]; expected"),
-        ("seeds = [0]\nsetings = 3", "setings is not an entry of a plan (recipe, seeds, settings, axes); did you"),
+        (
+            "seeds = [0]\nsetings = 3",
+            "setings is not an entry of a plan (recipe, seeds, settings, by_method, axes); did you",
+        ),
         ("seeds = [0]\nsettings = 3", "settings is not a table"),
         ("seeds = [0]\naxes = 3", "axes is not a table"),
         ("seeds = [0]\n[axes.method]\n", "axes.method is no table of labels"),
@@ -214,3 +217,73 @@ def test_another_recipe_takes_the_place_of_the_plans(tmp_path: Path):
     assert run.settings.training.epochs == Settings().training.epochs
     assert (run.settings.data.num_classes, run.settings.seed) == (4, 0)
     assert read_plan(plan).runs[0].settings.training.epochs == 4
+
+
+# What a recipe says by method
+
+BY_METHOD = """
+[training]
+lr = 0.5
+
+[by_method]
+fedavg-p.training = { lr = 0.25, epochs = 3 }
+fedprime.training.lr = 0.125
+"""
+
+TWO_METHODS = """
+seeds = [0]
+
+[axes.method]
+fedprime.method.name = "fedprime"
+"fedavg-p, fast".method.name = "fedavg-p"
+head-only.method.name = "head-only"
+"""
+
+
+@pytest.fixture
+def tuned(tmp_path: Path, planned: Callable[..., Plan]) -> Callable[..., Plan]:
+    """Reads a plan that starts from a recipe with settings by method."""
+
+    def read(text: str, *flags: str) -> Plan:
+        recipe = tmp_path / "recipe.toml"
+        recipe.write_text(BY_METHOD)
+        return planned(f'recipe = "{recipe}"\n{text}', *flags)
+
+    return read
+
+
+def learning_rates(plan: Plan) -> dict[str, float]:
+    return {run.labels["method"]: run.settings.training.lr for run in plan.runs}
+
+
+def test_a_run_has_what_the_recipe_says_for_its_method(tuned: Callable[..., Plan]):
+    plan = tuned(TWO_METHODS)
+    assert learning_rates(plan) == {"fedprime": 0.125, "fedavg-p, fast": 0.25, "head-only": 0.5}
+    assert [run.settings.training.epochs for run in plan.runs] == [1, 3, 1]
+
+
+def test_the_plan_and_flags_go_over_what_the_recipe_says_for_a_method(tuned: Callable[..., Plan]):
+    assert set(learning_rates(tuned(TWO_METHODS, "--training.lr", "0.75")).values()) == {0.75}
+    assert set(learning_rates(tuned(f"{TWO_METHODS}\n[settings.training]\nlr = 0.75\n")).values()) == {0.75}
+
+
+def test_labels_go_over_what_is_said_for_a_method(tuned: Callable[..., Plan]):
+    plan = tuned(f'{TWO_METHODS}\n[axes."learning rate"]\n"1".training.lr = 1.0\n')
+    assert set(learning_rates(plan).values()) == {1.0}
+
+
+def test_a_plan_can_say_something_for_a_method_itself(tuned: Callable[..., Plan]):
+    plan = tuned(f"{TWO_METHODS}\n[by_method]\nhead-only.training.lr = 0.875\nfedprime.training.lr = 1.5\n")
+    assert learning_rates(plan) == {"fedprime": 1.5, "fedavg-p, fast": 0.25, "head-only": 0.875}
+
+
+def test_a_plan_that_is_written_keeps_what_is_said_for_methods(
+    tuned: Callable[..., Plan], planned: Callable[..., Plan]
+):
+    plan = tuned(TWO_METHODS)
+    assert planned(dump_plan(plan)).runs == plan.runs
+
+
+def test_a_method_that_does_not_exist_is_named_in_a_plan(complaints: Callable[..., list[str]]):
+    (problem,) = complaints(f"{TWO_METHODS}\n[by_method]\nhead.training.lr = 1.0\n")
+    assert problem.startswith("plan.toml: by_method.head is of no method; there are ")

@@ -10,6 +10,7 @@ from fedprime import recipes
 from fedprime.config import Settings, SettingsError, flat_settings, read_settings
 from fedprime.experiment import build_experiment
 from fedprime.plans import read_plan
+from fedprime.recipe_tables import merged
 from fedprime.recipes import (
     find_plan,
     find_recipe,
@@ -87,8 +88,10 @@ def test_every_plan_can_be_read(plan: Path):
 
 
 def test_every_setting_of_a_recipe_is_right(recipe: Path):
-    settings = flat_settings(read_settings(recipe))
     written = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    by_method = written.pop("by_method", {})
+    settings = flat_settings(read_settings(recipe))
+    written = merged(written, by_method.get(settings["method.name"], {}))
     for section, content in written.items():
         values = (
             {f"{section}.{name}": value for name, value in content.items()}

@@ -16,6 +16,7 @@ from fedprime.data.mechanisms import MechanismKind
 from fedprime.data.missingness import ANY
 from fedprime.methods import METHODS
 from fedprime.methods.reference_quirks import Quirk, with_quirks
+from fedprime.recipe_tables import merged, take_by_method
 from fedprime.training import LocalTraining
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "check_settings",
     "dump_toml",
     "flat_settings",
+    "method_of",
     "nearest_name",
     "read_settings",
     "read_toml",
@@ -311,6 +313,8 @@ def flat_settings(settings: Settings) -> dict[str, Any]:
 def read_settings(recipe: str | Path | None = None, flags: Sequence[str] = ()) -> Settings:
     """Reads settings from a TOML recipe and from flags over it; what neither says keeps its default.
 
+    What the recipe says for the chosen method alone (`fedprime.recipe_tables`) goes over the rest of the recipe.
+
     Args:
         recipe: A TOML file.
         flags: As on a command line: ``["--training.rounds", "50", "--data.modalities", "image", "text"]`` or with
@@ -320,7 +324,22 @@ def read_settings(recipe: str | Path | None = None, flags: Sequence[str] = ()) -
         SettingsError: If anything is wrong, with every problem of recipe, flags and values.
     """
     content = read_toml(Path(recipe)) if recipe else {}
-    return check_settings(content, set_flags(content, flags))
+    by_method, problems = take_by_method(content)
+    chosen = merged(content, {})
+    set_flags(chosen, flags)
+    content = merged(content, by_method.get(method_of(chosen), {}))
+    return check_settings(content, [*problems, *set_flags(content, flags)])
+
+
+def method_of(content: Mapping[str, Any]) -> str:
+    """Returns the name of the method that nested tables of settings choose.
+
+    Args:
+        content: The tables.
+    """
+    table = content.get("method", {})
+    name = table.get("name") if isinstance(table, dict) else None
+    return name if isinstance(name, str) else MethodSettings.name
 
 
 def set_flags(content: dict[str, Any], flags: Sequence[str]) -> list[str]:

@@ -8,6 +8,9 @@ A plan is a TOML file with
     [settings.training]                     # what all runs share, over the recipe
     rounds = 20
 
+    [by_method]                             # what runs with one method have; labels go over it; optional
+    fedavg-p.training.lr = 0.03
+
     [axes.method]                           # label = the settings that it stands for
     fedprime.method.name = "fedprime"
     fedavg-p.method.name = "fedavg-p"
@@ -17,7 +20,7 @@ A plan is a TOML file with
     "miss image".missing.lacking = "image"
 """
 
-import copy
+import functools
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -27,12 +30,13 @@ from typing import Any
 
 import tomlkit
 
-from fedprime.config import Settings, SettingsError, check_settings, nearest_name, read_toml, set_flags
+from fedprime.config import Settings, SettingsError, check_settings, method_of, nearest_name, read_toml, set_flags
+from fedprime.recipe_tables import dotted_names, merged, take_by_method, without
 from fedprime.recipes import find_recipe
 
 __all__ = ["Plan", "PlannedRun", "choose_runs", "dump_plan", "read_plan"]
 
-_ENTRIES = ("recipe", "seeds", "settings", "axes")
+_ENTRIES = ("recipe", "seeds", "settings", "by_method", "axes")
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class Plan:
         axes: By name, the labels in order.
         seeds: The seeds.
         runs: All runs, seed after seed, so that an interrupted grid has whole seeds.
-        tables: The plan as it is written: ``seeds``, ``settings`` (the recipe's included) and ``axes``.
+        tables: The plan as it is written: ``seeds``, ``settings`` and ``by_method`` (the recipe's
+            included), and ``axes``.
     """
 
     axes: Mapping[str, tuple[str, ...]]
@@ -96,21 +101,25 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = (), 
         raise SettingsError([f"{path}: {problem}" for problem in shape])
     recipe = recipe or content.get("recipe", "")
     shared = read_toml(find_recipe(recipe)) if recipe else {}
+    of_recipe, problems = take_by_method(shared)
+    by_method, more_problems = take_by_method(content)
+    problems += more_problems
     shared.pop("seed", None)  # the plan names the seeds
-    shared = _merged(shared, content.get("settings", {}))
+    own: dict[str, Any] = merged({}, content.get("settings", {}))
     axes: dict[str, dict[str, Any]] = content.get("axes", {})
-    wrong_flags = [*set_flags(shared, flags), *_flags_without_effect(flags, axes)]
-    problems: list[str] = []
+    wrong_flags = [*set_flags(own, flags), *_flags_without_effect(flags, axes)]
+    shared = merged(shared, own)
+    # What the plan or a flag says goes over all that a recipe says.
+    by_method = merged({method: without(of, dotted_names(own)) for method, of in of_recipe.items()}, by_method)
     chosen = tuple(dict.fromkeys(seeds)) or tuple(content["seeds"])
     runs: list[PlannedRun] = []
     for seed in chosen:
         for combination in itertools.product(*(labels.items() for labels in axes.values())):
             labels = dict(zip(axes, (label for label, _ in combination), strict=True))
-            tables = shared
-            for _, settings in combination:
-                tables = _merged(tables, settings)
+            of_labels = functools.reduce(merged, (settings for _, settings in combination), {"seed": seed})
+            of_method = by_method.get(method_of(merged(shared, of_labels)), {})
             try:
-                runs.append(PlannedRun(labels, check_settings(_merged(tables, {"seed": seed}))))
+                runs.append(PlannedRun(labels, check_settings(merged(merged(shared, of_method), of_labels))))
             except SettingsError as error:
                 where = ", ".join(f"{axis} {label}" for axis, label in labels.items())
                 problems += [f"{where}: {problem}" if where else problem for problem in error.problems]
@@ -120,7 +129,7 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = (), 
     twice = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
     if twice:
         raise SettingsError([f"{path}: two runs would share the folder {twice[0]}; give their labels other names"])
-    tables = {"seeds": list(chosen), "settings": shared, "axes": axes}
+    tables = {"seeds": list(chosen), "settings": shared, "by_method": by_method, "axes": axes}
     return Plan({axis: tuple(labels) for axis, labels in axes.items()}, chosen, tuple(runs), tables)
 
 
@@ -208,27 +217,8 @@ def _flags_without_effect(flags: Sequence[str], axes: Mapping[str, Mapping[str, 
     given: dict[str, Any] = {}
     set_flags(given, flags)
     problems = ["--seed has no effect on a plan, which has several; name seeds with --seeds"] if "seed" in given else []
-    for name in _dotted_names(given):
+    for name in dotted_names(given):
         for axis, labels in axes.items():
-            if all(name in _dotted_names(settings) for settings in labels.values()):
+            if all(name in dotted_names(settings) for settings in labels.values()):
                 problems.append(f"--{name} has no effect: every label of the axis {axis} sets it")
     return problems
-
-
-def _dotted_names(tables: Mapping[str, Any]) -> set[str]:
-    return {
-        dotted
-        for name, value in tables.items()
-        for dotted in ({f"{name}.{inner}" for inner in value} if isinstance(value, dict) else {name})
-    }
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns tables with the entries of others over them, table by table."""
-    merged = copy.deepcopy(dict(below))
-    for name, value in above.items():
-        old = merged.get(name)
-        merged[name] = (
-            _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else copy.deepcopy(value)
-        )
-    return merged

@@ -191,3 +191,14 @@ def test_has_runs_tells_folders_of_runs_from_others(grid: Path, tmp_path: Path):
     assert not has_runs(tmp_path / "nowhere")
     assert is_run_folder(grid / "runs" / "miss-text" / "fedprime" / "seed-0")
     assert not is_run_folder(grid)
+
+
+def test_what_is_said_by_method_may_differ_between_runs_of_a_plan(tmp_path: Path):
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    (folder / "plan.toml").write_text(f"{PLAN}\n[by_method]\nfedprime.training.lr = 0.25\n")
+    for run in read_plan(folder / "plan.toml").runs:
+        make_run(folder / "runs" / run.folder, settings=run.settings)
+    (runs,), problems = find_runs([folder])
+    assert problems == []
+    assert runs.varied == {"missing.lacking", "method.name", "training.lr"}

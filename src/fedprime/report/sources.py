@@ -7,6 +7,7 @@ from pathlib import Path
 from fedprime.checkpoints import RunError
 from fedprime.config import SettingsError, flat_settings
 from fedprime.plans import Plan, read_plan
+from fedprime.recipe_tables import dotted_names
 from fedprime.report.finished_runs import IGNORED, FinishedRun, plain_settings
 from fedprime.report.run_reading import read_run
 from fedprime.report.runs_file import RunSet, read_runs_file
@@ -155,17 +156,5 @@ def _read_grid(grid: Path, whole: Path | None, folders: dict[Path, Path], proble
 
 
 def _settings_of_labels(plan: Plan) -> frozenset[str]:
-    return frozenset(
-        name
-        for labels in plan.tables["axes"].values()
-        for settings in labels.values()
-        for name in _dotted_names(settings)
-    )
-
-
-def _dotted_names(table: dict, before: str = "") -> Iterator[str]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _dotted_names(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}"
+    of_labels = (settings for labels in plan.tables["axes"].values() for settings in labels.values())
+    return frozenset().union(*map(dotted_names, [*of_labels, *plan.tables["by_method"].values()]))
