@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens, assemble, check_modalities
-from fedprime.data.batches import EmbeddedSamples
+from fedprime.data.batches import EmbeddedSamples, Task
 from fedprime.model import PromptedModel
 from fedprime.prompts import PromptPools
 from fedprime.seeding import stream, torch_stream
@@ -315,12 +315,15 @@ def test_the_gradient_is_that_of_finite_differences(backbone: Backbone) -> None:
 class Poisoned:
     """The example values, with garbage that no backbone can embed where a modality is missing."""
 
+    task: Task = "one_class"
     label_names = ("zero", "one")
     labels = np.array([0, 1, 0, 1])
     sites = np.zeros(4, dtype=np.int64)
+    splits: Mapping[str, np.ndarray] = {"train": np.arange(4)}
 
     def __init__(self, backbone: Backbone, present: np.ndarray) -> None:
         self.modalities, self.present = backbone.modalities, present
+        self.there = np.ones_like(present)  # nobody warns of the garbage
 
     def __len__(self) -> int:
         return 4
