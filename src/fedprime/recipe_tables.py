@@ -31,8 +31,10 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     result = copy.deepcopy(dict(below))
     for name, value in above.items():
         old = result.get(name)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        result[name] = merged(old, value) if both else copy.deepcopy(value)
+        if isinstance(old, dict) and isinstance(value, dict):
+            result[name] = merged(old, value)
+        else:
+            result[name] = copy.deepcopy(value)
     return result
 
 
