@@ -20,6 +20,8 @@ from fedprime.recipes import (
     plan_name,
     recipe_name,
 )
+from fedprime.report import write_report
+from fedprime.run import start_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,6 +87,21 @@ def test_a_plans_header_says_what_is_shown_by_which_command_and_how_long_it_take
 
 def test_every_plan_can_be_read(plan: Path):
     assert len(read_plan(plan).runs) > 1
+
+
+def test_a_small_run_of_every_plan_is_made_and_reported(plan: Path, tmp_path: Path):
+    # The last combination of labels: the first is FED-PRIME as it is, almost everywhere.
+    settings = [run for run in read_plan(plan).runs if run.settings.seed == read_plan(plan).seeds[0]][-1].settings
+    small = replace(
+        settings,
+        data=replace(settings.data, num_train=200, num_validation=8, num_test=40, num_classes=4),
+        partition=replace(settings.partition, num_clients=4, min_samples=2),
+        training=replace(settings.training, rounds=2, batch_size=32),
+        evaluation=replace(settings.evaluation, every=1),
+    )
+    results = start_run(small, tmp_path / "run")
+    assert results["method"] == settings.method.name
+    assert write_report([tmp_path / "run"], tmp_path / "report").num_runs == 1
 
 
 def test_every_setting_of_a_recipe_is_right(recipe: Path):
