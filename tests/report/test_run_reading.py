@@ -119,3 +119,10 @@ def test_clients_may_have_pools_of_different_sizes(tmp_path: Path):
 
 def test_a_run_that_recorded_nothing_about_prompts_has_no_record(tmp_path: Path):
     assert read_run(make_run(tmp_path / "run")).prompts is None
+
+
+def test_rows_of_classes_after_those_of_clients_are_no_clients(tmp_path: Path):
+    folder = make_run(tmp_path / "run")
+    rows = json.loads((folder / "missingness.json").read_text())
+    write_json(folder / "missingness.json", [*rows, {"label": "dish-00", "samples": 5, "present": rows[0]["present"]}])
+    assert read_run(folder).patterns == read_run(make_run(tmp_path / "other")).patterns

@@ -59,7 +59,9 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
             "commit": environment["commit"],
             "backbone": environment["backbone_fingerprint"],
         }
-        patterns = {name: tuple(int(row["present"][name]) for row in missingness) for name in missingness[0]["present"]}
+        # Rows of classes, groups or sites may follow those of clients.
+        of_clients = [row["present"] for row in missingness if "client" in row]
+        patterns = {name: tuple(int(present[name]) for present in of_clients) for name in of_clients[0]}
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise RunError(f"environment.json or missingness.json of {path} is broken ({error!r}); {_REMEDY}") from error
     return FinishedRun(
