@@ -30,5 +30,5 @@ def test_nothing_is_suggested_where_nothing_is_near():
 
 
 def test_a_name_that_several_settings_end_in_is_answered_with_all_of_them():
-    (problem,) = problems_of("--batch-size", "3")
-    assert "did you mean training.batch_size or evaluation.batch_size?" in problem
+    hint = nearest_name("batch-size", flat_settings(Settings()))
+    assert hint == "; did you mean training.batch_size or evaluation.batch_size?"
