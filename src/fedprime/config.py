@@ -213,8 +213,8 @@ class MethodSettings:
             raise ValueError(f"reference_quirks: {error}") from None
         if reason:
             raise ValueError(
-                f"{self.name} cannot have aggregation {self.aggregation!r} with clip_norm {self.clip_norm:g}: {reason}; "
-                'set aggregation to "mean" and clip_norm to 0'
+                f"{self.name} cannot have aggregation {self.aggregation!r} with clip_norm {self.clip_norm:g}: {reason}"
+                '; set aggregation to "mean" and clip_norm to 0'
             )
         return self
 

@@ -6,8 +6,8 @@ Its whole update, all values together, is clipped to norm ``C``, so that replaci
 * Of what is averaged, the sum of the clipped updates gets normal noise of standard deviation ``z C`` once.
 * Alignment has to see single prompts: there, every client's clipped update gets noise of ``z C`` of its own.
 
-Both together are one Gaussian mechanism of sensitivity ``2 C`` and noise ``z C``: its noise multiplier, in the accountant's
-sense, is ``z / 2``. All that a server does with it is post-processing.
+Both together are one Gaussian mechanism of sensitivity ``2 C`` and noise ``z C``: its noise multiplier, in the sense of
+accountants, is ``z / 2``. All that a server does with it is post-processing.
 
 Source: McMahan, Ramage, Talwar, Zhang. Learning Differentially Private Recurrent Language Models. ICLR 2018, for the
 mechanism; Wang, Balle, Kasiviswanathan. Subsampled Rényi Differential Privacy and Analytical Moments Accountant.
