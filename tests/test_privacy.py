@@ -10,7 +10,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from fedprime.methods.method import Update
-from fedprime.privacy import ClientPrivacy, operating_system_noise, private_updates, seeded_noise, spent_epsilon
+from fedprime.privacy import ClientPrivacy, Noise, operating_system_noise, private_updates, seeded_noise, spent_epsilon
 
 RECEIVED = {"head": torch.zeros(2), "pool": torch.zeros(1, 2)}
 
@@ -79,7 +79,7 @@ def test_one_client_moves_the_sum_by_twice_the_norm_at_most():
 
 
 @pytest.mark.parametrize("noise", [seeded_noise(0, 0), operating_system_noise])
-def test_noise_is_standard_normal(noise):
+def test_noise_is_standard_normal(noise: Noise):
     values = noise((200, 500))
     assert values.shape == (200, 500)
     assert values.mean().item() == pytest.approx(0, abs=0.02)

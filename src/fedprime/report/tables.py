@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fedprime.report.cells import Block, Cell, in_words, mean_and_deviation
 from fedprime.report.collection import Collection
-from fedprime.report.finished_runs import Results
 from fedprime.report.comparisons import MIN_SEEDS, Comparison, significantly_best
+from fedprime.report.finished_runs import Results
 
 __all__ = ["Entry", "Table", "accuracy_tables", "caption", "percent"]
 
@@ -188,7 +188,7 @@ def _costs(cell: Cell) -> tuple[str, ...]:
 
 
 def _epsilon(results: Sequence[Results]) -> str:
-    """Returns the largest epsilon with its delta; a dash where there is no privacy, infinity where there is no noise."""
+    """Returns the largest epsilon with its delta; a dash where there is no privacy, infinity without noise."""
     spent = [entry.privacy for entry in results]
     private = [entry for entry in spent if entry is not None]
     if len(private) < len(spent):
