@@ -69,7 +69,7 @@ class PrivacySpent:
         delta: Probability with which it may be exceeded.
     """
 
-    epsilon: Annotated[Number, Field(ge=0)] = None
+    epsilon: Number = None
     delta: Share = 0.0
 
 
