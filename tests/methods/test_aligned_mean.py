@@ -86,7 +86,9 @@ def test_with_the_median_prompts_that_only_hostile_clients_have_reach_nobody(pro
     assert state.observations["matches"]["inter"] == [[0, 1, 2, 3]] * 3 + [[None] * 4]
 
 
-def test_a_pool_of_which_nothing_can_be_trusted_stays_as_it_was(prompts: torch.Tensor):
-    pools = [prompts + 100 * client for client in range(1, 5)]
-    state = server(prompts, *pools, max_centres=16, aggregation="trimmed-mean")
-    assert torch.equal(state.shared[POOL], prompts)
+def test_a_pool_of_which_nothing_can_be_trusted_stays_as_it_was():
+    # Sixteen prompts as far from each other as those of one client are: each has a centre of its own.
+    everything = 10 * torch.eye(16)
+    state = server(everything[:4], *everything.split(4), max_centres=16, aggregation="trimmed-mean")
+    assert state.observations["matches"]["inter"] == [[None] * 4] * 4
+    assert torch.equal(state.shared[POOL], everything[:4])
