@@ -189,6 +189,7 @@ def test_a_modality_that_the_world_does_not_have_is_reported_with_the_nearest_na
 def test_what_cannot_be_made_robust_or_private_is_refused_with_the_reason(flags: list[str], reason: str):
     (problem,) = problems_of(*flags)
     assert reason in problem
+    assert problem.startswith(("method: ", "privacy", "attack.kind "))
 
 
 def test_a_method_that_answers_each_client_may_still_clip():

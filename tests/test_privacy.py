@@ -103,9 +103,9 @@ def exact_epsilon(multiplier: float, delta: float) -> float:
 
     def excess(epsilon: float) -> float:
         a, b = 0.5 / multiplier, epsilon * multiplier
-        return norm.cdf(a - b) - math.exp(epsilon) * norm.cdf(-a - b) - delta
+        return float(norm.cdf(a - b) - math.exp(epsilon) * norm.cdf(-a - b) - delta)
 
-    return brentq(excess, 0.0, 100.0)
+    return float(brentq(excess, 0.0, 100.0))  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(("noise_multiplier", "rounds"), [(4.0, 1), (8.0, 20), (20.0, 50)])
