@@ -149,7 +149,7 @@ def test_everything_that_local_training_needs_is_a_setting():
 def test_every_setting_has_a_sentence_under_it():
     module = ast.parse(Path(inspect.getfile(config)).read_text(encoding="utf-8"))
     settings = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name.endswith("Settings")]
-    assert len(settings) == 7
+    assert len(settings) == 9
     for section in settings:
         for field, below in zip(section.body, [*section.body[1:], None], strict=True):
             # Sections have a docstring of their own.
@@ -169,3 +169,28 @@ def test_settings_do_not_change():
 def test_a_modality_that_the_world_does_not_have_is_reported_with_the_nearest_name(flag: str):
     (problem,) = problems_of(flag, "imge")
     assert "'imge' is not one of image, text, readings; did you mean image?" in problem
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--method.name=fedmsplit-p", "--method.aggregation=median"], "a mix of its own"),
+        (["--method.name=local-p", "--method.clip_norm=1"], "its clients send nothing"),
+        (["--method.name=centralized-p", "--method.aggregation=trimmed-mean"], "one holder has all samples"),
+        (["--method.reference_quirks", "shared_parameters", "--method.aggregation=median"], "one model in turn"),
+        (["--method.name=fedmsplit-p", "--privacy.clip_norm=1"], "fedmsplit-p cannot be made private"),
+        (["--method.name=local-p", "--privacy.clip_norm=1"], "its clients send nothing"),
+        (["--method.standardised_queries=true", "--privacy.clip_norm=1"], "means of their samples"),
+        (["--method.aggregation=median", "--privacy.clip_norm=1"], "work on single updates"),
+        (["--privacy.clip_norm=1", "--privacy.delta=0.05"], "choose less than 0.05"),
+        (["--method.name=centralized-p", "--attack.kind=noise"], "no clients to be hostile"),
+    ],
+)
+def test_what_cannot_be_made_robust_or_private_is_refused_with_the_reason(flags: list[str], reason: str):
+    (problem,) = problems_of(*flags)
+    assert reason in problem
+    assert problem.startswith(("method: ", "privacy", "attack.kind "))
+
+
+def test_a_method_that_answers_each_client_may_still_clip():
+    assert read_settings(None, ["--method.name=fedmsplit-p", "--method.clip_norm=2"]).method.clip_norm == 2

@@ -13,6 +13,7 @@ from fedprime.federation import Clients, Round, choose_clients, federate, size_b
 from fedprime.methods.centralized import CentralizedP
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import Weights
+from fedprime.privacy import ClientPrivacy
 
 Answer = Callable[[Update], Update | None]
 
@@ -65,9 +66,15 @@ def state() -> ServerState:
     return ServerState({"head": torch.zeros(3), "pool": torch.zeros(2, 5)})
 
 
-def run(clients: FakeClients, state: ServerState, method: Method = Mean(), **settings: float) -> list[Round]:
+def run(
+    clients: FakeClients,
+    state: ServerState,
+    method: Method = Mean(),
+    privacy: ClientPrivacy | None = None,
+    **settings: float,
+) -> list[Round]:
     settings = {"rounds": 1, "fraction": 1.0, "seed": 0} | settings
-    return list(federate(method, clients, state, **settings))
+    return list(federate(method, clients, state, privacy=privacy, **settings))
 
 
 def same(here: Weights, there: Weights) -> bool:
@@ -305,3 +312,68 @@ def test_the_state_before_a_round_is_not_changed_by_it(state: ServerState):
 
 def test_the_fake_clients_keep_the_protocol():
     assert isinstance(FakeClients(), Clients)
+
+
+def test_an_update_that_moves_too_far_is_scaled_down(state: ServerState):
+    # 13 values moved by 1 and by 2: lengths sqrt(13) and 2 sqrt(13); each is scaled down to 1.
+    (finished,) = run(FakeClients(2), state, Mean(clip_norm=1.0))
+    assert finished.state.shared["head"].tolist() == pytest.approx([13**-0.5] * 3)
+
+
+def test_an_update_within_the_norm_is_what_it_was_to_the_bit(state: ServerState):
+    (plain,), (clipped,) = run(FakeClients(3), state), run(FakeClients(3), state, Mean(clip_norm=1e6))
+    assert same(plain.state.shared, clipped.state.shared)
+
+
+def test_with_the_median_one_client_of_three_cannot_move_the_server(state: ServerState):
+    liar: dict[int, Answer] = {0: instead(head=torch.full((3,), 1e9), pool=torch.full((2, 5), -1e9))}
+    (finished,) = run(FakeClients(3, liar), state, Mean(aggregation="median"))
+    # The honest two moved by 2 and by 3.
+    assert finished.state.shared["head"].tolist() == [3.0] * 3
+    assert finished.state.shared["pool"].unique().tolist() == [2.0]
+
+
+CLIPPED = ClientPrivacy(clip_norm=1.0, noise_multiplier=0.0, delta=1e-5, secret=False)
+NOISY = replace(CLIPPED, noise_multiplier=1.0)
+
+
+def test_a_private_round_is_the_plain_mean_of_clipped_updates(state: ServerState):
+    (finished,) = run(FakeClients(2), state, privacy=CLIPPED)
+    # Both have length 1 in the same direction; numbers of samples do not count.
+    assert finished.state.shared["head"].tolist() == pytest.approx([13**-0.5] * 3)
+
+
+def test_a_private_round_divides_by_those_who_were_asked(state: ServerState):
+    (finished,) = run(FakeClients(2, {1: lambda _: None}), state, privacy=CLIPPED)
+    assert finished.state.shared["head"].tolist() == pytest.approx([13**-0.5 / 2] * 3)
+
+
+def test_private_rounds_repeat_with_their_seed_and_go_on_as_if_never_stopped(state: ServerState):
+    whole = run(FakeClients(3), state, privacy=NOISY, rounds=3)
+    rest = run(FakeClients(3), whole[0].state, privacy=NOISY, rounds=3, first_round=1)
+    assert same(whole[-1].state.shared, rest[-1].state.shared)
+    assert not same(
+        whole[-1].state.shared, run(FakeClients(3), state, privacy=NOISY, rounds=3, seed=1)[-1].state.shared
+    )
+
+
+def test_with_secret_noise_no_two_runs_are_alike(state: ServerState):
+    secret = replace(NOISY, secret=True)
+    one, other = (run(FakeClients(3), state, privacy=secret)[0].state.shared for _ in range(2))
+    assert not same(one, other)
+
+
+def test_with_secret_noise_who_takes_part_does_not_follow_from_the_seed(state: ServerState):
+    secret = replace(NOISY, secret=True)
+    drawn = {run(FakeClients(50), state, privacy=secret, fraction=0.5)[0].asked for _ in range(3)}
+    assert len(drawn) == 3  # the same 25 of 50 twice: never
+
+
+def test_a_private_round_tells_no_losses_and_nothing_that_the_method_saw(state: ServerState):
+    class Telling(Mean):
+        def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
+            return replace(super().aggregate(current, updates, rng), observations={"seen": [1, 2]})
+
+    (finished,) = run(FakeClients(2), state, Telling(), privacy=NOISY)
+    assert math.isnan(finished.loss)
+    assert finished.state.observations == {}

@@ -648,3 +648,37 @@ def test_the_limit_of_a_client_knows_its_labels(finished_run: Path):
         own = experiment.scenarios["like train"].indices[experiment.test_owners == int(client)]
         most_frequent = np.bincount(experiment.source.labels[own]).max() / len(own)
         assert scores["bayes_accuracy"] >= most_frequent - 1e-9
+
+
+def with_privacy(settings: Settings, **privacy: Any) -> Settings:
+    return replace(
+        settings,
+        training=replace(settings.training, rounds=2),
+        privacy=replace(settings.privacy, **{"clip_norm": 1.0, "delta": 0.01, **privacy}),
+    )
+
+
+def test_a_private_run_tells_its_epsilon_and_no_losses(small_settings: Settings, tmp_path: Path):
+    results = start_run(with_privacy(small_settings, noise_multiplier=8.0), tmp_path / "run")
+    spent = results["privacy"]
+    assert {"clip_norm": 1.0, "noise_multiplier": 8.0, "delta": 0.01, "secret": False}.items() <= spent.items()
+    # Exactly that of one Gaussian mechanism of noise 8 / 2 / sqrt(2) at delta 0.01 is 0.64; composing costs a little.
+    assert 0.6 < spent["epsilon"] < 1.0
+    lines = metrics_of(tmp_path / "run")
+    assert [line["loss"] for line in lines] == [None, None]
+    assert all("matches" not in line for line in lines)
+
+
+def test_clipping_without_noise_has_no_bound(small_settings: Settings, tmp_path: Path):
+    results = start_run(with_privacy(small_settings, noise_multiplier=0.0), tmp_path / "run")
+    assert results["privacy"]["epsilon"] is None
+
+
+@pytest.mark.parametrize("kind", ["sign-flip", "label-flip"])
+def test_a_run_under_attack_ends_otherwise_than_one_in_peace(kind: str, small_settings: Settings, tmp_path: Path):
+    attack = replace(small_settings.attack, kind=kind, share=0.5)
+    one_round = replace(small_settings, training=replace(small_settings.training, rounds=1))
+    start_run(one_round, tmp_path / "peace")
+    start_run(replace(one_round, attack=attack), tmp_path / "attacked")
+    peace, attacked = weights_of(tmp_path / "peace"), weights_of(tmp_path / "attacked")
+    assert any(not torch.equal(value, attacked[name]) for name, value in peace.items())

@@ -10,17 +10,22 @@ from pydantic.dataclasses import dataclass
 from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.mechanisms import MechanismKind
 from fedprime.data.missingness import ANY
-from fedprime.methods import METHODS
+from fedprime.methods import METHODS, Method
 from fedprime.methods.reference_quirks import Quirk, with_quirks
+from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy, reason_against_robustness
+from fedprime.privacy import ClientPrivacy
+from fedprime.robust_aggregation import Aggregation
 from fedprime.spelling import nearest_name
 from fedprime.training import LocalTraining
 
 __all__ = [
+    "AttackSettings",
     "DataSettings",
     "EvaluationSettings",
     "MethodSettings",
     "MissingSettings",
     "PartitionSettings",
+    "PrivacySettings",
     "Settings",
     "SettingsError",
     "TrainingSettings",
@@ -159,6 +164,14 @@ class MethodSettings:
     """Evidence about a match: the mean over coordinates, or their sum as in the paper."""
     num_alternations: Count = 5
     """How often the server alternates between centres and matches."""
+    aggregation: Aggregation = "mean"
+    """How the server makes one value of the clients': the mean over samples as in the papers, or, against hostile
+    clients, the median or trimmed mean of every coordinate, with one vote for each client."""
+    hostile_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.3
+    """Share of hostile clients to withstand: what a trimmed mean cuts at each end; with it or the median, an aligned
+    prompt that no more clients share is dropped."""
+    clip_norm: NotNegative = 0.0
+    """Updates that move further from what was received (Euclidean norm, all values) are scaled down; 0 for no limit."""
     standardised_queries: bool = False
     """Whether queries have mean 0 and variance 1 over all samples; as in the paper (false), samples choose alike."""
     context_weight: NotNegative = 0.0
@@ -195,10 +208,25 @@ class MethodSettings:
                 "choose fewer, or a larger pool_size"
             )
         try:
-            with_quirks(METHODS[self.name](), self.reference_quirks)
+            reason = reason_against_robustness(self.built())
         except ValueError as error:
             raise ValueError(f"reference_quirks: {error}") from None
+        if reason:
+            raise ValueError(
+                f"{self.name} cannot have aggregation {self.aggregation!r} with clip_norm {self.clip_norm:g}: {reason}"
+                '; set aggregation to "mean" and clip_norm to 0'
+            )
         return self
+
+    def built(self) -> Method:
+        """Returns the method, with its quirks; it takes from the settings what it knows.
+
+        Raises:
+            ValueError: If it cannot have the quirks.
+        """
+        method = METHODS[self.name]
+        values = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(method)}
+        return with_quirks(method(**values), self.reference_quirks)
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -225,6 +253,33 @@ class TrainingSettings(LocalTraining):
     """Longer gradients are scaled down to this norm; 0 for no limit."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """How the learning rate falls over the rounds."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PrivacySettings(ClientPrivacy):
+    """Differential privacy for clients: updates are clipped and noise is added before the method sees them."""
+
+    clip_norm: NotNegative = 0.0
+    """The largest norm of what a client may change in a round, over all values that travel; 0 for no privacy."""
+    noise_multiplier: NotNegative = 1.0
+    """Standard deviation of the noise in units of clip_norm; 0 clips and averages alike, without privacy."""
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    """Probability with which the bound epsilon may be exceeded; below 1 / the number of clients."""
+    secret: bool = False
+    """Whether noise and the choice of clients come from the operating system. Otherwise from the seed, which is for
+    experiments: who knows it can take the noise off; a run with secret noise cannot be repeated."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class AttackSettings:
+    """Hostile clients, simulated: to measure what they can do, and what robust aggregation does against them."""
+
+    kind: Literal["none", "sign-flip", "scaling", "noise", "label-flip"] = "none"
+    """What they send: the opposite of what they learnt, too much of it, noise, or what wrong labels taught them."""
+    share: Share = 0.2
+    """Share of the clients that is hostile, in every round."""
+    strength: Positive = 3.0
+    """Length of what they send in units of what they learnt; label-flip does not use it."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -258,4 +313,27 @@ class Settings:
     missing: MissingSettings = dataclasses.field(default_factory=MissingSettings)
     method: MethodSettings = dataclasses.field(default_factory=MethodSettings)
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    privacy: PrivacySettings = dataclasses.field(default_factory=PrivacySettings)
+    attack: AttackSettings = dataclasses.field(default_factory=AttackSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        method = self.method.built()
+        reason = reason_against_privacy(method) if self.privacy.is_on else ""
+        if reason:
+            raise ValueError(
+                f"privacy: {method.name} cannot be made private: {reason}; change that, or set privacy.clip_norm to 0"
+            )
+        if self.privacy.is_on and self.privacy.delta * self.partition.num_clients >= 1:
+            raise ValueError(
+                f"privacy.delta is {self.privacy.delta}: with {self.partition.num_clients} clients a bound that may be "
+                f"exceeded for one of them promises nothing; choose less than {1 / self.partition.num_clients:g}"
+            )
+        reason = reason_against_attack(method) if self.attack.kind != "none" else ""
+        if reason:
+            raise ValueError(
+                f"attack.kind is {self.attack.kind!r}: {method.name} has no clients to be hostile: {reason}; set it to "
+                '"none"'
+            )
+        return self

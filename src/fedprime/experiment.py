@@ -1,6 +1,5 @@
 """From settings to objects: data, backbone, method, shards, scenarios. The one place that knows both sides."""
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -30,8 +29,7 @@ from fedprime.holdings import (
     split_of,
     training_shards,
 )
-from fedprime.methods import METHODS, Method
-from fedprime.methods.reference_quirks import with_quirks
+from fedprime.methods import Method
 from fedprime.model import PromptedModel
 from fedprime.samples import embedded_samples, usable_splits
 from fedprime.seeding import torch_stream
@@ -229,11 +227,7 @@ def build_method(settings: Settings) -> Method:
     Args:
         settings: The settings.
     """
-    method = METHODS[settings.method.name]
-    known = {entry.name for entry in dataclasses.fields(method)}
-    values = dataclasses.asdict(settings.method)  # pyright: ignore[reportArgumentType]
-    built = method(**{name: value for name, value in values.items() if name in known})
-    return with_quirks(built, settings.method.reference_quirks)
+    return settings.method.built()
 
 
 def _scenario_rows(

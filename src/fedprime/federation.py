@@ -2,6 +2,7 @@
 
 import logging
 import math
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor
 
 from fedprime.methods.method import Method, ServerState, Update
+from fedprime.privacy import ClientPrivacy, operating_system_noise, private_updates, seeded_noise
+from fedprime.robust_aggregation import clip_towards
 from fedprime.seeding import stream, torch_stream
 
-__all__ = ["Clients", "Round", "choose_clients", "federate", "size_bytes", "update_problems"]
+__all__ = ["Clients", "Round", "choose_clients", "federate", "num_taking_part", "size_bytes", "update_problems"]
 
 _logger = logging.getLogger(__name__)
 
@@ -84,6 +87,7 @@ def federate(
     fraction: float,
     seed: int,
     first_round: int = 0,
+    privacy: ClientPrivacy | None = None,
 ) -> Iterator[Round]:
     """Runs rounds and yields each when it is finished.
 
@@ -98,10 +102,12 @@ def federate(
         fraction: Share of the clients that take part in a round, in (0, 1]; at least one client does.
         seed: Seed of the run.
         first_round: The round to begin with, when a run is continued.
+        privacy: How updates are made private before the method sees them; if None, they are not.
     """
     for number in range(first_round, rounds):
         started = time.perf_counter()
-        asked = choose_clients(len(clients), fraction, seed, number)
+        is_secret = privacy is not None and privacy.secret
+        asked = choose_clients(len(clients), fraction, secrets.randbits(63) if is_secret else seed, number)
         received = sorted(clients.train(number, asked, state), key=lambda update: update.client)
         answers = Counter(update.client for update in received)
         left_out = dict.fromkeys(set(asked) - answers.keys(), "no answer")
@@ -121,7 +127,12 @@ def federate(
         bytes_up = sum(size_bytes(update.weights) for update in received)
         if method.is_centralized:
             bytes_down = bytes_up = 0  # holder and server are one
-        if valid:
+        if method.clip_norm > 0:
+            valid = [_clipped(update, state, method.clip_norm) for update in valid]
+        if privacy is not None:
+            state = _private_step(method, state, valid, asked, privacy, seed, number)
+            valid = [replace(update, metrics={}) for update in valid]  # losses are the clients' own
+        elif valid:
             state = method.aggregate(state, valid, torch_stream(seed, "server", "round", number))
         else:
             _logger.warning("round %d: nobody answered; the weights stay as they were", number)
@@ -138,6 +149,42 @@ def federate(
         )
 
 
+def _clipped(update: Update, state: ServerState, clip_norm: float) -> Update:
+    """Returns the update as it was, or scaled down towards what the client got."""
+    received = state.answer(update.client)
+    changes, norm = clip_towards(received, update.weights, clip_norm)
+    if norm <= clip_norm:
+        return update
+    weights = {name: (received[name].double() + change).to(received[name]) for name, change in changes.items()}
+    return replace(update, weights=weights)
+
+
+def _private_step(
+    method: Method,
+    state: ServerState,
+    valid: Sequence[Update],
+    asked: Sequence[int],
+    privacy: ClientPrivacy,
+    seed: int,
+    number: int,
+) -> ServerState:
+    """Returns what the method makes of private updates; what it saw of single clients is told to nobody."""
+    noise = operating_system_noise if privacy.secret else seeded_noise(seed, number)
+    received = method.travelling(state.shared)
+    updates = private_updates(valid, asked, received, aligned=method.aligned, privacy=privacy, noise=noise)
+    return replace(method.aggregate(state, updates, torch_stream(seed, "server", "round", number)), observations={})
+
+
+def num_taking_part(num_clients: int, fraction: float) -> int:
+    """Returns how many clients take part in a round.
+
+    Args:
+        num_clients: How many clients there are.
+        fraction: Share that takes part.
+    """
+    return max(1, round(fraction * num_clients))
+
+
 def choose_clients(num_clients: int, fraction: float, seed: int, round_number: int) -> tuple[int, ...]:
     """Returns who takes part in a round, in ascending order.
 
@@ -150,7 +197,7 @@ def choose_clients(num_clients: int, fraction: float, seed: int, round_number: i
     >>> choose_clients(4, 1.0, seed=0, round_number=0)
     (0, 1, 2, 3)
     """
-    num_chosen = max(1, round(fraction * num_clients))
+    num_chosen = num_taking_part(num_clients, fraction)
     chosen = stream(seed, "round", round_number, "clients").permutation(num_clients)[:num_chosen]
     return tuple(sorted(int(client) for client in chosen))
 

@@ -18,9 +18,11 @@ from fedprime.config import Settings
 from fedprime.data.batches import Shard
 from fedprime.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
-from fedprime.federation import Round, federate, size_bytes
+from fedprime.federation import Clients, Round, federate, num_taking_part, size_bytes
 from fedprime.methods.method import ServerState
+from fedprime.privacy import spent_epsilon
 from fedprime.report import plot_scenarios
+from fedprime.runtime.hostile import HostileClients, LabelFlippedShard, draw_hostile
 from fedprime.runtime.in_process import InProcessClients
 from fedprime.runtime.shared_parameters import SharedParameterClients
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
@@ -288,7 +290,7 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
         clients = runtime(
             experiment.method,
             experiment.model,
-            experiment.holders,
+            _attacked_holders(experiment),
             settings.training,
             num_rounds=settings.training.rounds,
             seed=settings.seed,
@@ -298,12 +300,13 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
         first_round, started = checkpoint.next_round, time.perf_counter()
         for finished in federate(
             experiment.method,
-            clients,
+            _with_attack(clients, settings),
             checkpoint.state,
             rounds=settings.training.rounds,
             fraction=settings.training.fraction,
             seed=settings.seed,
             first_round=first_round,
+            privacy=settings.privacy if settings.privacy.is_on else None,
         ):
             checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept))
             history.append(_measure(finished, experiment, checkpoint))
@@ -323,6 +326,39 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
                 )
             )
         return _finish(run, experiment, checkpoint, history)
+
+
+def _hostile(settings: Settings) -> tuple[int, ...]:
+    share = settings.attack.share if settings.attack.kind != "none" else 0.0
+    return draw_hostile(settings.partition.num_clients, share, settings.seed)
+
+
+def _attacked_holders(experiment: Experiment) -> tuple[Shard, ...]:
+    """Returns the training samples of everybody who trains, with wrong labels where an attack flips them."""
+    if experiment.settings.attack.kind != "label-flip":
+        return experiment.holders
+    hostile = _hostile(experiment.settings)
+    return tuple(
+        LabelFlippedShard.of(shard) if client in hostile else shard for client, shard in enumerate(experiment.holders)
+    )
+
+
+def _with_attack(clients: Clients, settings: Settings) -> Clients:
+    """Returns the clients, some of them hostile if the settings say so."""
+    attack = settings.attack
+    if attack.kind == "none":
+        return clients
+    return HostileClients(clients, _hostile(settings), attack.kind, attack.strength, seed=settings.seed)
+
+
+def _privacy_spent(settings: Settings, rounds: int) -> dict[str, Any]:
+    """Returns what is told of privacy in the final table: nothing if there is none; an epsilon of None is no bound."""
+    privacy, num_clients = settings.privacy, settings.partition.num_clients
+    if not privacy.is_on:
+        return {}
+    asked = num_taking_part(num_clients, settings.training.fraction)
+    epsilon = spent_epsilon(privacy, num_clients=num_clients, num_asked=asked, rounds=rounds)
+    return {"privacy": {"epsilon": epsilon if math.isfinite(epsilon) else None, **asdict(privacy)}}
 
 
 def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -380,6 +416,7 @@ def _finish(
         ),
         "sent_values": sum(value.numel() for value in sent.values()),
         "sent_bytes_per_client_and_round": 2 * size_bytes(sent),
+        **_privacy_spent(experiment.settings, len(history)),
     } | evaluate_scenarios(experiment, checkpoint)
     plot_scenarios(results, run.path / "scenarios.png")
     run.save_results(results)

@@ -162,6 +162,7 @@ def _describe(error: Any, names: Iterable[str]) -> str:
         keys = [f"{name}.{key}" for key in found] if isinstance(found, dict) and found else [name]
         return "; ".join(f"{key} is not a setting{nearest_name(key, names)}" for key in keys)
     if error["type"] == "value_error":
-        return f"{name}: {error['ctx']['error']}"
+        # What is wrong between sections names itself.
+        return f"{name}: {error['ctx']['error']}" if name else str(error["ctx"]["error"])
     message = error["msg"]
     return f"{name} is {error['input']!r}: {message[0].lower()}{message[1:]}"

@@ -8,20 +8,26 @@ import torch
 
 from fedprime.alignment import align
 from fedprime.methods.aligned_mean import aligned_mean
+from fedprime.methods.fedprime import FedPrime
 from fedprime.methods.method import ServerState, Update
+from fedprime.robust_aggregation import Aggregation
 from fedprime.seeding import torch_stream
 
 POOL = "prompter.pools.inter"
 
 
 def server(
-    current: torch.Tensor, *pools: torch.Tensor, max_centres: int = 8, likelihood: Literal["mean", "sum"] = "mean"
+    current: torch.Tensor,
+    *pools: torch.Tensor,
+    max_centres: int = 8,
+    likelihood: Literal["mean", "sum"] = "mean",
+    aggregation: Aggregation = "mean",
 ) -> ServerState:
     updates = [Update(client, 10 + client, {POOL: pool, "head": pool[0]}) for client, pool in enumerate(pools)]
     return aligned_mean(
         ServerState({POOL: current, "head": current[0]}),
         updates,
-        POOL,
+        FedPrime(aggregation=aggregation),
         rng=torch_stream(0, "server"),
         max_centres=max_centres,
         likelihood=likelihood,
@@ -66,3 +72,23 @@ def test_everything_else_is_averaged_by_samples(prompts: torch.Tensor):
 
 def test_a_pool_beyond_the_bound_keeps_its_size(prompts: torch.Tensor):
     assert server(prompts, prompts, prompts, max_centres=2).shared[POOL].shape == (4, 6)
+
+
+def test_with_the_median_a_centre_is_the_median_of_the_prompts_that_met_there(prompts: torch.Tensor):
+    state = server(prompts, prompts, prompts + 0.1, prompts + 0.8, aggregation="median")
+    torch.testing.assert_close(state.shared[POOL], prompts + 0.1)
+
+
+def test_with_the_median_prompts_that_only_hostile_clients_have_reach_nobody(prompts: torch.Tensor):
+    # One client in four, far from all: fewer than the 30 % that may be hostile.
+    state = server(prompts, prompts, prompts, prompts, prompts + 50, aggregation="median")
+    torch.testing.assert_close(state.shared[POOL], prompts)
+    assert state.observations["matches"]["inter"] == [[0, 1, 2, 3]] * 3 + [[None] * 4]
+
+
+def test_a_pool_of_which_nothing_can_be_trusted_stays_as_it_was():
+    # Sixteen prompts as far from each other as those of one client are: each has a centre of its own.
+    everything = 10 * torch.eye(16)
+    state = server(everything[:4], *everything.split(4), max_centres=16, aggregation="trimmed-mean")
+    assert state.observations["matches"]["inter"] == [[None] * 4] * 4
+    assert torch.equal(state.shared[POOL], everything[:4])

@@ -2,12 +2,14 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
 from fedprime.report.cells import group_runs
 from fedprime.report.comparisons import compare_cells
 from fedprime.report.csv_files import cells_csv, comparisons_csv, runs_csv
+from fedprime.report.finished_runs import PrivacySpent
 from made_runs import collected, made_run, methods_over_seeds
 
 
@@ -78,3 +80,12 @@ def test_an_axis_does_not_take_the_head_of_another_column():
 def test_labels_with_commas_stay_in_their_column():
     (row,) = rows_of(cells_csv(*grouped([made_run({"mix, of": "a, b", "method": "c"})])))
     assert row["mix, of"] == "a, b"
+
+
+def test_what_a_private_run_tells_about_a_client_stands_in_its_row():
+    run = made_run({"method": "a"})
+    rows = [
+        rows_of(cells_csv(*grouped([replace(run, results=replace(run.results, privacy=spent))])))[0]
+        for spent in (PrivacySpent(9.5, 0.001), PrivacySpent(None, 0.001), None)
+    ]
+    assert [(row["epsilon"], row["delta"]) for row in rows] == [("9.5", "0.001"), ("inf", "0.001"), ("", "")]

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedprime.checkpoints import RunError
-from fedprime.report.finished_runs import FinishedRun, History, PromptRecord, Scores
+from fedprime.report.finished_runs import FinishedRun, History, PrivacySpent, PromptRecord, Scores
 from fedprime.report.runs_file import RunSet, is_runs_file, read_runs_file, write_runs_file
 from made_runs import made_run
 
@@ -28,7 +29,9 @@ def runs() -> RunSet:
         clients={"0": scores(0.5), "1": None},
         patterns={"image": (3, 4), "image+text": (5, 6)},
         prompts=PromptRecord(
-            matches={"inter": ((0, 1), (1, 0))}, moved={"inter": (0.0, None, 0.5)}, usage={"inter": {"image": (1, 2)}}
+            matches={"inter": ((0, 1), (1, None))},
+            moved={"inter": (0.0, None, 0.5)},
+            usage={"inter": {"image": (1, 2)}},
         ),
         history=History(
             accuracy=(None, 0.5, 0.6),
@@ -53,6 +56,16 @@ def test_what_was_written_is_read(runs: RunSet, tmp_path: Path):
     assert without_places(read) == without_places(runs)
     assert (read.axes, read.varied) == (runs.axes, runs.varied)
     assert read.runs[1].place == f"{tmp_path / 'runs.json'}, run 2"
+
+
+def test_what_a_run_tells_about_a_client_is_kept(tmp_path: Path):
+    run = made_run()
+    private = replace(run, results=replace(run.results, privacy=PrivacySpent(9.5, 0.001)))
+    write_runs_file(tmp_path / "runs.json", RunSet((private, run), None))
+    assert [entry.results.privacy for entry in read_runs_file(tmp_path / "runs.json").runs] == [
+        PrivacySpent(9.5, 0.001),
+        None,
+    ]
 
 
 def test_runs_of_no_plan_have_no_labels(tmp_path: Path):

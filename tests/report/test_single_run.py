@@ -101,3 +101,18 @@ def test_plots_need_no_display_and_leave_no_figure_open(results: dict[str, Any],
     before = plt.get_fignums()
     plot_scenarios(results, tmp_path / "plot.png")
     assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize(
+    ("spent", "words"),
+    [
+        ({"epsilon": 3.456, "delta": 0.001, "secret": True}, "epsilon 3.46 at delta 0.001"),
+        ({"epsilon": 3.456, "delta": 0.001, "secret": False}, "for whoever does not know the seed"),
+        ({"epsilon": None, "delta": 0.001, "secret": False}, "no privacy"),
+    ],
+)
+def test_the_table_of_a_private_run_says_what_it_tells_about_a_client(
+    spent: dict[str, Any], words: str, results: dict[str, Any]
+):
+    assert words in " ".join(shown(scenario_table({**results, "privacy": spent})).split())
+    assert "epsilon" not in shown(scenario_table(results))

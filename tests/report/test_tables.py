@@ -1,12 +1,13 @@
 """Tables read well, say what a reader must know, and bold nothing that is not significant."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from fedprime.report.cells import group_runs
 from fedprime.report.comparisons import compare_cells
-from fedprime.report.finished_runs import FinishedRun
+from fedprime.report.finished_runs import FinishedRun, PrivacySpent
 from fedprime.report.tables import Table, accuracy_tables, caption, percent
 from made_runs import collected, made_run, methods_over_seeds
 
@@ -155,3 +156,17 @@ def test_without_limits_there_is_no_word_of_them():
     runs = [made_run({"method": "a"}, limits={})]
     assert "Bayes" not in caption_of(runs)
     assert "Bayes" not in str(texts(tables_of(runs)[0]))
+
+
+@pytest.mark.parametrize(
+    ("spent", "shown"),
+    [(PrivacySpent(9.728, 0.001), "9.7, 0.001"), (PrivacySpent(None, 0.001), "∞"), (None, "-")],
+)
+def test_private_runs_have_a_column_with_their_epsilon(spent: PrivacySpent | None, shown: str):
+    private, other = made_run({"method": "a"}), made_run({"method": "b"})
+    runs = [replace(private, results=replace(private.results, privacy=PrivacySpent(1.0, 0.1))), other]
+    runs[1] = replace(other, results=replace(other.results, privacy=spent))
+    (table,) = tables_of(runs)
+    assert table.costs[-1] == "ε, δ"
+    assert [row[-1] for row in texts(table)[:2]] == ["1.0, 0.1", shown]
+    assert "docs/privacy.md" in caption_of(runs)

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 
 from fedprime.alignment import align
-from fedprime.methods.method import ServerState, Update, weighted_mean
+from fedprime.methods.method import Method, ServerState, Update
+from fedprime.robust_aggregation import robust_mean, supported_centres
 
 __all__ = ["aligned_mean"]
 
@@ -18,7 +19,7 @@ __all__ = ["aligned_mean"]
 def aligned_mean(
     current: ServerState,
     updates: Sequence[Update],
-    pool: str,
+    method: Method,
     *,
     rng: torch.Generator,
     max_centres: int,
@@ -30,24 +31,33 @@ def aligned_mean(
     Which prompts met in which centre is told as the observation ``matches``: by the pool's own name, for each client
     that answered, in the order of clients, the centre of each of its prompts.
 
+    Under a robust aggregation, a centre is made by it from the prompts that met there, and one that hostile clients
+    alone could have opened is dropped; its prompts are told as matched to None. If that leaves no centre, the pool
+    stays as it was.
+
     Args:
         current: What the server sent out.
         updates: What came back, at least one.
-        pool: Name of the parameter that is aligned.
+        method: Says which parameter is aligned, and how everything else is averaged.
         rng: Source of the alignment's initial networks.
         max_centres: How many centres there may be; a pool that is larger already keeps its size.
         likelihood: Whether evidence about a match is the mean over coordinates, or their sum as in the paper.
         num_alternations: How often to alternate between centres and matches.
     """
-    sent = current.shared[pool]
+    pool = method.aligned
+    sent, prompts = current.shared[pool], [update.weights[pool] for update in updates]
     alignment = align(
-        [update.weights[pool] for update in updates],
+        prompts,
         rng=rng,
         initial_centres=sent,
         max_centres=max(max_centres, len(sent)),
         likelihood=likelihood,
         num_alternations=num_alternations,
     )
-    matches = {pool.rpartition(".")[2]: [centres.tolist() for centres in alignment.matches]}
-    shared = {**current.shared, **weighted_mean(updates, without={pool}), pool: alignment.centres}
-    return ServerState(shared, observations={"matches": matches})
+    centres, matches = alignment.centres, [matched.tolist() for matched in alignment.matches]
+    if method.aggregation != "mean":
+        combine = robust_mean(method.aggregation, method.hostile_share)
+        found, matches = supported_centres(prompts, alignment.matches, len(centres), combine, method.hostile_share)
+        centres = found if len(found) else sent
+    shared = {**current.shared, **method.average(updates, without={pool}), pool: centres}
+    return ServerState(shared, observations={"matches": {pool.rpartition(".")[2]: matches}})

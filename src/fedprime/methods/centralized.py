@@ -27,5 +27,6 @@ class CentralizedPools(FedPrime):
 
     name = "centralized-pools"
     is_centralized = True
+    aligned = ""
 
     aggregate = Method.aggregate

@@ -26,6 +26,7 @@ class FedMSplitP(FedProxP):
     """
 
     name = "fedmsplit-p"
+    answers_each = True
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
         """Returns the mean for everybody, and for each client that took part its own mix.

@@ -21,7 +21,7 @@ from fedprime.prompts import PromptPools, standardise
 
 __all__ = ["ALIGNED", "CONTEXT", "MOMENTS", "FedInter", "FedIntra", "FedPrime"]
 
-#: The parameter that is aligned; all others are averaged.
+#: The parameter that is aligned.
 ALIGNED = "prompter.pools.inter"
 #: What clients measure rather than train: see `PromptPools`.
 MOMENTS = "prompter.moments"
@@ -47,6 +47,7 @@ class FedPrime(Method):
 
     name = "fedprime"
     pools: ClassVar[tuple[str, ...]] = ("inter", "intra")
+    aligned = ALIGNED
 
     pool_size: int = 20
     pull_weight: float = 0.1
@@ -124,7 +125,7 @@ class FedPrime(Method):
         return aligned_mean(
             current,
             updates,
-            ALIGNED,
+            self,
             rng=rng,
             max_centres=int(self.centres_per_prompt * self.pool_size) or num_prompts,
             likelihood=self.likelihood,
@@ -146,6 +147,7 @@ class FedIntra(FedPrime):
 
     name = "fed-intra"
     pools = ("intra",)
+    aligned = ""
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
         """Averages everything: there is no pool to align.

@@ -17,6 +17,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard, Task
 from fedprime.model import PromptedModel, Weights
 from fedprime.prompts import Prompter
+from fedprime.robust_aggregation import Aggregation, robust_mean
 
 __all__ = ["Method", "ServerState", "Update", "weighted_mean"]
 
@@ -71,14 +72,25 @@ class Method:
         is_centralized: Whether one holder has all clients' samples; nothing is then sent over a network.
         evaluates_shared: Whether the shared values are evaluated also where clients keep values of their own.
         shares_parameters: Whether clients hold the same parameters instead of copies, a quirk of research code.
+        answers_each: Whether the server answers every client by values of its own, made from single updates.
+        aligned: Name of the parameter that is aligned; all others are averaged. Empty if nothing is aligned.
         num_prompts: Prompt tokens that enter the transformer with each sample.
+        aggregation: How the server makes one value of the clients': the mean weighted by samples, as the papers do, or
+            a robust one in which every client has one vote.
+        hostile_share: The largest share of hostile clients that a robust aggregation is to withstand.
+        clip_norm: The largest Euclidean norm of what a client may change in a round; 0 for no limit.
     """
 
     name: ClassVar[str]
     is_centralized: ClassVar[bool] = False
     evaluates_shared: ClassVar[bool] = False
     shares_parameters: ClassVar[bool] = False
+    answers_each: ClassVar[bool] = False
+    aligned: ClassVar[str] = ""
     num_prompts: int = 10
+    aggregation: Aggregation = "mean"
+    hostile_share: float = 0.3
+    clip_norm: float = 0.0
 
     def build(
         self,
@@ -143,14 +155,27 @@ class Method:
         return {name: value for name, value in weights.items() if self.travels(name)}
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
-        """Returns what the server makes of a round: here the mean weighted by samples.
+        """Returns what the server makes of a round: here the average of everything.
 
         Args:
             current: What the server sent out.
             updates: What came back, at least one, in the order of clients.
             rng: Source of the server's randomness in this round.
         """
-        return ServerState({**current.shared, **weighted_mean(updates)})
+        return ServerState({**current.shared, **self.average(updates)})
+
+    def average(self, updates: Sequence[Update], without: Collection[str] = ()) -> Weights:
+        """Returns what the method's `aggregation` makes of the updates.
+
+        Args:
+            updates: At least one, all with the same names and shapes apart from `without`.
+            without: Names to leave out.
+        """
+        if self.aggregation == "mean":
+            return weighted_mean(updates, without)
+        combine = robust_mean(self.aggregation, self.hostile_share)
+        names = [name for name in updates[0].weights if name not in without]
+        return {name: combine(torch.stack([update.weights[name] for update in updates])) for name in names}
 
 
 def weighted_mean(updates: Sequence[Update], without: Collection[str] = ()) -> Weights:

@@ -16,9 +16,6 @@ from fedprime.prompts import AllPrompts
 
 __all__ = ["PFPT"]
 
-#: The parameter that is aligned; all others are averaged.
-ALIGNED = "prompter.prompts"
-
 
 @dataclass(frozen=True)
 class PFPT(Method):
@@ -30,6 +27,7 @@ class PFPT(Method):
     """
 
     name = "pfpt"
+    aligned = "prompter.prompts"
 
     likelihood: Literal["mean", "sum"] = "mean"
     num_alternations: int = 5
@@ -54,7 +52,7 @@ class PFPT(Method):
         return aligned_mean(
             current,
             updates,
-            ALIGNED,
+            self,
             rng=rng,
             max_centres=self.num_prompts,
             likelihood=self.likelihood,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from fedprime.report.cells import Block, mean_and_deviation
 from fedprime.report.collection import Collection
 from fedprime.report.comparisons import Comparison
+from fedprime.report.finished_runs import Results
 
 __all__ = ["cells_csv", "comparisons_csv", "runs_csv"]
 
@@ -51,7 +53,7 @@ def cells_csv(collection: Collection, blocks: Sequence[Block]) -> str:
         blocks: The same, grouped.
     """
     heads = ["scenario", "mean", "sd", "n", "seeds", "bayes", "gap_to_bayes", "macro_f1", "rounds", "seconds_median"]
-    heads += ["bytes_per_round", "bytes", "trained_values", "sent_values"]
+    heads += ["bytes_per_round", "bytes", "trained_values", "sent_values", "epsilon", "delta"]
     rows: list[list[Any]] = []
     for cell in (cell for block in blocks for cell in block.cells):
         results = [run.results for run in cell.runs]
@@ -78,6 +80,7 @@ def cells_csv(collection: Collection, blocks: Sequence[Block]) -> str:
                     statistics.fmean(sent),
                     statistics.fmean(entry.trained_values for entry in results),
                     statistics.fmean(entry.sent_values for entry in results),
+                    *_privacy_spent(results),
                 ]
             )
     return _csv([*(_axis_head(axis, heads) for axis in collection.axes), *heads], rows)
@@ -111,6 +114,15 @@ def comparisons_csv(blocks: Sequence[Block], comparisons: Sequence[Sequence[Comp
             for entry in of_block
         ),
     )
+
+
+def _privacy_spent(results: Sequence[Results]) -> tuple[float | None, float | None]:
+    """Returns the largest epsilon and delta; nothing where a run is not private, infinity where there is no bound."""
+    spent = [entry.privacy for entry in results if entry.privacy is not None]
+    if len(spent) < len(results):
+        return None, None
+    bounds = [math.inf if entry.epsilon is None else entry.epsilon for entry in spent]
+    return max(bounds), max(entry.delta for entry in spent)
 
 
 def _axis_head(axis: str, taken: Sequence[str]) -> str:

@@ -61,6 +61,19 @@ class Scores:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class PrivacySpent:
+    """The bound on what a run tells about any one client.
+
+    Attributes:
+        epsilon: The bound; None if there is none, because updates were clipped without noise.
+        delta: Probability with which it may be exceeded.
+    """
+
+    epsilon: Number = None
+    delta: Share = 0.0
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Results:
     """What ``results.json`` says.
 
@@ -75,6 +88,7 @@ class Results:
         sent_values: Numbers of those that travel.
         scenarios: By test scenario, the scores.
         clients: By client, the scores on its own test samples; None if it has none.
+        privacy: What it tells about any one client; None if the run was not private.
     """
 
     method: str
@@ -87,6 +101,7 @@ class Results:
     sent_values: Count
     scenarios: Annotated[dict[str, Scores], Field(min_length=1)]
     clients: dict[str, Scores | None] = Field(default_factory=dict)
+    privacy: PrivacySpent | None = None
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -113,12 +128,13 @@ class PromptRecord:
     """Where prompts met and how often they were chosen, by pool.
 
     Attributes:
-        matches: Per client that took part in the last round, the centre that each of its prompts was matched to.
+        matches: Per client that took part in the last round, the centre that each of its prompts was matched to; None
+            for one that was left unmatched.
         moved: By round, the share of prompts that ended in another centre than most prompts that began as they did.
         usage: By missing pattern, how often each prompt was chosen in the last round for which it is known.
     """
 
-    matches: dict[str, tuple[tuple[Count, ...], ...]] = Field(default_factory=dict)
+    matches: dict[str, tuple[tuple[Count | None, ...], ...]] = Field(default_factory=dict)
     moved: dict[str, tuple[Share | None, ...]] = Field(default_factory=dict)
     usage: dict[str, dict[str, tuple[Count, ...]]] = Field(default_factory=dict)
 

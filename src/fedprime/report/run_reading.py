@@ -112,11 +112,13 @@ def _prompt_record(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     }
 
 
-def _moved_share(clients: Iterable[Sequence[int]]) -> float:
-    """Returns the share of prompts whose centre is not that of most prompts with the same place in the pool."""
+def _moved_share(clients: Iterable[Sequence[int | None]]) -> float:
+    """Returns the share of matched prompts whose centre is not that of most with the same place in the pool."""
     by_place: dict[int, Counter[int]] = {}
     for centres in clients:
         for place, centre in enumerate(centres):
+            if centre is None:
+                continue
             by_place.setdefault(place, Counter())[centre] += 1
     stayed = sum(max(counts.values()) for counts in by_place.values())
     return 1 - stayed / max(1, sum(counts.total() for counts in by_place.values()))

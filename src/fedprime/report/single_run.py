@@ -27,7 +27,8 @@ def scenario_table(results: Mapping[str, Any]) -> Table:
     Args:
         results: As in ``results.json``.
     """
-    table = Table(title=f"{results['method']}, {results['rounds']} round(s), seed {results['seed']}")
+    title = f"{results['method']}, {results['rounds']} round(s), seed {results['seed']}"
+    table = Table(title=title, caption=_privacy(results))
     table.add_column("test scenario")
     scenarios = results["scenarios"]
     known = {key: head for key, head in _SHARES.items() if any(key in scores for scores in scenarios.values())}
@@ -37,6 +38,17 @@ def scenario_table(results: Mapping[str, Any]) -> Table:
         shares = [f"{100 * scores[key]:.1f}" if key in scores else "" for key in known]
         table.add_row(name, *shares, f"{scores['loss']:.3f}")
     return table
+
+
+def _privacy(results: Mapping[str, Any]) -> str | None:
+    """Returns what the run tells about any one client, in words; None if it was not private."""
+    spent = results.get("privacy")
+    if not spent:
+        return None
+    if spent["epsilon"] is None:
+        return "updates clipped without noise: no privacy"
+    known = "" if spent["secret"] else ", for whoever does not know the seed"
+    return f"client-level privacy: epsilon {spent['epsilon']:.2f} at delta {spent['delta']:g}{known}"
 
 
 def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:

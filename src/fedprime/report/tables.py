@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from fedprime.report.cells import Block, Cell, in_words, mean_and_deviation
 from fedprime.report.collection import Collection
 from fedprime.report.comparisons import MIN_SEEDS, Comparison, significantly_best
+from fedprime.report.finished_runs import Results
 
 __all__ = ["Entry", "Table", "accuracy_tables", "caption", "percent"]
 
 #: Longer tables are divided by the first axis that is not compared.
 _MAX_ROWS = 24
 _MAX_COMMITS = 4
+_PRIVACY = "ε, δ"
 _COSTS = ("n", "validation", "rounds", "s/run", "MB/round", "MB", "trained", "sent")
 
 
@@ -105,6 +107,8 @@ def caption(collection: Collection, blocks: Sequence[Block]) -> str:
             "validation: accuracy on validation samples after the last round, by which settings may be chosen;",
             "s/run: median of the rounds' seconds; MB: 10⁶ bytes, sent in both directions by all clients; trained, "
             "sent: how many values.",
+            "ε, δ: what the run tells about any one client (docs/privacy.md)."
+            * any(run.results.privacy for run in runs),
             f"Data: {names}{f' ({world})' if world else ''}.",
             f"Machine: {'; '.join(machines)}.",
             f"Commit: {', '.join(commits[:_MAX_COMMITS])}{' and others' * (len(commits) > _MAX_COMMITS)}.",
@@ -139,12 +143,14 @@ def _table(blocks: Sequence[tuple[Block, Mapping[str, str]]], shared: Mapping[st
     scenarios = tuple(dict.fromkeys(name for block, _ in blocks for name in block.scenarios))
     axes = [axis for axis in blocks[0][0].labels if axis not in shared]
     compared = next(axis for axis in blocks[0][0].cells[0].labels if axis not in blocks[0][0].labels)
+    are_private = any(run.results.privacy for block, _ in blocks for cell in block.cells for run in cell.runs)
+    costs = (*_COSTS, _PRIVACY) if are_private else _COSTS
     rows: list[tuple[Entry, ...]] = []
     for block, best in blocks:
         before = tuple(Entry(block.labels[axis]) for axis in axes)
         for cell in block.cells:
             accuracies = [_accuracy(cell, name, best.get(name) == cell.label) for name in scenarios]
-            rows.append((*before, Entry(cell.label), *accuracies, *map(Entry, _costs(cell))))
+            rows.append((*before, Entry(cell.label), *accuracies, *map(Entry, _costs(cell)[: len(costs)])))
         limits = sorted(block.limits, key=lambda limit: -len(limit.cells))
         for number, limit in enumerate(limits):
             alone = number == 0 and len(limit.cells) > len(block.cells) / 2
@@ -152,8 +158,8 @@ def _table(blocks: Sequence[tuple[Block, Mapping[str, str]]], shared: Mapping[st
             known = [
                 Entry(percent(limit.by_scenario[name]) if name in limit.by_scenario else "-") for name in scenarios
             ]
-            rows.append((*before, Entry(name), *known, *(Entry("") for _ in _COSTS)))
-    return Table(in_words(shared), (*axes, compared), scenarios, _COSTS, tuple(rows))
+            rows.append((*before, Entry(name), *known, *(Entry("") for _ in costs)))
+    return Table(in_words(shared), (*axes, compared), scenarios, costs, tuple(rows))
 
 
 def _accuracy(cell: Cell, scenario: str, is_bold: bool) -> Entry:
@@ -177,7 +183,18 @@ def _costs(cell: Cell) -> tuple[str, ...]:
         f"{statistics.fmean(megabytes):.1f}",
         _range([entry.trained_values for entry in results]),
         _range([entry.sent_values for entry in results]),
+        _epsilon(results),
     )
+
+
+def _epsilon(results: Sequence[Results]) -> str:
+    """Returns the largest epsilon with its delta; a dash where there is no privacy, infinity without noise."""
+    spent = [entry.privacy for entry in results]
+    private = [entry for entry in spent if entry is not None]
+    if len(private) < len(spent):
+        return "-"
+    bounds = [entry.epsilon for entry in private if entry.epsilon is not None]
+    return f"{max(bounds):.1f}, {max(entry.delta for entry in private):g}" if len(bounds) == len(private) else "∞"
 
 
 def _range(values: Sequence[int]) -> str:

@@ -85,3 +85,9 @@ def test_a_large_map_fits_without_overlap():
 
 def test_without_a_record_there_is_no_map():
     assert drawn([made_run({"method": "fedprime"})]) == []
+
+
+def test_a_prompt_that_was_left_unmatched_met_nobody():
+    record = PromptRecord(matches={"inter": ((0, 1), (None, 1))})
+    (drawing,) = drawn([made_run({"method": "pfpt"}, prompts=record)])
+    assert images(drawing)[0].tolist() == [[STAYED, STAYED], [NOBODY, STAYED]]

@@ -77,17 +77,20 @@ def _short(pool: str) -> str:
     return f"{pool.removeprefix('pools.')} pool"
 
 
-def _draw_matches(panel: Axes, pool: str, clients: Sequence[Sequence[int]]) -> None:
-    num_centres = 1 + max((centre for centres in clients for centre in centres), default=0)
+def _draw_matches(panel: Axes, pool: str, clients: Sequence[Sequence[int | None]]) -> None:
+    num_centres = 1 + max((centre for centres in clients for centre in centres if centre is not None), default=0)
     # By place in the pool, the centre where most clients' prompts of that place went.
     counts = np.zeros((max(len(centres) for centres in clients), num_centres))
     for centres in clients:
-        counts[np.arange(len(centres)), list(centres)] += 1
+        for place, centre in enumerate(centres):
+            if centre is not None:
+                counts[place, centre] += 1
     usual = counts.argmax(axis=1)
     met = np.zeros((len(clients), num_centres))
     for client, centres in enumerate(clients):
         for place, centre in enumerate(centres):
-            met[client, centre] = _STAYED if usual[place] == centre else _CAME
+            if centre is not None:
+                met[client, centre] = _STAYED if usual[place] == centre else _CAME
     panel.imshow(met, aspect="auto", cmap=_MET, vmin=0, vmax=2, interpolation="nearest")
     panel.grid(visible=False)
     panel.set_title(f"{_short(pool)}: where prompts met in the last round")
