@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard, Task
-from fedprime.model import PromptedModel, Weights
+from fedprime.model import HeadKind, PromptedModel, Weights
 from fedprime.prompts import Prompter
 
 __all__ = ["Method", "ServerState", "Update", "weighted_mean"]
@@ -72,6 +72,7 @@ class Method:
         evaluates_shared: Whether the shared values are evaluated also where clients keep values of their own.
         shares_parameters: Whether clients hold the same parameters instead of copies, a quirk of research code.
         num_prompts: Prompt tokens that enter the transformer with each sample.
+        head: What reads the feature.
     """
 
     name: ClassVar[str]
@@ -79,6 +80,7 @@ class Method:
     evaluates_shared: ClassVar[bool] = False
     shares_parameters: ClassVar[bool] = False
     num_prompts: int = 10
+    head: HeadKind = "pooled"
 
     def build(
         self,
@@ -95,7 +97,7 @@ class Method:
             task: Whether one class or several labels apply to a sample.
             rng: Source of the initial values.
         """
-        return PromptedModel(backbone, self.build_prompter(backbone, rng), label_names, task, rng)
+        return PromptedModel(backbone, self.build_prompter(backbone, rng), label_names, task, rng, self.head)
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> Prompter:
         """Returns the prompts before training.
