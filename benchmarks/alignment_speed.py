@@ -124,7 +124,10 @@ def report(rows: list[dict[str, Any]], head: str) -> str:
     for kind in KINDS:
         grown = slope([row for row in rows if row["prompts"] == kind])
         if grown is not None:
-            lines += ["", f"{kind}: between the two largest sizes, CPU seconds grow with clients to the power {grown:.2f}."]
+            lines += [
+                "",
+                f"{kind}: between the two largest sizes, CPU seconds grow with clients to the power {grown:.2f}.",
+            ]
     return "\n".join(lines) + "\n"
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from alignment_speed import commit, machine
 
+from alignment_speed import commit, machine
 from fedprime.durable import replaced_file
 
 HEADS = {

@@ -83,7 +83,11 @@ def test_the_form_is_that_of_what_is_sent(bits: int):
 
 
 def test_every_byte_is_counted_with_the_part_that_it_belongs_to():
-    weights = {"prompter.pools.inter": torch.zeros(20, 8), "head.weight": torch.zeros(3, 8), "head.bias": torch.zeros(3)}
+    weights = {
+        "prompter.pools.inter": torch.zeros(20, 8),
+        "head.weight": torch.zeros(3, 8),
+        "head.bias": torch.zeros(3),
+    }
     assert bytes_by_part(weights) == {"pools.inter": 640, "head": 96 + 12}
     # A byte for each value, and 4 for each row's step.
     assert bytes_by_part(Transport(8).form(weights)) == {"pools.inter": 160 + 80, "head": 24 + 12 + 3 + 4}

@@ -183,9 +183,7 @@ def choose_clients(num_clients: int, fraction: float, seed: int, round_number: i
     return tuple(sorted(int(client) for client in chosen))
 
 
-def unpack_update(
-    update: Update, state: ServerState, method: Method, transport: Transport
-) -> tuple[Update, list[str]]:
+def unpack_update(update: Update, state: ServerState, method: Method, transport: Transport) -> tuple[Update, list[str]]:
     """Returns an update with the values that it stands for, and what is wrong with it.
 
     Args:

@@ -68,9 +68,7 @@ class Transport:
         """
         if self.bits == 32:
             return dict(packed)
-        return {
-            name: packed[name].float() * packed[name + _SCALE] for name in packed if not name.endswith(_SCALE)
-        }
+        return {name: packed[name].float() * packed[name + _SCALE] for name in packed if not name.endswith(_SCALE)}
 
     def pack_change(
         self, trained: Mapping[str, Tensor], received: Mapping[str, Tensor], residual: Mapping[str, Tensor]

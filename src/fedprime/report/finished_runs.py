@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -75,6 +75,7 @@ class Results:
         sent_values: Numbers of those that travel.
         scenarios: By test scenario, the scores.
         clients: By client, the scores on its own test samples; None if it has none.
+        bytes_by_part: By direction (down, up), the bytes sent in all by part of the model; empty if not known.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Results:
     sent_values: Count
     scenarios: Annotated[dict[str, Scores], Field(min_length=1)]
     clients: dict[str, Scores | None] = Field(default_factory=dict)
+    bytes_by_part: dict[Literal["down", "up"], dict[str, Count]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=_CONFIG)

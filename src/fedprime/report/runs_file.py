@@ -124,7 +124,8 @@ def _run_entry(run: FinishedRun, shared: Sequence[str], environment: int) -> dic
         "settings": {name: value for name, value in run.settings.items() if name not in shared and name != "seed"},
         "environment": environment,
         "finished": run.finished,
-        "results": {name: getattr(results, name) for name in _RESULTS},
+        "results": {name: getattr(results, name) for name in _RESULTS}
+        | ({"bytes_by_part": results.bytes_by_part} if results.bytes_by_part else {}),
         "scenarios": {name: astuple(scores) for name, scores in results.scenarios.items()},
         "clients": {name: None if scores is None else astuple(scores) for name, scores in results.clients.items()},
         "patterns": run.patterns,

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fedprime.durable import replaced_file
 
-__all__ = ["plot_scenarios", "scenario_table"]
+__all__ = ["plot_scenarios", "scenario_table", "traffic_table"]
 
 _SHARES = {
     "accuracy": "accuracy",
@@ -36,6 +36,27 @@ def scenario_table(results: Mapping[str, Any]) -> Table:
     for name, scores in scenarios.items():
         shares = [f"{100 * scores[key]:.1f}" if key in scores else "" for key in known]
         table.add_row(name, *shares, f"{scores['loss']:.3f}")
+    return table
+
+
+def traffic_table(results: Mapping[str, Any]) -> Table | None:
+    """Returns what was sent by part of the model, the largest first; None if nothing was, or it is not known.
+
+    Args:
+        results: As in ``results.json``.
+    """
+    sent: Mapping[str, Mapping[str, int]] = results.get("bytes_by_part", {})
+    parts = {part: sum(parts.get(part, 0) for parts in sent.values()) for parts in sent.values() for part in parts}
+    total = sum(parts.values())
+    if total == 0:
+        return None
+    table = Table(title="sent over all rounds")
+    table.add_column("part of the model")
+    for column in ("down, kB", "up, kB", "share %"):
+        table.add_column(column, justify="right")
+    for part in sorted(parts, key=parts.__getitem__, reverse=True):
+        both = [f"{sent[direction].get(part, 0) / 1000:,.1f}" for direction in ("down", "up")]
+        table.add_row(part, *both, f"{100 * parts[part] / total:.1f}")
     return table
 
 
