@@ -408,3 +408,27 @@ def test_bad_input_is_refused_with_what_was_found_and_expected(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(align)(prompts, rng=rng(), **options)
+
+
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
+    prompts, _ = shuffled_copies(meanings(6, 40), num_clients=150, noise=0.5)
+    found: dict[int, Alignment] = {}
+    before = torch.get_num_threads()
+    try:
+        for num_threads in (1, 3):
+            torch.set_num_threads(num_threads)
+            found[num_threads] = align(prompts, rng=rng("threads"))
+            assert torch.get_num_threads() == num_threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[1].centres, found[3].centres)
+    assert found[1].objective == found[3].objective
+
+
+def test_the_order_of_clients_does_not_matter_where_first_coordinates_are_the_same() -> None:
+    prompts = [torch.randn(4, 3, generator=rng("tied", client)) for client in range(5)]
+    for pool in prompts:
+        pool[:, 0] = 0.5
+    forth, back = align(prompts, rng=rng("tied")), align(prompts[::-1], rng=rng("tied"))
+    assert torch.equal(forth.centres, back.centres)
+    assert all(torch.equal(a, b) for a, b in zip(forth.matches, back.matches[::-1], strict=True))

@@ -100,3 +100,33 @@ def test_matches_that_cost_the_same_stay_as_they_were() -> None:
     for kept in (previous, previous.flip(0)):
         matches, _ = assign(prompts, centres, torch.ones_like(centres), torch.zeros(2, dtype=torch.float64), kept)
         assert matches.tolist() == kept.tolist()
+
+
+def test_a_prompt_without_a_match_counts_nowhere() -> None:
+    points = torch.tensor([[1.0, 2.0], [3.0, 4.0], [50.0, 50.0]], dtype=torch.float64)
+    found = gather_statistics(Prompts(points, [3], 1.0), torch.tensor([0, 0, -1]), torch.zeros(2, 2).double())
+    assert found.counts.tolist() == [2, 0]
+    assert found.means.tolist() == [[2, 3], [0, 0]]
+    assert found.squares.tolist() == [[2, 2], [0, 0]]
+
+
+def test_rows_that_are_worked_on_in_parts_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.randn(100, 5, generator=rng("rows"), dtype=torch.float64)
+    matches = torch.randint(-1, 4, (100,), generator=rng("matches"))
+    prompts, centres = Prompts(points, [50, 50], 1.0), torch.zeros(4, 5).double()
+    whole = gather_statistics(prompts, matches, centres)
+    monkeypatch.setattr("fedprime.mixture.ROWS_AT_ONCE", 7)
+    parts = gather_statistics(prompts, matches, centres)
+    assert torch.equal(whole.means, parts.means)
+    assert torch.equal(whole.squares, parts.squares)
+
+
+@pytest.mark.parametrize("num_threads", [2, 5])
+def test_threads_solve_the_assignments_to_the_same_bits(num_threads: int) -> None:
+    model = random_model(12, 6)
+    points = torch.randn(200 * 9, 6, generator=rng("many"), dtype=torch.float64)
+    prompts = Prompts(points, [9] * 200, 1.0)
+    alone = assign(prompts, model.centres, model.deviation(), model.log_odds())
+    together = assign(prompts, model.centres, model.deviation(), model.log_odds(), num_threads=num_threads)
+    assert torch.equal(alone[0], together[0])
+    assert alone[1] == together[1]

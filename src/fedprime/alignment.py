@@ -18,8 +18,10 @@ server step; Probabilistic Federated Prompt-Tuning (NeurIPS 2024, arXiv 2502.197
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -28,7 +30,16 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from fedprime.mixture import DEVIATION_FLOOR, Mixture, Prompts, assign, constant_network, fit, gather_statistics
+from fedprime.mixture import (
+    DEVIATION_FLOOR,
+    ROWS_AT_ONCE,
+    Mixture,
+    Prompts,
+    assign,
+    constant_network,
+    fit,
+    gather_statistics,
+)
 
 __all__ = ["Alignment", "align"]
 
@@ -67,7 +78,9 @@ def align(
 ) -> Alignment:
     """Matches the clients' prompts to shared centres, at most one prompt of a client to each.
 
-    The result does not depend on the order of clients or of prompts, nor on the prompts' scale and offset.
+    The result does not depend on the order of clients or of prompts, nor on the prompts' scale and offset, nor, to the
+    bit, on the number of threads: those of torch (`torch.set_num_threads`) solve for different clients at the same time.
+    Time and memory grow linearly in the clients; beside the given prompts there is one copy of them in double precision.
 
     Args:
         client_prompts: One pool per client; pools may differ in size.
@@ -102,17 +115,47 @@ def align(
         largest_pool = max(len(pool) for pool in client_prompts)
         max_centres = max(2 * largest_pool, 0 if initial_centres is None else len(initial_centres))
 
-    pools = [pool.detach().to("cpu", torch.float64) for pool in client_prompts]
-    caller_rows, sizes = _canonical_order(pools)
-    rows = torch.cat(pools)[caller_rows]
-    rounding = torch.finfo(client_prompts[0].dtype).eps * rows.abs().max().item()
-    origin, unit = _origin_and_unit(rows.split(sizes), rounding)
-    dim = rows.shape[1]
-    prompts = Prompts((rows - origin) / unit, sizes, weight=1 / dim if likelihood == "mean" else 1.0)
-    warm = rows[:0] if initial_centres is None else (initial_centres.detach().to(rows) - origin) / unit
+    with _single_threaded() as num_threads:
+        return _align(
+            client_prompts,
+            rng,
+            initial_centres,
+            max_centres,
+            weigh_by_coordinates=likelihood == "mean",
+            num_alternations=num_alternations,
+            num_gradient_steps=num_gradient_steps,
+            num_threads=num_threads,
+        )
+
+
+def _align(
+    client_prompts: Sequence[Float[Tensor, "_prompt dim"]],
+    rng: torch.Generator,
+    initial_centres: Float[Tensor, "centre dim"] | None,
+    max_centres: int,
+    *,
+    weigh_by_coordinates: bool,
+    num_alternations: int,
+    num_gradient_steps: int,
+    num_threads: int,
+) -> Alignment:
+    order = _canonical_order(client_prompts)
+    sizes = [len(rows) for _, rows in order]
+    dim = client_prompts[0].shape[1]
+    # The one large matrix in double precision; it is standardised in place.
+    points = torch.empty(sum(sizes), dim, dtype=torch.float64)
+    for place, pool in zip(points.split(sizes), _pools(client_prompts, order), strict=True):
+        place.copy_(pool)
+    largest = max(abs(bound.item()) for bound in points.aminmax())
+    rounding = torch.finfo(client_prompts[0].dtype).eps * largest
+    origin, unit = _origin_and_unit(points.split(sizes), rounding)
+    points.sub_(origin).div_(unit)
+    prompts = Prompts(points, sizes, weight=1 / dim if weigh_by_coordinates else 1.0)
+    warm = points[:0] if initial_centres is None else (initial_centres.detach().to(points) - origin) / unit
 
     centres, log_odds = _starting_centres(prompts, warm, max_centres)
-    matches, _ = assign(prompts, centres, torch.full_like(centres, _START_DEVIATION), log_odds)
+    start = torch.full_like(centres, _START_DEVIATION)
+    matches, _ = assign(prompts, centres, start, log_odds, num_threads=num_threads)
     deviation_network = constant_network(dim, dim, math.log(math.expm1(_START_DEVIATION - DEVIATION_FLOOR)), rng)
     model = Mixture(centres, deviation_network, constant_network(dim, 1, 0.0, rng))
     objective = [model.objective(gather_statistics(prompts, matches, centres))]
@@ -121,19 +164,39 @@ def align(
         model = fit(model, statistics, num_gradient_steps)
         objective.append(model.objective(statistics))
         previous = matches
-        matches, cost = assign(prompts, model.centres, model.deviation(), model.log_odds(), previous)
+        matches, cost = assign(prompts, model.centres, model.deviation(), model.log_odds(), previous, num_threads)
         objective.append(cost - len(sizes) * logsigmoid(-model.log_odds()).sum().item())
         if torch.equal(matches, previous):
             break
 
     used, matches = matches.unique(return_inverse=True)
     # From the prompts as they came: identical prompts give back the same prompts, untouched by standardising.
-    centres = rows.new_zeros(len(used), dim).index_add_(0, matches, rows) / matches.bincount()[:, None]
+    centres = points.new_zeros(len(used), dim)
+    for matched, pool in zip(matches.split(sizes), _pools(client_prompts, order), strict=True):
+        centres.index_add_(0, matched, pool)
+    centres /= matches.bincount()[:, None]
     popularity = replace(model, centres=(centres - origin) / unit).log_odds().sigmoid()
-    matches = torch.empty_like(matches).index_copy_(0, caller_rows, matches).split([len(pool) for pool in pools])
+    of_client = {
+        client: torch.empty_like(matched).index_copy_(0, rows, matched)
+        for (client, rows), matched in zip(order, matches.split(sizes), strict=True)
+    }
     return Alignment(
-        centres.to(client_prompts[0]), matches, popularity.to(client_prompts[0].device, torch.float32), tuple(objective)
+        centres.to(client_prompts[0]),
+        tuple(of_client[client] for client in range(len(client_prompts))),
+        popularity.to(client_prompts[0].device, torch.float32),
+        tuple(objective),
     )
+
+
+@contextmanager
+def _single_threaded() -> Iterator[int]:
+    """Keeps torch from dividing sums among threads, which would change their last bits; gives the threads there are."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield num_threads
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def _check(
@@ -170,17 +233,45 @@ def _check(
         raise ValueError(f"found {fewest_steps} alternations or gradient steps, expected at least 1; raise the number")
 
 
-def _canonical_order(pools: Sequence[Float64[Tensor, "_prompt dim"]]) -> tuple[Int64[Tensor, " row"], list[int]]:
-    """Returns the caller's rows and the pools' sizes in an order that depends on content only.
+def _doubles(pool: Float[Tensor, "prompt dim"]) -> Float64[Tensor, "prompt dim"]:
+    return pool.detach().to("cpu", torch.float64)
+
+
+def _pools(
+    client_prompts: Sequence[Float[Tensor, "_prompt dim"]], order: Sequence[tuple[int, Int64[Tensor, " _prompt"]]]
+) -> Iterator[Float64[Tensor, "_prompt dim"]]:
+    """Yields the pools, and the prompts of each, in canonical order."""
+    return (_doubles(client_prompts[client])[rows] for client, rows in order)
+
+
+def _canonical_order(
+    client_prompts: Sequence[Float[Tensor, "_prompt dim"]],
+) -> list[tuple[int, Int64[Tensor, " _prompt"]]]:
+    """Returns the clients and the rows of each in an order that depends on content only.
 
     Sums then run in the same order however the caller sorted clients and prompts. Any order will do: that of the bytes.
+    The first coordinate nearly always decides; the bytes of whole prompts are compared only where it does not.
     """
-    first_row, keyed = 0, []
-    for pool in pools:
-        keyed.append(sorted((row.tobytes(), first_row + index) for index, row in enumerate(pool.numpy())))
-        first_row += len(pool)
-    keyed.sort(key=lambda client: [key for key, _ in client])
-    return torch.tensor([row for client in keyed for _, row in client]), [len(client) for client in keyed]
+
+    def by_first_coordinate(client: int) -> list[int]:
+        # Bytes compare like the whole number that they make up when the first one counts most.
+        return sorted(_doubles(client_prompts[client])[:, 0].contiguous().numpy().view(">u8").tolist())
+
+    def by_bytes(client: int) -> list[bytes]:
+        return sorted(row.tobytes() for row in _doubles(client_prompts[client]).numpy())
+
+    first = [by_first_coordinate(client) for client in range(len(client_prompts))]
+    clients = sorted(range(len(client_prompts)), key=first.__getitem__)
+    ordered: list[int] = []
+    for _, tied in groupby(clients, key=first.__getitem__):
+        alike = list(tied)
+        ordered += alike if len(alike) == 1 else sorted(alike, key=by_bytes)
+    return [(client, _order_of_rows(_doubles(client_prompts[client]))) for client in ordered]
+
+
+def _order_of_rows(pool: Float64[Tensor, "prompt dim"]) -> Int64[Tensor, " prompt"]:
+    keys = [row.tobytes() for row in pool.numpy()]
+    return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
 
 
 def _origin_and_unit(
@@ -215,7 +306,7 @@ def _starting_centres(
     """
     points, sizes = prompts.points, torch.tensor(prompts.sizes)
     squared_reach = _REACH**2 / prompts.weight
-    norms = points.square().sum(1)
+    norms = torch.cat([rows.square().sum(1) for rows in points.split(ROWS_AT_ONCE)])
     claimed_by = torch.full((len(points),), -1)
     nearest = torch.full_like(norms, math.inf)
     for rows in torch.arange(len(points)).split(prompts.sizes) if len(warm) > 0 else ():
@@ -239,7 +330,6 @@ def _starting_centres(
         claimed_by[(first_rows + column)[closest < math.inf]] = len(centres)
         centres.append(leader)
 
-    claimed = claimed_by >= 0
-    claims = gather_statistics(prompts._replace(points=points[claimed]), claimed_by[claimed], torch.stack(centres))
+    claims = gather_statistics(prompts, claimed_by, torch.stack(centres))
     # Half a client more on either side: no centre starts out as certain or impossible.
     return claims.means, ((claims.counts + 0.5) / (len(sizes) + 1)).logit()

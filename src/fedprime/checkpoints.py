@@ -37,6 +37,10 @@ from fedprime.model import Weights
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
 
+#: Parts of a checkpoint that belong to one client each.
+_OWNED = ("personal", "kept", "residual")
+
+
 class RunError(ValueError):
     """A run folder that is missing, broken, in use, finished or in the way."""
 
@@ -53,11 +57,13 @@ class Checkpoint:
         next_round: The round that comes next, from 0.
         state: What the server holds.
         kept: By client, trained values that do not travel.
+        residuals: By client, what rounding held back of its last message, where values travel in fewer bits.
     """
 
     next_round: int
     state: ServerState
     kept: Mapping[int, Weights] = field(default_factory=dict)
+    residuals: Mapping[int, Weights] = field(default_factory=dict)
 
     @property
     def personal_clients(self) -> tuple[int, ...]:
@@ -188,22 +194,17 @@ class RunFolder:
         """Returns the state after the last finished round."""
         path = self._readable("checkpoint.safetensors")
         shared: Weights = {}
-        personal: dict[int, Weights] = {}
-        kept: dict[int, Weights] = {}
+        owned: dict[str, dict[int, Weights]] = {part: {} for part in _OWNED}
         try:
             with safe_open(path, framework="pt") as file:
                 next_round = int(file.metadata()["next_round"])
                 for key in file.keys():  # noqa: SIM118 - not a dict
                     part, owner, name = key.split("/", 2)
-                    holder = (
-                        shared
-                        if part == "shared"
-                        else (personal if part == "personal" else kept).setdefault(int(owner), {})
-                    )
+                    holder = shared if part == "shared" else owned[part].setdefault(int(owner), {})
                     holder[name] = file.get_tensor(key)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise _broken(path, error) from error
-        return Checkpoint(next_round, ServerState(shared, personal), kept)
+        return Checkpoint(next_round, ServerState(shared, owned["personal"]), owned["kept"], owned["residual"])
 
     def save_round(self, metrics: Mapping[str, Any], checkpoint: Checkpoint) -> None:
         """Records a finished round.
@@ -304,7 +305,7 @@ def _broken(path: Path, error: object) -> RunError:
 
 def _save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"shared//{name}": value for name, value in checkpoint.state.shared.items()}
-    for part, owners in (("personal", checkpoint.state.personal), ("kept", checkpoint.kept)):
+    for part, owners in zip(_OWNED, (checkpoint.state.personal, checkpoint.kept, checkpoint.residuals), strict=True):
         for owner, weights in owners.items():
             tensors |= {f"{part}/{owner}/{name}": value for name, value in weights.items()}
     contiguous = {name: value.contiguous() for name, value in tensors.items()}

@@ -29,7 +29,7 @@ from fedprime.grid_command import make_grid
 from fedprime.model import ModelError, PromptedModel
 from fedprime.prediction import predict_samples, read_table
 from fedprime.recipes import find_recipe, find_recipe_or_plan, list_plans, list_recipes
-from fedprime.report import ReportError, scenario_table, write_report
+from fedprime.report import ReportError, scenario_table, traffic_table, write_report
 from fedprime.settings_reading import read_settings
 from fedprime.spelling import nearest_name
 
@@ -141,6 +141,9 @@ def _run(words: list[str]) -> int:
             results = run.start_run(settings, path, watch)
     console = Console()
     console.print(scenario_table(results))
+    traffic = traffic_table(results)
+    if traffic is not None:
+        console.print(traffic)
     sent = results["bytes_down"] + results["bytes_up"]
     console.print(
         f"{results['seconds']:.0f} s for {results['rounds']} round(s), {megabytes(sent)} sent, "

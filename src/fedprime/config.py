@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from fedprime.data.builtin import BuiltinWorld
@@ -13,6 +13,7 @@ from fedprime.data.missingness import ANY
 from fedprime.methods import METHODS, Method
 from fedprime.methods.reference_quirks import Quirk, with_quirks
 from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy, reason_against_robustness
+from fedprime.model import HeadKind
 from fedprime.privacy import ClientPrivacy
 from fedprime.robust_aggregation import Aggregation
 from fedprime.spelling import nearest_name
@@ -29,6 +30,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "TrainingSettings",
+    "TransportSettings",
 ]
 
 
@@ -54,6 +56,11 @@ def _known_modality(name: str) -> str:
 
 def _known_lack(name: str) -> str:
     return name if name == ANY else _known_modality(name)
+
+
+def _number_of_word(value: object) -> object:
+    """Returns the number that a flag's word stands for: a choice among numbers does not convert by itself."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -151,6 +158,9 @@ class MethodSettings:
     centralized-p, centralized-pools."""
     num_prompts: Count = 10
     """Prompt tokens that enter the transformer with each sample, over all pools."""
+    head: HeadKind = "pooled"
+    """What reads the feature: one linear layer (linear); a pooler and one linear layer (pooled); a pooler and two layers,
+    as in the paper's code, three times as much to send (paper)."""
     pool_size: Count = 20
     """Prompts in each pool at the start."""
     pull_weight: NotNegative = 0.1
@@ -295,6 +305,14 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class TransportSettings:
+    """How values travel between server and clients."""
+
+    bits: Annotated[Literal[32, 16, 8], BeforeValidator(_number_of_word)] = 32
+    """Bits of a value on its way: 32 as it is; 16 or 8 rounded, what was held back is sent along the next time."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Settings:
     """All settings of a run."""
 
@@ -315,6 +333,7 @@ class Settings:
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
     privacy: PrivacySettings = dataclasses.field(default_factory=PrivacySettings)
     attack: AttackSettings = dataclasses.field(default_factory=AttackSettings)
+    transport: TransportSettings = dataclasses.field(default_factory=TransportSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
 
     @model_validator(mode="after")

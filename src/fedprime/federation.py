@@ -16,8 +16,18 @@ from fedprime.methods.method import Method, ServerState, Update
 from fedprime.privacy import ClientPrivacy, operating_system_noise, private_updates, seeded_noise
 from fedprime.robust_aggregation import clip_towards
 from fedprime.seeding import stream, torch_stream
+from fedprime.transport import Transport, bytes_by_part
 
-__all__ = ["Clients", "Round", "choose_clients", "federate", "num_taking_part", "size_bytes", "update_problems"]
+__all__ = [
+    "Clients",
+    "Round",
+    "choose_clients",
+    "federate",
+    "num_taking_part",
+    "size_bytes",
+    "unpack_update",
+    "update_problems",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -55,8 +65,8 @@ class Round:
         updates: The valid updates, in the order of clients.
         left_out: By client that failed or sent something invalid, why.
         seconds: How long the round took.
-        bytes_down: Bytes of the values sent to clients; 0 for a centralised method.
-        bytes_up: Bytes of the values received from clients, invalid ones included; 0 for a centralised method.
+        sent_down: Bytes of the values sent to clients, by part of the model; none for a centralised method.
+        sent_up: Bytes of the values received from clients, invalid ones included, likewise.
     """
 
     number: int
@@ -65,8 +75,18 @@ class Round:
     updates: tuple[Update, ...]
     left_out: Mapping[int, str]
     seconds: float
-    bytes_down: int
-    bytes_up: int
+    sent_down: Mapping[str, int]
+    sent_up: Mapping[str, int]
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes of the values sent to clients."""
+        return sum(self.sent_down.values())
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes of the values received from clients."""
+        return sum(self.sent_up.values())
 
     @property
     def loss(self) -> float:
@@ -88,6 +108,7 @@ def federate(
     seed: int,
     first_round: int = 0,
     privacy: ClientPrivacy | None = None,
+    transport: Transport = Transport(),
 ) -> Iterator[Round]:
     """Runs rounds and yields each when it is finished.
 
@@ -103,6 +124,7 @@ def federate(
         seed: Seed of the run.
         first_round: The round to begin with, when a run is continued.
         privacy: How updates are made private before the method sees them; if None, they are not.
+        transport: How the clients' values travel.
     """
     for number in range(first_round, rounds):
         started = time.perf_counter()
@@ -113,20 +135,19 @@ def federate(
         left_out = dict.fromkeys(set(asked) - answers.keys(), "no answer")
         valid: list[Update] = []
         for update in received:
-            problems = update_problems(update, state, method) if update.client in asked else ["was not asked"]
+            unpacked, problems = unpack_update(update, state, method, transport)
+            if update.client not in asked:
+                problems = ["was not asked"]
             if answers[update.client] > 1:
                 # Which of them is meant nobody can tell, and the result must not depend on which came first.
                 problems = ["answered more than once"]
             if problems:
                 left_out[update.client] = "; ".join(problems)
             else:
-                valid.append(update)
+                valid.append(unpacked)
         for client, reason in sorted(left_out.items()):
             _logger.warning("round %d: client %d is left out: %s", number, client, reason)
-        bytes_down = sum(size_bytes(method.travelling(state.answer(client))) for client in asked)
-        bytes_up = sum(size_bytes(update.weights) for update in received)
-        if method.is_centralized:
-            bytes_down = bytes_up = 0  # holder and server are one
+        down, up = _traffic(asked, received, state, method, transport)
         if method.clip_norm > 0:
             valid = [_clipped(update, state, method.clip_norm) for update in valid]
         if privacy is not None:
@@ -144,8 +165,8 @@ def federate(
             tuple(valid),
             left_out,
             time.perf_counter() - started,
-            bytes_down,
-            bytes_up,
+            down,
+            up,
         )
 
 
@@ -185,6 +206,22 @@ def num_taking_part(num_clients: int, fraction: float) -> int:
     return max(1, round(fraction * num_clients))
 
 
+def _traffic(
+    asked: Sequence[int], received: Sequence[Update], state: ServerState, method: Method, transport: Transport
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Returns the bytes of the values sent down and up, by part of the model."""
+    if method.is_centralized:
+        return {}, {}  # holder and server are one
+    shared = transport.form(method.travelling(state.shared))
+    down, up = Counter[str](), Counter[str]()
+    for client in asked:
+        personal = method.travelling(state.answer(client)) if client in state.personal else None
+        down.update(bytes_by_part(shared if personal is None else transport.form(personal)))
+    for update in received:
+        up.update(bytes_by_part(update.weights, expected=shared.keys()))
+    return dict(down), dict(up)
+
+
 def choose_clients(num_clients: int, fraction: float, seed: int, round_number: int) -> tuple[int, ...]:
     """Returns who takes part in a round, in ascending order.
 
@@ -202,15 +239,36 @@ def choose_clients(num_clients: int, fraction: float, seed: int, round_number: i
     return tuple(sorted(int(client) for client in chosen))
 
 
-def update_problems(update: Update, state: ServerState, method: Method) -> list[str]:
+def unpack_update(update: Update, state: ServerState, method: Method, transport: Transport) -> tuple[Update, list[str]]:
+    """Returns an update with the values that it stands for, and what is wrong with it.
+
+    Args:
+        update: What a client sent, as it travelled.
+        state: What the server sent to it.
+        method: Says which values travel.
+        transport: How they do.
+    """
+    problems = update_problems(update, state, method, transport)
+    if problems or transport.bits == 32:
+        return update, problems
+    answer = method.travelling(state.answer(update.client))
+    unpacked = replace(update, weights=transport.unpack_change(update.weights, answer))
+    # A finite step can still be so long that values are not.
+    return unpacked, update_problems(unpacked, state, method)
+
+
+def update_problems(
+    update: Update, state: ServerState, method: Method, transport: Transport = Transport()
+) -> list[str]:
     """Says what is wrong with an update: names, shapes, types, values that are not finite; nothing if it is valid.
 
     Args:
         update: What a client sent.
         state: What the server sent to it.
         method: Says which values travel.
+        transport: How they do; by default, as they are.
     """
-    expected = method.travelling(state.answer(update.client))
+    expected = transport.form(method.travelling(state.answer(update.client)))
     problems = [f"{name} is missing" for name in expected if name not in update.weights]
     problems += [f"{name} is unknown" for name in update.weights if name not in expected]
     # bool counts as int for Python, nan as a float: neither is a number of samples.

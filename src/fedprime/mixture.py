@@ -8,7 +8,8 @@ Source: arXiv 2602.07081, server-side clustering and alignment; arXiv 2502.19752
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from torch.nn.functional import logsigmoid, softplus, softsign
 
 __all__ = [
     "DEVIATION_FLOOR",
+    "ROWS_AT_ONCE",
     "Mixture",
     "Network",
     "Prompts",
@@ -36,6 +38,9 @@ DEVIATION_FLOOR = 0.02
 # Popularity stays within 0.0001 and 0.9999: 0 or 1 would make the cost of a match infinite.
 _LARGEST_LOG_ODDS = math.log(9999)
 _HIDDEN_WIDTH = 32
+#: Prompts that are worked on together: enough to be fast, little beside all.
+ROWS_AT_ONCE = 8192
+_CLIENTS_AT_ONCE = 64
 
 
 class Prompts(NamedTuple):
@@ -59,11 +64,25 @@ class Statistics(NamedTuple):
 def gather_statistics(
     prompts: Prompts, matches: Int64[Tensor, " row"], centres: Float64[Tensor, "centre dim"]
 ) -> Statistics:
-    """Returns number, mean and squared deviations of what is matched to each centre; an unused one stays in place."""
-    counts = matches.bincount(minlength=len(centres)).to(centres)
+    """Returns number, mean and squared deviations of what is matched to each centre; an unused one stays in place.
+
+    A match of -1 is none. Rows are added in their order, some at a time: no second matrix as large as all prompts is made.
+    """
+
+    def parts() -> Iterator[tuple[Tensor, Tensor]]:
+        blocks = zip(prompts.points.split(ROWS_AT_ONCE), matches.split(ROWS_AT_ONCE), strict=True)
+        for points, centre in blocks:
+            is_matched = centre >= 0
+            yield (points, centre) if is_matched.all() else (points[is_matched], centre[is_matched])
+
+    counts = matches[matches >= 0].bincount(minlength=len(centres)).to(centres)
     number = counts[:, None]
-    means = torch.zeros_like(centres).index_add_(0, matches, prompts.points) / number.clamp(min=1)
-    squares = torch.zeros_like(centres).index_add_(0, matches, (prompts.points - means[matches]).square_())
+    means, squares = torch.zeros_like(centres), torch.zeros_like(centres)
+    for points, centre in parts():
+        means.index_add_(0, centre, points)
+    means /= number.clamp(min=1)
+    for points, centre in parts():
+        squares.index_add_(0, centre, (points - means[centre]).square_())
     return Statistics(len(prompts.sizes), prompts.weight, counts, means.where(number > 0, centres), squares)
 
 
@@ -173,10 +192,12 @@ def assign(
     deviation: Float64[Tensor, "centre dim"],
     log_odds: Float64[Tensor, " centre"],
     previous: Int64[Tensor, " row"] | None = None,
+    num_threads: int = 1,
 ) -> tuple[Int64[Tensor, " row"], float]:
     """Returns each client's cheapest matches and their total cost: the second half step.
 
     A match costs ``-log N - log U + log(1 - U)``. A client keeps its previous ones unless others are truly cheaper.
+    Clients are independent: with several threads, groups of them are solved at the same time, to the same bits.
     """
     precision = prompts.weight * deviation.pow(-2)
     constant = prompts.weight * (deviation.log() + 0.5 * math.log(2 * math.pi)).sum(1) - log_odds
@@ -187,9 +208,7 @@ def assign(
         deviations = (pool - centres[matched]).square() * precision[matched]
         return (0.5 * deviations.sum() + constant[matched].sum()).item()
 
-    kept = [None] * len(prompts.sizes) if previous is None else previous.split(prompts.sizes)
-    matches, total = [], 0.0
-    for pool, old in zip(prompts.points.split(prompts.sizes), kept, strict=True):
+    def solved(pool: Float64[Tensor, "prompt dim"], old: Int64[Tensor, " prompt"] | None) -> tuple[Tensor, float]:
         costs = pool.square() @ quadratic - pool @ linear + squared_centres + constant
         new = torch.from_numpy(linear_sum_assignment(costs.numpy())[1])
         # The squares multiplied out lose digits far from the origin: what is compared and reported is computed plainly.
@@ -199,6 +218,28 @@ def assign(
             # A billionth is rounding: without it, matches of equal cost could alternate for ever.
             if cost >= old_cost - 1e-9 * (1 + abs(old_cost)):
                 new, cost = old, old_cost
-        matches.append(new)
-        total += cost
-    return torch.cat(matches), total
+        return new, cost
+
+    kept = [None] * len(prompts.sizes) if previous is None else previous.split(prompts.sizes)
+    clients = list(zip(prompts.points.split(prompts.sizes), kept, strict=True))
+    solutions = _for_each(solved, clients, num_threads)
+    # Summed in the order of clients: the same to the bit, whoever solved them.
+    return torch.cat([matches for matches, _ in solutions]), sum((cost for _, cost in solutions), start=0.0)
+
+
+def _for_each(
+    solve: Callable[[Tensor, Tensor | None], tuple[Tensor, float]],
+    clients: Sequence[tuple[Tensor, Tensor | None]],
+    num_threads: int,
+) -> list[tuple[Tensor, float]]:
+    """Solves all clients, in their order; in threads where there are enough to be worth it."""
+    groups = [clients[first : first + _CLIENTS_AT_ONCE] for first in range(0, len(clients), _CLIENTS_AT_ONCE)]
+
+    def solve_group(group: Sequence[tuple[Tensor, Tensor | None]]) -> list[tuple[Tensor, float]]:
+        return [solve(pool, old) for pool, old in group]
+
+    num_threads = min(num_threads, len(groups))
+    if num_threads < 2:
+        return [solution for group in groups for solution in solve_group(group)]
+    with ThreadPoolExecutor(num_threads) as threads:
+        return [solution for solved in threads.map(solve_group, groups) for solution in solved]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -19,10 +19,12 @@ from fedprime.durable import replaced_folder
 from fedprime.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.reference_reading import ReferenceBackbone, VotedPools
 
-__all__ = ["ModelError", "Output", "PromptedModel", "Weights"]
+__all__ = ["HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]
+#: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the classifier of the paper's code.
+HeadKind = Literal["linear", "pooled", "paper"]
 
 _FORMAT = 1  # of a saved model
 _FILES = ("config.json", "model.safetensors")  # of a saved model
@@ -60,6 +62,7 @@ class PromptedModel(nn.Module):
         label_names: Sequence[str],
         task: Task = "one_class",
         rng: torch.Generator | None = None,
+        head: HeadKind = "pooled",
     ) -> None:
         """Puts the parts together.
 
@@ -69,6 +72,7 @@ class PromptedModel(nn.Module):
             label_names: Name of every output, in order.
             task: Whether one class or several labels apply to a sample.
             rng: Source of the initial pooler and head; without one they are zero, to be loaded.
+            head: What reads the feature.
         """
         super().__init__()
         # A tuple hides the backbone from torch: not a child module, so never listed, moved, trained, saved or sent.
@@ -76,8 +80,10 @@ class PromptedModel(nn.Module):
         self.label_names = tuple(label_names)
         self.task: Task = task
         self.prompter = prompter
-        self.pooler = _linear(backbone.feature_dim, backbone.feature_dim, rng)
-        self.head = _linear(backbone.feature_dim, len(self.label_names), rng)
+        self.head_kind: HeadKind = head
+        dim, num_outputs = backbone.feature_dim, len(self.label_names)
+        self.pooler = None if head == "linear" else _linear(dim, dim, rng)
+        self.head = _paper_classifier(dim, num_outputs, rng) if head == "paper" else _linear(dim, num_outputs, rng)
 
     @property
     def backbone(self) -> Backbone:
@@ -93,7 +99,8 @@ class PromptedModel(nn.Module):
         tokens = self.backbone.assemble(batch.embedded)
         chosen = self.prompter(tokens, batch.present)
         feature = self.backbone.encode(tokens.prepend(chosen.prompts))
-        return Output(self.head(torch.tanh(self.pooler(feature))), chosen)
+        pooled = feature if self.pooler is None else torch.tanh(self.pooler(feature))
+        return Output(self.head(pooled), chosen)
 
     def task_loss(self, logits: Float[Tensor, "sample output"], labels: Tensor) -> Float[Tensor, ""]:
         """Returns cross-entropy for one class, binary cross-entropy averaged over the labels for several.
@@ -184,6 +191,7 @@ class PromptedModel(nn.Module):
                 "fingerprint": self.backbone.fingerprint,
             },
             "prompter": {"kind": names[type(self.prompter)], "options": self.prompter.options()},
+            "head": self.head_kind,
         }
         if self.backbone.options:
             config["backbone"]["options"] = dict(self.backbone.options)
@@ -225,6 +233,9 @@ class PromptedModel(nn.Module):
             raise _broken(folder, error) from error
         if task not in get_args(Task):
             raise _broken(folder, ValueError(f"unknown task {task!r}"))
+        head = config.get("head", "pooled")  # models saved before there was a choice do not say
+        if head not in get_args(HeadKind):
+            raise _broken(folder, ValueError(f"unknown head {head!r}"))
         backbone = _with_quirks(backbone or _load_saved_backbone(saved, folder), quirks, folder)
         if backbone.fingerprint != fingerprint:
             raise ModelError(
@@ -240,7 +251,7 @@ class PromptedModel(nn.Module):
             prompter = kind(backbone.dim, **options)
         except TypeError as error:
             raise _broken(folder, error) from error
-        model = cls(backbone, prompter, label_names, task)
+        model = cls(backbone, prompter, label_names, task, head=head)
         model.load_weights(weights)
         return model
 
@@ -263,6 +274,11 @@ def _with_quirks(backbone: Backbone, quirks: Sequence[str], folder: Path) -> Bac
 
 def _broken(folder: Path, error: Exception) -> ModelError:
     return ModelError(f"the model in {folder} is broken ({error!r}); save it again or take another copy")
+
+
+def _paper_classifier(dim: int, num_outputs: int, rng: torch.Generator | None) -> nn.Sequential:
+    wide = 2 * dim
+    return nn.Sequential(_linear(dim, wide, rng), nn.LayerNorm(wide), nn.GELU(), _linear(wide, num_outputs, rng))
 
 
 def _linear(num_inputs: int, num_outputs: int, rng: torch.Generator | None) -> nn.Linear:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,8 +25,10 @@ from fedprime.privacy import spent_epsilon
 from fedprime.report import plot_scenarios
 from fedprime.runtime.hostile import HostileClients, LabelFlippedShard, draw_hostile
 from fedprime.runtime.in_process import InProcessClients
+from fedprime.runtime.packed import PackedClients
 from fedprime.runtime.shared_parameters import SharedParameterClients
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
+from fedprime.transport import Transport
 
 __all__ = [
     "Progress",
@@ -296,19 +299,22 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
             seed=settings.seed,
         )
         clients.kept.update(checkpoint.kept)
+        transport = _transport(experiment)
+        packed = PackedClients(_with_attack(clients, settings), experiment.method, transport, checkpoint.residuals)
         history = run.metrics()
         first_round, started = checkpoint.next_round, time.perf_counter()
         for finished in federate(
             experiment.method,
-            _with_attack(clients, settings),
+            packed,
             checkpoint.state,
             rounds=settings.training.rounds,
             fraction=settings.training.fraction,
             seed=settings.seed,
             first_round=first_round,
             privacy=settings.privacy if settings.privacy.is_on else None,
+            transport=transport,
         ):
-            checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept))
+            checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept), dict(packed.residuals))
             history.append(_measure(finished, experiment, checkpoint))
             run.save_round(history[-1], checkpoint)
             done = finished.number + 1
@@ -361,6 +367,20 @@ def _privacy_spent(settings: Settings, rounds: int) -> dict[str, Any]:
     return {"privacy": {"epsilon": epsilon if math.isfinite(epsilon) else None, **asdict(privacy)}}
 
 
+def _transport(experiment: Experiment) -> Transport:
+    """Returns how values travel: with a centralised method, for which holder and server are one, not at all."""
+    return Transport() if experiment.method.is_centralized else Transport(experiment.settings.transport.bits)
+
+
+def _bytes_by_part(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Returns the bytes sent in all rounds, by direction and part of the model."""
+    total = {"down": Counter[str](), "up": Counter[str]()}
+    for row in history:
+        for direction, parts in row["bytes_by_part"].items():
+            total[direction].update(parts)
+    return {direction: dict(parts) for direction, parts in total.items()}
+
+
 def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns the line of metrics of a round."""
     settings, state = experiment.settings, finished.state
@@ -375,6 +395,7 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
         },
         "bytes_down": finished.bytes_down,
         "bytes_up": finished.bytes_up,
+        "bytes_by_part": {"down": dict(finished.sent_down), "up": dict(finished.sent_up)},
         "seconds": round(finished.seconds, 3),
         **state.observations,
     }
@@ -411,11 +432,12 @@ def _finish(
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "bytes_down": sum(row["bytes_down"] for row in history),
         "bytes_up": sum(row["bytes_up"] for row in history),
+        "bytes_by_part": _bytes_by_part(history),
         "trained_values": sum(
             shared[name].numel() for name, value in experiment.model.named_parameters() if value.requires_grad
         ),
         "sent_values": sum(value.numel() for value in sent.values()),
-        "sent_bytes_per_client_and_round": 2 * size_bytes(sent),
+        "sent_bytes_per_client_and_round": 2 * size_bytes(_transport(experiment).form(sent)),
         **_privacy_spent(experiment.settings, len(history)),
     } | evaluate_scenarios(experiment, checkpoint)
     plot_scenarios(results, run.path / "scenarios.png")

@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from fedprime.report.single_run import plot_scenarios, scenario_table
+from fedprime.report.single_run import plot_scenarios, scenario_table, traffic_table
 
 
 @pytest.fixture
@@ -116,3 +116,16 @@ def test_the_table_of_a_private_run_says_what_it_tells_about_a_client(
 ):
     assert words in " ".join(shown(scenario_table({**results, "privacy": spent})).split())
     assert "epsilon" not in shown(scenario_table(results))
+
+
+def test_traffic_is_told_by_part_the_largest_first(results: dict[str, Any]):
+    sent = {"down": {"head": 1_500, "pooler": 6_000}, "up": {"head": 1_500, "pooler": 1_000}}
+    table = traffic_table(results | {"bytes_by_part": sent})
+    assert table is not None
+    rows = [line.replace("│", " ").split() for line in shown(table).splitlines() if "│" in line]
+    assert rows == [["pooler", "6.0", "1.0", "70.0"], ["head", "1.5", "1.5", "30.0"]]
+
+
+@pytest.mark.parametrize("known", [{}, {"bytes_by_part": {"down": {}, "up": {}}}])
+def test_where_nothing_is_sent_or_known_there_is_no_table_of_traffic(results: dict[str, Any], known: dict[str, Any]):
+    assert traffic_table(results | known) is None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard, Task
-from fedprime.model import PromptedModel, Weights
+from fedprime.model import HeadKind, PromptedModel, Weights
 from fedprime.prompts import Prompter
 from fedprime.robust_aggregation import Aggregation, robust_mean
 
@@ -79,6 +79,7 @@ class Method:
             a robust one in which every client has one vote.
         hostile_share: The largest share of hostile clients that a robust aggregation is to withstand.
         clip_norm: The largest Euclidean norm of what a client may change in a round; 0 for no limit.
+        head: What reads the feature.
     """
 
     name: ClassVar[str]
@@ -91,6 +92,7 @@ class Method:
     aggregation: Aggregation = "mean"
     hostile_share: float = 0.3
     clip_norm: float = 0.0
+    head: HeadKind = "pooled"
 
     def build(
         self,
@@ -107,7 +109,7 @@ class Method:
             task: Whether one class or several labels apply to a sample.
             rng: Source of the initial values.
         """
-        return PromptedModel(backbone, self.build_prompter(backbone, rng), label_names, task, rng)
+        return PromptedModel(backbone, self.build_prompter(backbone, rng), label_names, task, rng, self.head)
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> Prompter:
         """Returns the prompts before training.

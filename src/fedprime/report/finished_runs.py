@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -89,6 +89,7 @@ class Results:
         scenarios: By test scenario, the scores.
         clients: By client, the scores on its own test samples; None if it has none.
         privacy: What it tells about any one client; None if the run was not private.
+        bytes_by_part: By direction (down, up), the bytes sent in all by part of the model; empty if not known.
     """
 
     method: str
@@ -102,6 +103,7 @@ class Results:
     scenarios: Annotated[dict[str, Scores], Field(min_length=1)]
     clients: dict[str, Scores | None] = Field(default_factory=dict)
     privacy: PrivacySpent | None = None
+    bytes_by_part: dict[Literal["down", "up"], dict[str, Count]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=_CONFIG)

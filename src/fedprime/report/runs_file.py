@@ -125,7 +125,8 @@ def _run_entry(run: FinishedRun, shared: Sequence[str], environment: int) -> dic
         "environment": environment,
         "finished": run.finished,
         "results": {name: getattr(results, name) for name in _RESULTS}
-        | ({} if results.privacy is None else {"privacy": asdict(results.privacy)}),
+        | ({} if results.privacy is None else {"privacy": asdict(results.privacy)})
+        | ({"bytes_by_part": results.bytes_by_part} if results.bytes_by_part else {}),
         "scenarios": {name: astuple(scores) for name, scores in results.scenarios.items()},
         "clients": {name: None if scores is None else astuple(scores) for name, scores in results.clients.items()},
         "patterns": run.patterns,

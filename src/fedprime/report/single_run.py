@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fedprime.durable import replaced_file
 
-__all__ = ["plot_scenarios", "scenario_table"]
+__all__ = ["plot_scenarios", "scenario_table", "traffic_table"]
 
 _SHARES = {
     "accuracy": "accuracy",
@@ -49,6 +49,27 @@ def _privacy(results: Mapping[str, Any]) -> str | None:
         return "updates clipped without noise: no privacy"
     known = "" if spent["secret"] else ", for whoever does not know the seed"
     return f"client-level privacy: epsilon {spent['epsilon']:.2f} at delta {spent['delta']:g}{known}"
+
+
+def traffic_table(results: Mapping[str, Any]) -> Table | None:
+    """Returns what was sent by part of the model, the largest first; None if nothing was, or it is not known.
+
+    Args:
+        results: As in ``results.json``.
+    """
+    sent: Mapping[str, Mapping[str, int]] = results.get("bytes_by_part", {})
+    parts = {part: sum(parts.get(part, 0) for parts in sent.values()) for parts in sent.values() for part in parts}
+    total = sum(parts.values())
+    if total == 0:
+        return None
+    table = Table(title="sent over all rounds")
+    table.add_column("part of the model")
+    for column in ("down, kB", "up, kB", "share %"):
+        table.add_column(column, justify="right")
+    for part in sorted(parts, key=parts.__getitem__, reverse=True):
+        both = [f"{sent[direction].get(part, 0) / 1000:,.1f}" for direction in ("down", "up")]
+        table.add_row(part, *both, f"{100 * parts[part] / total:.1f}")
+    return table
 
 
 def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Clients whose values travel in fewer bits: what arrives at either end is what is left of the values on their way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fedprime.federation import Clients
+from fedprime.methods.method import Method, ServerState, Update
+from fedprime.model import Weights
+from fedprime.transport import Transport
+
+__all__ = ["PackedClients"]
+
+
+class PackedClients:
+    """Any clients, behind a line that rounds."""
+
+    def __init__(
+        self, clients: Clients, method: Method, transport: Transport, residuals: Mapping[int, Weights] | None = None
+    ) -> None:
+        """Takes the parts.
+
+        Args:
+            clients: Who trains.
+            method: Says which values travel.
+            transport: How they do.
+            residuals: By client, what rounding held back of its last message.
+        """
+        self._clients = clients
+        self._method = method
+        self._transport = transport
+        #: By client, what rounding held back of its last message; part of a run's state.
+        self.residuals: dict[int, Weights] = dict(residuals or {})
+
+    def __len__(self) -> int:
+        """Returns how many clients there are."""
+        return len(self._clients)
+
+    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+        """Lets clients train from what arrives of the server's answers.
+
+        Args:
+            round_number: Which round, from 0.
+            clients: Who takes part.
+            state: What the server holds.
+
+        Returns:
+            The updates as they travel.
+        """
+        arrived = replace(
+            state,
+            shared=self._arrived(state.shared),
+            personal={client: self._arrived(state.personal[client]) for client in clients if client in state.personal},
+        )
+        return [
+            self._packed(update, self._method.travelling(arrived.answer(update.client)))
+            for update in self._clients.train(round_number, clients, arrived)
+        ]
+
+    def _arrived(self, weights: Weights) -> Weights:
+        travelling = self._method.travelling(weights)
+        return {**weights, **self._transport.unpack(self._transport.pack(travelling))}
+
+    def _packed(self, update: Update, received: Weights) -> Update:
+        residual = self.residuals.get(update.client, {})
+        packed, held_back = self._transport.pack_change(update.weights, received, residual)
+        # The server leaves out a client that diverged; the next round starts as if it had not trained.
+        if held_back and all(value.isfinite().all() for value in held_back.values()):
+            self.residuals[update.client] = held_back
+        return replace(update, weights=packed)
