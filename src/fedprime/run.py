@@ -233,6 +233,7 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
                 # With few samples, a client may own none of them.
                 best = None if best_of_clients is None else best_of_clients[own]
                 clients[str(client)] = _with_limit(predictions.rows(own), best) if len(own) else None
+    experiment.validation.samples.save()
     return {"scenarios": scenarios, "clients": clients}
 
 
@@ -281,7 +282,7 @@ def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | N
 
 def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None]) -> dict[str, Any]:
     settings = experiment.settings
-    with run.locked():
+    with run.locked(), _embeddings_saved(experiment):
         checkpoint = run.load_checkpoint()
         run.drop_unfinished(checkpoint)
         runtime = SharedParameterClients if experiment.method.shares_parameters else InProcessClients
@@ -323,6 +324,15 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
                 )
             )
         return _finish(run, experiment, checkpoint, history)
+
+
+@contextmanager
+def _embeddings_saved(experiment: Experiment) -> Iterator[None]:
+    """Writes to disk at the end what was embedded, also where the run is stopped."""
+    try:
+        yield
+    finally:
+        experiment.validation.samples.save()
 
 
 def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:
