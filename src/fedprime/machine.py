@@ -39,13 +39,10 @@ def code_digest(parts: Sequence[str]) -> str:
         parts: Files and folders of the package, for example ``"backbones"``.
     """
     package = Path(__file__).parent
-    files = [
-        file
-        for part in parts
-        for file in ([package / part] if part.endswith(".py") else package.glob(f"{part}/**/*.py"))
-    ]
+    places = [package / part for part in parts]
+    files = {file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])}
     digest = hashlib.sha256()
-    for file in sorted(set(files)):
+    for file in sorted(files):
         content = file.read_bytes()
         digest.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]

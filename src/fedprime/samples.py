@@ -89,7 +89,7 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
 
 
 def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
-    """Returns where embeddings are kept: on disk too, unless the environment says no or the data cannot be told apart."""
+    """Returns where embeddings are kept: on disk too, unless the environment says no or the data has no identities."""
     folder = CacheFolder.of_environment()
     if folder is None or not isinstance(source, IdentifiedSource):
         return EmbeddingStore()

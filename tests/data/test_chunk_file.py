@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fedprime.data.chunk_file import BrokenChunkError, Chunk, chunk_bytes, count_entries
@@ -64,8 +65,6 @@ def test_a_file_that_is_gone_is_not_broken(tmp_path: Path) -> None:
 
 
 def test_parts_that_do_not_fit_together_are_broken(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     path = write(tmp_path / "a.safetensors", torch.ones(4, 2))
     parts = load_file(path)
     save_file({**parts, "lengths": torch.tensor([3])}, tmp_path / "b.safetensors")

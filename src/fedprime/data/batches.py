@@ -70,7 +70,7 @@ class KnownWorld(SampleSource, Protocol):
 
 @runtime_checkable
 class IdentifiedSource(SampleSource, Protocol):
-    """A data set that can tell raw values apart without reading them, so that embeddings of them can be kept on disk."""
+    """A data set that can tell raw values apart without reading them; embeddings of them can be kept on disk."""
 
     def identity(self, index: int, modality: str) -> str | None:
         """Returns what tells a raw value from all others of its modality, of any data set.
@@ -149,12 +149,12 @@ class EmbeddedSamples:
             DataError: If all that a sample has turns out to be unreadable.
         """
         present, found = self._embed(indices, present)
-        embedded: dict[str, list[Tensor | None]] = {
-            modality: [
-                found[modality][int(index)] if there else None for index, there in zip(indices, own, strict=True)
+        embedded: dict[str, list[Tensor | None]] = {}
+        for modality, own in zip(self.modalities, present.T, strict=True):
+            known = found[modality]
+            embedded[modality] = [
+                known[int(index)] if there else None for index, there in zip(indices, own, strict=True)
             ]
-            for modality, own in zip(self.modalities, present.T, strict=True)
-        }
         labels = torch.from_numpy(self.source.labels[indices])
         return Batch(embedded, torch.from_numpy(present), labels)
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -176,14 +175,14 @@ class EmbeddingCache:
             changed = place.stat().st_mtime_ns
             if changed == self._listed:
                 return False
-            names = sorted(name for name in os.listdir(place) if name.endswith(".safetensors"))
+            paths = sorted(path for path in place.iterdir() if path.suffix == ".safetensors")
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             self._stop_writing(error)
             return False
         self._listed = changed
-        new = [place / name for name in names if place / name not in self._numbers]
+        new = [path for path in paths if path not in self._numbers]
         for path in new:
             number = self._numbers[path] = len(self._paths)
             self._paths.append(path)

@@ -26,7 +26,7 @@ class EmbeddingStore:
     def __init__(
         self,
         num_samples: int = 0,
-        identity: Callable[[int, str], str | None] = lambda index, modality: None,
+        identity: Callable[[int, str], str | None] = lambda *_: None,
         caches: Mapping[str, EmbeddingCache] | None = None,
     ) -> None:
         """Takes the parts.
