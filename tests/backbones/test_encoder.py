@@ -67,6 +67,17 @@ def test_a_value_is_encoded_the_same_whatever_stands_beside_it(encoder: Encoder,
             assert torch.allclose(encoder.encode([value])[0], tokens, atol=1e-6)
 
 
+def test_values_that_are_encoded_together_are_equal_to_the_bit_to_those_encoded_alone(
+    encoder: Encoder, name: str
+) -> None:
+    values = ENCODERS[name][1] * 7  # more of one shape than are run at once
+    with torch.no_grad():
+        together = encoder.encode(values)
+        assert len(together) == len(values)
+        for value, tokens in zip(values, together, strict=True):
+            assert torch.equal(encoder.encode([value])[0], tokens)
+
+
 def test_the_length_of_tokens_is_about_what_it_says(encoder: Encoder, name: str) -> None:
     with torch.no_grad():
         tokens = torch.cat(encoder.encode(ENCODERS[name][1]))
