@@ -133,14 +133,16 @@ def test_a_later_run_computes_nothing_and_sees_the_same_to_the_bit(
     assert second.embedded == []
 
 
-def test_the_built_in_world_is_cached_too(tiny: Backbone, cache: Path):
+@pytest.mark.usefixtures("cache")
+def test_the_built_in_world_is_cached_too(tiny: Backbone):
     data, second = DataSettings(num_train=10, num_validation=1, num_test=1), Counting(tiny)
     first = batch_of(data, tiny)
     assert_equal(batch_of(replace(data, num_train=20), second), first)
     assert second.embedded == []
 
 
-def test_a_changed_file_is_embedded_again(tiny: Backbone, tmp_path: Path, cache: Path):
+@pytest.mark.usefixtures("cache")
+def test_a_changed_file_is_embedded_again(tiny: Backbone, tmp_path: Path):
     data = photos(write_food101(tmp_path / "photos"))
     before = batch_of(data, tiny)
     write_photo(tmp_path / "photos" / "images" / "train" / "apple_pie" / "apple_pie_3.jpg", 1, 99)
@@ -156,7 +158,8 @@ def test_a_changed_file_is_embedded_again(tiny: Backbone, tmp_path: Path, cache:
     assert changed == [3]
 
 
-def test_another_backbone_or_number_of_threads_computes_anew(tiny: Backbone, tmp_path: Path, cache: Path):
+@pytest.mark.usefixtures("cache")
+def test_another_backbone_or_number_of_threads_computes_anew(tiny: Backbone, tmp_path: Path):
     data = photos(write_food101(tmp_path / "photos"))
     batch_of(data, tiny)
     for other in (Counting(tiny, fingerprint="other"), Counting(tiny, options={"max_text_tokens": 7})):
@@ -171,8 +174,9 @@ def test_another_backbone_or_number_of_threads_computes_anew(tiny: Backbone, tmp
     assert len(threads.embedded) == 24
 
 
+@pytest.mark.usefixtures("cache")
 def test_what_cannot_be_read_is_asked_for_by_every_run(
-    tiny: Backbone, tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture
+    tiny: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     data = photos(write_food101(tmp_path / "photos"))
     broken = tmp_path / "photos" / "images" / "train" / "apple_pie" / "apple_pie_3.jpg"
