@@ -39,8 +39,8 @@ def test_it_shows_where_how_much_and_of_what(filled: Path, capsys: pytest.Captur
     assert first.endswith("KB of at most 1.0 GB")
     assert header.split() == ["backbone", "modality", "embeddings", "size", "last", "used"]
     assert sorted(row.split()[:3] for row in rows) == [
-        ["...with/a/very/long/name/vilt", "image", "3"],
-        ["...with/a/very/long/name/vilt", "text", "2"],
+        ["...ith/a/very/long/name/vilt", "image", "3"],
+        ["...ith/a/very/long/name/vilt", "text", "2"],
     ]
 
 

@@ -43,11 +43,11 @@ def filled(store: EmbeddingStore, num_samples: int = 50) -> EmbeddingStore:
 def test_without_a_cache_memory_holds_the_very_objects_up_to_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding_store, "_WITHOUT_CACHE_BYTES", 3 * 128)
     store = EmbeddingStore()
-    first = tokens(0)
-    store.put("image", {0: first})
-    filled(store)
-    assert store.get("image", range(50))[0] is first
-    assert list(store.get("image", range(50))) == [0, 1, 2]
+    embedded = {index: tokens(index) for index in range(50)}
+    store.put("image", embedded)
+    found = store.get("image", range(50))
+    assert list(found) == [0, 1, 2]
+    assert all(found[index] is embedded[index] for index in found)
     assert store.get("text", [0]) == {}
 
 

@@ -12,7 +12,7 @@ __all__ = ["Encoder"]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A frozen encoder of one modality. Each value is encoded as if it were alone: who shares a call changes nothing.
+    """A frozen encoder of one modality. Values are encoded one by one: who shares a call changes nothing.
 
     Attributes:
         width: Numbers of a token.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel
 
@@ -24,7 +24,6 @@ __all__ = ["AudioModel", "ImageModel", "TextModel"]
 
 # Of a configuration: where it lies and who wrote it decide no feature.
 _NO_FEATURE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "output_attentions")
-_AT_ONCE = 16  # values per call of a model, which bounds memory
 _UNREAD = "pooler."  # follows the last hidden states, and is missing from many checkpoints
 _EXPECTED = "a folder with config.json, model.safetensors and "
 
@@ -68,26 +67,6 @@ class _PretrainedEncoder:
         """Returns what decides the last hidden states."""
         return {name: value for name, value in self.model.state_dict().items() if not name.startswith(_UNREAD)}
 
-    def _last_states(self, inputs: Sequence[Shaped[Tensor, "1 ..."]], name: str) -> list[Float[Tensor, "..."]]:
-        """Returns the model's answer to each input; those of one shape are answered together.
-
-        Nothing is padded: a value is encoded as if it were alone, for models that cannot tell padding, too.
-
-        Args:
-            inputs: One value each.
-            name: What the model calls them.
-        """
-        same_shape: dict[torch.Size, list[int]] = {}
-        for index, value in enumerate(inputs):
-            same_shape.setdefault(value.shape, []).append(index)
-        answers: dict[int, Tensor] = {}
-        for indices in same_shape.values():
-            for start in range(0, len(indices), _AT_ONCE):
-                chunk = indices[start : start + _AT_ONCE]
-                states = self.model(**{name: torch.cat([inputs[index] for index in chunk])}).last_hidden_state
-                answers |= zip(chunk, states, strict=True)
-        return [answers[index] for index in range(len(inputs))]
-
     def _normed(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
         return nn.functional.layer_norm(states, states.shape[-1:])
 
@@ -128,19 +107,17 @@ class ImageModel(_PretrainedEncoder):
         Raises:
             BackboneError: If a value is no image, or one that cannot be resized.
         """
-        inputs = []
+        encoded = []
         for image in as_images(values):
             try:
-                processed = self.processor([image], input_data_format="channels_last", return_tensors="pt")
+                inputs = self.processor([image], input_data_format="channels_last", return_tensors="pt")
             except (ValueError, ZeroDivisionError) as error:
                 shape = f"{image.shape[0]} x {image.shape[1]}"
                 raise BackboneError(f"cannot resize an image of {shape} pixels ({error}); crop it") from error
-            inputs.append(processed["pixel_values"])
-        # A convolutional network answers (width, row, column).
-        return [
-            self._normed(states.flatten(1).T if states.ndim == 3 else states)
-            for states in self._last_states(inputs, "pixel_values")
-        ]
+            states = self.model(pixel_values=inputs["pixel_values"]).last_hidden_state[0]
+            # A convolutional network answers (width, row, column).
+            encoded.append(self._normed(states.flatten(1).T if states.ndim == 3 else states))
+        return encoded
 
 
 class TextModel(_PretrainedEncoder):
@@ -182,13 +159,13 @@ class TextModel(_PretrainedEncoder):
         Raises:
             BackboneError: If a value is no text, or one in which the tokenizer finds nothing.
         """
-        inputs = []
+        encoded = []
         for text in as_texts(values):
             words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
             if words["input_ids"].shape[1] == 0:
                 raise BackboneError(f"the tokenizer finds nothing in {text!r}; count it as missing")
-            inputs.append(words["input_ids"])
-        return [self._normed(states) for states in self._last_states(inputs, "input_ids")]
+            encoded.append(self._normed(self.model(input_ids=words["input_ids"]).last_hidden_state[0]))
+        return encoded
 
 
 class AudioModel(_PretrainedEncoder):
@@ -229,11 +206,16 @@ class AudioModel(_PretrainedEncoder):
         Raises:
             BackboneError: If a value is no sound, or too short for the model.
         """
-        sounds, name = as_sounds(values, self.sampling_rate), self.model.main_input_name
-        heard = [self.processor(sound, sampling_rate=self.sampling_rate, return_tensors="pt")[name] for sound in sounds]
-        try:
-            answers = self._last_states([value.to(torch.float32) for value in heard], name)
-        except (RuntimeError, ValueError) as error:
-            seconds = min(len(sound) for sound in sounds) / self.sampling_rate
-            raise BackboneError(f"cannot encode a sound of {seconds:.3f} s ({error}); count it as missing") from error
-        return [self._normed(states) for states in answers]
+        encoded = []
+        for sound in as_sounds(values, self.sampling_rate):
+            inputs = self.processor(sound, sampling_rate=self.sampling_rate, return_tensors="pt")
+            name = self.model.main_input_name
+            try:
+                states = self.model(**{name: inputs[name].to(torch.float32)}).last_hidden_state[0]
+            except (RuntimeError, ValueError) as error:
+                seconds = len(sound) / self.sampling_rate
+                raise BackboneError(
+                    f"cannot encode a sound of {seconds:.3f} s ({error}); count it as missing"
+                ) from error
+            encoded.append(self._normed(states))
+        return encoded

@@ -27,8 +27,10 @@ __all__ = [
     "parse_bytes",
 ]
 
-#: Environment variables: the folder, or "off"; and how large it may grow, for example "50 GB".
-PLACE_VARIABLE, LIMIT_VARIABLE = "FEDPRIME_CACHE", "FEDPRIME_CACHE_LIMIT"
+#: Environment variable that names the folder, or is "off".
+PLACE_VARIABLE = "FEDPRIME_CACHE"
+#: Environment variable that says how large it may grow, for example "50 GB".
+LIMIT_VARIABLE = "FEDPRIME_CACHE_LIMIT"
 
 _DEFAULT_LIMIT = 20 * 10**9
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
