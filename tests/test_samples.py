@@ -15,6 +15,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.config import DataSettings
 from fedprime.data.batches import Batch, DataError, EmbeddedSamples
 from fedprime.data.builtin import BuiltinWorld
+from fedprime.data.cache_folder import CacheError
 from fedprime.samples import embedded_samples, usable_splits
 from miniatures import write_food101, write_photo
 
@@ -139,6 +140,13 @@ def test_the_built_in_world_is_cached_too(tiny: Backbone):
     first = batch_of(data, tiny)
     assert_equal(batch_of(replace(data, num_train=20), second), first)
     assert second.embedded == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_limit_that_is_no_size_is_an_error_of_the_cache(tiny: Backbone, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FEDPRIME_CACHE_LIMIT", "plenty")
+    with pytest.raises(CacheError, match="for example 20GB$"):
+        embedded_samples(DataSettings(num_train=10, num_validation=1, num_test=1), tiny)
 
 
 @pytest.mark.usefixtures("cache")

@@ -74,6 +74,7 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
 
     Raises:
         DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
+        CacheError: If the limit of the cache is no number of bytes.
     """
     # Another number of threads can change the last bit.
     key = (data, backbone.fingerprint, backbone.modalities, torch.get_num_threads())
@@ -81,8 +82,9 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
         _latest.clear()  # of two data sets, only one is kept in memory
         source = SOURCES[data.name](data)
         source.splits = with_validation(source.splits, label_groups(source)[0], data.validation_share)
+        store = _store(source, backbone)
         try:
-            _latest[key] = EmbeddedSamples(source, backbone.modalities, backbone.embed, _store(source, backbone))
+            _latest[key] = EmbeddedSamples(source, backbone.modalities, backbone.embed, store)
         except ValueError as error:
             raise DataError(f"{error}; name those to use in data.modalities") from error
     return _latest[key]

@@ -107,4 +107,4 @@ class Chunk:
 
 
 def _checksum(tokens: Float[Tensor, "token width"]) -> int:
-    return zlib.crc32(tokens.detach().contiguous().view(torch.uint8).numpy())
+    return zlib.crc32(tokens.detach().contiguous().view(torch.uint8).numpy().data)
