@@ -145,7 +145,7 @@ def test_the_built_in_world_is_cached_too(tiny: Backbone):
 @pytest.mark.usefixtures("cache")
 def test_a_limit_that_is_no_size_is_an_error_of_the_cache(tiny: Backbone, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FEDPRIME_CACHE_LIMIT", "plenty")
-    with pytest.raises(CacheError, match="for example 20GB$"):
+    with pytest.raises(CacheError, match=r"for example 20GB$"):
         embedded_samples(DataSettings(num_train=10, num_validation=1, num_test=1), tiny)
 
 
