@@ -34,9 +34,10 @@ format: $(READY) ## Put style in order
 pretrain: $(READY) ## Pretrain the tiny ViLT again (half an hour) into build/tiny
 	$(BIN)/python tools/pretrain_tiny.py --output build/tiny
 
-benchmarks: $(READY) ## Measure the speed of alignment and of the built-in world here
+benchmarks: $(READY) ## Measure the speed of alignment, of the built-in world and of the data path here
 	$(BIN)/python benchmarks/alignment_speed.py
 	$(BIN)/python benchmarks/world_speed.py
+	$(BIN)/python benchmarks/data_path.py
 
 clean: ## Remove the quickstart's run folder
 	rm -rf $(RUN)

@@ -28,6 +28,12 @@ from fedprime.settings_reading import read_settings
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps embeddings out of the user's own cache, and shares them among the tests of a process."""
+    os.environ["FEDPRIME_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Backbone:
     """The backbone that comes with fedprime."""

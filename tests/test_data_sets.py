@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from command_line import exit_code
+from fedprime import samples
 from fedprime.config import Settings
 from fedprime.data.batches import DataError
 from fedprime.experiment import build_experiment
@@ -204,3 +205,16 @@ def test_a_study_of_a_benchmark_is_made_and_reported(name: str, miniatures: dict
     assert exit_code(*command) == 0
     assert exit_code("report", tmp_path / "grid") == 1  # in part: the others of the plan's runs are not there
     assert (tmp_path / "grid" / "report" / "README.md").exists()
+
+
+def test_a_run_is_the_same_to_the_bit_whatever_the_cache_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = settings_of("food101", write_food101(tmp_path / "data"))
+    places = {"without": "off", "filling": str(tmp_path / "cache"), "reading": str(tmp_path / "cache")}
+    models = {}
+    for name, place in places.items():
+        monkeypatch.setenv("FEDPRIME_CACHE", place)
+        samples._latest.clear()
+        start_run(settings, tmp_path / name)
+        models[name] = (tmp_path / name / "model" / "model.safetensors").read_bytes()
+    assert models["without"] == models["filling"] == models["reading"]
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 2  # a chunk of each modality

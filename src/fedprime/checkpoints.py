@@ -31,6 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fedprime.durable import replaced_file, replaced_folder
+from fedprime.machine import processor_name
 from fedprime.methods.method import ServerState
 from fedprime.model import Weights
 
@@ -320,7 +321,7 @@ def _environment(backbone_fingerprint: str) -> dict[str, Any]:
         "backbone_fingerprint": backbone_fingerprint,
         "machine": {
             "system": platform.platform(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": os.cpu_count(),
         },
     }
@@ -336,11 +337,3 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

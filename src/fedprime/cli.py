@@ -1,4 +1,4 @@
-"""The command line: run, grid, evaluate, predict, report, data, recipes."""
+"""The command line: run, grid, evaluate, predict, report, data, cache, recipes."""
 
 import csv
 import json
@@ -17,9 +17,11 @@ from rich.console import Console
 
 from fedprime import run
 from fedprime.backbones.backbone import BackboneError
+from fedprime.cache_command import manage_cache
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import DataError
+from fedprime.data.cache_folder import CacheError
 from fedprime.data.images import InputError, read_image
 from fedprime.data_command import look_at_data
 from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
@@ -42,6 +44,7 @@ _USER_ERRORS = (
     ReportError,
     BackboneError,
     DataError,
+    CacheError,
     ModelError,
     InputError,
     PermissionError,
@@ -66,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             look_at_data,
             "look at data: fedprime data check PATH --format food101, or show for a picture of samples",
         ),
+        "cache": (manage_cache, "where embeddings of samples are kept for later runs; make room: fedprime cache show"),
         "recipes": (_recipes, "list the recipes and plans that come along, or show one"),
     }
     if not words or words[0] in ("-h", "--help"):

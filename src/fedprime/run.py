@@ -238,6 +238,7 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
                 # With few samples, a client may own none of them.
                 best = None if best_of_clients is None else best_of_clients[own]
                 clients[str(client)] = _with_limit(predictions.rows(own), best) if len(own) else None
+    experiment.validation.samples.save()
     return {"scenarios": scenarios, "clients": clients}
 
 
@@ -286,7 +287,7 @@ def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | N
 
 def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None]) -> dict[str, Any]:
     settings = experiment.settings
-    with run.locked():
+    with run.locked(), _embeddings_saved(experiment):
         checkpoint = run.load_checkpoint()
         run.drop_unfinished(checkpoint)
         runtime = SharedParameterClients if experiment.method.shares_parameters else InProcessClients
@@ -379,6 +380,15 @@ def _bytes_by_part(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, 
         for direction, parts in row["bytes_by_part"].items():
             total[direction].update(parts)
     return {direction: dict(parts) for direction, parts in total.items()}
+
+
+@contextmanager
+def _embeddings_saved(experiment: Experiment) -> Iterator[None]:
+    """Writes to disk at the end what was embedded, also where the run is stopped."""
+    try:
+        yield
+    finally:
+        experiment.validation.samples.save()
 
 
 def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -1,24 +1,33 @@
 """From settings to the data set, seen through a backbone."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import torch
 from jaxtyping import Int
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.config import DataSettings
-from fedprime.data.batches import DataError, EmbeddedSamples, SampleSource
+from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource
 from fedprime.data.builtin import BuiltinWorld
+from fedprime.data.cache_folder import CacheFolder
+from fedprime.data.embedding_cache import EmbeddingCache
+from fedprime.data.embedding_store import EmbeddingStore
 from fedprime.data.food101 import open_food101
 from fedprime.data.hateful_memes import open_hateful_memes
 from fedprime.data.mmimdb import open_mmimdb
 from fedprime.data.splits import with_validation
 from fedprime.holdings import label_groups
+from fedprime.machine import code_digest, numeric_environment
 
 __all__ = ["SOURCES", "embedded_samples", "usable_splits"]
 
 _logger = logging.getLogger(__name__)
+
+# What reads and embeds; when it changes, so may embeddings.
+_EMBEDDING_CODE = ("backbones", "data", "seeding.py")
 
 
 def _builtin(data: DataSettings) -> SampleSource:
@@ -65,17 +74,38 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
 
     Raises:
         DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
+        CacheError: If the limit of the cache is no number of bytes.
     """
-    key = (data, backbone.fingerprint, backbone.modalities)
+    # Another number of threads can change the last bit.
+    key = (data, backbone.fingerprint, backbone.modalities, torch.get_num_threads())
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
         source = SOURCES[data.name](data)
         source.splits = with_validation(source.splits, label_groups(source)[0], data.validation_share)
+        store = _store(source, backbone)
         try:
-            _latest[key] = EmbeddedSamples(source, backbone.modalities, backbone.embed)
+            _latest[key] = EmbeddedSamples(source, backbone.modalities, backbone.embed, store)
         except ValueError as error:
             raise DataError(f"{error}; name those to use in data.modalities") from error
     return _latest[key]
+
+
+def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
+    """Returns where embeddings are kept: on disk too, unless the environment says no or the data has no identities."""
+    folder = CacheFolder.of_environment()
+    if folder is None or not isinstance(source, IdentifiedSource):
+        return EmbeddingStore()
+    described = {
+        "backbone fingerprint": backbone.fingerprint,
+        "backbone options": json.dumps(dict(backbone.options), sort_keys=True),
+        "code of fedprime": code_digest(_EMBEDDING_CODE),
+        **numeric_environment(),
+    }
+    caches = {
+        modality: EmbeddingCache(folder, described | {"modality": modality}, {"backbone": backbone.reference})
+        for modality in backbone.modalities
+    }
+    return EmbeddingStore(len(source), source.identity, caches)
 
 
 def usable_splits(samples: EmbeddedSamples) -> dict[str, Int[np.ndarray, " _"]]:

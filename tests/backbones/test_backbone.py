@@ -137,13 +137,14 @@ def test_every_value_becomes_a_row_of_finite_tokens(backbone: Backbone) -> None:
             assert not part.requires_grad
 
 
-def test_a_value_is_embedded_the_same_whatever_stands_beside_it(backbone: Backbone) -> None:
+def test_a_value_is_embedded_the_same_to_the_bit_whatever_stands_beside_it(backbone: Backbone) -> None:
+    # To the bit, because what is cached must not depend on which run came first.
     for modality in backbone.modalities:
         alone = [backbone.embed(modality, [value])[0] for value in EXAMPLES[modality]]
-        for order in ((0, 1, 2, 3), (3, 1, 0, 2)):
+        for order in ((0, 1, 2, 3), (3, 1, 0, 2), (0, 2, 2, 0, 1, 0, 3, 3, 0)):
             together = backbone.embed(modality, [EXAMPLES[modality][number] for number in order])
             for number, part in zip(order, together, strict=True):
-                assert torch.allclose(part, alone[number], atol=1e-6)
+                assert torch.equal(part, alone[number])
 
 
 def test_more_values_than_are_embedded_at_once_keep_their_order(backbone: Backbone) -> None:

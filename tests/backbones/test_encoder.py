@@ -59,12 +59,13 @@ def test_every_value_becomes_finite_tokens(encoder: Encoder, name: str) -> None:
         assert tokens.isfinite().all()
 
 
-def test_a_value_is_encoded_the_same_whatever_stands_beside_it(encoder: Encoder, name: str) -> None:
-    values = ENCODERS[name][1]
+def test_a_value_is_encoded_the_same_to_the_bit_whatever_stands_beside_it(encoder: Encoder, name: str) -> None:
+    # To the bit, because what is cached must not depend on which run came first.
+    values = ENCODERS[name][1] * 3
     with torch.no_grad():
         together = encoder.encode(values[::-1])[::-1]
         for value, tokens in zip(values, together, strict=True):
-            assert torch.allclose(encoder.encode([value])[0], tokens, atol=1e-6)
+            assert torch.equal(encoder.encode([value])[0], tokens)
 
 
 def test_the_length_of_tokens_is_about_what_it_says(encoder: Encoder, name: str) -> None:

@@ -452,3 +452,17 @@ def test_nothing_of_the_world_is_really_missing_and_its_limit_is_known() -> None
     world = BuiltinWorld(4)
     assert world.there.all()
     assert isinstance(world, KnownWorld)
+
+
+def test_what_is_another_value_in_another_world_has_another_identity() -> None:
+    worlds = [
+        BuiltinWorld(9),
+        BuiltinWorld(9, num_classes=5),
+        BuiltinWorld(9, num_sites=5),
+        BuiltinWorld(9, seed=1),
+        BuiltinWorld(9, concept_shift=0.5),
+    ]
+    identities = {world.identity(index, "image") for world in worlds for index in range(9)}
+    assert len(identities) == 5 * 9
+    # How many samples there are decides none of them.
+    assert BuiltinWorld(8, num_test=3).identity(7, "text") == BuiltinWorld(9).identity(7, "text")

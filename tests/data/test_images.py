@@ -1,12 +1,13 @@
 """Image files of every kind become red, green and blue, or one clear error."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fedprime.data.images import InputError, read_image
+from fedprime.data.images import InputError, file_identity, read_image
 
 RED = np.full((64, 64, 3), (200, 30, 30), dtype=np.uint8)
 
@@ -123,3 +124,20 @@ def test_a_picture_of_32_bit_numbers_is_refused(tmp_path: Path):
     Image.fromarray(np.zeros((2, 2), dtype=np.float32)).save(tmp_path / "float.tiff")
     with pytest.raises(InputError, match="32 bits"):
         read_image(tmp_path / "float.tiff")
+
+
+# Which file it is
+
+
+def test_a_file_is_another_one_when_it_was_changed_moved_or_replaced(picture: Path, tmp_path: Path):
+    first = file_identity(picture)
+    assert file_identity(picture) == first
+    found = picture.stat()
+    os.utime(picture, ns=(0, found.st_mtime_ns + 1))
+    touched = file_identity(picture)
+    picture.write_bytes(picture.read_bytes() + b"?")
+    os.utime(picture, ns=(0, found.st_mtime_ns + 1))
+    longer = file_identity(picture)
+    moved = file_identity(picture.rename(tmp_path / "moved.png"))
+    assert len({first, touched, longer, moved}) == 4
+    assert file_identity(picture) is None

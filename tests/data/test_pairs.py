@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedprime.data.images import file_identity
 from fedprime.data.pairs import Pairs
 from miniatures import write_photo
 
@@ -71,3 +72,10 @@ def test_an_image_is_its_pixels(files: list[Path]):
 def test_when_nothing_is_missing_nothing_is_told(files: list[Path], caplog: pytest.LogCaptureFixture):
     pairs(files[:1])
     assert caplog.messages == []
+
+
+def test_a_value_is_known_by_its_file_or_by_the_text_itself(files: list[Path]):
+    source = pairs(files, ["one", "two", "one", None, " one "])
+    assert [source.identity(index, "text") for index in range(5)] == ["one", "two", "one", "", "one"]
+    assert source.identity(0, "image") == file_identity(files[0])
+    assert source.identity(1, "image") is None

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fedprime.data.embedding_store import EmbeddingStore
 from fedprime.data.missingness import what_is_left
 
-__all__ = ["Batch", "DataError", "EmbeddedSamples", "KnownWorld", "SampleSource", "Shard", "Task"]
+__all__ = ["Batch", "DataError", "EmbeddedSamples", "IdentifiedSource", "KnownWorld", "SampleSource", "Shard", "Task"]
 
 #: One class of several, or any number of labels.
 Task = Literal["one_class", "several_labels"]
@@ -67,6 +68,18 @@ class KnownWorld(SampleSource, Protocol):
         ...
 
 
+@runtime_checkable
+class IdentifiedSource(SampleSource, Protocol):
+    """A data set that can tell raw values apart without reading them; embeddings of them can be kept on disk."""
+
+    def identity(self, index: int, modality: str) -> str | None:
+        """Returns what tells a raw value from all others of its modality, of any data set.
+
+        It is another one whenever the value may be another. None if that cannot be known; then it is not kept on disk.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Batch:
     """Samples as the model takes them.
@@ -97,6 +110,7 @@ class EmbeddedSamples:
         source: SampleSource,
         modalities: Sequence[str],
         embed: Callable[[str, Sequence[object]], list[Tensor]],
+        store: EmbeddingStore | None = None,
     ) -> None:
         """Takes the parts; nothing is read yet.
 
@@ -104,6 +118,7 @@ class EmbeddedSamples:
             source: The data set.
             modalities: The modalities in use, in the order of the backbone.
             embed: The backbone's `embed`.
+            store: Where embeddings are kept; in memory, if not given.
 
         Raises:
             ValueError: If the data set lacks a modality.
@@ -116,12 +131,12 @@ class EmbeddedSamples:
             )
         self.source = source
         self.modalities = tuple(modalities)
-        self._embed = embed
+        self._embed_values = embed
         #: Which of them every sample really has.
         self.there: Bool[np.ndarray, "sample modality"] = source.there[
             :, [source.modalities.index(modality) for modality in modalities]
         ]
-        self._embedded: dict[str, dict[int, Tensor]] = {modality: {} for modality in modalities}
+        self._store = store or EmbeddingStore()
 
     def batch(self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]) -> Batch:
         """Returns samples as a batch.
@@ -133,42 +148,50 @@ class EmbeddedSamples:
         Raises:
             DataError: If all that a sample has turns out to be unreadable.
         """
-        present = self._embed_new(indices, present)
+        present, found = self._embed(indices, present)
         embedded: dict[str, list[Tensor | None]] = {}
-        for column, modality in enumerate(self.modalities):
-            known = self._embedded[modality]
+        for modality, own in zip(self.modalities, present.T, strict=True):
+            known = found[modality]
             embedded[modality] = [
-                known[int(index)] if there else None for index, there in zip(indices, present[:, column], strict=True)
+                known[int(index)] if there else None for index, there in zip(indices, own, strict=True)
             ]
         labels = torch.from_numpy(self.source.labels[indices])
         return Batch(embedded, torch.from_numpy(present), labels)
 
-    def _embed_new(
+    def save(self) -> None:
+        """Writes to disk what has been embedded and not written yet."""
+        self._store.save()
+
+    def _embed(
         self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]
-    ) -> Bool[np.ndarray, "sample modality"]:
-        """Embeds what has not been embedded yet, and returns what is present of what can be read."""
+    ) -> tuple[Bool[np.ndarray, "sample modality"], dict[str, dict[int, Tensor]]]:
+        """Returns what is present of what can be read, and its embeddings by modality and sample."""
         are_asked = present.any(axis=1)
-        all_could_be_read = False
-        while not all_could_be_read:  # or else a sample that loses its last modality falls back on what it has
+        while True:  # until all could be read: a sample that loses its last modality falls back on what it has
             present = what_is_left(present, self.there[indices])
             lost = indices[are_asked & ~present.any(axis=1)]
             if len(lost):
                 raise DataError(f"nothing of sample {lost[0]} of the data can be read; take it out, or mend its files")
-            could_be_read = [self._embed_new_of(column, indices[own]) for column, own in enumerate(present.T)]
-            all_could_be_read = all(could_be_read)
-        return present
+            wanted = [list(dict.fromkeys(indices[own].tolist())) for own in present.T]
+            found = {
+                modality: self._embedded(column, own)
+                for column, (modality, own) in enumerate(zip(self.modalities, wanted, strict=True))
+            }
+            if all(len(found[modality]) == len(own) for modality, own in zip(self.modalities, wanted, strict=True)):
+                return present, found
 
-    def _embed_new_of(self, column: int, indices: Int[np.ndarray, " sample"]) -> bool:
-        """Embeds a modality of samples, and says whether all of it could be read."""
+    def _embedded(self, column: int, indices: Sequence[int]) -> dict[int, Tensor]:
+        """Returns the embeddings of a modality of samples, of those that can be read; computes what is not stored."""
         modality = self.modalities[column]
-        known = self._embedded[modality]
-        new = [index for index in dict.fromkeys(indices.tolist()) if index not in known]
+        found = self._store.get(modality, indices)
+        new = [index for index in indices if index not in found]
         values = {index: value for index in new for value in self.source.read(index, (modality,)).values()}
         if values:
-            known.update(zip(values, self._embed(modality, list(values.values())), strict=True))
-        unreadable = [index for index in new if index not in values]
-        self.there[unreadable, column] = False
-        return not unreadable
+            embedded = dict(zip(values, self._embed_values(modality, list(values.values())), strict=True))
+            self._store.put(modality, embedded)
+            found |= embedded
+        self.there[[index for index in new if index not in values], column] = False
+        return found
 
 
 @dataclass(frozen=True)

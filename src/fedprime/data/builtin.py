@@ -111,6 +111,7 @@ class BuiltinWorld:
         offsets = [stream(seed, "world", "offset", site).standard_normal(NUM_READINGS) for site in range(num_sites)]
         self._offsets = SITE_TILT * np.stack(offsets)
         self._key = stream_seed(seed, "world", "samples")
+        self._name = f"builtin {seed} {num_classes} {num_sites} {concept_shift!r}"
         # Of each sample that was asked for: the log-likelihood of every class, by part.
         self._known: dict[int, dict[int, np.ndarray]] = {_IMAGE: {}, _TITLE: {}, _READINGS: {}}
         drawn = [self._stream(index, _LABEL).random(2) for index in range(num_samples)]
@@ -152,6 +153,16 @@ class BuiltinWorld:
             else:
                 raise KeyError(modality)
         return values
+
+    def identity(self, index: int, modality: str) -> str:
+        """Returns what tells a raw value from all others: what decides the world, and which sample of it.
+
+        Args:
+            index: Which sample.
+            modality: Which modality; each of a sample follows from the same.
+        """
+        del modality
+        return f"{self._name} {index}"
 
     def posterior(
         self,

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-__all__ = ["InputError", "read_image"]
+__all__ = ["InputError", "file_identity", "read_image"]
 
 
 class InputError(ValueError):
@@ -30,6 +30,23 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
     except Exception as error:
         raise InputError(f"cannot read {path} as an image: {error}; save it as PNG or JPEG") from error
+
+
+def file_identity(path: Path) -> str | None:
+    """Returns what tells the content of a file from that of all others, without opening it; None if it is not there.
+
+    That is its absolute path, size and time of last change, as `rsync` and `make` take it: to read every file in order
+    to know it would cost what is to be saved. Who replaces a file by another of the same size, with the old time put
+    back, has to clear the cache (``fedprime cache clear``).
+
+    Args:
+        path: The file.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return f"{path.absolute()} {found.st_size} {found.st_mtime_ns}"
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fedprime.data.batches import Task
-from fedprime.data.images import InputError, read_image
+from fedprime.data.images import InputError, file_identity, read_image
 
 __all__ = ["Pairs"]
 
@@ -99,6 +99,15 @@ class Pairs:
             except InputError as error:
                 _logger.warning("%s: an image counts as missing: %s", self._name, error)
         return values
+
+    def identity(self, index: int, modality: str) -> str | None:
+        """Returns what tells a raw value from all others: the text itself; of an image, what `file_identity` returns.
+
+        Args:
+            index: Which sample.
+            modality: Image or text.
+        """
+        return self._texts[index] if modality == "text" else file_identity(self.files[index])
 
 
 def _file_sizes(folder: Path) -> dict[str, int]:
