@@ -162,6 +162,6 @@ def _describe(error: Any, names: Iterable[str]) -> str:
         keys = [f"{name}.{key}" for key in found] if isinstance(found, dict) and found else [name]
         return "; ".join(f"{key} is not a setting{nearest_name(key, names)}" for key in keys)
     if error["type"] == "value_error":
-        return f"{name}: {error['ctx']['error']}"
+        return f"{name}: {error['ctx']['error']}".removeprefix(": ")
     message = error["msg"]
     return f"{name} is {error['input']!r}: {message[0].lower()}{message[1:]}"
