@@ -113,9 +113,7 @@ def test_what_cannot_be_is_told(stated: tuple[str, ...], problem: str, parts: li
 
 def test_several_columns_of_images_have_to_be_named(tmp_path: Path):
     parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"front": "a.png", "back": "b.png"}])))
-    with pytest.raises(
-        DataError, match="has several columns of images, front, back; name those to use in data.columns"
-    ):
+    with pytest.raises(DataError, match="has several columns of images, front, back; name those to use in"):
         chosen(parts)
 
 

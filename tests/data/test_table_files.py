@@ -107,7 +107,7 @@ def test_a_folder_that_is_no_table_gives_one_clear_line(files: Mapping[str, byte
 
 def test_no_path_a_path_to_nothing_and_a_file_of_another_kind_are_told(tmp_path: Path):
     (tmp_path / "rows.xlsx").touch()
-    with pytest.raises(DataError, match="name its folder, --data.path FOLDER"):
+    with pytest.raises(DataError, match="name its folder, --data"):
         open_parts("")
     with pytest.raises(DataError, match=r"/nowhere/at/all is not there; expected the folder of a table"):
         open_parts("/nowhere/at/all")

@@ -205,7 +205,7 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
     is_used = labels.known & _chosen_rows(options.rows, parts)
     site_words = _site_words(options.client, parts)
     of_split = _splits_of_rows(options.split, parts, is_used)
-    modalities = [own for own in choose_columns(options.columns, parts, _inputs(forms, labels))]
+    modalities = choose_columns(options.columns, parts, _inputs(forms, labels))
     rows = np.flatnonzero(is_used)
     splits = {split: np.flatnonzero(of_split[rows] == split) for split in SPLITS if (of_split[rows] == split).any()}
     if "train" not in splits:
@@ -262,8 +262,8 @@ def _splits_of_rows(stated: str, parts: Sequence[Part], is_used: Bool[np.ndarray
         )
         hint = nearest_name(unknown[0], SPLITS) if unknown[0] else ""
         raise DataError(
-            f"{parts[0].place} has {told} in the column {column} (data.split); expected train, validation (or val, dev) "
-            f"and test{hint}"
+            f"{parts[0].place} has {told} in the column {column} (data.split); expected train, validation (or val, "
+            f"dev) and test{hint}"
         )
     return np.array(["" if word is None else split_name(word) for word in words], dtype=object)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool
 
-from fedprime.data.images import InputError, read_image
+from fedprime.data.images import read_image
 from fedprime.data.sounds import read_sound
 from fedprime.data.table_columns import Form, ModalityColumns
 from fedprime.data.table_files import Part

@@ -91,7 +91,8 @@ def open_parts(path: str) -> list[Part]:
     others = sorted(file.name for file in place.iterdir() if file.suffix in _READERS)
     hint = f"; or name the file: --data.path {place / others[0]}" if others else ""
     raise DataError(
-        f"{place} is no table: expected metadata.csv, metadata.jsonl or metadata.parquet with a row for each sample{hint}"
+        f"{place} is no table: expected metadata.csv, metadata.jsonl or metadata.parquet with a row for each "
+        f"sample{hint}"
     )
 
 
@@ -130,8 +131,9 @@ def _check_csv(file: Path) -> list[str]:
         with file.open(newline="", encoding="utf-8-sig") as opened:
             reader = csv.reader(opened, strict=True)
             header = next(reader, [])
-            num_rows = 0
-            for num_rows, row in enumerate(reader, start=1):
+            is_empty = True
+            for row in reader:
+                is_empty = False
                 if len(row) > len(header):
                     raise DataError(
                         f"{file}, line {reader.line_num}: {len(row)} cells under {len(header)} columns; "
@@ -156,7 +158,7 @@ def _check_csv(file: Path) -> list[str]:
             else "is empty; expected a header with the names of columns, and a row for each sample"
         )
         raise DataError(f"{file} {problem}")
-    if not num_rows:
+    if is_empty:
         raise DataError(f"{file} has no rows; expected one for each sample")
     return header
 
