@@ -26,7 +26,7 @@ def test_a_sound_table_has_its_counts_and_nothing_else(tmp_path: Path, rows: lis
     found = inspected(tmp_path, rows)
     assert found.is_sound
     assert found.samples == {"train": 18, "test": 6}
-    assert found.classes == dict.fromkeys(DISHES, {"train": 6, "test": 2})
+    assert found.classes == {dish: {"train": 6, "test": 2} for dish in DISHES}
     assert found.sites == {f"shop {number}": 6 for number in range(4)}
 
 
