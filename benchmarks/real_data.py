@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", choices=["flipkart7", "fsdd_digits"], default=["flipkart7", "fsdd_digits"])
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=1500, help="of the training of a backbone")
+    parser.add_argument("--steps", type=int, default=600, help="of the training of a backbone")
     arguments = parser.parse_args()
     if arguments.what == "runs":
         run_all(arguments.data, arguments.methods, arguments.seeds)

@@ -6,8 +6,9 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from io import TextIOBase
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, cast
 
 import tyro
 
@@ -89,7 +90,9 @@ def predict_labels(words: list[str]) -> int:
             samples = [_read_given(given) | _read_named(options.values, model)]
         rows = ((row, None, found) for row, found in enumerate(predict_samples(model, samples), start=1))
     if options.output is None:
-        num_empty = _write(rows, sys.stdout, as_json=options.json, have_names=options.table is not None)
+        num_empty = _write(
+            rows, cast("TextIOBase", sys.stdout), as_json=options.json, have_names=options.table is not None
+        )
     else:
         with replaced_file(options.output) as beside, beside.open("w", newline="", encoding="utf-8") as file:
             num_empty = _write(rows, file, as_json=options.json, have_names=options.table is not None)
@@ -139,7 +142,7 @@ def _rows_of_table(model: PromptedModel, options: _PredictOptions) -> Iterator[_
             return
 
 
-def _write(rows: Iterable[_Row], file: TextIO, *, as_json: bool, have_names: bool) -> int:
+def _write(rows: Iterable[_Row], file: TextIOBase, *, as_json: bool, have_names: bool) -> int:
     """Writes predictions, and returns how many rows have none."""
     writer = csv.writer(file, lineterminator="\n")
     num_empty = 0

@@ -44,6 +44,7 @@ def test_a_sound_is_drawn_as_a_wave_where_there_is_no_image(tmp_path: Path):
     source.there[1, 0] = False
     draw_contact_sheet(source, [0, 1], tmp_path / "sheet.png", columns=2)
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert abs(centre(sheet, 0, 0) - [0x30, 0x60, 0xA0]).max() < 60  # the tone swings around the middle
+        assert sheet.getpixel((12, 12)) == (0xEE, 0xF2, 0xF7)  # the tone swings half as far as there is space
+        assert (0x30, 0x60, 0xA0) in {sheet.getpixel((8 + 90, row)) for row in range(8, 188)}
         corner = np.asarray(sheet.crop((8 + 188 + 4, 12, 8 + 188 + 12, 20))).mean(axis=(0, 1))
         assert corner.tolist() == [0xE4] * 3

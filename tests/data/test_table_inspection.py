@@ -61,4 +61,4 @@ def test_several_labels_are_counted_each(tmp_path: Path, rows: list[dict[str, ob
     for number, row in enumerate(rows):
         row["label"] = "a|b" if number % 2 else "a"
     found = inspected(tmp_path, rows, TableOptions(columns=("text=title",), several_labels=True))
-    assert found.classes == {"a": {"train": 18, "test": 6}, "b": {"train": 9, "test": 3}}
+    assert found.classes == {"a": {"train": 18, "test": 6}, "b": {"train": 10, "test": 2}}

@@ -56,7 +56,7 @@ def test_nothing_stated_takes_columns_with_usual_names(folder: Path):
         (("text=caption",), {"text": "text"}, r"has the columns file_name, .*; expected those of text: text=caption"),
         (("text=title",), {"photo": "image"}, "expected those of photo: none are stated, say which with --columns"),
         ((), {"photo": "image"}, r"has nothing that the model reads \(photo\); say with --columns which"),
-        (("facts=title",), {"facts": "table"}, "facts:text=title is stated, but the model reads facts as table"),
+        (("facts:text=title",), {"facts": "table"}, "facts:text=title is stated, but the model reads facts as table"),
     ],
 )
 def test_a_table_of_which_nothing_can_be_read_is_told(

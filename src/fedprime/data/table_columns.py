@@ -91,19 +91,25 @@ def column_forms(parts: Sequence[Part]) -> dict[str, Form]:
     return forms
 
 
-def choose_columns(stated: Sequence[str], parts: Sequence[Part], forms: Mapping[str, Form]) -> list[ModalityColumns]:
+def choose_columns(
+    stated: Sequence[str],
+    parts: Sequence[Part],
+    forms: Mapping[str, Form],
+    kinds: Mapping[str, Kind] | None = None,
+) -> list[ModalityColumns]:
     """Returns the columns of every modality, as stated, or else those with usual names.
 
     Args:
         stated: As ``modality=column`` or ``modality:kind=column+column``; none means to find out.
         parts: The table.
         forms: As from `column_forms`, of the columns that may be inputs.
+        kinds: By modality, of what kind it is known to be, where that is not stated.
 
     Raises:
         DataError: If something is stated that is not there or cannot be, or nothing can be found out.
     """
     if stated:
-        chosen = [_parse(word, parts, forms) for word in stated]
+        chosen = [_parse(word, parts, forms, kinds or {}) for word in stated]
         twice = [own.modality for own in chosen if sum(own.modality == other.modality for other in chosen) > 1]
         if twice:
             raise DataError(f"data.columns states {twice[0]!r} twice; join several columns as {twice[0]}=title+text")
@@ -131,22 +137,23 @@ def choose_columns(stated: Sequence[str], parts: Sequence[Part], forms: Mapping[
     return chosen
 
 
-def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form]) -> ModalityColumns:
+def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: Mapping[str, Kind]) -> ModalityColumns:
     match = _STATED.fullmatch(word)
     if not match or match["modality"][0].isdigit():
         raise DataError(
             f"data.columns states {word!r}; expected MODALITY=COLUMN, as image=file_name, text=title+text, or "
             "MODALITY:KIND=COLUMN"
         )
-    kinds = get_args(Kind)
-    if match["kind"] and match["kind"] not in kinds:
-        raise DataError(f"data.columns states {word!r}: {match['kind']!r} is not one of the kinds {', '.join(kinds)}")
+    if match["kind"] and match["kind"] not in get_args(Kind):
+        known = ", ".join(get_args(Kind))
+        raise DataError(f"data.columns states {word!r}: {match['kind']!r} is not one of the kinds {known}")
     columns = (match["columns"],) if match["columns"] in forms else tuple(match["columns"].split("+"))
     for column in columns:
         need_column(column, parts, f"data.columns, {word}")
         if column not in forms:
             raise DataError(f"data.columns states {word!r}, but {column} is the label; an input cannot be the answer")
-    kind = match["kind"] or _kind(match["modality"], [forms[column] for column in columns])
+    kind = match["kind"] or kinds.get(match["modality"])
+    kind = kind or _kind(match["modality"], [forms[column] for column in columns])
     if kind in ("image", "audio"):
         form = forms[columns[0]]
         if len(columns) > 1:

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast, get_args
 
 from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
 from fedprime.data.table_cells import Cells
-from fedprime.data.table_columns import choose_columns, column_forms, column_names
+from fedprime.data.table_columns import Kind, choose_columns, column_forms, column_names
 from fedprime.data.table_files import open_parts
 
 __all__ = ["read_unlabelled"]
@@ -39,7 +40,9 @@ def read_unlabelled(
             f"{parts[0].place} has the columns {', '.join(names)}; expected those of {', '.join(modalities)}: "
             f"{', '.join(asked) or 'none are stated, say which with --columns'}"
         )
-    chosen = [own for own in choose_columns(usable, parts, forms) if own.modality in modalities]
+    # A few new rows would not tell what kind they are of.
+    known = {name: cast("Kind", kind) for name, kind in modalities.items() if kind in get_args(Kind)}
+    chosen = [own for own in choose_columns(usable, parts, forms, known) if own.modality in modalities]
     for own in chosen:
         if own.kind != modalities[own.modality]:
             raise DataError(
