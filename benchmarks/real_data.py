@@ -152,7 +152,7 @@ def linear_accuracies(
         model = LogisticRegression(C=10.0, max_iter=2000)
         model.fit(block(train.indices, train.present, names), table.labels[train.indices])
         accuracies[title] = {
-            scenario: float((model.predict(block(own.indices, own.present, names)) == table.labels[own.indices]).mean())
+            scenario: float(model.score(block(own.indices, own.present, names), table.labels[own.indices]))
             for scenario, own in scenarios.items()
         }
     return accuracies
@@ -171,15 +171,15 @@ def run_all(names: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) 
         for seed in seeds:
             for variant in VARIANTS:
                 flags = ["--data.path", str(DATA / name), "--backbone", str(BACKBONES / name), f"--seed={seed}"]
+                recipe = ROOT / "recipes" / name / f"{variant}.toml"
                 for method in methods:
-                    recipe = ROOT / "recipes" / name / f"{variant}.toml"
                     settings = read_settings(recipe, [*flags, f"--method.name={method}"])
                     folder = ROOT / "runs" / "real_data" / name / f"{variant}-{method}-{seed}"
                     results = complete_run(settings, folder)
                     scores = {scenario: own["accuracy"] for scenario, own in results["scenarios"].items()}
                     found[variant].setdefault(method, []).append(scores)
                     print(name, variant, method, seed, scores, f"{results['seconds']:.0f} s", flush=True)
-                experiment = build_experiment(settings)
+                experiment = build_experiment(read_settings(recipe, flags))
                 table = experiment.source
                 if not isinstance(table, Table):
                     raise TypeError("the recipes of this benchmark are about tables")

@@ -135,7 +135,9 @@ def read_table(path: Path, kinds: Mapping[str, ValueKind]) -> list[dict[str, obj
             if twice or unread:
                 problem = f"{twice[0]} twice" if twice else f"{unread[0]}, which the model does not read"
                 raise InputError(f"{path} has the column {problem}; take that column out")
-            columns = {modality: kind for modality, kind in kinds.items() if modality in reader.fieldnames}
+            columns = dict(kinds)
+            for absent in kinds.keys() - set(reader.fieldnames):
+                del columns[absent]
             if not columns:
                 found = ", ".join(reader.fieldnames) or "nothing"
                 raise InputError(f"{path} has the columns {found}; expected at least one of {', '.join(kinds)}")

@@ -163,8 +163,8 @@ class Cells:
         for start in range(0, len(column), _AT_ONCE):
             cells = column.slice(start, _AT_ONCE)
             if is_embedded:  # only lengths are looked at: bytes of images stay on disk
-                num_bytes = pc.fill_null(pc.binary_length(pc.struct_field(cells, "bytes")), 0).to_pylist()
-                paths = pc.struct_field(cells, "path").to_pylist()
+                num_bytes = _call("binary_length", _field(cells, "bytes")).fill_null(0).to_pylist()
+                paths = _field(cells, "path").to_pylist()
             else:
                 num_bytes, paths = [0] * len(cells), cells.to_pylist()
             for size, path in zip(num_bytes, paths, strict=True):
@@ -178,6 +178,14 @@ class Cells:
                         sizes[parent] = _file_sizes(folder / parent)
                     found = sizes[parent].get(name)
                     yield "file not there" if found is None else None if found else "file of 0 bytes"
+
+
+def _field(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    return _call("struct_field", cells, pc.StructFieldOptions([name]))
+
+
+def _call(function: str, cells: pa.ChunkedArray, options: pc.FunctionOptions | None = None) -> pa.ChunkedArray:
+    return pc.call_function(function, [cells], options)
 
 
 def _file_sizes(folder: Path) -> dict[str, int]:

@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fedprime.data.batches import DataError
 from fedprime.data.table_files import Part
@@ -128,7 +127,7 @@ def choose_columns(
                 f"data.columns, as {modality}={possible[0]}"
             )
         if usual or (possible and modality != "text") or len(possible) == 1:
-            chosen.append(ModalityColumns(modality, modality, ((usual or possible)[0],)))
+            chosen.append(ModalityColumns(modality, modality, (next(iter(usual or possible)),)))
     if not chosen:
         raise DataError(
             f"{parts[0].place} has no column that looks like an image, a text or a sound, but {', '.join(forms)}; name "
@@ -152,8 +151,8 @@ def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: M
         need_column(column, parts, f"data.columns, {word}")
         if column not in forms:
             raise DataError(f"data.columns states {word!r}, but {column} is the label; an input cannot be the answer")
-    kind = match["kind"] or kinds.get(match["modality"])
-    kind = kind or _kind(match["modality"], [forms[column] for column in columns])
+    known = cast("Kind | None", match["kind"] or kinds.get(match["modality"]))
+    kind = known or _kind(match["modality"], [forms[column] for column in columns])
     if kind in ("image", "audio"):
         form = forms[columns[0]]
         if len(columns) > 1:
@@ -166,8 +165,8 @@ def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: M
 def _kind(modality: str, forms: Sequence[Form]) -> Kind:
     if modality in get_args(Kind):
         return modality  # pyright: ignore[reportReturnType]
-    if len(forms) == 1 and forms[0] in ("image", "audio"):
-        return forms[0]
+    if set(forms) in ({"image"}, {"audio"}):
+        return "image" if "image" in forms else "audio"
     return "table" if all(form in ("number", "category") for form in forms) else "text"
 
 
@@ -181,13 +180,14 @@ def _form(feature: str, cells: pa.ChunkedArray) -> Form:
         return "category"
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return "other"
-    words = [word for word in pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT)).to_pylist() if word]
+    words = [word.strip() for word in cells.slice(0, _LOOKED_AT).to_pylist() if word and word.strip()]
     if not words:
         return "text"
     endings = [PurePath(word).suffix.lower() for word in words]
-    for form, known in (("image", _IMAGES), ("audio", _SOUNDS)):
-        if sum(ending in known for ending in endings) > len(words) / 2:
-            return form
+    if sum(ending in _IMAGES for ending in endings) > len(words) / 2:
+        return "image"
+    if sum(ending in _SOUNDS for ending in endings) > len(words) / 2:
+        return "audio"
     if sum(_is_number(word) for word in words) >= _LEAST_NUMBERS * len(words):
         return "number"
     distinct = len(set(words))

@@ -59,7 +59,7 @@ def inspect_table(table: Table, watch: Callable[[int], None] = lambda _: None) -
     split_of = {int(index): split for split, own in table.splits.items() for index in own}
     there = table.there.copy()
     missing = {
-        modality: [table.name_of(index) for index in np.flatnonzero(~there[:, column]).tolist()]
+        modality: [table.name_of(int(index)) for index in np.flatnonzero(~there[:, column])]
         for column, modality in enumerate(table.modalities)
     }
     unreadable: dict[str, dict[str, str]] = defaultdict(dict)
@@ -88,7 +88,7 @@ def inspect_table(table: Table, watch: Callable[[int], None] = lambda _: None) -
         {name: int((table.sites == number).sum()) for number, name in enumerate(table.site_names)},
         {modality: names for modality, names in missing.items() if names},
         dict(unreadable),
-        [table.name_of(index) for index in np.flatnonzero(~there.any(axis=1)).tolist()],
+        [table.name_of(int(index)) for index in np.flatnonzero(~there.any(axis=1))],
         table.num_unlabelled,
         [[table.name_of(i) for i in same] for same in equal.values() if len({split_of[i] for i in same}) > 1],
         [name for name, counts in classes.items() if not counts["train"]],

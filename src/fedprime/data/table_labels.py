@@ -50,7 +50,7 @@ def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels:
     Raises:
         DataError: If there is no such column, or what stands there are no classes or labels.
     """
-    columns = tuple(stated) or tuple(name for name in _USUAL_NAMES if name in column_names(parts))[:1]
+    columns = tuple(stated or [name for name in _USUAL_NAMES if name in column_names(parts)][:1])
     if not columns:
         raise DataError(
             f"{parts[0].place} has no column {' or '.join(_USUAL_NAMES[:3])}, but {', '.join(column_names(parts))}; "
@@ -60,7 +60,8 @@ def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels:
         need_column(column, parts, "data.label")
     if len(columns) > 1:
         return _yes_or_no(columns, parts)
-    return _any_number(columns[0], parts) if several_labels else _one_class(columns[0], parts)
+    (column,) = columns
+    return _any_number(column, parts) if several_labels else _one_class(column, parts)
 
 
 def cell_words(name: str, parts: Sequence[Part]) -> list[str | None]:
@@ -151,5 +152,5 @@ def _yes_or_no(columns: tuple[str, ...], parts: Sequence[Part]) -> Labels:
             )
         values.append([float(word.lower() in _YES) for word in words])
         filled.append([bool(word) for word in words])
-    known = np.array(filled, dtype=bool).any(axis=0)
+    known: Bool[np.ndarray, " row"] = np.logical_or.reduce(np.array(filled, dtype=bool), axis=0)
     return Labels("several_labels", columns, columns, np.array(values, dtype=np.float32).T.copy(), known)

@@ -32,7 +32,9 @@ def read_unlabelled(
     """
     parts = open_parts(path)
     names = column_names(parts)
-    forms = {name: form for name, form in column_forms(parts).items() if name not in label}
+    forms = column_forms(parts)
+    for name in label:
+        forms.pop(name, None)
     asked = [word for word in stated if word.partition("=")[0].partition(":")[0] in modalities]
     usable = [word for word in asked if _columns_of(word, names)]
     if stated and not usable:
