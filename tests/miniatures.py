@@ -1,15 +1,28 @@
 """Miniatures of benchmark data sets: the real layouts with a few tiny images, whose colour tells the class."""
 
+import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from PIL import Image
 
 from fedprime.seeding import stream
 
-__all__ = ["DISHES", "write_food101", "write_hateful_memes", "write_kaggle_food101", "write_mmimdb", "write_photo"]
+__all__ = [
+    "DISHES",
+    "table_rows",
+    "write_csv",
+    "write_food101",
+    "write_hateful_memes",
+    "write_kaggle_food101",
+    "write_mmimdb",
+    "write_photo",
+    "write_sound",
+    "write_table",
+]
 
 DISHES = ("apple_pie", "beef_tartare", "sushi")
 _COLOURS = ((200, 60, 40), (60, 160, 60), (50, 80, 200))
@@ -94,4 +107,50 @@ def write_hateful_memes(folder: Path, *, test_has_labels: bool = True) -> Path:
             lines.append(json.dumps(row) + "\n")
             number += 1
         (folder / f"{split}.jsonl").write_text("".join(lines))
+    return folder
+
+
+def write_sound(file: Path, label: int, number: int = 0) -> None:
+    """Writes a tenth of a second of a tone whose height tells the class."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    times = np.arange(800) / 8000
+    soundfile.write(file, 0.5 * np.sin(2 * np.pi * (300 + 500 * (label % 3)) * times + number), 8000)
+
+
+def write_csv(file: Path, rows: Sequence[Mapping[str, object]]) -> Path:
+    """Writes rows of equal columns as a CSV file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+def table_rows(folder: Path, num_rows: int = 48) -> list[dict[str, object]]:
+    """Writes photos and sounds, and returns rows about them: three dishes, of every sixth row one is for the test."""
+    rows: list[dict[str, object]] = []
+    for number in range(num_rows):
+        label = number % 3
+        write_photo(folder / "photos" / f"{number}.png", label, number)
+        write_sound(folder / "sounds" / f"{number}.wav", label, number)
+        rows.append(
+            {
+                "file_name": f"photos/{number}.png",
+                "audio": f"sounds/{number}.wav",
+                "title": f"dish {number}",
+                "text": _WORDS[label],
+                "price": f"{label + 1}.5",
+                "colour": ("red", "green", "blue")[label],
+                "label": DISHES[label],
+                "split": "test" if number // 3 % 4 == 0 else "train",
+                "client": f"shop {number % 4}",
+            }
+        )
+    return rows
+
+
+def write_table(folder: Path, num_rows: int = 48) -> Path:
+    """Writes a folder with photos, sounds and metadata.csv."""
+    write_csv(folder / "metadata.csv", table_rows(folder, num_rows))
     return folder

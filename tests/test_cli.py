@@ -398,7 +398,7 @@ def test_numbers_may_be_negative(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ([], "give a sample (--image FILE, --text TEXT, --readings NUMBERS, any of them), or --csv FILE, not both"),
+        ([], "give a sample (--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of"),
         (["--text", "soup", "--csv", "samples.csv"], "give a sample"),
         (["--image", "none.png"], "there is no image none.png"),
         (["--image", "empty.png"], "cannot read empty.png as an image"),

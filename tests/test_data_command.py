@@ -9,7 +9,7 @@ from PIL import Image
 
 from command_line import exit_code
 from fedprime import data_command
-from miniatures import write_food101, write_hateful_memes, write_mmimdb
+from miniatures import table_rows, write_csv, write_food101, write_hateful_memes, write_mmimdb, write_table
 
 
 @pytest.fixture
@@ -78,3 +78,44 @@ def test_a_folder_of_something_else_is_told(tmp_path: Path, complaint: Callable[
 def test_without_check_or_show_the_usage_is_told(words: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]):
     assert exit_code("data", *words) == code
     assert "usage: fedprime data check PATH" in capsys.readouterr().out
+
+
+def test_a_sound_table_is_checked_and_found_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("data", "check", write_table(tmp_path), "--columns", "image=file_name", "text=title+text") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["  image:image=file_name", "  text:text=title+text"]
+    assert "48 samples: 36 train, 12 test" in lines
+    assert "natural clients: shop 0 12, shop 1 12, shop 2 12, shop 3 12" in lines
+    assert lines[-1] == "nothing is wrong"
+
+
+def test_what_is_wrong_with_a_table_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = table_rows(tmp_path)
+    rows[3]["file_name"] = ""
+    rows[0]["label"] = "rare"
+    rows[5]["label"] = ""
+    (tmp_path / "photos" / "7.png").write_text("no photo")
+    write_csv(tmp_path / "metadata.csv", rows)
+    assert exit_code("data", "check", tmp_path, "--format", "table") == 1
+    said = capsys.readouterr().out
+    assert "1 samples lack image: sounds/3.wav" in said
+    assert "1 with an unreadable image, which counts as missing; mend the files:" in said
+    assert "1 classes that no training sample has: they cannot be learnt: rare" in said
+    assert "1 rows without a label: they are left out" in said
+    assert exit_code("data", "check", tmp_path, "--json", "--columns", "image=file_name") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["unreadable"]["image"]) == ["photos/7.png"]
+    assert found["only_measured"] == ["rare"]
+
+
+def test_a_table_is_shown_without_a_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("data", "show", write_table(tmp_path), "--output", tmp_path / "sheet.png", "--count", 5) == 0
+    assert capsys.readouterr().out == f"5 of 48 samples are drawn in {tmp_path / 'sheet.png'}\n"
+
+
+def test_a_wrong_column_is_told_with_the_nearest_name(tmp_path: Path, complaint: Callable[..., str]):
+    said = complaint("data", "check", write_table(tmp_path), "--label", "lable")
+    assert said.startswith(
+        f"fedprime: {tmp_path / 'metadata.csv'} has no column 'lable' (data.label); it has file_name"
+    )
+    assert said.endswith("; did you mean label?\n")

@@ -17,6 +17,7 @@ from fedprime.seeding import torch_stream
 
 LABELS = ("bread", "soup", "cake")
 MODALITIES = ("image", "text", "readings")
+KINDS = {"image": "image", "text": "text", "readings": "numbers"}
 RED = np.full((64, 64, 3), (200, 30, 30), dtype=np.uint8)
 
 
@@ -121,7 +122,7 @@ def test_a_table_with_holes_gives_what_is_there(table: Path, picture: Path):
         "4, ,  ,1 2\n"
         "5,short\n"
     )
-    rows = read_table(table, MODALITIES)
+    rows = read_table(table, KINDS)
     assert np.array_equal(rows[0].pop("image"), RED)
     assert np.array_equal(rows[1].pop("image"), RED)
     assert rows == [
@@ -135,7 +136,7 @@ def test_a_table_with_holes_gives_what_is_there(table: Path, picture: Path):
 
 def test_a_column_of_another_name_is_ignored(table: Path):
     table.write_text("text,price\nsoup,3\n")
-    assert read_table(table, ("image", "text")) == [{"text": "soup"}]
+    assert read_table(table, {"image": "image", "text": "text"}) == [{"text": "soup"}]
 
 
 @pytest.mark.parametrize(
@@ -150,34 +151,34 @@ def test_a_column_of_another_name_is_ignored(table: Path):
 def test_nothing_of_a_table_is_lost_without_a_word(table: Path, content: str, problem: str):
     table.write_text(content)
     with pytest.raises(InputError, match=problem):
-        read_table(table, ("image", "text"))
+        read_table(table, {"image": "image", "text": "text"})
 
 
 def test_spaces_after_commas_are_not_part_of_names_or_cells(table: Path):
     table.write_text("price, text\n3, soup\n")
-    assert read_table(table, ("image", "text")) == [{"text": "soup"}]
+    assert read_table(table, {"image": "image", "text": "text"}) == [{"text": "soup"}]
 
 
 def test_images_are_found_beside_the_table(table: Path, picture: Path, monkeypatch: pytest.MonkeyPatch):
     (table.parent / "elsewhere").mkdir()
     monkeypatch.chdir(table.parent / "elsewhere")
     table.write_text(f"image\n{picture.name}\n")
-    assert np.array_equal(read_table(table, MODALITIES)[0]["image"], RED)
+    assert np.array_equal(read_table(table, KINDS)[0]["image"], RED)
 
 
 def test_a_full_path_in_a_table_is_taken_as_it_is(table: Path, picture: Path):
     table.write_text(f"image\n{picture}\n")
-    assert np.array_equal(read_table(table, MODALITIES)[0]["image"], RED)
+    assert np.array_equal(read_table(table, KINDS)[0]["image"], RED)
 
 
 def test_a_byte_order_mark_and_foreign_line_ends_do_no_harm(table: Path):
     table.write_bytes("\ufefftext\r\nrühr-ei\r\nsoup\r\n".encode())
-    assert read_table(table, MODALITIES) == [{"text": "rühr-ei"}, {"text": "soup"}]
+    assert read_table(table, KINDS) == [{"text": "rühr-ei"}, {"text": "soup"}]
 
 
 def test_a_table_without_rows_has_no_samples(table: Path):
     table.write_text("text\n")
-    assert read_table(table, MODALITIES) == []
+    assert read_table(table, KINDS) == []
 
 
 @pytest.mark.parametrize(
@@ -201,21 +202,21 @@ def test_a_table_without_rows_has_no_samples(table: Path):
 def test_a_table_that_is_not_what_it_should_be_gives_one_clear_error(content: bytes, problem: str, table: Path):
     table.write_bytes(content)
     with pytest.raises(InputError, match=problem):
-        read_table(table, MODALITIES)
+        read_table(table, KINDS)
 
 
 def test_a_broken_image_in_a_table_is_named(table: Path):
     (table.parent / "empty.jpg").touch()
     table.write_text("image\nempty.jpg\n")
     with pytest.raises(InputError, match=r"cannot read .*empty\.jpg as an image"):
-        read_table(table, MODALITIES)
+        read_table(table, KINDS)
 
 
 def test_a_table_that_is_not_there_is_named(table: Path):
     with pytest.raises(InputError, match=r"there is no file .*samples\.csv"):
-        read_table(table, MODALITIES)
+        read_table(table, KINDS)
 
 
 def test_a_folder_is_no_table(tmp_path: Path):
     with pytest.raises(InputError, match="cannot read"):
-        read_table(tmp_path, MODALITIES)
+        read_table(tmp_path, KINDS)

@@ -1,6 +1,5 @@
 """The command line: run, grid, evaluate, predict, report, data, cache, recipes."""
 
-import csv
 import json
 import logging
 import os
@@ -10,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -22,14 +20,14 @@ from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import DataError
 from fedprime.data.cache_folder import CacheError
-from fedprime.data.images import InputError, read_image
+from fedprime.data.images import InputError
 from fedprime.data_command import look_at_data
 from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
 from fedprime.flags import take_folder
 from fedprime.grid import GridError
 from fedprime.grid_command import make_grid
-from fedprime.model import ModelError, PromptedModel
-from fedprime.prediction import predict_samples, read_table
+from fedprime.model import ModelError
+from fedprime.predict_command import predict_labels
 from fedprime.recipes import find_recipe, find_recipe_or_plan, list_plans, list_recipes
 from fedprime.report import ReportError, scenario_table, traffic_table, write_report
 from fedprime.settings_reading import read_settings
@@ -63,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "run": (_run, "train: fedprime run RECIPE [--training.rounds 50 ...], or --resume RUN"),
         "grid": (make_grid, "train many: fedprime grid PLAN; the same command again goes on where it was stopped"),
         "evaluate": (_evaluate, "measure a finished run's model on every test scenario again"),
-        "predict": (_predict, "predict from any subset of modalities, or for the rows of a CSV file"),
+        "predict": (predict_labels, "predict from any subset of modalities, or for the rows of a table"),
         "report": (_report, "turn finished runs into tables, comparisons and plots: fedprime report runs/main"),
         "data": (
             look_at_data,
-            "look at data: fedprime data check PATH --format food101, or show for a picture of samples",
+            "look at data: fedprime data check PATH, or show for a picture of samples",
         ),
         "cache": (manage_cache, "where embeddings of samples are kept for later runs; make room: fedprime cache show"),
         "recipes": (_recipes, "list the recipes and plans that come along, or show one"),
@@ -105,6 +103,7 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger("fedprime").handlers = [handler]
+    logging.getLogger("fedprime").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
@@ -177,57 +176,6 @@ def _evaluate(words: list[str]) -> int:
         print(json.dumps(measured, indent=2))
     else:
         Console().print(scenario_table(measured))
-    return 0
-
-
-@dataclass(frozen=True)
-class _PredictOptions:
-    run: tyro.conf.Positional[Path]
-    """Folder of a finished run, or of a saved model."""
-    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """An image file."""
-    text: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
-    """A text."""
-    readings: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="NUMBER ...")] = None
-    """A row of numbers."""
-    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A CSV file with columns image (paths), text, readings (numbers and spaces); an empty cell is missing."""
-    json: bool = False
-    """Print one JSON object per sample, with the probability of every label."""
-
-
-def _predict(words: list[str]) -> int:
-    """Predicts from any subset of modalities."""
-    options = tyro.cli(_PredictOptions, args=words, prog="fedprime predict", config=(tyro.conf.FlagCreatePairsOff,))
-    given = {
-        name: getattr(options, name) for name in ("image", "text", "readings") if getattr(options, name) is not None
-    }
-    if (options.csv is None) == (not given):
-        raise InputError(
-            "give a sample (--image FILE, --text TEXT, --readings NUMBERS, any of them), or --csv FILE, not both"
-        )
-    folder = options.run
-    if (folder / "settings.toml").exists():
-        RunFolder(folder).results()  # says so if the run is not finished
-        folder = RunFolder(folder).model_path
-        if not folder.exists():
-            raise ModelError(f"the clients of {options.run} share no model; name that of one: {options.run}/clients/0")
-    model = PromptedModel.from_pretrained(folder)
-    if options.csv is None:
-        if "image" in given:
-            given["image"] = read_image(options.image)  # pyright: ignore[reportArgumentType]
-        predictions = predict_samples(model, [given])
-    else:
-        predictions = predict_samples(model, read_table(options.csv, model.backbone.modalities))
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    if not options.json:
-        writer.writerow(["row", "label", "probability", "present"])
-    for row, prediction in enumerate(predictions, start=1):
-        if options.json:
-            print(json.dumps({"row": row} | prediction))
-        else:
-            best = prediction["label"]
-            writer.writerow([row, best, f"{prediction['probabilities'][best]:.4f}", "+".join(prediction["present"])])
     return 0
 
 

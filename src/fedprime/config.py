@@ -47,15 +47,10 @@ def _without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _known_modality(name: str) -> str:
-    if name not in BuiltinWorld.modalities:
-        hint = nearest_name(name, BuiltinWorld.modalities)
-        raise ValueError(f"{name!r} is not one of {', '.join(BuiltinWorld.modalities)}{hint}")
+def _word(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} cannot be the name of a modality; take a word, as image")
     return name
-
-
-def _known_lack(name: str) -> str:
-    return name if name == ANY else _known_modality(name)
 
 
 def _number_of_word(value: object) -> object:
@@ -89,14 +84,25 @@ class SettingsError(ValueError):
 class DataSettings:
     """The samples."""
 
-    name: Literal["builtin", "food101", "mmimdb", "hateful_memes"] = "builtin"
-    """Which data set: "builtin" is the generated world; UPMC Food-101, MM-IMDb and Hateful Memes do not come along."""
+    name: Literal["builtin", "food101", "mmimdb", "hateful_memes", "table"] = "builtin"
+    """Which data set: "builtin" is the generated world; UPMC Food-101, MM-IMDb and Hateful Memes do not come along; a
+    table is any folder with metadata.csv, .jsonl or .parquet, or a data set of the library datasets."""
     path: str = ""
-    """Folder of the data set; the built-in world needs none."""
-    modalities: Annotated[
-        tuple[Annotated[str, AfterValidator(_known_modality)], ...], AfterValidator(_without_repetition)
-    ] = ()
-    """Which of image, text, readings to use; none named means those that the backbone was trained for."""
+    """Folder of the data set, or of a table also its file or its name on the hub; the built-in world needs none."""
+    columns: tuple[str, ...] = ()
+    """Which column is which modality (table), as image=file_name text=title+text price:table=cost+discount; kinds are
+    image, text, audio, table; none named means those with usual names."""
+    label: tuple[str, ...] = ()
+    """The column of classes (table), or of several labels a column of yes or no for each; none means "label"."""
+    split: str = ""
+    """The column with train, validation or test (table); "none" for no such column; if not named, "split"."""
+    client: str = ""
+    """The column of natural clients, for partition.kind site (table); "none" for none; if not named, "client"."""
+    rows: tuple[str, ...] = ()
+    """Which rows to use (table), as speaker=lucas,theo; all of several conditions hold."""
+    modalities: Annotated[tuple[Annotated[str, AfterValidator(_word)], ...], AfterValidator(_without_repetition)] = ()
+    """Which of image, text, readings, or of a table's own, to use; none named means those that the backbone was trained
+    for."""
     num_train: Count = 4000
     """Training samples, over all clients (built-in; other data has its own splits)."""
     num_validation: Count = 500
@@ -105,10 +111,13 @@ class DataSettings:
     """Samples that the final table is measured on (built-in)."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training samples to set apart for validation, if the data has no validation split."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the samples to set apart for the test, if the data has neither a test nor a validation split (table)."""
     num_classes: Annotated[int, Field(ge=2, le=101)] = 8
     """Classes, 2 to 101: of food101 and mmimdb the most frequent ones, 8 as in the paper; hateful_memes has two."""
     several_labels: bool = False
-    """Whether to use all 23 genres of each film (mmimdb), rather than films with one of the most frequent genres."""
+    """Whether to use all 23 genres of each film (mmimdb), rather than films with one of the most frequent genres; or
+    whether one column has several labels, as "red|round" or a list (table)."""
     num_sites: Count = 20
     """Natural groups of the built-in world."""
     concept_shift: Share = 0.0
@@ -139,7 +148,7 @@ class MissingSettings:
     """Over all data (the paper's), a mix per client, whole sensors absent, or by class, seen value, group, round."""
     rate: Share = 0.7
     """Share of the samples that lack something: 0.7 means 70 % (with absent-sensors: share of the clients)."""
-    lacking: Annotated[str, AfterValidator(_known_lack)] = ANY
+    lacking: Annotated[str, AfterValidator(_word)] = ANY
     """What they lack: the name of a modality, or "any": one modality each, every modality equally often."""
     alpha: Positive = 1.0
     """Concentration of the mixes of clients or groups: at 0.1 most have hardly more than one pattern."""
@@ -355,4 +364,12 @@ class Settings:
                 f"attack.kind is {self.attack.kind!r}: {method.name} has no clients to be hostile: {reason}; set it to "
                 '"none"'
             )
+        known = BuiltinWorld.modalities
+        if self.data.name == "builtin":
+            lacking = () if self.missing.lacking == ANY else (self.missing.lacking,)
+            for setting, names in (("data.modalities", self.data.modalities), ("missing.lacking", lacking)):
+                unknown = [name for name in names if name not in known]
+                if unknown:
+                    hint = nearest_name(unknown[0], known)
+                    raise ValueError(f"{setting}: {unknown[0]!r} is not one of {', '.join(known)}{hint}")
         return self

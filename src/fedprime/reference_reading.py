@@ -67,6 +67,7 @@ class ReferenceBackbone:
         options: How else it was loaded.
         fingerprint: That of the backbone inside and the quirks, which change features.
         quirks: Which departures, sorted.
+        inside: The backbone inside.
     """
 
     def __init__(self, inside: Backbone, quirks: Collection[str]) -> None:
@@ -97,7 +98,7 @@ class ReferenceBackbone:
         self.reference = inside.reference
         self.options = inside.options
         self.fingerprint = "+".join([inside.fingerprint, *self.quirks])
-        self._inside = inside
+        self.inside = inside
         self._placeholders: dict[str, Tensor] = {}
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
@@ -107,7 +108,7 @@ class ReferenceBackbone:
             modality: One of `modalities`.
             values: The values.
         """
-        return self._inside.embed(modality, values)
+        return self.inside.embed(modality, values)
 
     def assemble(self, embedded: Embedded) -> Tokens:
         """Joins the embedded modalities of a batch, if asked for with placeholders for what is missing.
@@ -120,7 +121,7 @@ class ReferenceBackbone:
                 modality: [self._placeholder(modality) if entry is None else entry for entry in entries]
                 for modality, entries in embedded.items()
             }
-        return self._inside.assemble(embedded)
+        return self.inside.assemble(embedded)
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
         """Returns the output of each sample's summary token, or if asked for of its first prompt.
@@ -133,9 +134,9 @@ class ReferenceBackbone:
         """
         if tokens.columns and _PROMPT_READOUT in self.quirks:
             raise BackboneError(f"{_PROMPT_READOUT} needs a backbone with one transformer; {self.reference!r} has more")
-        return self._inside.encode(replace(tokens, summary=0) if _PROMPT_READOUT in self.quirks else tokens)
+        return self.inside.encode(replace(tokens, summary=0) if _PROMPT_READOUT in self.quirks else tokens)
 
     def _placeholder(self, modality: str) -> Tensor:
         if modality not in self._placeholders:
-            (self._placeholders[modality],) = self._inside.embed(modality, [_PLACEHOLDERS[modality]])
+            (self._placeholders[modality],) = self.inside.embed(modality, [_PLACEHOLDERS[modality]])
         return self._placeholders[modality]

@@ -18,11 +18,12 @@ from fedprime.data.embedding_store import EmbeddingStore
 from fedprime.data.food101 import open_food101
 from fedprime.data.hateful_memes import open_hateful_memes
 from fedprime.data.mmimdb import open_mmimdb
-from fedprime.data.splits import with_validation
+from fedprime.data.splits import with_all_splits
+from fedprime.data.table import TableOptions, open_table
 from fedprime.holdings import label_groups
 from fedprime.machine import code_digest, numeric_environment
 
-__all__ = ["SOURCES", "embedded_samples", "usable_splits"]
+__all__ = ["SOURCES", "embedded_samples", "table_options", "usable_splits"]
 
 _logger = logging.getLogger(__name__)
 
@@ -54,12 +55,26 @@ def _hateful_memes(data: DataSettings) -> SampleSource:
     return open_hateful_memes(data.path)
 
 
+def _table(data: DataSettings) -> SampleSource:
+    return open_table(data.path, table_options(data))
+
+
+def table_options(data: DataSettings) -> TableOptions:
+    """Returns what the settings say about the columns of a table.
+
+    Args:
+        data: The settings of the data set.
+    """
+    return TableOptions(data.columns, data.label, data.several_labels, data.split, data.client, data.rows)
+
+
 #: By the name of a data set, what opens it.
 SOURCES: Mapping[str, Callable[[DataSettings], SampleSource]] = {
     "builtin": _builtin,
     "food101": _food101,
     "mmimdb": _mmimdb,
     "hateful_memes": _hateful_memes,
+    "table": _table,
 }
 
 _latest: dict[object, EmbeddedSamples] = {}
@@ -81,7 +96,8 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
         source = SOURCES[data.name](data)
-        source.splits = with_validation(source.splits, label_groups(source)[0], data.validation_share)
+        groups = label_groups(source)[0]
+        source.splits = with_all_splits(source.splits, groups, data.validation_share, data.test_share)
         store = _store(source, backbone)
         try:
             _latest[key] = EmbeddedSamples(source, backbone.modalities, backbone.embed, store)

@@ -8,7 +8,8 @@ from PIL import Image
 from fedprime.data.contact_sheet import draw_contact_sheet
 from fedprime.data.food101 import open_food101
 from fedprime.data.mmimdb import open_mmimdb
-from miniatures import write_food101, write_mmimdb
+from fedprime.data.table import TableOptions, open_table
+from miniatures import write_food101, write_mmimdb, write_table
 
 
 def centre(sheet: Image.Image, row: int, column: int) -> np.ndarray:
@@ -35,3 +36,15 @@ def test_several_labels_and_texts_in_any_script_are_drawn(tmp_path: Path):
     source._texts[0] = "日本語のあらすじ"
     draw_contact_sheet(source, range(3), tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_a_sound_is_drawn_as_a_wave_where_there_is_no_image(tmp_path: Path):
+    options = TableOptions(columns=("voice=audio", "facts=price+colour"))
+    source = open_table(str(write_table(tmp_path / "data")), options)
+    source.there[1, 0] = False
+    draw_contact_sheet(source, [0, 1], tmp_path / "sheet.png", columns=2)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.getpixel((12, 12)) == (0xEE, 0xF2, 0xF7)  # the tone swings half as far as there is space
+        assert (0x30, 0x60, 0xA0) in {sheet.getpixel((8 + 90, row)) for row in range(8, 188)}
+        corner = np.asarray(sheet.crop((8 + 188 + 4, 12, 8 + 188 + 12, 20))).mean(axis=(0, 1))
+        assert corner.tolist() == [0xE4] * 3

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from fedprime.backbones import composite_file, dual_encoder
 from fedprime.backbones.backbone import Backbone, BackboneError
@@ -10,13 +11,24 @@ from fedprime.backbones.composite import CompositeBackbone
 from fedprime.backbones.dual_encoder import DualEncoderBackbone
 from fedprime.backbones.vilt import ViltBackbone
 
-__all__ = ["SHIPPED", "TINY", "load_backbone"]
+__all__ = ["SHIPPED", "TINY", "ValueKind", "load_backbone", "value_kinds"]
 
 #: The name of the tiny ViLT that comes with fedprime; it is loaded like any other checkpoint.
 TINY = "tiny"
 #: The checkpoints that come with fedprime, by name. The second was pretrained as those of the hub are: by masked words
 #: and matching alone, on scenes that have both picture and title.
 SHIPPED = {TINY: Path(__file__).parent / "tiny", "tiny-paired": Path(__file__).parent / "tiny_paired"}
+
+#: What the values of a modality are: images, texts, sounds, rows by column, or arrays of numbers.
+ValueKind = Literal["image", "text", "audio", "table", "numbers"]
+_KIND_OF_ENCODER: dict[str, ValueKind] = {
+    "image_model": "image",
+    "pixel_patches": "image",
+    "text_model": "text",
+    "audio_model": "audio",
+    "log_mel": "audio",
+    "table": "table",
+}
 
 # Kinds of references, beside those of dual encoders.
 _VILT, _COMPOSITE = "vilt", "composite"
@@ -48,6 +60,22 @@ def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = (), 
     if kind == _COMPOSITE:
         return CompositeBackbone.from_pretrained(place, modalities)
     return DualEncoderBackbone.from_pretrained(reference, tuple(modalities) or ("image", "text"))
+
+
+def value_kinds(backbone: Backbone) -> dict[str, ValueKind]:
+    """Returns what the values of each modality are that a backbone reads.
+
+    Args:
+        backbone: The backbone.
+    """
+    if isinstance(backbone, CompositeBackbone):
+        parts = backbone.composition.modalities
+        return {modality: _KIND_OF_ENCODER[parts[modality].encoder] for modality in backbone.modalities}
+    return {modality: "numbers" if modality == "readings" else _named(modality) for modality in backbone.modalities}
+
+
+def _named(modality: str) -> ValueKind:
+    return "image" if modality == "image" else "text"
 
 
 def _kind_of(place: str | Path) -> str:

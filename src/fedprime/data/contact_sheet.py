@@ -1,7 +1,7 @@
-"""A picture of some samples: each image with its text and class, and what is missing."""
+"""A picture of some samples: each image or sound with its texts, numbers and class, and what is missing."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ _LINE = 30  # characters
 
 
 def draw_contact_sheet(source: SampleSource, indices: Sequence[int], path: Path, columns: int = 6) -> None:
-    """Draws samples with image and text into a PNG file.
+    """Draws samples into a PNG file: the first image or else the wave of a sound, and below it what there is in words.
 
     Args:
         source: The data set.
@@ -35,20 +35,53 @@ def draw_contact_sheet(source: SampleSource, indices: Sequence[int], path: Path,
         row, column = divmod(position, columns)
         left, top = _GAP + column * (_SIDE + _GAP), _GAP + row * (_SIDE + _TEXT + _GAP)
         there = [name for name, is_there in zip(source.modalities, source.there[index], strict=True) if is_there]
-        values = source.read(int(index), [name for name in there if name in ("image", "text")])
-        if "image" in values:
-            image = Image.fromarray(np.asarray(values["image"]))
-            image.thumbnail((_SIDE, _SIDE))
-            sheet.paste(image, (left + (_SIDE - image.width) // 2, top + (_SIDE - image.height) // 2))
+        values = source.read(int(index), there)
+        picture = _picture(values)
+        if picture is not None:
+            sheet.paste(picture, (left + (_SIDE - picture.width) // 2, top + (_SIDE - picture.height) // 2))
         else:
             canvas.rectangle((left, top, left + _SIDE - 1, top + _SIDE - 1), fill="#e4e4e4")
             canvas.text((left + _SIDE // 2, top + _SIDE // 2), "no image", fill="#707070", anchor="mm")
-        lines = textwrap.wrap(str(values["text"]), _LINE, max_lines=3) if "text" in values else ["(no text)"]
+        words = [_words(name, values.get(name)) for name in source.modalities]
+        lines = textwrap.wrap("; ".join(word for word in words if word), _LINE, max_lines=3)
         written = "\n".join([_labels(source, int(index)), *lines])
         # The font that comes along with Pillow knows Latin letters only.
         canvas.text((left, top + _SIDE + 2), written.encode("latin-1", "replace").decode("latin-1"), fill="black")
     with replaced_file(path) as beside:
         sheet.save(beside, format="PNG")
+
+
+def _picture(values: Mapping[str, object]) -> Image.Image | None:
+    """Returns the first image among values, or else the wave of the first sound."""
+    images = [value for value in values.values() if isinstance(value, np.ndarray) and value.ndim == 3]
+    if images:
+        image = Image.fromarray(images[0])
+        image.thumbnail((_SIDE, _SIDE))
+        return image
+    sounds = [value for value in values.values() if isinstance(value, Mapping) and "array" in value]
+    if not sounds:
+        return None
+    samples = np.atleast_2d(np.asarray(sounds[0]["array"], dtype=float)).mean(axis=0)
+    wave = Image.new("RGB", (_SIDE, _SIDE), "#eef2f7")
+    canvas = ImageDraw.Draw(wave)
+    for column, part in enumerate(np.array_split(samples, _SIDE)):
+        if len(part):
+            top, bottom = ((1 - height) * (_SIDE - 1) / 2 for height in (part.max(), part.min()))
+            canvas.line((column, top, column, bottom), fill="#3060a0")
+    return wave
+
+
+def _words(modality: str, value: object) -> str:
+    """Returns a value in words; nothing for an image, which is drawn."""
+    if value is None:
+        return f"(no {modality})"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping) and "array" in value:
+        return f"{modality} of {np.asarray(value['array']).shape[-1] / value['sampling_rate']:.1f} s"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {cell}" for name, cell in value.items())
+    return "" if np.ndim(value) == 3 else f"{modality} of {np.size(value)} numbers"  # pyright: ignore[reportArgumentType]
 
 
 def _labels(source: SampleSource, index: int) -> str:

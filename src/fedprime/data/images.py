@@ -1,5 +1,7 @@
 """Image files as arrays of RGB pixels."""
 
+import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +15,31 @@ class InputError(ValueError):
     """A sample that cannot be read or used."""
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Reads an image file as RGB, turned upright as its EXIF data says, transparent parts on white.
+def read_image(file: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height width 3"]:
+    """Reads an image as RGB, turned upright as its EXIF data says, transparent parts on white.
 
     Args:
-        path: The file.
+        file: The file, or what is in it.
+        name: What to call it in messages; the path, if not given.
 
     Raises:
-        InputError: If it is missing, no image, truncated, or implausibly large.
+        InputError: If it is missing, no image, truncated, or implausibly large (more pixels than Pillow's
+            ``MAX_IMAGE_PIXELS``, 89 million).
     """
+    name = name or (str(file) if isinstance(file, Path) else "an image")
     try:
-        with Image.open(path) as image:
-            return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+        with warnings.catch_warnings():
+            # From that size on Pillow warns that the image may be a bomb, and from twice that size on it refuses.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+                return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
     except FileNotFoundError:
-        raise InputError(f"there is no image {path}") from None
+        raise InputError(f"there is no image {name}") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read {name} as an image: {error}; save it smaller") from error
     # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
     except Exception as error:
-        raise InputError(f"cannot read {path} as an image: {error}; save it as PNG or JPEG") from error
+        raise InputError(f"cannot read {name} as an image: {error}; save it as PNG or JPEG") from error
 
 
 def file_identity(path: Path) -> str | None:

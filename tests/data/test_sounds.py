@@ -1,0 +1,45 @@
+"""Sound files: what is in them, and what is no sound."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from fedprime.data.images import InputError
+from fedprime.data.sounds import read_sound
+
+SAMPLES = np.array([0.0, 0.5, -0.5, 0.25], dtype=np.float32)
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_a_sound_has_its_samples_and_their_rate(ending: str, tmp_path: Path):
+    file = tmp_path / f"sound.{ending}"
+    soundfile.write(file, SAMPLES, 8000)
+    sound = read_sound(file)
+    assert sound["sampling_rate"] == 8000
+    assert np.allclose(np.asarray(sound["array"]), SAMPLES, atol=1e-4)
+    assert np.array_equal(np.asarray(read_sound(file.read_bytes())["array"]), np.asarray(sound["array"]))
+
+
+def test_channels_come_first(tmp_path: Path):
+    soundfile.write(tmp_path / "stereo.wav", np.stack([SAMPLES, -SAMPLES], axis=1), 8000)
+    assert np.asarray(read_sound(tmp_path / "stereo.wav")["array"]).shape == (2, 4)
+
+
+@pytest.mark.parametrize("content", [b"", b"no sound at all", b"RIFF\x24\x00\x00\x00WAVE"])
+def test_what_is_no_sound_is_named(content: bytes, tmp_path: Path):
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot read .*a\.wav as a sound"):
+        read_sound(tmp_path / "a.wav")
+
+
+def test_a_sound_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"there is no sound .*a\.wav"):
+        read_sound(tmp_path / "a.wav")
+
+
+def test_a_sound_without_samples_is_refused(tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", SAMPLES[:0], 8000)
+    with pytest.raises(InputError, match="lasts 0 s"):
+        read_sound(tmp_path / "a.wav")

@@ -1,0 +1,120 @@
+"""The verb `predict` on modalities of any name, and on tables with holes."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from command_line import exit_code
+from miniatures import table_rows, write_csv, write_table
+
+PARTS = {
+    "photo": {"encoder": "pixel_patches", "side": 16, "patch_size": 8},
+    "voice": {"encoder": "log_mel", "sampling_rate": 8000, "num_bands": 8, "frames_per_token": 2},
+    "facts": {"encoder": "table", "numbers": {"price": [2.5, 1.0]}, "categories": {"colour": ["red", "green", "blue"]}},
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on a table with photo, voice and facts, whose natural clients are its shops."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "composite").mkdir()
+    composite = {"dim": 16, "num_layers": 1, "num_heads": 2, "modalities": PARTS}
+    (folder / "composite" / "composite.json").write_text(json.dumps(composite))
+    (folder / "table.toml").write_text(
+        f"""
+        backbone = {str(folder / "composite")!r}
+        data = {{ name = "table", path = {str(write_table(folder / "data"))!r},
+            columns = ["photo=file_name", "voice=audio", "facts=price+colour"] }}
+        partition = {{ kind = "site", num_clients = 4 }}
+        missing = {{ rate = 0.5 }}
+        method = {{ num_prompts = 4, pool_size = 4 }}
+        training = {{ rounds = 2, batch_size = 8 }}
+        """.replace("\n            columns", " columns")
+    )
+    assert exit_code("run", folder / "table.toml", "--output", folder / "run") == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def new_rows(tmp_path: Path) -> Path:
+    """A table of four new rows, without labels; the third has nothing, the last photo is none."""
+    rows = [{name: row[name] for name in ("file_name", "audio", "price", "colour")} for row in table_rows(tmp_path, 4)]
+    rows[1]["audio"] = ""
+    rows[2] = dict.fromkeys(rows[2], "")
+    (tmp_path / "photos" / "3.png").write_text("no photo")
+    write_csv(tmp_path / "metadata.csv", rows)
+    return tmp_path
+
+
+def test_a_run_on_a_table_has_a_scenario_for_each_modality(trained: Path):
+    results = json.loads((trained / "results.json").read_text())
+    expected = ["like train", "miss any", "full", "photo only", "voice only", "facts only"]
+    assert list(results["scenarios"]) == expected
+    assert results["scenarios"]["full"]["num_samples"] == 12
+
+
+def test_rows_of_a_table_are_predicted_holes_included(
+    trained: Path, new_rows: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert exit_code("predict", trained, "--table", new_rows) == 1
+    out, err = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [(row["row"], row["name"], row["present"]) for row in rows] == [
+        ("1", "photos/0.png", "photo+voice+facts"),
+        ("2", "photos/1.png", "photo+facts"),
+        ("3", "row 3", ""),
+        ("4", "photos/3.png", "voice+facts"),
+    ]
+    assert [bool(row["label"]) for row in rows] == [True, True, False, True]
+    assert "1 row(s) without a prediction: nothing of them is there" in err
+
+
+def test_predictions_are_written_to_a_file(trained: Path, new_rows: Path, tmp_path: Path):
+    assert exit_code("predict", trained, "--table", new_rows, "--json", "--output", tmp_path / "out.jsonl") == 1
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["row"] for line in lines] == [1, 2, 3, 4]
+    assert lines[2] == {"row": 3, "name": "row 3", "label": None, "probabilities": {}, "present": []}
+    assert sum(lines[0]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_columns_of_another_name_are_stated(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_csv(tmp_path / "new.csv", [{"price": "1.5", "colour": "red", "sound": ""}])
+    assert exit_code("predict", trained, "--table", tmp_path / "new.csv", "--columns", "facts=price+colour") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["present"] == "facts"
+
+
+def test_one_sample_of_modalities_of_any_name_is_predicted(
+    trained: Path, new_rows: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = [f"photo={new_rows / 'photos' / '0.png'}", f"voice={new_rows / 'sounds' / '0.wav'}", 'facts={"price": 1.5}']
+    assert exit_code("predict", trained, "--values", *words) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["present"] == "photo+voice+facts"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--values", "smell=x"], "--values has 'smell=x'; expected NAME=VALUE, with a name of photo, voice, facts"),
+        (["--values", "facts=3"], "a row is '3', expected a JSON object such as"),
+        (["--table", "nowhere/at/all"], "nowhere/at/all is not there; expected the folder of a table"),
+        (["--text", "soup"], "the model reads photo, voice, facts; it cannot use text"),
+        (["--audio", "none.wav"], "there is no sound none.wav"),
+        (["--columns", "photo=a"], "--columns goes with --table FOLDER"),
+        (["--table", "a", "--text", "b"], "or --table FOLDER, or --csv FILE, not several of these"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_predicted_gives_one_line(
+    words: list[str], problem: str, trained: Path, complaint: Callable[..., str]
+):
+    words = words if words[0] != "--columns" else [*words, "--values", "facts={}"]
+    said = complaint("predict", trained, *words)
+    assert problem in said
+    assert said.strip().count("\n") == 0
