@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.seeding import stream, torch_stream
-from fedprime.transport import Transport, bytes_by_part
+from fedprime.transport import EXACT, Transport, bytes_by_part
 
 __all__ = ["Clients", "Round", "choose_clients", "federate", "size_bytes", "unpack_update", "update_problems"]
 
@@ -95,7 +95,7 @@ def federate(
     fraction: float,
     seed: int,
     first_round: int = 0,
-    transport: Transport = Transport(),
+    transport: Transport = EXACT,
 ) -> Iterator[Round]:
     """Runs rounds and yields each when it is finished.
 
@@ -201,9 +201,7 @@ def unpack_update(update: Update, state: ServerState, method: Method, transport:
     return unpacked, update_problems(unpacked, state, method)
 
 
-def update_problems(
-    update: Update, state: ServerState, method: Method, transport: Transport = Transport()
-) -> list[str]:
+def update_problems(update: Update, state: ServerState, method: Method, transport: Transport = EXACT) -> list[str]:
     """Says what is wrong with an update: names, shapes, types, values that are not finite; nothing if it is valid.
 
     Args:
