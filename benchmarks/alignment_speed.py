@@ -3,8 +3,8 @@
     python benchmarks/alignment_speed.py --clients 10 20 100 1000 10000 --output docs/results/scale
 
 Prints a Markdown table, and writes it there with its numbers (alignment.md, alignment.json). Two kinds of prompts:
-noisy copies of one pool, each client's in an order of its own, where the matches settle at once; and unrelated prompts, where
-they keep changing and every alternation is run. Each row is measured in a process of its own. CPU seconds are those of
+noisy copies of one pool, each client's in an order of its own, where the matches settle at once; and unrelated prompts,
+where they keep changing and every alternation is run. Each row is measured in a process of its own. CPU seconds are those of
 all threads: on a machine that others use too, they tell more than the clock.
 """
 
