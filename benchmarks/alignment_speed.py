@@ -4,8 +4,8 @@
 
 Prints a Markdown table, and writes it there with its numbers (alignment.md, alignment.json). Two kinds of prompts:
 noisy copies of one pool, each client's in an order of its own, where the matches settle at once; and unrelated prompts,
-where they keep changing and every alternation is run. Each row is measured in a process of its own. CPU seconds are those of
-all threads: on a machine that others use too, they tell more than the clock.
+where they keep changing and every alternation is run. Each row is measured in a process of its own. CPU seconds are
+those of all threads: on a machine that others use too, they tell more than the clock.
 """
 
 import argparse
