@@ -2,10 +2,10 @@
 
     python benchmarks/alignment_speed.py --clients 10 20 100 1000 10000 --output docs/results/scale
 
-Prints a Markdown table, and writes it there with its numbers (alignment.md, alignment.json). Two kinds of prompts: noisy
-copies of one pool, each client's in an order of its own, where the matches settle at once; and unrelated prompts, where
-they keep changing and every alternation is run. Each row is measured in a process of its own. CPU seconds are those of
-all threads: on a machine that others use too, they tell more than the clock.
+Prints a Markdown table, and writes it there with its numbers (alignment.md, alignment.json). Two kinds of prompts:
+noisy copies of one pool, each client's in an order of its own, where the matches settle at once; and unrelated prompts,
+where they keep changing and every alternation is run. Each row is measured in a process of its own. CPU seconds are
+those of all threads: on a machine that others use too, they tell more than the clock.
 """
 
 import argparse
@@ -154,8 +154,9 @@ def main() -> None:
             command = [sys.executable, __file__, *map(str, words)]
             rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
             print(rows[-1], file=sys.stderr, flush=True)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     head = (
-        f"{machine()}, {arguments.threads} thread(s), shared with other work; {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; "
+        f"{machine()}, {arguments.threads} thread(s), shared with other work; {today}; "
         f"torch {torch.__version__}; commit {commit()}; at most {NUM_ALTERNATIONS} alternations; medians of "
         f"{arguments.runs} run(s)."
     )

@@ -2,9 +2,9 @@
 
     python benchmarks/many_clients.py --clients 10 100 1000 10000 --output docs/results/scale
 
-Prints a Markdown table, and writes it there with its numbers (many_clients.md, many_clients.json). A tenth of the clients
-takes part in a round, so that the samples trained on in a round stay the same. Each row is a run of `fedprime run` in a
-process of its own.
+Prints a Markdown table, and writes it there with its numbers (many_clients.md, many_clients.json). A tenth of the
+clients takes part in a round, so that the samples trained on in a round stay the same. Each row is a `fedprime run` in
+a process of its own.
 """
 
 import argparse

@@ -292,3 +292,13 @@ def test_a_whole_run_folder_can_be_moved(advanced: RunFolder, tmp_path: Path):
 
 def test_the_settings_of_a_finished_run_can_be_read_again(finished_run: Path, small_settings: Settings):
     assert read_settings(finished_run / "settings.toml") == small_settings
+
+
+def test_what_rounding_held_back_is_saved_and_makes_nobodys_model_differ(tmp_path: Path):
+    residuals = {3: weights(0.25), 7: weights(0.5)}
+    checkpoint = Checkpoint(1, ServerState(weights(1.0)), residuals=residuals)
+    run = RunFolder.create(tmp_path / "run", "", "abc", {}, [], checkpoint)
+    found = run.load_checkpoint()
+    assert found.personal_clients == ()
+    assert found.residuals.keys() == residuals.keys()
+    assert all(torch.equal(found.residuals[7][name], value) for name, value in residuals[7].items())

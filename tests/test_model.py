@@ -21,7 +21,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
 from fedprime.data.batches import Batch, EmbeddedSamples, Task
 from fedprime.data.builtin import BuiltinWorld
-from fedprime.model import ModelError, PromptedModel, Weights
+from fedprime.model import HeadKind, ModelError, PromptedModel, Weights
 from fedprime.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
 from fedprime.seeding import torch_stream
 
@@ -584,3 +584,23 @@ def test_a_saved_model_whose_backbone_is_gone_says_so(saved: Path) -> None:
     edited(lambda config: config.update(backbone={**config["backbone"], "reference": "/no/such/folder"}))(saved)
     with pytest.raises(BackboneError, match="/no/such/folder"):
         PromptedModel.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    ("head", "num_values"),
+    [
+        ("linear", lambda dim: 3 * dim + 3),
+        ("pooled", lambda dim: dim * dim + dim + 3 * dim + 3),
+        ("paper", lambda dim: dim * dim + dim + 2 * dim * dim + 2 * dim + 4 * dim + 6 * dim + 3),
+    ],
+)
+def test_every_head_has_the_values_of_its_layers_learns_and_comes_back_from_disk(
+    three: Backbone, batch: Batch, tmp_path: Path, head: HeadKind, num_values: Callable[[int], int]
+) -> None:
+    model = PromptedModel(three, NoPrompts(three.dim), ("a", "b", "c"), rng=torch_stream(0, "head"), head=head)
+    assert sum(value.numel() for value in model.parameters()) == num_values(three.feature_dim)
+    logits = model(batch).logits
+    logits.square().sum().backward()
+    assert all(value.grad is not None and value.grad.any() for value in model.parameters())
+    model.save_pretrained(tmp_path / "model")
+    assert torch.equal(PromptedModel.from_pretrained(tmp_path / "model", three)(batch).logits, logits)

@@ -79,8 +79,8 @@ def align(
     """Matches the clients' prompts to shared centres, at most one prompt of a client to each.
 
     The result does not depend on the order of clients or of prompts, nor on the prompts' scale and offset, nor, to the
-    bit, on the number of threads: those of torch (`torch.set_num_threads`) solve for different clients at the same time.
-    Time and memory grow linearly in the clients; beside the given prompts there is one copy of them in double precision.
+    bit, on the number of threads: those of torch (`torch.set_num_threads`) solve for different clients at one time.
+    Time and memory grow linearly in the clients; beside the given prompts there is one copy in double precision.
 
     Args:
         client_prompts: One pool per client; pools may differ in size.

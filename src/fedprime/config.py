@@ -168,7 +168,7 @@ class MethodSettings:
     num_prompts: Count = 10
     """Prompt tokens that enter the transformer with each sample, over all pools."""
     head: HeadKind = "pooled"
-    """What reads the feature: one linear layer (linear); a pooler and one linear layer (pooled); a pooler and two layers,
+    """What reads the feature: one linear layer (linear); a pooler and one layer (pooled); a pooler and two layers,
     as in the paper's code, three times as much to send (paper)."""
     pool_size: Count = 20
     """Prompts in each pool at the start."""

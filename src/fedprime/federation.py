@@ -16,7 +16,7 @@ from fedprime.methods.method import Method, ServerState, Update
 from fedprime.privacy import ClientPrivacy, operating_system_noise, private_updates, seeded_noise
 from fedprime.robust_aggregation import clip_towards
 from fedprime.seeding import stream, torch_stream
-from fedprime.transport import Transport, bytes_by_part
+from fedprime.transport import EXACT, Transport, bytes_by_part
 
 __all__ = [
     "Clients",
@@ -108,7 +108,7 @@ def federate(
     seed: int,
     first_round: int = 0,
     privacy: ClientPrivacy | None = None,
-    transport: Transport = Transport(),
+    transport: Transport = EXACT,
 ) -> Iterator[Round]:
     """Runs rounds and yields each when it is finished.
 
@@ -257,9 +257,7 @@ def unpack_update(update: Update, state: ServerState, method: Method, transport:
     return unpacked, update_problems(unpacked, state, method)
 
 
-def update_problems(
-    update: Update, state: ServerState, method: Method, transport: Transport = Transport()
-) -> list[str]:
+def update_problems(update: Update, state: ServerState, method: Method, transport: Transport = EXACT) -> list[str]:
     """Says what is wrong with an update: names, shapes, types, values that are not finite; nothing if it is valid.
 
     Args:

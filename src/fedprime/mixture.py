@@ -66,7 +66,7 @@ def gather_statistics(
 ) -> Statistics:
     """Returns number, mean and squared deviations of what is matched to each centre; an unused one stays in place.
 
-    A match of -1 is none. Rows are added in their order, some at a time: no second matrix as large as all prompts is made.
+    A match of -1 is none. Rows are added in their order, some at a time: no second matrix as large as all prompts.
     """
 
     def parts() -> Iterator[tuple[Tensor, Tensor]]:

@@ -23,7 +23,7 @@ __all__ = ["HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]
-#: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the classifier of the paper's code.
+#: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the paper's classifier.
 HeadKind = Literal["linear", "pooled", "paper"]
 
 _FORMAT = 1  # of a saved model
@@ -233,9 +233,7 @@ class PromptedModel(nn.Module):
             raise _broken(folder, error) from error
         if task not in get_args(Task):
             raise _broken(folder, ValueError(f"unknown task {task!r}"))
-        head = config.get("head", "pooled")  # models saved before there was a choice do not say
-        if head not in get_args(HeadKind):
-            raise _broken(folder, ValueError(f"unknown head {head!r}"))
+        head = _saved_head(config, folder)
         backbone = _with_quirks(backbone or _load_saved_backbone(saved, folder), quirks, folder)
         if backbone.fingerprint != fingerprint:
             raise ModelError(
@@ -254,6 +252,13 @@ class PromptedModel(nn.Module):
         model = cls(backbone, prompter, label_names, task, head=head)
         model.load_weights(weights)
         return model
+
+
+def _saved_head(config: Mapping[str, Any], folder: Path) -> HeadKind:
+    head = config.get("head", "pooled")  # models saved before there was a choice do not say
+    if head not in get_args(HeadKind):
+        raise _broken(folder, ValueError(f"unknown head {head!r}"))
+    return head
 
 
 def _load_saved_backbone(saved: Mapping[str, Any], folder: Path) -> Backbone:

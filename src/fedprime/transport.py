@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fedprime.model import Weights
 
-__all__ = ["UNKNOWN_PART", "Transport", "bytes_by_part", "part_of"]
+__all__ = ["EXACT", "UNKNOWN_PART", "Transport", "bytes_by_part", "part_of"]
 
 #: The part that what nobody asked for belongs to.
 UNKNOWN_PART = "unknown"
@@ -113,6 +113,10 @@ class Transport:
             if self.bits != 32:
                 form[name + _SCALE] = torch.empty((*value.shape[:-1], 1), dtype=torch.float32, device="meta")
         return form
+
+
+#: Values travel as they are.
+EXACT = Transport()
 
 
 def part_of(name: str) -> str:

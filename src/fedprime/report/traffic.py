@@ -12,7 +12,7 @@ _DIRECTIONS = ("down", "up")
 
 
 def traffic_tables(blocks: Sequence[Block]) -> list[Table]:
-    """Returns the table of traffic: a row for each cell and direction, a column for each part; none if nothing is known.
+    """Returns the table of traffic: a row per cell and direction, a column per part; none if nothing is known.
 
     Args:
         blocks: What was run.
