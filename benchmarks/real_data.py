@@ -213,6 +213,7 @@ def in_markdown(name: str, content: Mapping[str, Any]) -> str:
             values = np.array([[100 * row[scenario] for scenario in scenarios] for row in rows])
             deviations = values.std(axis=0, ddof=1) if len(rows) > 1 else np.zeros(len(scenarios))
             cells = [f"{mean:.1f} ± {own:.1f}" for mean, own in zip(values.mean(axis=0), deviations, strict=True)]
+            cells = cells if len(rows) > 1 else [f"{value:.1f}" for value in values[0]]
             lines.append(f"| {method} | {' | '.join(cells)} |")
         lines.append("")
     seeds = ", ".join(map(str, content["seeds"]))

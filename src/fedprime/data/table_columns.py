@@ -144,9 +144,9 @@ def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: M
             "MODALITY:KIND=COLUMN"
         )
     if match["kind"] and match["kind"] not in get_args(Kind):
-        known = ", ".join(get_args(Kind))
-        raise DataError(f"data.columns states {word!r}: {match['kind']!r} is not one of the kinds {known}")
-    columns = (match["columns"],) if match["columns"] in forms else tuple(match["columns"].split("+"))
+        possible = ", ".join(get_args(Kind))
+        raise DataError(f"data.columns states {word!r}: {match['kind']!r} is not one of the kinds {possible}")
+    columns: list[str] = [match["columns"]] if match["columns"] in forms else match["columns"].split("+")
     for column in columns:
         need_column(column, parts, f"data.columns, {word}")
         if column not in forms:
@@ -159,7 +159,7 @@ def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: M
             raise DataError(f"data.columns states {word!r}: {kind}s are in one column; make a modality of each")
         if form in ("number", "other") or (form in ("image", "audio") and form != kind):
             raise DataError(f"data.columns states {word!r}, but in {columns[0]} are no {kind}s ({form})")
-    return ModalityColumns(match["modality"], kind, columns)
+    return ModalityColumns(match["modality"], kind, tuple(columns))
 
 
 def _kind(modality: str, forms: Sequence[Form]) -> Kind:

@@ -50,7 +50,7 @@ def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels:
     Raises:
         DataError: If there is no such column, or what stands there are no classes or labels.
     """
-    columns = tuple(stated or [name for name in _USUAL_NAMES if name in column_names(parts)][:1])
+    columns = list(stated) or [name for name in _USUAL_NAMES if name in column_names(parts)][:1]
     if not columns:
         raise DataError(
             f"{parts[0].place} has no column {' or '.join(_USUAL_NAMES[:3])}, but {', '.join(column_names(parts))}; "
@@ -59,9 +59,8 @@ def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels:
     for column in columns:
         need_column(column, parts, "data.label")
     if len(columns) > 1:
-        return _yes_or_no(columns, parts)
-    (column,) = columns
-    return _any_number(column, parts) if several_labels else _one_class(column, parts)
+        return _yes_or_no(tuple(columns), parts)
+    return _any_number(columns[0], parts) if several_labels else _one_class(columns[0], parts)
 
 
 def cell_words(name: str, parts: Sequence[Part]) -> list[str | None]:

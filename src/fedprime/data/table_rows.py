@@ -43,7 +43,10 @@ def read_unlabelled(
             f"{', '.join(asked) or 'none are stated, say which with --columns'}"
         )
     # A few new rows would not tell what kind they are of.
-    known = {name: cast("Kind", kind) for name, kind in modalities.items() if kind in get_args(Kind)}
+    known: dict[str, Kind] = {}
+    for name, kind in modalities.items():
+        if kind in get_args(Kind):
+            known[name] = cast("Kind", kind)
     chosen = [own for own in choose_columns(usable, parts, forms, known) if own.modality in modalities]
     for own in chosen:
         if own.kind != modalities[own.modality]:
