@@ -1,6 +1,7 @@
 """A ViLT as research code runs it: the reference that fedprime's training step is measured against.
 
-Everything in float32; each sample at full length, with a white image or an empty text for a missing one, texts padded; images and texts embedded anew in each step; all rows of all layers computed, by the library's own forward.
+Everything in float32; each sample at full length, with a white image or an empty text for a missing one, texts padded;
+images and texts embedded anew in each step; all rows of all layers computed, by the library's own forward.
 """
 
 from collections.abc import Mapping, Sequence

@@ -152,9 +152,9 @@ def table(found: dict) -> str:
         "",
         f"Texts of at most {found['words']} words, {found['batch']} samples per step, medians of {found['repeats']} "
         f"steps; memory with {found['memory_batch']} samples per step. Matrix products here: float32 "
-        f"{rates['float32'] / 1e9:.0f}, bfloat16 {rates['bfloat16'] / 1e9:.0f} GFLOP per CPU second.",
+        f"{rates['float32'] / 1e9:.0f}, bfloat16 {rates['bfloat16'] / 1e9:.0f} GFLOP per CPU second; the share is of the latter.",
         "",
-        "| step | CPU s per sample | times faster | peak memory, MiB | times less | useful GFLOP/s | of bfloat16 rate |",
+        "| step | CPU s per sample | times faster | peak memory, MiB | times less | useful GFLOP/s | of the rate |",
         "|:--|--:|--:|--:|--:|--:|--:|",
     ]
     for name, row in found["variants"].items():
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--output", type=Path, help="folder for training_step.json and .md")
-    parser.add_argument("--only-memory", choices=list(VARIANTS), help=argparse.SUPPRESS)
+    parser.add_argument("--only-memory", choices=list(VARIANTS), help="print peak MiB of one step")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.only_memory:
