@@ -34,7 +34,10 @@ format: $(READY) ## Put style in order
 pretrain: $(READY) ## Pretrain the tiny ViLT again (half an hour) into build/tiny
 	$(BIN)/python tools/pretrain_tiny.py --output build/tiny
 
-benchmarks: $(READY) ## Measure the speed of alignment and of the built-in world here
+benchmarks: $(READY) ## Measure the speed of training, alignment and the built-in world here
+	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/world_training_speed.py
+	$(BIN)/python benchmarks/attention_speed.py
 	$(BIN)/python benchmarks/alignment_speed.py
 	$(BIN)/python benchmarks/world_speed.py
 

@@ -152,9 +152,9 @@ def table(found: dict) -> str:
         "",
         f"Texts of at most {found['words']} words, {found['batch']} samples per step, medians of {found['repeats']} "
         f"steps; memory with {found['memory_batch']} samples per step. Matrix products here: float32 "
-        f"{rates['float32'] / 1e9:.0f}, bfloat16 {rates['bfloat16'] / 1e9:.0f} GFLOP per CPU second; the share is of the latter.",
+        f"{rates['float32'] / 1e9:.0f}, bfloat16 {rates['bfloat16'] / 1e9:.0f} GFLOP per CPU second.",
         "",
-        "| step | CPU s per sample | times faster | peak memory, MiB | times less | useful GFLOP/s | of the rate |",
+        "| step | CPU s per sample | times faster | peak memory, MiB | times less | useful GFLOP/s | of bfloat16 |",
         "|:--|--:|--:|--:|--:|--:|--:|",
     ]
     for name, row in found["variants"].items():

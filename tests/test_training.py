@@ -311,7 +311,7 @@ def test_a_step_in_micro_batches_gives_the_weights_of_a_step_on_the_whole_batch(
 
     monkeypatch.setattr("fedprime.training.divide_by_length", divide)
     found = trained_values(method, small_experiment, mixed)
-    assert parts[0] > 3
+    assert parts[0] >= 3
     for key, value in expected.items():
         assert (found[key] - value).abs().max() < 1e-5, key
 
