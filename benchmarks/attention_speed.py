@@ -29,12 +29,12 @@ def main() -> None:
             for _ in range(repeats + 1):
                 for name, form in (
                     ("fused", torch.nn.functional.scaled_dot_product_attention),
-                    ("in steps", lambda *parts: attend_in_steps(*parts, None)),
+                    ("in steps", lambda *parts: attend_in_steps(*parts, mask=None)),
                 ):
 
                     def step(form=form, rows=rows, num_samples=num_samples, length=length) -> None:  # noqa: ANN001
-                        parts = (part.view(num_samples, length, 12, 64).transpose(1, 2) for part in rows.split(768, 1))
-                        torch.autograd.grad(form(*parts).sum(), rows)
+                        parts = [part.view(num_samples, length, 12, 64).transpose(1, 2) for part in rows.split(768, 1)]
+                        torch.autograd.grad(form(parts[0], parts[1], parts[2]).sum(), rows)
 
                     clock.time(name, step)
             least = {name: 1000 * min(seconds) for name, seconds in clock.cpu_seconds.items()}

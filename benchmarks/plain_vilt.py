@@ -32,7 +32,7 @@ def vilt_b32(num_words: int) -> ViltModel:
 class PlainVilt:
     """A `Backbone` whose embedded values are raw: pixels (3, height, width) and word ids."""
 
-    modalities = ("image", "text")
+    modalities: tuple[str, ...] = ("image", "text")
     reference = "plain"
     options: Mapping[str, int | str] = {}
     fingerprint = "plain"

@@ -50,7 +50,7 @@ def _run_layer(
     sizes = [group.num_samples * group.length for group in groups]
     read_sizes = sizes if read is rows else [group.num_samples for group in groups]
     mixed = [
-        attend(*(part.view(group.num_samples, -1, *heads).transpose(1, 2) for part in parts), group.mask)
+        attend(*(part.view(group.num_samples, -1, *heads).transpose(1, 2) for part in parts), mask=group.mask)
         .transpose(1, 2)
         .reshape(len(parts[0]), -1)
         for group, *parts in zip(groups, queries.split(read_sizes), keys.split(sizes), values.split(sizes), strict=True)
