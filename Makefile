@@ -34,10 +34,14 @@ format: $(READY) ## Put style in order
 pretrain: $(READY) ## Pretrain the tiny ViLT again (half an hour) into build/tiny
 	$(BIN)/python tools/pretrain_tiny.py --output build/tiny
 
-benchmarks: $(READY) ## Measure the speed of alignment, of the built-in world and of the data path here
+benchmarks: $(READY) ## Measure the speed of training, alignment, the built-in world, the data path and many clients here
+	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/world_training_speed.py
+	$(BIN)/python benchmarks/attention_speed.py
 	$(BIN)/python benchmarks/alignment_speed.py
 	$(BIN)/python benchmarks/world_speed.py
 	$(BIN)/python benchmarks/data_path.py
+	$(BIN)/python benchmarks/many_clients.py
 
 clean: ## Remove the quickstart's run folder
 	rm -rf $(RUN)

@@ -15,10 +15,12 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard
 from fedprime.data.drift import Drift, DriftingShard, drift_stages
 from fedprime.data.mechanisms import Split
+from fedprime.data.micro_batches import divide_by_length
 from fedprime.experiment import Experiment
 from fedprime.methods import METHODS, Method
 from fedprime.methods.head_only import HeadOnly
 from fedprime.methods.method import Update
+from fedprime.methods.reference_quirks import with_quirks
 from fedprime.model import PromptedModel, Weights
 from fedprime.seeding import torch_stream
 from fedprime.training import LocalTraining, learning_rate_factor, train_locally
@@ -284,3 +286,41 @@ def test_where_missingness_drifts_a_client_trains_on_what_there_is_in_the_round(
         train_locally(model, method, drifting, received, PLAIN, client=0, round_number=number, num_rounds=3, seed=0)
     # Half of twelve lack the image at first, the text in the end, and half of those each in between.
     assert method.seen == [[6, 12], [9, 9], [12, 6]]
+
+
+def trained_values(method: Method, experiment: Experiment, shard: Shard) -> Weights:
+    model = method.build(experiment.model.backbone, experiment.source.label_names, rng=torch_stream(0, "weights"))
+    training = replace(PLAIN, lr=0.5)
+    return train_locally(
+        model, method, shard, model.weights(), training, client=0, round_number=0, num_rounds=1, seed=0
+    ).weights
+
+
+@pytest.mark.parametrize("name", ["fedprime", "fedprox-p", "pfpt", "head-only"])
+def test_a_step_in_micro_batches_gives_the_weights_of_a_step_on_the_whole_batch(
+    name: str, small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, mixed = METHODS[name](), small_experiment.shards[0]
+    expected = trained_values(method, small_experiment, mixed)
+    parts: list[int] = []
+
+    def divide(batch: Batch, dim: int) -> list[Batch]:
+        found = divide_by_length(batch, dim, most_values=60 * dim)
+        parts.append(len(found))
+        return found
+
+    monkeypatch.setattr("fedprime.training.divide_by_length", divide)
+    found = trained_values(method, small_experiment, mixed)
+    assert parts[0] >= 3
+    for key, value in expected.items():
+        assert (found[key] - value).abs().max() < 1e-5, key
+
+
+def test_a_batch_whose_samples_vote_for_their_prompts_is_not_divided(
+    small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, mixed = with_quirks(METHODS["fedprime"](), ["batch_vote"]), small_experiment.shards[0]
+    expected = trained_values(method, small_experiment, mixed)
+    monkeypatch.setattr("fedprime.training.divide_by_length", lambda batch, dim: divide_by_length(batch, dim, 1))
+    found = trained_values(method, small_experiment, mixed)
+    assert all(torch.equal(found[key], value) for key, value in expected.items())

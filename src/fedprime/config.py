@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from fedprime.backbones.precision import Precision
 from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.mechanisms import MechanismKind
 from fedprime.data.missingness import ANY
@@ -331,6 +332,9 @@ class Settings:
     """The frozen model: "tiny", "tiny-paired", a checkpoint's folder or name on the hub, or a ViLT's .ckpt file."""
     max_text_tokens: NotNegativeCount = 0
     """As many word pieces of a text are read; 0 for as many as the backbone was trained for. ViLT can read more."""
+    precision: Precision = "auto"
+    """What the frozen model computes with: "auto" is bfloat16 where the processor multiplies it faster and the model is
+    a ViLT at least 256 wide. Prompts, losses and averages are float32 always."""
     initial_model: str = ""
     """Folder of a saved model whose weights to start from; none means weights drawn from the seed."""
     threads: Count = 1

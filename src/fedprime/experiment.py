@@ -174,7 +174,7 @@ def build_experiment(settings: Settings) -> Experiment:
         ModelError: If the model to start from cannot be loaded or is of another shape.
     """
     seed = settings.seed
-    backbone = load_backbone(settings.backbone, settings.data.modalities, settings.max_text_tokens)
+    backbone = load_backbone(settings.backbone, settings.data.modalities, settings.max_text_tokens, settings.precision)
     modalities = backbone.modalities
     samples = embedded_samples(settings.data, backbone)
     source, indices = samples.source, usable_splits(samples)

@@ -51,6 +51,8 @@ class Prompter(nn.Module):
 
     #: Parameters whose number of rows is data: loading accepts any number of them.
     resizable: frozenset[str] = frozenset()
+    #: Whether the prompts of a sample depend on its batch, which then must not be divided.
+    reads_whole_batches: bool = False
 
     def options(self) -> dict[str, Any]:
         """Returns the keyword arguments that build a prompter of the same shape, as plain JSON values."""

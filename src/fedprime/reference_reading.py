@@ -36,6 +36,8 @@ class VotedPools(PromptPools):
     So a prediction depends on the batch that a sample comes in, at test too: on its size and on its other samples.
     """
 
+    reads_whole_batches = True
+
     def choose(
         self, distance: Float[Tensor, "sample prompt"]
     ) -> tuple[Float[Tensor, "sample chosen"], Int[Tensor, "sample chosen"]]:

@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import nn
 
-from fedprime.data.batches import Shard
+from fedprime.data.batches import Batch, Shard
+from fedprime.data.micro_batches import divide_by_length
 from fedprime.methods.method import Method, Update
 from fedprime.model import PromptedModel, Weights
 from fedprime.seeding import stream
 
-__all__ = ["LocalTraining", "learning_rate_factor", "train_locally"]
+__all__ = ["LocalTraining", "learning_rate_factor", "optimiser_step", "train_locally"]
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,42 @@ def train_locally(
     for epoch in range(training.epochs):
         order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
         for batch in now.batches(training.batch_size, order):
-            loss = method.loss(model, batch, received)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if training.max_gradient_norm > 0:
-                nn.utils.clip_grad_norm_(parameters, training.max_gradient_norm)
-            optimizer.step()
-            total_loss += loss.item() * len(batch)
+            total_loss += optimiser_step(model, method, batch, received, optimizer, training.max_gradient_norm)
             num_seen += len(batch)
     return Update(client, len(shard), {**model.weights(), **measured}, {"loss": total_loss / num_seen})
+
+
+def optimiser_step(
+    model: PromptedModel,
+    method: Method,
+    batch: Batch,
+    received: Weights,
+    optimizer: torch.optim.Optimizer,
+    max_gradient_norm: float,
+) -> float:
+    """Takes one step on a batch, whose gradients are summed over parts that are small enough to be held in memory.
+
+    Args:
+        model: What is trained.
+        method: What is minimised.
+        batch: The samples.
+        received: What the client got from the server.
+        optimizer: Of the model's trained parameters.
+        max_gradient_norm: Longer gradients are scaled down to it; 0 for no limit.
+
+    Returns:
+        The loss, summed over samples.
+    """
+    whole = model.prompter.reads_whole_batches
+    total_loss = 0.0
+    optimizer.zero_grad(set_to_none=True)
+    for part in [batch] if whole else divide_by_length(batch, model.backbone.dim):
+        loss = method.loss(model, part, received)
+        # Losses are means over samples, and a term that depends on no sample is the same for every part: weighted by
+        # samples, the gradients of the parts sum to that of the batch.
+        (loss * (len(part) / len(batch))).backward()
+        total_loss += loss.item() * len(part)
+    if max_gradient_norm > 0:
+        nn.utils.clip_grad_norm_([value for value in model.parameters() if value.requires_grad], max_gradient_norm)
+    optimizer.step()
+    return total_loss

@@ -21,7 +21,7 @@ from fedprime.backbones import SHIPPED, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.vilt import MODALITIES, ViltBackbone
 from fedprime.data.builtin import BuiltinWorld
-from fedprime.seeding import stream
+from fedprime.seeding import stream, torch_stream
 
 TINY_FOLDER = Path(fedprime.backbones.__file__).parent / TINY
 
@@ -468,3 +468,30 @@ def test_a_fingerprint_is_not_changed_by_use(images: list[Image], texts: list[st
     our_features(backbone, texts, images)
     again = ViltBackbone(backbone.model, backbone._tokenizer, backbone._image_processor, "used")
     assert again.fingerprint == backbone.fingerprint
+
+
+def test_in_bfloat16_features_are_those_of_float32_to_two_digits_and_embeddings_are_the_same(
+    hub_checkpoint: Path,
+) -> None:
+    exact, fast = (load_backbone(hub_checkpoint, precision=precision) for precision in ("float32", "bfloat16"))
+    texts = ["pea soup", "abc", "soup with peas and a very long name"]
+    embedded = {"text": exact.embed("text", texts), "image": [None] * 3}
+    for one, other in zip(embedded["text"], fast.embed("text", texts), strict=True):
+        assert torch.equal(one, other)
+    tokens = exact.assemble(embedded)
+    prompts = torch.zeros(3, 2, exact.dim, requires_grad=True)
+    expected, found = (backbone.encode(tokens.prepend(prompts)) for backbone in (exact, fast))
+    assert found.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(found, expected).min() > 0.999
+    readout = torch.randn(expected.shape, generator=torch_stream(0, "readout"))
+    one, other = (torch.autograd.grad((features * readout).sum(), prompts)[0] for features in (expected, found))
+    assert torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.99
+
+
+def test_a_precision_that_was_asked_for_is_an_option_of_the_backbone_and_not_of_its_fingerprint(
+    hub_checkpoint: Path,
+) -> None:
+    exact, fast = (load_backbone(hub_checkpoint, precision=precision) for precision in ("float32", "bfloat16"))
+    assert exact.options == {}
+    assert fast.options == {"precision": "bfloat16"}
+    assert exact.fingerprint == fast.fingerprint

@@ -9,6 +9,7 @@ from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.checkpoint_reading import read_model_type, reading_checkpoint
 from fedprime.backbones.composite import CompositeBackbone
 from fedprime.backbones.dual_encoder import DualEncoderBackbone
+from fedprime.backbones.precision import Precision, check_precision
 from fedprime.backbones.vilt import ViltBackbone
 
 __all__ = ["SHIPPED", "TINY", "ValueKind", "load_backbone", "value_kinds"]
@@ -34,7 +35,12 @@ _KIND_OF_ENCODER: dict[str, ValueKind] = {
 _VILT, _COMPOSITE = "vilt", "composite"
 
 
-def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = (), max_text_tokens: int = 0) -> Backbone:
+def load_backbone(
+    reference: str | Path = TINY,
+    modalities: Sequence[str] = (),
+    max_text_tokens: int = 0,
+    precision: Precision = "float32",
+) -> Backbone:
     """Loads a frozen backbone; which class it needs is decided by the configuration of the checkpoint.
 
     Args:
@@ -42,10 +48,14 @@ def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = (), 
             hub, or the ``.ckpt`` file of an original ViLT.
         modalities: What it shall read, in order; nothing named means what it was trained for.
         max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for.
+        precision: What the frozen transformer computes with; "auto" is bfloat16 where the device multiplies it faster,
+            for a ViLT at least 256 wide. All others compute with float32.
 
     Raises:
-        BackboneError: If there is no such checkpoint, it is broken, or of a kind that no backbone is for.
+        BackboneError: If there is no such checkpoint, it is broken, of a kind that no backbone is for, or cannot
+            compute with that precision.
     """
+    check_precision(precision)
     if max_text_tokens < 0 or max_text_tokens == 1:
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; expected at least 2, or 0 for as many as trained")
     name = str(reference)
@@ -53,8 +63,12 @@ def load_backbone(reference: str | Path = TINY, modalities: Sequence[str] = (), 
     kind = _kind_of(place)
     if kind != _VILT and max_text_tokens:
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; {name!r} reads as much as it was trained for")
+    if kind != _VILT and precision == "bfloat16":
+        raise BackboneError(f"precision is bfloat16, in which only a ViLT can compute; {name!r} needs auto or float32")
     if kind == _VILT:
-        backbone = ViltBackbone.from_pretrained(place, tuple(modalities) or ("image", "text"), max_text_tokens)
+        backbone = ViltBackbone.from_pretrained(
+            place, tuple(modalities) or ("image", "text"), max_text_tokens, precision
+        )
         backbone.reference = name  # a saved model names it so, not by the place where fedprime is installed
         return backbone
     if kind == _COMPOSITE:

@@ -87,7 +87,7 @@ class Backbone(Protocol):
     dim: int
     feature_dim: int
     reference: str
-    options: Mapping[str, int]
+    options: Mapping[str, int | str]
     fingerprint: str
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:

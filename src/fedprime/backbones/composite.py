@@ -128,7 +128,7 @@ class CompositeBackbone:
         self.joint = joint.eval().requires_grad_(False)
         self.dim = self.feature_dim = composition.dim
         self.reference = reference
-        self.options: Mapping[str, int] = {}
+        self.options: Mapping[str, int | str] = {}
         self.composition = composition
         read = {name: encoders[name].fingerprint for name in sorted(chosen)}
         weights = {

@@ -61,7 +61,7 @@ class DualEncoderBackbone:
         self.modalities = tuple(modalities)
         self.model = model.eval().requires_grad_(False)
         self.reference = reference
-        self.options: Mapping[str, int] = {}
+        self.options: Mapping[str, int | str] = {}
         self._tokenizer = tokenizer
         self._image_processor = image_processor
         self._like_clip: bool = model.config.model_type in _LIKE_CLIP

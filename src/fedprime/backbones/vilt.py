@@ -15,6 +15,7 @@ from transformers import ViltConfig, ViltImageProcessorPil, ViltModel
 from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
+from fedprime.backbones.precision import Precision, choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
 from fedprime.backbones.vilt_layers import run_layers
@@ -41,7 +42,8 @@ class ViltBackbone:
     projection, so that it enters the transformer although ViLT was not trained for it.
 
     Attributes:
-        model: The `transformers` model, in evaluation mode, its parameters frozen.
+        model: The `transformers` model, in evaluation mode, its parameters frozen; those of its layers have the type of
+            numbers that the precision names, all others are float32.
     """
 
     def __init__(
@@ -51,7 +53,8 @@ class ViltBackbone:
         image_processor: Any,
         reference: str,
         modalities: Sequence[str] = ("image", "text"),
-        options: Mapping[str, int] | None = None,
+        options: Mapping[str, int | str] | None = None,
+        precision: Precision = "float32",
     ) -> None:
         """Wraps a loaded model; see `from_pretrained`.
 
@@ -62,6 +65,7 @@ class ViltBackbone:
             reference: Where the model was loaded from.
             modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
             options: How else it was loaded.
+            precision: What the transformer's layers compute with. Embeddings are float32 always.
 
         Raises:
             BackboneError: If it cannot read one of the modalities.
@@ -70,7 +74,7 @@ class ViltBackbone:
         self.modalities = tuple(modalities)
         self.model = model.eval().requires_grad_(False)
         self.reference = reference
-        self.options: Mapping[str, int] = dict(options or {})
+        self.options: Mapping[str, int | str] = dict(options or {})
         self._tokenizer = tokenizer
         self._image_processor = image_processor
         self._config: ViltConfig = model.config
@@ -79,10 +83,16 @@ class ViltBackbone:
         config = model.config.to_dict()
         shape = {name: config[name] for name in _SHAPE_SETTINGS}
         self.fingerprint = fingerprint_of(shape, model.state_dict(), tokenizer, image_processor)
+        # Once, and after the fingerprint, which is that of the weights as they were trained.
+        model.encoder.layer.to(choose_dtype(precision, self.dim, model.device))
 
     @classmethod
     def from_pretrained(
-        cls, reference: str | Path, modalities: Sequence[str] = ("image", "text"), max_text_tokens: int = 0
+        cls,
+        reference: str | Path,
+        modalities: Sequence[str] = ("image", "text"),
+        max_text_tokens: int = 0,
+        precision: Precision = "float32",
     ) -> "ViltBackbone":
         """Loads a checkpoint: a folder as `ViltModel.save_pretrained` writes it, the name of one on the hub, or a file.
 
@@ -94,6 +104,7 @@ class ViltBackbone:
             modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
             max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for. For
                 more, its positions are stretched.
+            precision: What the transformer's layers compute with.
 
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
@@ -112,8 +123,10 @@ class ViltBackbone:
                 image_processor = ViltImageProcessorPil.from_pretrained(folder)
         if max_text_tokens:
             stretch_text_positions(model, max_text_tokens)
-        options = {"max_text_tokens": max_text_tokens} if max_text_tokens else {}
-        return cls(model, tokenizer, image_processor, str(reference), modalities, options)
+        options: dict[str, int | str] = {"max_text_tokens": max_text_tokens} if max_text_tokens else {}
+        if precision != "float32":
+            options["precision"] = precision
+        return cls(model, tokenizer, image_processor, str(reference), modalities, options, precision)
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
         """Returns the frozen token embeddings of raw values: words with positions and types, or patches likewise.

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers.models.vilt.modeling_vilt import ViltLayer
 
+from fedprime.backbones.attention import attend
 from fedprime.backbones.backbone import Tokens
 from fedprime.backbones.packing import Group, pack
 
@@ -20,18 +21,21 @@ def run_layers(layers: Iterable[nn.Module], layernorm: nn.Module, tokens: Tokens
     The weights are run here rather than by the library's own forward, which has no fast attention for ViLT and
     computes every row of the last layer although one is read, and padding too. A test holds both equal.
 
+    The layers compute with numbers of the type that their weights have; what goes in and what comes out is float32.
+
     Args:
         layers: Layers of the type `ViltLayer`, at least one.
         layernorm: What follows them.
         tokens: Prompts and input tokens.
     """
     packed = pack(tokens)
-    rows = tokens.values.flatten(0, 1).index_select(0, packed.rows)
     *earlier, last = cast("list[ViltLayer]", list(layers))
+    dtype = last.output.dense.weight.dtype
+    rows = tokens.values.flatten(0, 1).index_select(0, packed.rows).to(dtype)
     for layer in earlier:
         rows = _run_layer(layer, rows, rows, packed.groups)
-    summaries = layernorm(_run_layer(last, rows.index_select(0, packed.summaries), rows, packed.groups))
-    return summaries.index_select(0, packed.place)
+    summaries = _run_layer(last, rows.index_select(0, packed.summaries), rows, packed.groups)
+    return layernorm(summaries.to(tokens.values.dtype)).index_select(0, packed.place)
 
 
 def _run_layer(
@@ -46,9 +50,7 @@ def _run_layer(
     sizes = [group.num_samples * group.length for group in groups]
     read_sizes = sizes if read is rows else [group.num_samples for group in groups]
     mixed = [
-        nn.functional.scaled_dot_product_attention(
-            *(part.view(group.num_samples, -1, *heads).transpose(1, 2) for part in parts), attn_mask=group.mask
-        )
+        attend(*(part.view(group.num_samples, -1, *heads).transpose(1, 2) for part in parts), mask=group.mask)
         .transpose(1, 2)
         .reshape(len(parts[0]), -1)
         for group, *parts in zip(groups, queries.split(read_sizes), keys.split(sizes), values.split(sizes), strict=True)
