@@ -71,7 +71,7 @@ def peak_mebibytes() -> float:
 def measure(kind: str, size: tuple[int, int, int], num_runs: int, threads: int) -> dict[str, Any]:
     """Returns one row of the table: medians of several runs, after a small one to warm up."""
     torch.set_num_threads(threads)
-    align(KINDS[kind](3, 4, size[2]), rng=torch_stream(0, "alignment speed"))
+    alignment = align(KINDS[kind](3, 4, size[2]), rng=torch_stream(0, "alignment speed"))
     prompts = KINDS[kind](*size)
     before = peak_mebibytes()
     seconds, cpu_seconds = [], []

@@ -377,7 +377,7 @@ def _bytes_by_part(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, 
     """Returns the bytes sent in all rounds, by direction and part of the model."""
     total = {"down": Counter[str](), "up": Counter[str]()}
     for row in history:
-        for direction, parts in row["bytes_by_part"].items():
+        for direction, parts in row.get("bytes_by_part", {}).items():  # runs of earlier versions do not tell
             total[direction].update(parts)
     return {direction: dict(parts) for direction, parts in total.items()}
 

@@ -1,5 +1,6 @@
 """The cells of one modality: holes that are found without opening a file, and values."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,3 +103,32 @@ def test_images_and_classes_inside_a_saved_data_set_are_read_by_row_over_all_par
     assert [int(np.asarray(images.read(row)).mean()) for row in (0, 2)] == [10, 30]
     kinds = Cells(ModalityColumns("kind", "table", ("kind",)), parts, column_forms(parts))
     assert [kinds.read(row) for row in range(3)] == [{"kind": "cake"}, {"kind": "soup"}, {"kind": "cake"}]
+
+
+def test_what_tells_values_apart_is_the_value_itself_or_the_state_of_its_file(tmp_path: Path):
+    write_photo(tmp_path / "a.png", 0)
+    rows: list[dict[str, object]] = [
+        {"file_name": "a.png", "text": "red"},
+        {"file_name": "none.png", "text": "red"},
+        {"file_name": "a.png", "text": "blue"},
+    ]
+    texts = cells_of(tmp_path, ModalityColumns("text", "text", ("text",)), rows)
+    assert texts.identity(0) == texts.identity(1) != texts.identity(2)
+    photos = cells_of(tmp_path, ModalityColumns("image", "image", ("file_name",)), rows)
+    before = photos.identity(0)
+    assert before == photos.identity(2) is not None
+    assert photos.identity(1) is None
+    write_photo(tmp_path / "a.png", 1)
+    os.utime(tmp_path / "a.png", ns=(1, 1))
+    assert photos.identity(0) != before
+
+
+def test_bytes_in_a_table_are_told_apart_by_content(tmp_path: Path):
+    for place, colour in (("a", 0), ("b", 0), ("c", 1)):
+        write_photo(tmp_path / f"{place}.png", colour)
+    photos = [{"path": None, "bytes": (tmp_path / f"{place}.png").read_bytes()} for place in "abc"]
+    rows = datasets.Dataset.from_dict({"photo": photos, "label": [0, 1, 1]})
+    rows.cast_column("photo", datasets.Image()).save_to_disk(tmp_path / "saved")
+    parts = open_parts(str(tmp_path / "saved"))
+    cells = Cells(ModalityColumns("image", "image", ("photo",)), parts, column_forms(parts))
+    assert cells.identity(0) == cells.identity(1) != cells.identity(2)

@@ -159,6 +159,15 @@ class Table:
                     _logger.warning("%s: more cannot be read; `fedprime data check` names all", self._place)
         return values
 
+    def identity(self, index: int, modality: str) -> str | None:
+        """Returns what tells a raw value from all others, see `Cells.identity`.
+
+        Args:
+            index: Which sample.
+            modality: Which of its modalities.
+        """
+        return self._cells[modality].identity(self.row_of(index))
+
     @property
     def report(self) -> str:
         """What was taken for what."""

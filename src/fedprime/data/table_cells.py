@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool
 
-from fedprime.data.images import read_image
+from fedprime.data.images import file_identity, read_image
 from fedprime.data.sounds import read_sound
 from fedprime.data.table_columns import Form, ModalityColumns
 from fedprime.data.table_files import Part
@@ -106,6 +107,20 @@ class Cells:
             return (bytes(cell["bytes"]), name) if cell.get("bytes") else (self._folder(row) / name, name)
         path = self._folder(row) / str(cell).strip()
         return path, str(path)
+
+    def identity(self, row: int) -> str | None:
+        """Returns what tells the value of a row from all others without decoding it; None if its file is not there.
+
+        That is the value itself where it is a text, or numbers and categories; of a file, what `file_identity` returns;
+        of bytes that stand in the table, their digest.
+
+        Args:
+            row: Which row of the table.
+        """
+        if self.own.kind in ("image", "audio"):
+            file, _ = self.file(row)
+            return file_identity(file) if isinstance(file, Path) else blake2b(file, digest_size=16).hexdigest()
+        return repr(self.read(row))
 
     def _folder(self, row: int) -> Path:
         return self._folders[int(np.searchsorted(self._starts, row, side="right")) - 1]

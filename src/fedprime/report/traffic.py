@@ -2,13 +2,14 @@
 
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
 from fedprime.report.cells import Block, Cell
 from fedprime.report.tables import Entry, Table
 
 __all__ = ["traffic_tables"]
 
-_DIRECTIONS = ("down", "up")
+_DIRECTIONS: tuple[Literal["down", "up"], ...] = ("down", "up")
 
 
 def traffic_tables(blocks: Sequence[Block]) -> list[Table]:
@@ -40,7 +41,7 @@ def _parts(cell: Cell) -> list[str]:
     )
 
 
-def _kilobytes(cell: Cell, direction: str, part: str) -> float:
+def _kilobytes(cell: Cell, direction: Literal["down", "up"], part: str) -> float:
     """Returns the mean over runs."""
     known = [run.results for run in cell.runs if run.results.bytes_by_part]
     return statistics.fmean(entry.bytes_by_part[direction].get(part, 0) / entry.rounds / 1000 for entry in known)
