@@ -438,10 +438,12 @@ def test_a_saved_model_says_what_it_is_and_holds_no_backbone(saved: Path, pooled
             "options": {
                 "pools": {"inter": 6, "intra": 4},
                 "num_chosen": 2,
+                "learns_maps": True,
                 "standardised": False,
                 "context_weight": 0.0,
             },
         },
+        "head": "pooled",
     }
     assert load_file(saved / "model.safetensors").keys() == pooled.weights().keys()
 
