@@ -25,6 +25,7 @@ __all__ = [
     "MethodSettings",
     "MissingSettings",
     "PartitionSettings",
+    "RuntimeSettings",
     "Settings",
     "SettingsError",
     "TrainingSettings",
@@ -272,6 +273,25 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class RuntimeSettings:
+    """Where clients live, and how long a round waits for them; the result is the same wherever they live."""
+
+    kind: Literal["in-process", "simulation", "deployment"] = "in-process"
+    """In this process one after the other, in several processes here (Flower's simulation), or at sites on other
+    machines (a Flower deployment, which `fedprime deploy server` starts)."""
+    processes: Count = 1
+    """Simulation: how many clients train at the same time, each in a process of its own."""
+    deadline_seconds: Positive = 600.0
+    """A client that has not answered after this time is left out of the round (not in-process)."""
+    wait_seconds: Positive = 600.0
+    """How long to wait for clients to connect before the first round, and later for enough of them (not in-process)."""
+    quorum: Share = 0.0
+    """Share of the asked clients that must send something valid; with fewer, the others are asked again."""
+    repeats: NotNegativeCount = 2
+    """How often they are asked again before the run stops; it can be continued from its last round."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Settings:
     """All settings of a run."""
 
@@ -291,6 +311,7 @@ class Settings:
     method: MethodSettings = dataclasses.field(default_factory=MethodSettings)
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
+    runtime: RuntimeSettings = dataclasses.field(default_factory=RuntimeSettings)
 
 
 def flat_settings(settings: Settings) -> dict[str, Any]:

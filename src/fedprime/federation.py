@@ -14,9 +14,13 @@ from torch import Tensor
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.seeding import stream, torch_stream
 
-__all__ = ["Clients", "Round", "choose_clients", "federate", "size_bytes", "update_problems"]
+__all__ = ["Clients", "Round", "TooFewAnswersError", "choose_clients", "federate", "size_bytes", "update_problems"]
 
 _logger = logging.getLogger(__name__)
+
+
+class TooFewAnswersError(RuntimeError):
+    """A round that too few clients answered, however often they were asked; the state before it still stands."""
 
 
 @runtime_checkable
@@ -84,6 +88,8 @@ def federate(
     fraction: float,
     seed: int,
     first_round: int = 0,
+    quorum: float = 0.0,
+    repeats: int = 0,
 ) -> Iterator[Round]:
     """Runs rounds and yields each when it is finished.
 
@@ -98,27 +104,19 @@ def federate(
         fraction: Share of the clients that take part in a round, in (0, 1]; at least one client does.
         seed: Seed of the run.
         first_round: The round to begin with, when a run is continued.
+        quorum: Share of the asked clients that must send something valid, in [0, 1]; with 0, nobody has to.
+        repeats: How often those who did not are asked again when there are too few.
+
+    Raises:
+        TooFewAnswersError: If there are too few nevertheless.
     """
     for number in range(first_round, rounds):
         started = time.perf_counter()
         asked = choose_clients(len(clients), fraction, seed, number)
-        received = sorted(clients.train(number, asked, state), key=lambda update: update.client)
-        answers = Counter(update.client for update in received)
-        left_out = dict.fromkeys(set(asked) - answers.keys(), "no answer")
-        valid: list[Update] = []
-        for update in received:
-            problems = update_problems(update, state, method) if update.client in asked else ["was not asked"]
-            if answers[update.client] > 1:
-                # Which of them is meant nobody can tell, and the result must not depend on which came first.
-                problems = ["answered more than once"]
-            if problems:
-                left_out[update.client] = "; ".join(problems)
-            else:
-                valid.append(update)
-        for client, reason in sorted(left_out.items()):
-            _logger.warning("round %d: client %d is left out: %s", number, client, reason)
-        bytes_down = sum(size_bytes(method.travelling(state.answer(client))) for client in asked)
-        bytes_up = sum(size_bytes(update.weights) for update in received)
+        answers = _ask(method, clients, state, number, asked, quorum, repeats)
+        valid, left_out = answers.valid, answers.left_out
+        bytes_down = sum(size_bytes(method.travelling(state.answer(client))) for client in answers.asked)
+        bytes_up = sum(size_bytes(update.weights) for update in answers.received)
         if method.is_centralized:
             bytes_down = bytes_up = 0  # holder and server are one
         if valid:
@@ -136,6 +134,71 @@ def federate(
             bytes_down,
             bytes_up,
         )
+
+
+@dataclass
+class _Answers:
+    """What came of asking the clients of a round, in one attempt or several."""
+
+    asked: list[int]
+    received: list[Update]
+    valid: list[Update]
+    left_out: dict[int, str]
+
+
+def _ask(
+    method: Method,
+    clients: Clients,
+    state: ServerState,
+    number: int,
+    asked: Sequence[int],
+    quorum: float,
+    repeats: int,
+) -> _Answers:
+    """Asks clients to train, and those whose valid answer is missing again until there are enough."""
+    needed = math.ceil(quorum * len(asked) - 1e-9)  # 0.7 * 10 is a little more than 7
+    answers = _Answers([], [], [], {})
+    missing = list(asked)
+    for attempt in range(repeats + 1):
+        if attempt:
+            _logger.warning(
+                "round %d: %d of %d clients sent something valid, %d must; asking the others again (%d of %d)",
+                *(number, len(answers.valid), len(asked), needed, attempt, repeats),
+            )
+        received = sorted(clients.train(number, missing, state), key=lambda update: update.client)
+        valid, answers.left_out = _judge(received, missing, state, method)
+        answers.asked += missing
+        answers.received += received
+        answers.valid = sorted([*answers.valid, *valid], key=lambda update: update.client)
+        for client, reason in sorted(answers.left_out.items()):
+            _logger.warning("round %d: client %d is left out: %s", number, client, reason)
+        if len(answers.valid) >= needed:
+            return answers
+        missing = [client for client in missing if client in answers.left_out]
+    reasons = "; ".join(f"client {client}: {reason}" for client, reason in sorted(answers.left_out.items()))
+    raise TooFewAnswersError(
+        f"in round {number}, {len(answers.valid)} of {len(asked)} clients sent something valid, {needed} must "
+        f"(runtime.quorum is {quorum:g}), and they were asked {repeats + 1} time(s): {reasons}"
+    )
+
+
+def _judge(
+    answers: Sequence[Update], asked: Sequence[int], state: ServerState, method: Method
+) -> tuple[list[Update], dict[int, str]]:
+    """Returns the valid ones of some answers, and by client that is left out, why."""
+    counts = Counter(update.client for update in answers)
+    left_out = dict.fromkeys(set(asked) - counts.keys(), "no answer")
+    valid: list[Update] = []
+    for update in answers:
+        problems = update_problems(update, state, method) if update.client in asked else ["was not asked"]
+        if counts[update.client] > 1:
+            # Which of them is meant nobody can tell, and the result must not depend on which came first.
+            problems = ["answered more than once"]
+        if problems:
+            left_out[update.client] = "; ".join(problems)
+        else:
+            valid.append(update)
+    return valid, left_out
 
 
 def choose_clients(num_clients: int, fraction: float, seed: int, round_number: int) -> tuple[int, ...]:
