@@ -19,10 +19,11 @@ import torch
 from command_line import exit_code
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.config import Settings, read_settings
+from fedprime.config import Settings
 from fedprime.experiment import Experiment, build_experiment
 from fedprime.model import Weights
 from fedprime.run import start_run
+from fedprime.settings_reading import read_settings
 
 torch.set_num_threads(1)
 

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder
-from fedprime.config import Settings, read_settings
+from fedprime.config import Settings
 from fedprime.methods.method import ServerState
 from fedprime.model import Weights
+from fedprime.settings_reading import read_settings
 
 SETTINGS = "seed = 3\n"
 MASKS = {"client.0.samples": torch.tensor([4, 7])}

@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from command_line import exit_code
 from fedprime.checkpoints import RunFolder
 from fedprime.cli import main
-from fedprime.config import Settings, flat_settings, read_settings
+from fedprime.config import Settings
+from fedprime.settings_reading import flat_settings, read_settings
 
 VERBS = ("run", "grid", "evaluate", "predict", "report", "data", "recipes")
 COMMAND = (sys.executable, "-m", "fedprime.cli")

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 from command_line import exit_code
-from fedprime.config import Settings, read_settings
+from fedprime.config import Settings
 from fedprime.data.batches import DataError
 from fedprime.experiment import build_experiment
 from fedprime.plans import read_plan
 from fedprime.recipes import find_plan
 from fedprime.report import write_report
 from fedprime.run import RunError, resume_run, start_run
+from fedprime.settings_reading import read_settings
 from miniatures import write_food101, write_hateful_memes, write_kaggle_food101, write_mmimdb
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fedprime.cli import main
-from fedprime.config import Settings, flat_settings
+from fedprime.config import Settings
 from fedprime.recipes import list_recipes
+from fedprime.settings_reading import flat_settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

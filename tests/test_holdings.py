@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprime.config import Settings, check_settings
+from fedprime.config import Settings
 from fedprime.data.batches import EmbeddedSamples
 from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.drift import Drift
@@ -16,6 +16,7 @@ from fedprime.data.logistic_missingness import ByLabel, ByObserved
 from fedprime.data.mechanisms import BySite, MechanismKind, OverClients, Split
 from fedprime.data.partition import PartitionError
 from fedprime.holdings import build_mechanism, draw_owners, label_groups, scenario_shares, split_of, training_shards
+from fedprime.settings_reading import check_settings
 
 MODALITIES = ("image", "text")
 

@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from fedprime.config import Settings, SettingsError, read_settings
+from fedprime.config import Settings, SettingsError
 from fedprime.plans import Plan, choose_runs, dump_plan, read_plan
 from fedprime.recipes import find_recipe
+from fedprime.settings_reading import read_settings
 
 METHODS_AND_SCENARIOS = """
 seeds = [3, 5]

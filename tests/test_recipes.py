@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedprime import recipes
-from fedprime.config import Settings, SettingsError, flat_settings, read_settings
+from fedprime.config import Settings, SettingsError
 from fedprime.experiment import build_experiment
 from fedprime.plans import read_plan
 from fedprime.recipe_tables import merged
@@ -22,6 +22,7 @@ from fedprime.recipes import (
 )
 from fedprime.report import write_report
 from fedprime.run import start_run
+from fedprime.settings_reading import flat_settings, read_settings
 
 ROOT = Path(__file__).parents[1]
 

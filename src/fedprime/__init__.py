@@ -6,7 +6,7 @@ from fedprime.alignment import Alignment, align
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
 from fedprime.checkpoints import RunError, RunFolder
-from fedprime.config import Settings, SettingsError, read_settings
+from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import Batch, DataError, EmbeddedSamples, SampleSource, Shard
 from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.images import InputError, read_image
@@ -22,6 +22,7 @@ from fedprime.prediction import predict_samples
 from fedprime.recipes import find_plan, find_recipe
 from fedprime.report import ReportError, write_report
 from fedprime.run import resume_run, start_run
+from fedprime.settings_reading import read_settings
 
 __version__ = version("fedprime")
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from fedprime import run
 from fedprime.backbones.backbone import BackboneError
 from fedprime.checkpoints import RunError, RunFolder
-from fedprime.config import Settings, SettingsError, nearest_name, read_settings
+from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import DataError
 from fedprime.data.images import InputError, read_image
 from fedprime.data_command import look_at_data
@@ -30,6 +30,8 @@ from fedprime.model import ModelError, PromptedModel
 from fedprime.prediction import predict_samples, read_table
 from fedprime.recipes import find_recipe, find_recipe_or_plan, list_plans, list_recipes
 from fedprime.report import ReportError, scenario_table, write_report
+from fedprime.settings_reading import read_settings
+from fedprime.spelling import nearest_name
 
 __all__ = ["main"]
 

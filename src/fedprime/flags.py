@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from fedprime.config import Settings, SettingsError, flat_settings, nearest_name
+from fedprime.config import Settings, SettingsError
+from fedprime.settings_reading import flat_settings
+from fedprime.spelling import nearest_name
 
 __all__ = ["refuse_unknown_flags", "take_folder", "take_numbers", "take_values"]
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedprime.checkpoints import RunError, RunFolder
-from fedprime.config import SettingsError, flat_settings
+from fedprime.config import SettingsError
 from fedprime.durable import replaced_file
 from fedprime.plans import Plan, PlannedRun, dump_plan, read_plan
 from fedprime.run import Progress, refuse_other_settings
+from fedprime.settings_reading import flat_settings
 from fedprime.workers import Ending, Task, work_off
 
 __all__ = ["GridError", "GridProgress", "RunState", "default_processes", "inspect_grid", "run_grid", "run_path"]

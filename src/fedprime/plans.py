@@ -30,9 +30,11 @@ from typing import Any
 
 import tomlkit
 
-from fedprime.config import Settings, SettingsError, check_settings, method_of, nearest_name, read_toml, set_flags
+from fedprime.config import Settings, SettingsError
 from fedprime.recipe_tables import dotted_names, merged, take_by_method, without
 from fedprime.recipes import find_recipe
+from fedprime.settings_reading import check_settings, method_of, read_toml, set_flags
+from fedprime.spelling import nearest_name
 
 __all__ = ["Plan", "PlannedRun", "choose_runs", "dump_plan", "read_plan"]
 

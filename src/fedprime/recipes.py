@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from fedprime.config import SettingsError, nearest_name, read_toml
+from fedprime.config import SettingsError
+from fedprime.settings_reading import read_toml
+from fedprime.spelling import nearest_name
 
 __all__ = ["find_plan", "find_recipe", "find_recipe_or_plan", "list_plans", "list_recipes", "plan_name", "recipe_name"]
 

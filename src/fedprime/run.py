@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from fedprime.backbones import SHIPPED
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
-from fedprime.config import Settings, dump_toml, flat_settings, read_settings
+from fedprime.config import Settings
 from fedprime.data.batches import Shard
 from fedprime.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
@@ -23,6 +23,7 @@ from fedprime.methods.method import ServerState
 from fedprime.report import plot_scenarios
 from fedprime.runtime.in_process import InProcessClients
 from fedprime.runtime.shared_parameters import SharedParameterClients
+from fedprime.settings_reading import dump_toml, flat_settings, read_settings
 
 __all__ = [
     "Progress",

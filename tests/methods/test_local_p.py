@@ -7,12 +7,12 @@ import torch
 
 from fedprime.checkpoints import RunFolder
 from fedprime.cli import main
-from fedprime.config import read_settings
 from fedprime.experiment import build_experiment
 from fedprime.federation import choose_clients, federate
 from fedprime.methods.method import ServerState
 from fedprime.run import start_run
 from fedprime.runtime.in_process import InProcessClients
+from fedprime.settings_reading import read_settings
 
 
 @pytest.fixture(scope="module")

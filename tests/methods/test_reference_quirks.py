@@ -10,7 +10,7 @@ import torch
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.checkpoints import RunFolder
-from fedprime.config import Settings, SettingsError, read_settings
+from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import Batch
 from fedprime.evaluation import predict
 from fedprime.experiment import Experiment, build_method
@@ -26,6 +26,7 @@ from fedprime.prompts import PromptPools
 from fedprime.reference_reading import ReferenceBackbone, VotedPools
 from fedprime.run import evaluate_scenarios, load_experiment, resume_run, start_run
 from fedprime.seeding import torch_stream
+from fedprime.settings_reading import read_settings
 from run_files import metrics_of, results_of
 
 LABELS = ("bread", "soup", "cake")

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from fedprime.checkpoints import RunFolder
-from fedprime.config import read_settings
 from fedprime.run import start_run
+from fedprime.settings_reading import read_settings
 from run_files import metrics_of, results_of
 
 pytestmark = pytest.mark.slow

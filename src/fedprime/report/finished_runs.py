@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from fedprime.config import Settings, flat_settings
+from fedprime.config import Settings
+from fedprime.settings_reading import flat_settings
 
 __all__ = [
     "IGNORED",

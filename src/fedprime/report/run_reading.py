@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from fedprime.checkpoints import RunError, RunFolder
-from fedprime.config import SettingsError, flat_settings, read_settings
+from fedprime.config import SettingsError
 from fedprime.report.finished_runs import Environment, FinishedRun, History, PromptRecord, Results, plain_settings
+from fedprime.settings_reading import flat_settings, read_settings
 
 __all__ = ["read_run"]
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fedprime.checkpoints import RunError
-from fedprime.config import SettingsError, flat_settings
+from fedprime.config import SettingsError
 from fedprime.plans import Plan, read_plan
 from fedprime.recipe_tables import dotted_names
 from fedprime.report.finished_runs import IGNORED, FinishedRun, plain_settings
 from fedprime.report.run_reading import read_run
 from fedprime.report.runs_file import RunSet, read_runs_file
+from fedprime.settings_reading import flat_settings
 
 __all__ = ["find_runs", "has_runs", "is_run_folder"]
 

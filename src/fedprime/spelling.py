@@ -1,0 +1,27 @@
+"""The name that was probably meant."""
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["nearest_name"]
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """Returns a hint at the name that was probably meant, or nothing.
+
+    Args:
+        name: What was found.
+        names: What would have been right.
+
+    >>> nearest_name("learning.lr", ["training.lr", "training.rounds"])
+    '; did you mean training.lr?'
+    """
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    if not close:
+        # The last part is what people remember: they write "lr" for "training.lr". Several settings may share it.
+        last_parts = difflib.get_close_matches(
+            name.rsplit(".", 1)[-1], {entry.rsplit(".", 1)[-1] for entry in known}, n=1
+        )
+        close = [entry for entry in known if entry.rsplit(".", 1)[-1] in last_parts]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
