@@ -23,6 +23,7 @@ from fedprime.data.batches import DataError
 from fedprime.data.images import InputError, read_image
 from fedprime.data_command import look_at_data
 from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
+from fedprime.federation import TooFewAnswersError
 from fedprime.flags import take_folder
 from fedprime.grid import GridError
 from fedprime.grid_command import make_grid
@@ -45,6 +46,7 @@ _USER_ERRORS = (
     ModelError,
     InputError,
     PermissionError,
+    TooFewAnswersError,
 )
 
 

@@ -244,8 +244,7 @@ class RuntimeSettings:
     """Where clients live, and how long a round waits for them; the result is the same wherever they live."""
 
     kind: Literal["in-process", "simulation", "deployment"] = "in-process"
-    """In this process one after the other, in several processes here (Flower's simulation), or at sites on other
-    machines (a Flower deployment, which `fedprime deploy server` starts)."""
+    """In this process, in several processes here (Flower's simulation), or at sites (`fedprime deploy server`)."""
     processes: Count = 1
     """Simulation: how many clients train at the same time, each in a process of its own."""
     deadline_seconds: Positive = 600.0

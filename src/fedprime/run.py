@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from fedprime.backbones import SHIPPED
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
 from fedprime.config import Settings
 from fedprime.data.batches import Shard
+from fedprime.determinism import reproducible
 from fedprime.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation import Round, federate, size_bytes
 from fedprime.methods.method import ServerState
 from fedprime.report import plot_scenarios
-from fedprime.runtime.in_process import InProcessClients
-from fedprime.runtime.shared_parameters import SharedParameterClients
+from fedprime.runtime.opening import OpenClients, open_clients
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
 
 __all__ = [
@@ -60,7 +59,10 @@ class Progress:
 
 
 def start_run(
-    settings: Settings, folder: str | Path, watch: Callable[[Progress], None] = lambda _: None
+    settings: Settings,
+    folder: str | Path,
+    watch: Callable[[Progress], None] = lambda _: None,
+    opening: OpenClients = open_clients,
 ) -> dict[str, Any]:
     """Starts a run and sees it through.
 
@@ -68,6 +70,7 @@ def start_run(
         settings: The settings.
         folder: The run folder to make.
         watch: Called after every round.
+        opening: Brings the clients to life.
 
     Returns:
         The final table, as in ``results.json``.
@@ -84,7 +87,7 @@ def start_run(
     if not parent.is_dir():
         raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
     settings = _with_absolute_folders(settings)
-    with _reproducible(settings.threads):
+    with reproducible(settings.threads):
         experiment = build_experiment(settings)
         run = RunFolder.create(
             folder,
@@ -94,15 +97,18 @@ def start_run(
             experiment.realised_missingness(),
             Checkpoint(0, ServerState(experiment.model.weights())),
         )
-        return _go_on(run, experiment, watch)
+        return _go_on(run, experiment, watch, opening)
 
 
-def resume_run(folder: str | Path, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
+def resume_run(
+    folder: str | Path, watch: Callable[[Progress], None] = lambda _: None, opening: OpenClients = open_clients
+) -> dict[str, Any]:
     """Continues a run after its last finished round; the result equals that of a run that never stopped, to the bit.
 
     Args:
         folder: The run folder.
         watch: Called after every round.
+        opening: Brings the clients to life.
 
     Returns:
         The final table; at once, if the run is finished already.
@@ -114,12 +120,15 @@ def resume_run(folder: str | Path, watch: Callable[[Progress], None] = lambda _:
     if run.is_finished:
         return run.results()
     settings = read_settings(run.path / "settings.toml")
-    with _reproducible(settings.threads):
-        return _go_on(run, load_experiment(run), watch)
+    with reproducible(settings.threads):
+        return _go_on(run, load_experiment(run), watch, opening)
 
 
 def complete_run(
-    settings: Settings, folder: str | Path, watch: Callable[[Progress], None] = lambda _: None
+    settings: Settings,
+    folder: str | Path,
+    watch: Callable[[Progress], None] = lambda _: None,
+    opening: OpenClients = open_clients,
 ) -> dict[str, Any]:
     """Starts a run or continues it, whichever is left to do, and sees it through.
 
@@ -127,6 +136,7 @@ def complete_run(
         settings: The settings.
         folder: The run folder, or where to make it.
         watch: Called after every round.
+        opening: Brings the clients to life.
 
     Returns:
         The final table; at once, if the run is finished already.
@@ -141,7 +151,7 @@ def complete_run(
     folder = Path(folder)
     if not folder.exists():
         try:
-            return start_run(settings, folder, watch)
+            return start_run(settings, folder, watch, opening)
         except RunError:
             if not folder.exists():
                 raise
@@ -151,7 +161,7 @@ def complete_run(
     if not run.is_finished:
         with run.locked():
             pass  # preparation takes seconds; say at once that it is in vain
-    return resume_run(folder, watch)
+    return resume_run(folder, watch, opening)
 
 
 def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
@@ -220,7 +230,7 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
     clients: dict[str, Any] = {}
     for name, shard in experiment.scenarios.items():
         owners = experiment.scenario_owners[name]
-        with _reproducible(experiment.settings.threads):
+        with reproducible(experiment.settings.threads):
             predictions = _predict(experiment, checkpoint, shard, owners)
         best = experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
         scenarios[name] = _with_limit(predictions, best)
@@ -279,20 +289,13 @@ def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | N
     return scores if best is None else scores | {"bayes_accuracy": float(best.mean())}
 
 
-def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None]) -> dict[str, Any]:
+def _go_on(
+    run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None], opening: OpenClients
+) -> dict[str, Any]:
     settings = experiment.settings
-    with run.locked():
+    with run.locked(), opening(experiment) as clients:
         checkpoint = run.load_checkpoint()
         run.drop_unfinished(checkpoint)
-        runtime = SharedParameterClients if experiment.method.shares_parameters else InProcessClients
-        clients = runtime(
-            experiment.method,
-            experiment.model,
-            experiment.holders,
-            settings.training,
-            num_rounds=settings.training.rounds,
-            seed=settings.seed,
-        )
         clients.kept.update(checkpoint.kept)
         history = run.metrics()
         first_round, started = checkpoint.next_round, time.perf_counter()
@@ -304,6 +307,8 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
             fraction=settings.training.fraction,
             seed=settings.seed,
             first_round=first_round,
+            quorum=settings.runtime.quorum,
+            repeats=settings.runtime.repeats,
         ):
             checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept))
             history.append(_measure(finished, experiment, checkpoint))
@@ -384,19 +389,3 @@ def _finish(
     plot_scenarios(results, run.path / "scenarios.png")
     run.save_results(results)
     return results
-
-
-@contextmanager
-def _reproducible(threads: int) -> Iterator[None]:
-    """Fixes the number of threads and asks for deterministic algorithms, both of which decide the order of sums."""
-    before: Mapping[str, Any] = {
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-    }
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before["threads"])
-        torch.use_deterministic_algorithms(before["deterministic"])
