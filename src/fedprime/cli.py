@@ -1,4 +1,4 @@
-"""The command line: run, grid, evaluate, predict, report, data, recipes."""
+"""The command line: run, grid, evaluate, predict, report, data, deploy, recipes."""
 
 import csv
 import json
@@ -22,6 +22,7 @@ from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import DataError
 from fedprime.data.images import InputError, read_image
 from fedprime.data_command import look_at_data
+from fedprime.deploy_command import deploy
 from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
 from fedprime.federation import TooFewAnswersError
 from fedprime.flags import take_folder
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             look_at_data,
             "look at data: fedprime data check PATH --format food101, or show for a picture of samples",
         ),
+        "deploy": (deploy, "federate sites on other machines: fedprime deploy keys, server, client"),
         "recipes": (_recipes, "list the recipes and plans that come along, or show one"),
     }
     if not words or words[0] in ("-h", "--help"):

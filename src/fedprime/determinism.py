@@ -1,4 +1,4 @@
-"""The same computation gives the same bits: the number of threads and the choice of algorithms decide the order of sums."""
+"""The same computation gives the same bits: threads and algorithms decide the order of sums."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

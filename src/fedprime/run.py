@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from jaxtyping import Float, Int
 
 from fedprime.backbones import SHIPPED
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
-from fedprime.config import Settings
+from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import Shard
 from fedprime.determinism import reproducible
 from fedprime.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation import Round, federate, size_bytes
-from fedprime.methods.method import ServerState
+from fedprime.methods.method import Method, ServerState
+from fedprime.model import PromptedModel, Weights
 from fedprime.report import plot_scenarios
 from fedprime.runtime.opening import OpenClients, open_clients
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
@@ -29,9 +30,13 @@ __all__ = [
     "complete_run",
     "evaluate_scenarios",
     "load_experiment",
+    "progress_after",
     "refuse_other_settings",
     "resume_run",
+    "round_metrics",
+    "run_totals",
     "start_run",
+    "with_absolute_folders",
 ]
 
 
@@ -86,7 +91,9 @@ def start_run(
     parent = next(parent for parent in folder.absolute().parents if parent.exists())
     if not parent.is_dir():
         raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
-    settings = _with_absolute_folders(settings)
+    if settings.runtime.kind == "deployment":
+        raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
+    settings = with_absolute_folders(settings)
     with reproducible(settings.threads):
         experiment = build_experiment(settings)
         run = RunFolder.create(
@@ -175,7 +182,7 @@ def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
         SettingsError: If its settings cannot be read.
     """
     found = flat_settings(read_settings(run.path / "settings.toml"))
-    expected = flat_settings(_with_absolute_folders(settings))
+    expected = flat_settings(with_absolute_folders(settings))
     differences = [
         f"{name} is {found[name]!r} there, {value!r} here" for name, value in expected.items() if found[name] != value
     ]
@@ -195,8 +202,14 @@ def load_experiment(run: RunFolder) -> Experiment:
     Raises:
         RunError: If the backbone, owners or masks are not those that the run began with.
     """
+    settings = read_settings(run.path / "settings.toml")
+    if settings.runtime.kind == "deployment":
+        raise RunError(
+            f"the samples of {run.path} are at its sites; go on with it by `fedprime deploy server`, and find what the "
+            "sites measured in its results.json"
+        )
     # The weights come from the run; the model that they began with may be gone.
-    experiment = build_experiment(replace(read_settings(run.path / "settings.toml"), initial_model=""))
+    experiment = build_experiment(replace(settings, initial_model=""))
     began, found = run.backbone_fingerprint(), experiment.model.backbone.fingerprint
     if began != found:
         raise RunError(
@@ -263,7 +276,12 @@ def _predict(
     return Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
 
 
-def _with_absolute_folders(settings: Settings) -> Settings:
+def with_absolute_folders(settings: Settings) -> Settings:
+    """Returns the settings with absolute paths of what is there, so that the run can go on from elsewhere.
+
+    Args:
+        settings: The settings.
+    """
     return replace(
         settings,
         backbone=_absolute(settings.backbone),
@@ -313,40 +331,61 @@ def _go_on(
             checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept))
             history.append(_measure(finished, experiment, checkpoint))
             run.save_round(history[-1], checkpoint)
-            done = finished.number + 1
-            measured = next((row for row in reversed(history) if "accuracy" in row), {})
-            pace = (time.perf_counter() - started) / (done - first_round)
-            watch(
-                Progress(
-                    done,
-                    settings.training.rounds,
-                    finished.loss,
-                    measured.get("accuracy"),
-                    measured.get("bayes_accuracy"),
-                    sum(row["bytes_down"] + row["bytes_up"] for row in history),
-                    pace * (settings.training.rounds - done),
-                )
-            )
+            watch(progress_after(history, settings, first_round, time.perf_counter() - started))
         return _finish(run, experiment, checkpoint, history)
 
 
-def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Returns the line of metrics of a round."""
-    settings, state = experiment.settings, finished.state
-    metrics: dict[str, Any] = {
+def progress_after(
+    history: Sequence[Mapping[str, Any]], settings: Settings, first_round: int, seconds: float
+) -> Progress:
+    """Returns what is known after a round, for display.
+
+    Args:
+        history: The lines of metrics so far.
+        settings: The settings.
+        first_round: The round that this process began with.
+        seconds: How long this process has been at it.
+    """
+    done = len(history)
+    measured = next((row for row in reversed(history) if "accuracy" in row), {})
+    loss = history[-1]["loss"]
+    return Progress(
+        done,
+        settings.training.rounds,
+        float("nan") if loss is None else loss,
+        measured.get("accuracy"),
+        measured.get("bayes_accuracy"),
+        sum(row["bytes_down"] + row["bytes_up"] for row in history),
+        seconds / (done - first_round) * (settings.training.rounds - done),
+    )
+
+
+def round_metrics(finished: Round, model: PromptedModel) -> dict[str, Any]:
+    """Returns what the line of metrics of a round says apart from what is measured on samples.
+
+    Args:
+        finished: The round.
+        model: A model of the method's shape.
+    """
+    state = finished.state
+    return {
         "round": finished.number,
         "loss": finished.loss if math.isfinite(finished.loss) else None,
         "asked": len(finished.asked),
         "answered": len(finished.updates),
         "left_out": {str(client): reason for client, reason in sorted(finished.left_out.items())},
-        "pool_sizes": {
-            name: len(state.shared[f"prompter.{name}"]) for name in sorted(experiment.model.prompter.resizable)
-        },
+        "pool_sizes": {name: len(state.shared[f"prompter.{name}"]) for name in sorted(model.prompter.resizable)},
         "bytes_down": finished.bytes_down,
         "bytes_up": finished.bytes_up,
         "seconds": round(finished.seconds, 3),
         **state.observations,
     }
+
+
+def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Returns the line of metrics of a round."""
+    settings, state = experiment.settings, finished.state
+    metrics = round_metrics(finished, experiment.model)
     if (finished.number + 1) % settings.evaluation.every == 0 or finished.number + 1 == settings.training.rounds:
         shard, owners = experiment.validation, experiment.validation_owners
         predictions = _predict(experiment, checkpoint, shard, owners)
@@ -373,19 +412,34 @@ def _finish(
     for client in _personal_clients(experiment, checkpoint):
         experiment.model.load_weights(checkpoint.weights(client))
         experiment.model.save_pretrained(run.client_model_path(client))
-    results: dict[str, Any] = {
-        "method": experiment.method.name,
-        "seed": experiment.settings.seed,
+    results = run_totals(experiment.method, experiment.settings, experiment.model, shared, history)
+    results |= evaluate_scenarios(experiment, checkpoint)
+    plot_scenarios(results, run.path / "scenarios.png")
+    run.save_results(results)
+    return results
+
+
+def run_totals(
+    method: Method, settings: Settings, model: PromptedModel, shared: Weights, history: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Returns what ``results.json`` says apart from what is measured on samples.
+
+    Args:
+        method: The method.
+        settings: The settings.
+        model: A model of the method's shape.
+        shared: The weights that every client gets in the end.
+        history: The lines of metrics.
+    """
+    sent = {} if method.is_centralized else method.travelling(shared)
+    return {
+        "method": method.name,
+        "seed": settings.seed,
         "rounds": len(history),
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "bytes_down": sum(row["bytes_down"] for row in history),
         "bytes_up": sum(row["bytes_up"] for row in history),
-        "trained_values": sum(
-            shared[name].numel() for name, value in experiment.model.named_parameters() if value.requires_grad
-        ),
+        "trained_values": sum(shared[name].numel() for name, value in model.named_parameters() if value.requires_grad),
         "sent_values": sum(value.numel() for value in sent.values()),
         "sent_bytes_per_client_and_round": 2 * size_bytes(sent),
-    } | evaluate_scenarios(experiment, checkpoint)
-    plot_scenarios(results, run.path / "scenarios.png")
-    run.save_results(results)
-    return results
+    }

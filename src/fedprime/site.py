@@ -17,7 +17,7 @@ from fedprime.experiment import Experiment, build_experiment
 from fedprime.model import Weights
 from fedprime.seeding import stream_seed
 
-__all__ = ["VALIDATION", "Site", "build_site_experiment"]
+__all__ = ["VALIDATION", "Site", "build_site_experiment", "weighted_scores"]
 
 #: What the samples are called that accuracy is measured on during a run; the others are called like their scenario.
 VALIDATION = "validation"
@@ -43,7 +43,7 @@ class Site:
         return self.experiment.holders[0 if self.has_own_data else self.client]
 
     def description(self) -> dict[str, Any]:
-        """Returns what the server has to know, as plain JSON values: what is to be predicted, from what, on how much."""
+        """Returns what the server has to know: what is predicted, from what, how much there is of it."""
         backbone = self.experiment.model.backbone
         return {
             "client": self.client,
@@ -65,10 +65,10 @@ class Site:
         model.load_weights(weights)
         scores: dict[str, dict[str, Any]] = {}
         for name, shard in self._measured().items():
-            if name in names if names is not None else name != VALIDATION:
-                if len(shard):
-                    found = asdict(score(predict(model, shard, settings.evaluation.batch_size)))
-                    scores[name] = {key: value for key, value in found.items() if value is not None}
+            is_asked = name != VALIDATION if names is None else name in names
+            if is_asked and len(shard):
+                found = asdict(score(predict(model, shard, settings.evaluation.batch_size)))
+                scores[name] = {key: value for key, value in found.items() if value is not None}
         return scores
 
     def _measured(self) -> Mapping[str, Shard]:
@@ -78,6 +78,30 @@ class Site:
         if self.has_own_data:
             return {name: shard for name, (shard, _) in measured.items()}
         return {name: shard.rows(np.flatnonzero(owners == self.client)) for name, (shard, owners) in measured.items()}
+
+
+def weighted_scores(by_client: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Returns scores over all sites: the mean of theirs, each weighted by its number of samples.
+
+    For accuracy and loss, that is what one place with all samples would measure. Other scores are means of what sites
+    measured by themselves, and over those alone where they are defined.
+
+    Args:
+        by_client: By client and name of the samples, scores with their ``num_samples``.
+
+    >>> ours, theirs = {"accuracy": 0.5, "num_samples": 1}, {"accuracy": 1.0, "num_samples": 3}
+    >>> weighted_scores({0: {"full": ours}, 1: {"full": theirs}})
+    {'full': {'accuracy': 0.875, 'num_samples': 4}}
+    """
+    joined: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(name for scores in by_client.values() for name in scores):
+        entries = [by_client[client][name] for client in sorted(by_client) if name in by_client[client]]
+        joined[name] = {}
+        for key in (key for key in entries[0] if key != "num_samples"):
+            known = [(entry[key], entry["num_samples"]) for entry in entries if key in entry]
+            joined[name][key] = sum(value * count for value, count in known) / sum(count for _, count in known)
+        joined[name]["num_samples"] = sum(entry["num_samples"] for entry in entries)
+    return joined
 
 
 def build_site_experiment(settings: Settings, client: int, data_path: str = "", backbone: str = "") -> Experiment:

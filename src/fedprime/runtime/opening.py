@@ -45,7 +45,9 @@ def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
         raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
     if settings.runtime.kind == "simulation":
         if method.shares_parameters:
-            raise SettingsError(["shared_parameters: clients train one after the other; set runtime.kind to in-process"])
+            raise SettingsError(
+                ["shared_parameters: clients train one after the other; set runtime.kind to in-process"]
+            )
         try:
             from fedprime.runtime.flower.grid_clients import GridClients
             from fedprime.runtime.flower.simulation import simulated_grid

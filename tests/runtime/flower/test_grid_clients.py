@@ -1,12 +1,10 @@
 """Clients behind a grid: the same as in process, to the bit, whatever the nodes are called and whoever answers first."""
 
-from dataclasses import replace
 
 import pytest
 import torch
 
 from fake_grid import FakeGrid
-from fedprime.config import Settings
 from fedprime.experiment import Experiment, build_experiment
 from fedprime.federation import Clients, Round, federate
 from fedprime.methods.method import ServerState
@@ -49,7 +47,10 @@ def rounds(experiment: Experiment, clients: Clients) -> list[Round]:
 
 
 def same_state(here: ServerState, there: ServerState) -> bool:
-    parts = [(here.shared, there.shared), *((here.personal[client], there.personal[client]) for client in here.personal)]
+    parts = [
+        (here.shared, there.shared),
+        *((here.personal[client], there.personal[client]) for client in here.personal),
+    ]
     return here.personal.keys() == there.personal.keys() and all(
         ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
         for ours, theirs in parts
@@ -71,5 +72,7 @@ def test_the_weights_are_those_of_clients_in_process_to_the_bit(method: str, sma
     ]
     assert grid.kept.keys() == here.kept.keys()
     assert all(
-        torch.equal(grid.kept[client][name], here.kept[client][name]) for client in here.kept for name in here.kept[client]
+        torch.equal(grid.kept[client][name], here.kept[client][name])
+        for client in here.kept
+        for name in here.kept[client]
     )

@@ -1,7 +1,7 @@
 """Clients behind Flower: simulated in several processes here, or at sites on other machines.
 
-Nothing outside this package imports Flower, which is an optional extra. It reports nothing to anybody, installs nothing and
-looks for no updates.
+Nothing outside this package imports Flower, which is an optional extra. It reports nothing to anybody,
+installs nothing and looks for no updates.
 """
 
 import os

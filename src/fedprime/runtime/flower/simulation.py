@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from secrets import randbits
 
+from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.proto.task_pb2 import Task
 from flwr.server.superlink.fleet import vce
 from flwr.server.superlink.fleet.vce.metrics import VceMetrics
 from flwr.server.superlink.linkstate import InMemoryLinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.in_memory_linkstate import RunRecord
-from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NOOP_FEDERATION_ID
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.run import Run
@@ -65,7 +65,7 @@ def simulated_grid(num_clients: int, processes: int) -> Iterator[tuple[InMemoryG
                 run=run,
                 metrics=VceMetrics(),
             )
-        except BaseException as error:  # noqa: BLE001 - raised again by `check`, in the thread that waits
+        except BaseException as error:
             failures.append(error)
 
     def check() -> None:
