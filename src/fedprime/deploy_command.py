@@ -28,7 +28,7 @@ __all__ = ["deploy"]
 
 _USAGE = """\
 usage: fedprime deploy keys FOLDER --hosts NAME ... --clients N
-       fedprime deploy server RECIPE --keys FOLDER --output RUN [--host ADDRESS] [--port PORT] [--training.rounds 50 ...]
+       fedprime deploy server RECIPE --keys FOLDER --output RUN [--host ADDRESS] [--port PORT] [--SETTING VALUE ...]
        fedprime deploy client --keys FOLDER --server HOST:PORT --state FOLDER [--data FOLDER --format food101] ...
 
 keys    makes an authority, the server's certificate and a key for every client
@@ -96,8 +96,8 @@ def _keys(words: list[str]) -> int:
     except KeysError as error:
         raise RunError(str(error)) from error
     print(
-        f"{options.folder}/server is for the server, {options.folder}/client-N for site N: carry each there, by hand or "
-        f"through an encrypted channel, and keep no copy. {options.folder}/authority signs certificates: put it away."
+        f"{options.folder}/server is for the server, {options.folder}/client-N for site N: carry each there by a way "
+        f"that is safe, and keep no copy. {options.folder}/authority signs certificates: put it away."
     )
     return 0
 
@@ -106,7 +106,8 @@ def _server(words: list[str]) -> int:
     recipe = words.pop(0) if words and not words[0].startswith("-") else None
     if "--help" in words or "-h" in words:
         print(
-            f"{_USAGE}\n\n--host is 127.0.0.1 if not given: only this machine, or a proxy on it, is let in. --port is 9092.\n"
+            f"{_USAGE}\n\n--host is 127.0.0.1 if not given: only this machine, or a proxy on it, is let in.\n"
+            "--port is 9092 if not given.\n"
         )
         tyro.cli(Settings, args=["--help"], default=Settings(), prog="fedprime deploy server RECIPE")
     keys, output = take_folder(words, "--keys"), take_folder(words, "--output")

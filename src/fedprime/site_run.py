@@ -115,13 +115,13 @@ def _agreed_model(settings: Settings, method: Method, descriptions: Mapping[int,
         for name in ("task", "label_names", "modalities", "backbone"):
             if said[name] != agreed[name]:
                 raise RunError(
-                    f"client {client} has {name} {said[name]}, client {first} has {agreed[name]}; all sites need the same"
+                    f"client {client} has {name} {said[name]}, client {first} has {agreed[name]}; sites have to agree"
                 )
     backbone = load_backbone(settings.backbone, tuple(agreed["modalities"]), settings.max_text_tokens)
     if backbone.fingerprint != agreed["backbone"]:
         raise RunError(
-            f"the backbone {settings.backbone!r} has fingerprint {backbone.fingerprint} here, {agreed['backbone']} at the "
-            "sites; give all the same files"
+            f"the backbone {settings.backbone!r} has fingerprint {backbone.fingerprint} here, {agreed['backbone']} at "
+            "the sites; give all the same files"
         )
     model = method.build(
         backbone, tuple(agreed["label_names"]), agreed["task"], torch_stream(settings.seed, "initial weights")

@@ -1,5 +1,4 @@
-"""Clients behind a grid: the same as in process, to the bit, whatever the nodes are called and whoever answers first."""
-
+"""Clients behind a grid: the same as in process, to the bit, whatever nodes are called, whoever answers first."""
 
 import pytest
 import torch
