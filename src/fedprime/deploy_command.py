@@ -218,17 +218,31 @@ def _client(words: list[str]) -> int:
                 raise RunError(str(error)) from error
             print(f"client {number} takes part at {options.server}", flush=True)
             started = time.monotonic()
-            process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
-            try:
-                code = process.wait()
-            finally:
-                stop(process)
+            with (options.state / "supernode.log").open("ab") as log:
+                process = subprocess.Popen(  # noqa: S603
+                    command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                )
+                try:
+                    code = process.wait()
+                finally:
+                    stop(process)
             # A server refuses a client that comes back before it has noticed that it was gone.
             pause = (
                 5.0 if time.monotonic() - started > _LONGEST_PAUSE_SECONDS else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             )
-            print(f"Flower's node has ended with code {code}; starting it again in {pause:.0f} s", flush=True)
+            print(
+                f"Flower's node has ended with code {code}: {_reason(options.state / 'supernode.log')}; starting it again "
+                f"in {pause:.0f} s",
+                flush=True,
+            )
             time.sleep(pause)
+
+
+def _reason(log: Path) -> str:
+    """Returns the last error in a log of Flower's, or where to look for one."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if "ERROR" in line or "Error:" in line]
+    return errors[-1].strip()[:300] if errors else f"look into {log}"
 
 
 def _refuse_broken_keys(folder: Path, names: tuple[str, ...], title: str) -> None:
