@@ -231,8 +231,8 @@ def _client(words: list[str]) -> int:
                 5.0 if time.monotonic() - started > _LONGEST_PAUSE_SECONDS else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             )
             print(
-                f"Flower's node has ended with code {code}: {_reason(options.state / 'supernode.log')}; starting it again "
-                f"in {pause:.0f} s",
+                f"Flower's node has ended with code {code}: {_reason(options.state / 'supernode.log')}; "
+                f"starting it again in {pause:.0f} s",
                 flush=True,
             )
             time.sleep(pause)
@@ -241,7 +241,7 @@ def _client(words: list[str]) -> int:
 def _reason(log: Path) -> str:
     """Returns the last error in a log of Flower's, or where to look for one."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line for line in lines if "ERROR" in line or "Error:" in line]
+    errors = [line for line in lines if "[code:" in line or "Error:" in line]
     return errors[-1].strip()[:300] if errors else f"look into {log}"
 
 

@@ -244,7 +244,7 @@ def test_a_node_cannot_take_the_place_of_a_client_that_is_there():
 
 
 def _silent_on(node: int) -> Fault:
-    return lambda message, reply: None if message.metadata.dst_node_id == node else reply
+    return lambda asked, reply: None if asked.metadata.dst_node_id == node else reply
 
 
 @pytest.mark.parametrize("number", [-1, 2, 99])
