@@ -1,6 +1,7 @@
 """Runs whose samples stay at their sites: the same weights as in one place, stopped and continued at any moment."""
 
 import errno
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_sites_come_to_the_weights_and_scores_of_one_process_also_when_the_serve
 def test_a_run_that_too_few_answer_keeps_its_rounds_and_goes_on_later(settings: Settings, tmp_path: Path):
     settings = replace(settings, runtime=replace(settings.runtime, quorum=1.0, repeats=0))
     grid = grid_of(tmp_path)
-    grid.faults["train", 1] = lambda message, reply: reply if grid.asked.count(("train", 1)) == 1 else None
+    grid.faults["train", 1] = lambda _, reply: reply if grid.asked.count(("train", 1)) == 1 else None
     folder = tmp_path / "run"
     with pytest.raises(TooFewAnswersError, match="client 1: no answer"):
         complete_site_run(settings, folder, sites(settings, grid))
@@ -84,7 +85,7 @@ def test_a_run_that_too_few_answer_keeps_its_rounds_and_goes_on_later(settings: 
 def test_a_full_disk_loses_no_finished_round(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder, saved = tmp_path / "run", []
 
-    def full(path: Path):
+    def full(path: Path) -> AbstractContextManager[Path]:
         if path.name == "checkpoint.safetensors" and path.exists():
             saved.append(path)
             if len(saved) == 2:

@@ -281,7 +281,7 @@ def test_a_run_stops_with_the_reasons_when_too_few_answer_for_good():
 
 def test_scores_of_sites_are_checked_too():
     grid = FakeGrid(3, adding_one)
-    grid.faults["evaluate", 1] = lambda message, reply: Message(
+    grid.faults["evaluate", 1] = lambda message, _: Message(
         pack(
             Content({"run": RUN, "round": 1, "client": 1, "scores": {"full": {"accuracy": "high", "num_samples": 4}}})
         ),

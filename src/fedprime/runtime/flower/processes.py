@@ -20,7 +20,7 @@ __all__ = ["JOB_VARIABLE", "FlowerError", "Link", "node_command", "node_environm
 JOB_VARIABLE = "FEDPRIME_JOB"
 
 _CONNECTION = "fedprime"
-_START_SECONDS = 120
+_START_SECONDS = 300
 _STOP_SECONDS = 30
 _APP = """\
 [project]
@@ -106,9 +106,17 @@ class Link:
 
     def _flwr(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [_program("flwr"), *words]
-        return subprocess.run(  # noqa: S603
-            command, env=_environment(self._folder), capture_output=True, text=True, check=False, timeout=_START_SECONDS
-        )
+        try:
+            return subprocess.run(  # noqa: S603
+                command,
+                env=_environment(self._folder),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_START_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise FlowerError(f"`{' '.join(words[:2])}` has not come back in {_START_SECONDS} s") from error
 
 
 @contextmanager
