@@ -1,9 +1,18 @@
 """Clients behind a grid: the same as in process, to the bit, whatever nodes are called, whoever answers first."""
 
+import json
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
 import pytest
 import torch
+from flwr.app import Array, ConfigRecord, Error, Message
+from torch import Tensor
 
-from fake_grid import FakeGrid
+from fake_grid import FakeGrid, Fault, adding_one
 from fedprime.experiment import Experiment, build_experiment
 from fedprime.federation import Clients, Round, TooFewAnswersError, federate
 from fedprime.methods import Method

@@ -5,6 +5,7 @@ They run with safe defaults: TLS, keys, no telemetry, no installation of what an
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ __all__ = ["JOB_VARIABLE", "FlowerError", "Link", "node_command", "node_environm
 JOB_VARIABLE = "FEDPRIME_JOB"
 
 _CONNECTION = "fedprime"
+_PROCESS = "superlink.pid"
 _START_SECONDS = 300
 _STOP_SECONDS = 30
 _APP = """\
@@ -88,8 +90,8 @@ class Link:
         (app / "README.md").write_text("Runs the fedprime that is installed.\n")
         done = self._flwr("run", str(app), _CONNECTION, "--format", "json")
         try:
-            return str(json.loads(done.stdout)["run-id"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            return str(json.loads(done.stdout[done.stdout.index("{") :])["run-id"])
+        except (ValueError, KeyError, TypeError) as error:
             raise FlowerError(f"the run does not start: {_last_words(done)}") from error
 
     def status(self, run: str) -> str:
@@ -149,11 +151,13 @@ def started_link(keys: Path, folder: Path, host: str, port: int, job: Path) -> I
         *("--database", str(folder / "state.db")),
     ]
     environment = _environment(folder) | {JOB_VARIABLE: str(job.resolve())}
+    _end_leftover(folder)
     with (folder / "superlink.log").open("ab") as log:
         # A session of its own: Ctrl-C is ours to handle.
         process = subprocess.Popen(  # noqa: S603
             command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
+    (folder / _PROCESS).write_text(str(process.pid))
     try:
         patience = time.monotonic() + _START_SECONDS
         while not _answers(_reachable(host), port):
@@ -163,6 +167,7 @@ def started_link(keys: Path, folder: Path, host: str, port: int, job: Path) -> I
         yield Link(process, folder)
     finally:
         stop(process)
+        (folder / _PROCESS).unlink(missing_ok=True)
 
 
 def node_command(keys: Path, server: str, config: Mapping[str, str | int]) -> list[str]:
@@ -211,6 +216,20 @@ def stop(process: subprocess.Popen[Any]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _end_leftover(folder: Path) -> None:
+    """Ends the SuperLink of a server that was killed: it would keep the port, and a run that nobody follows."""
+    try:
+        number = int((folder / _PROCESS).read_text())
+        words = Path(f"/proc/{number}/cmdline").read_bytes().decode().split("\0")
+    except (OSError, ValueError):
+        return  # there was none, or it has ended
+    if str(folder / "state.db") in words:  # and not some other process that got its number since
+        os.kill(number, signal.SIGTERM)
+        patience = time.monotonic() + _STOP_SECONDS
+        while Path(f"/proc/{number}").exists() and time.monotonic() < patience:
+            time.sleep(0.2)
 
 
 def _program(name: str) -> str:

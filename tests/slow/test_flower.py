@@ -1,0 +1,144 @@
+"""Flower's engines with real processes: the weights of one process, to the bit, and nobody let in without a key."""
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from fedprime.checkpoints import RunFolder
+from fedprime.run import start_run
+from fedprime.runtime.flower.keys import make_keys
+from fedprime.runtime.flower.processes import node_command, node_environment
+from fedprime.settings_reading import dump_toml, read_settings
+
+pytestmark = pytest.mark.slow
+
+COMMAND = (sys.executable, "-m", "fedprime.cli")
+PATIENCE = 1200
+
+
+def digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "checkpoint.safetensors").read_bytes()).hexdigest()
+
+
+def wait_for(condition: Callable[[], bool], what: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    patience = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < patience, what
+        assert process is None or process.poll() is None, what
+        time.sleep(0.5)
+
+
+@contextmanager
+def started(log: Path, command: list[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as file:
+        process = subprocess.Popen(command, env=env, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def recipe(small_flags: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clients, two rounds."""
+    flags = ["--partition.num_clients=2", "--training.rounds=2", "--runtime.quorum=1"]
+    path = tmp_path_factory.mktemp("recipes") / "two.toml"
+    path.write_text(dump_toml(read_settings(None, [*small_flags, *flags])))
+    return path
+
+
+@pytest.fixture(scope="module")
+def in_process(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of what one process comes to."""
+    folder = tmp_path_factory.mktemp("runs") / "here"
+    start_run(read_settings(recipe), folder)
+    return digest(folder)
+
+
+def test_a_simulation_in_two_processes_comes_to_the_same_bits(recipe: Path, in_process: str, tmp_path: Path):
+    flags = ["--output", str(tmp_path / "run"), "--runtime.kind", "simulation", "--runtime.processes", "2"]
+    done = subprocess.run([*COMMAND, "run", str(recipe), *flags], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "run") == in_process
+
+
+def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed_and_strangers_knock(
+    recipe: Path, in_process: str, tmp_path: Path
+):
+    keys, others, run, port = tmp_path / "keys", tmp_path / "others", tmp_path / "run", free_port()
+    make_keys(keys, ("127.0.0.1",), 2)
+    make_keys(others, ("127.0.0.1",), 1)
+    server = [*COMMAND, "deploy", "server", str(recipe), "--keys", str(keys / "server"), "--output", str(run)]
+    server += ["--port", str(port)]
+    with ExitStack() as stack:
+        for number in range(2):
+            client = [*COMMAND, "deploy", "client", "--keys", str(keys / f"client-{number}")]
+            client += ["--server", f"127.0.0.1:{port}", "--state", str(tmp_path / f"state-{number}")]
+            stack.enter_context(started(tmp_path / f"client-{number}.log", client))
+        with started(tmp_path / "server.log", server) as process:
+            one_round = lambda: (run / "metrics.jsonl").exists() and bool((run / "metrics.jsonl").read_text())  # noqa: E731
+            wait_for(one_round, "no round was finished", process)
+            process.kill()  # its SuperLink goes on for as long as it takes to notice
+            process.wait()
+        for line in subprocess.run(
+            ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
+        ).stdout.splitlines():
+            if "flower-superlink" in line and str(port) in line:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+        with started(tmp_path / "server.log", server) as process:
+            for name, change in STRANGERS.items():
+                command = change(keys, others, port)
+                done = subprocess.run(
+                    [*command, "--max-retries", "1"],
+                    env=node_environment(tmp_path / name),
+                    capture_output=True,
+                    timeout=PATIENCE,
+                )
+                assert done.returncode != 0, name
+            assert process.wait(PATIENCE) == 0, (tmp_path / "server.log").read_text()
+    assert digest(run) == in_process
+    assert RunFolder(run).results()["measured_by"] == [0, 1]
+
+
+def _node(keys: Path, port: int) -> list[str]:
+    return node_command(keys, f"127.0.0.1:{port}", {"partition-id": 0})
+
+
+def _without(command: list[str], flag: str) -> list[str]:
+    position = command.index(flag)
+    return command[:position] + command[position + 2 :]
+
+
+def _unregistered(keys: Path, others: Path, port: int) -> list[str]:
+    command = _node(others / "client-0", port)
+    command[command.index("--root-certificates") + 1] = str(keys / "client-0" / "ca.crt")
+    return command
+
+
+#: By what is wrong with them, nodes that must not get in.
+STRANGERS: dict[str, Callable[[Path, Path, int], list[str]]] = {
+    "a key that nobody registered": _unregistered,
+    "no key": lambda keys, _, port: _without(_node(keys / "client-0", port), "--auth-supernode-private-key"),
+    "another authority": lambda _, others, port: _node(others / "client-0", port),
+    "no encryption": lambda keys, _, port: [
+        *_without(_node(keys / "client-0", port), "--root-certificates"),
+        "--insecure",
+    ],
+}
