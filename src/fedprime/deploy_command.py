@@ -38,7 +38,7 @@ client  takes part, until it is stopped; its samples stay where they are
 Each explains its flags with --help. From nothing to one server and two sites: docs/deployment.md."""
 
 _POLL_SECONDS = 2.0
-_STATUS_SECONDS = 60.0
+_STATUS_SECONDS = 180.0
 _LONGEST_PAUSE_SECONDS = 120.0
 
 

@@ -1,8 +1,11 @@
 """Flower's engines with real processes: the weights of one process, to the bit, and nobody let in without a key."""
 
 import hashlib
+import http.client
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -15,7 +18,7 @@ import pytest
 from fedprime.checkpoints import RunFolder
 from fedprime.run import start_run
 from fedprime.runtime.flower.keys import make_keys
-from fedprime.runtime.flower.processes import node_command, node_environment
+from fedprime.runtime.flower.processes import node_command, node_environment, started_link
 from fedprime.settings_reading import dump_toml, read_settings
 
 pytestmark = pytest.mark.slow
@@ -136,3 +139,49 @@ STRANGERS: dict[str, Callable[[Path, Path, int], list[str]]] = {
         "--insecure",
     ],
 }
+
+
+def _status(port: int, authority: Path, path: str) -> int:
+    context = ssl.create_default_context(cafile=str(authority))
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
+    connection.request("POST", path)
+    return connection.getresponse().status
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_the_proxy_of_the_docs_lets_sites_through_and_shuts_the_control_interface(tmp_path: Path):
+    keys, inner, outer = tmp_path / "keys", free_port(), free_port()
+    make_keys(keys, ("127.0.0.1",), 1)
+    page = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
+    block = page[page.index("    server {  ") : page.index("Sites then use `--server")]
+    changes = {"9443": str(outer), "9092": str(inner), "/etc/fedprime": str(keys), "fl.example.org": "127.0.0.1"}
+    for found, replacement in changes.items():
+        assert found in block
+        block = block.replace(found, replacement)
+    temporary = "".join(
+        f"{kind}_temp_path {tmp_path / kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"user root;\npid {tmp_path / 'pid'};\nerror_log {tmp_path / 'log'};\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{temporary}{block}}}\n"
+    )
+    (tmp_path / "job.json").write_text("{}")
+    command = ["nginx", "-g", "daemon off;", "-c", str(tmp_path / "nginx.conf")]
+    with (
+        started_link(keys / "server", tmp_path / "link", "127.0.0.1", inner, tmp_path / "job.json"),
+        started(tmp_path / "nginx.log", command) as proxy,
+    ):
+        wait_for(lambda: _is_open(outer), (tmp_path / "nginx.log").read_text(), proxy)
+        authority = keys / "server" / "ca.crt"
+        assert _status(inner, authority, "/v1/control/list-runs") != 403
+        assert _status(outer, authority, "/v1/control/list-runs") == 403
+        assert _status(outer, authority, "/v1/runtime/pull-messages") == 403
+        # It came to the SuperLink, which has its own reasons to refuse an empty request.
+        assert _status(outer, authority, "/v1/fleet/activate-node") == _status(
+            inner, authority, "/v1/fleet/activate-node"
+        )
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
