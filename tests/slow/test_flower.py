@@ -144,8 +144,12 @@ STRANGERS: dict[str, Callable[[Path, Path, int], list[str]]] = {
 def _status(port: int, authority: Path, path: str) -> int:
     context = ssl.create_default_context(cafile=str(authority))
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
-    connection.request("POST", path)
-    return connection.getresponse().status
+    try:
+        connection.request("POST", path)
+        with connection.getresponse() as response:
+            return response.status
+    finally:
+        connection.close()
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
