@@ -155,6 +155,17 @@ def test_maps_start_as_the_identity() -> None:
     assert torch.equal(pools.key, torch.eye(3))
 
 
+def test_without_maps_the_same_prompts_are_chosen_as_with_maps_that_have_learnt_nothing() -> None:
+    with_maps = PromptPools(DIM, {"inter": 7, "intra": 5}, 3, rng("pools"))
+    without = PromptPools(DIM, {"inter": 7, "intra": 5}, 3, rng("pools"), learns_maps=False)
+    assert set(dict(without.named_parameters())) == {"pools.inter", "pools.intra"}
+    tokens, present = random_tokens(4, "tokens"), random_present(4)
+    expected, found = with_maps(tokens, present), without(tokens, present)
+    assert torch.equal(found.prompts, expected.prompts)
+    assert all(torch.equal(found.indices[name], expected.indices[name]) for name in ("inter", "intra"))
+    assert PromptPools(DIM, **without.options()).query is None
+
+
 @examples
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 10), st.integers(0, 1000))
 def test_retrieval_is_that_of_brute_force(num_inter: int, num_intra: int, num_chosen: int, seed: int) -> None:

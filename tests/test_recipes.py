@@ -78,12 +78,13 @@ def test_a_header_says_what_is_shown_by_which_command_and_how_long_it_takes(reci
     assert "# Takes: " in header(recipe)
 
 
-def test_a_plans_header_says_what_is_shown_by_which_command_and_how_long_it_takes(plan: Path):
+def test_a_plans_header_says_what_is_shown_by_which_command_how_long_it_takes_and_what_came_out(plan: Path):
     name = plan.relative_to(ROOT / "recipes" / "plans").with_suffix("").as_posix()
     assert all(line.startswith("#") for line in header(plan).splitlines())
     assert "# Shows: " in header(plan)
     assert f"# Command: fedprime grid {name}" in header(plan)
     assert "# Takes: " in header(plan)
+    assert "# Came out: " in header(plan)
 
 
 def test_every_plan_can_be_read(plan: Path):

@@ -150,7 +150,8 @@ class MethodSettings:
     pool_size: Count = 20
     """Prompts in each pool at the start."""
     pull_weight: NotNegative = 0.1
-    """Weight of the distance between samples and their prompts in the local objective."""
+    """Weight of the distance between samples and their prompts in the local objective; with 0, maps of queries and keys
+    would not learn, and there are none."""
     proximal_weight: NotNegative = 0.01
     """Weight of the squared distance between a client's values and those it received (fedprox-p, fedmsplit-p)."""
     centres_per_prompt: NotNegative = 2.0

@@ -109,7 +109,8 @@ class PromptPools(Prompter):
     """Pools of prompts from which each sample is given the nearest few of every pool.
 
     The query of a sample is its mean present token under a learnt map, the key of a prompt is the prompt under another;
-    the maps are shared by the pools and start as the identity.
+    the maps are shared by the pools and start as the identity. What is chosen has no gradient, so only a loss on
+    distances teaches the maps; without one they are left out, and prompts are their own keys.
 
     Mean tokens of all samples point almost the same way, so that as they are, every sample is nearest to the same
     prompts. *Standardised*, each coordinate has mean 0 and variance 1 over all samples, and queries tell samples apart.
@@ -133,6 +134,7 @@ class PromptPools(Prompter):
         num_chosen: int,
         rng: torch.Generator | None = None,
         *,
+        learns_maps: bool = True,
         standardised: bool = False,
         context_weight: float = 0.0,
     ) -> None:
@@ -143,6 +145,7 @@ class PromptPools(Prompter):
             pools: By name of the pool, its number of prompts.
             num_chosen: How many prompts of each pool a sample gets; all of a pool that has fewer.
             rng: Source of the initial prompts; without one they are zero, to be loaded.
+            learns_maps: Whether there are maps of queries and of keys.
             standardised: Whether queries are standardised.
             context_weight: Length of the context in a query, in units of the sample's own part; 0 for no context.
 
@@ -155,8 +158,8 @@ class PromptPools(Prompter):
         self.num_chosen = num_chosen
         self.context_weight = context_weight
         self.pools = nn.ParameterDict({name: _initial_prompts((size, dim), rng) for name, size in pools.items()})
-        self.query = nn.Parameter(torch.eye(dim))
-        self.key = nn.Parameter(torch.eye(dim))
+        self.query = nn.Parameter(torch.eye(dim)) if learns_maps else None
+        self.key = nn.Parameter(torch.eye(dim)) if learns_maps else None
         self.moments = nn.Parameter(torch.zeros(2, dim), requires_grad=False) if standardised else None
         self.context = nn.Parameter(torch.zeros(dim), requires_grad=False) if context_weight > 0 else None
         self.resizable = frozenset(f"pools.{name}" for name in pools)
@@ -166,6 +169,7 @@ class PromptPools(Prompter):
         return {
             "pools": {name: len(pool) for name, pool in self.pools.items()},
             "num_chosen": self.num_chosen,
+            "learns_maps": self.query is not None,
             "standardised": self.moments is not None,
             "context_weight": self.context_weight,
         }
@@ -177,10 +181,10 @@ class PromptPools(Prompter):
             tokens: The embedded tokens of the batch.
             present: Not needed here: a missing modality has no tokens.
         """
-        queries = self._queries(tokens.pooled()) @ self.query.T
+        queries = _mapped(self._queries(tokens.pooled()), self.query)
         prompts, distances, indices = [], [], {}
         for name, pool in self.pools.items():
-            distance = cosine_distance(queries, pool @ self.key.T)
+            distance = cosine_distance(queries, _mapped(pool, self.key))
             nearest, chosen = self.choose(distance)
             prompts.append(pool[chosen])
             distances.append(nearest)
@@ -308,6 +312,10 @@ PROMPTERS: dict[str, type[Prompter]] = {
     "all": AllPrompts,
     "none": NoPrompts,
 }
+
+
+def _mapped(rows: Float[Tensor, "row dim"], matrix: Float[Tensor, "dim dim"] | None) -> Float[Tensor, "row dim"]:
+    return rows if matrix is None else rows @ matrix.T
 
 
 def _initial_prompts(shape: tuple[int, int], rng: torch.Generator | None) -> nn.Parameter:

@@ -78,6 +78,15 @@ def test_without_pull_the_loss_is_the_task_loss(tiny: Backbone, batch: Batch):
     assert method.loss(model, batch, model.weights()).item() == expected.item()
 
 
+def test_without_pull_there_are_no_maps_to_train_or_to_send(tiny: Backbone):
+    weights = build(FedPrime(pull_weight=0.0), tiny).weights()
+    maps = {"prompter.query", "prompter.key"}
+    assert maps <= build(FedPrime(), tiny).weights().keys()
+    assert not maps & weights.keys()
+    aligned = server(FedPrime(pull_weight=0.0), weights, weights, weights)
+    assert aligned.keys() == weights.keys()
+
+
 def test_training_pulls_the_chosen_prompts_towards_their_samples(tiny: Backbone, batch: Batch):
     method = FedPrime(num_prompts=4, pull_weight=100.0)
     model = build(method, tiny)

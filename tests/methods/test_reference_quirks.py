@@ -194,6 +194,11 @@ def test_with_unsynced_query_only_the_query_map_stays_where_it_is():
     assert method.travels("prompter.pools.inter")
 
 
+def test_without_a_pull_there_is_no_query_map_to_leave_unsynced():
+    with pytest.raises(ValueError, match="fedprime cannot have unsynced_query; it can have shared_parameters"):
+        with_quirks(FedPrime(pull_weight=0.0), ["unsynced_query"])
+
+
 def test_with_unsynced_query_the_map_starts_at_random_and_all_else_as_it_does(tiny: Backbone):
     quirky = build(with_quirks(FedPrime(), ["unsynced_query"]), tiny).weights()
     honest = build(FedPrime(), tiny).weights()

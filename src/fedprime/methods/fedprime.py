@@ -36,7 +36,8 @@ class FedPrime(Method):
 
     Attributes:
         pool_size: Prompts in each pool at the start (tau).
-        pull_weight: Weight of the mean distance between a sample and its prompts in the local objective (lambda).
+        pull_weight: Weight of the mean distance between a sample and its prompts in the local objective (lambda). With
+            0 nothing would teach the maps of queries and keys: there are none, and they are not sent.
         centres_per_prompt: Bound on the size of the aligned pool, as a multiple of `pool_size`; 0 for no bound.
         likelihood: Whether evidence about a match is the mean over coordinates, or their sum as in the paper.
         num_alternations: How often the server alternates between centres and matches.
@@ -68,6 +69,7 @@ class FedPrime(Method):
             sizes,
             self.num_prompts // len(self.pools),
             rng,
+            learns_maps=self.pull_weight > 0,
             standardised=self.standardised_queries,
             context_weight=self.context_weight,
         )

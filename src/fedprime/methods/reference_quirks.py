@@ -102,8 +102,8 @@ class UnsyncedQuery(FedPrime):
         pools = super().build_prompter(backbone, rng)
         if rng is not None:
             stream = torch_stream(rng.initial_seed(), "query map")
-            with torch.no_grad():
-                pools.query.copy_(torch.randn(pools.query.shape, generator=stream) * backbone.dim**-0.5)
+            drawn = torch.randn(backbone.dim, backbone.dim, generator=stream) * backbone.dim**-0.5
+            pools.query = torch.nn.Parameter(drawn)
         return pools
 
     def travels(self, name: str) -> bool:
@@ -155,13 +155,14 @@ def possible_quirks(method: Method) -> tuple[Quirk, ...]:
         method: The method.
     """
     has_clients = not method.is_centralized
-    has_pools = isinstance(method, FedPrime)
     possible: dict[Quirk, bool] = {
         # What a client does not send it does not share either.
         "shared_parameters": has_clients and method.travels("head.weight"),
-        "similarity_sign": has_pools,
-        "batch_vote": has_pools,
-        "unsynced_query": has_pools and has_clients,
+        "similarity_sign": isinstance(method, FedPrime),
+        "batch_vote": isinstance(method, FedPrime),
+        "unsynced_query": isinstance(method, FedPrime)
+        and has_clients
+        and method.pull_weight > 0,  # without a pull there is no map
         "prompt_readout": not isinstance(method, HeadOnly),
         "placeholder_input": True,
     }
