@@ -42,7 +42,7 @@ def test_a_server_needs_a_recipe_keys_and_a_folder(keys: Path, complaint: Compla
 
 def test_settings_are_checked_before_anything_listens(keys: Path, complaint: Complaint, tmp_path: Path):
     words = ["deploy", "server", "builtin/quickstart", "--keys", keys / "server", "--output", tmp_path / "r"]
-    assert "training.lr" in complaint(*words, "--training.learning_rate", 1)
+    assert "did you mean training.rounds?" in complaint(*words, "--training.round", 1)
     assert "needs all samples in one place" in complaint(*words, "--method.name", "centralized-p")
 
 
