@@ -61,8 +61,10 @@ def _deploy(folder: Path, run: Path, num_clients: int, words: list[str]) -> None
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     clients = [
         subprocess.Popen(
-            [*_COMMAND, "deploy", "client", "--keys", str(keys / f"client-{number}")]
-            + ["--server", f"127.0.0.1:{_PORT}", "--state", str(folder / f"state-{number}")],
+            [
+                *(*_COMMAND, "deploy", "client", "--keys", str(keys / f"client-{number}")),
+                *("--server", f"127.0.0.1:{_PORT}", "--state", str(folder / f"state-{number}")),
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
