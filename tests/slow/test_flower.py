@@ -81,12 +81,11 @@ def test_a_simulation_in_two_processes_comes_to_the_same_bits(recipe: Path, in_p
     assert digest(tmp_path / "run") == in_process
 
 
-def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed_and_strangers_knock(
+def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed(
     recipe: Path, in_process: str, tmp_path: Path
 ):
-    keys, others, run, port = tmp_path / "keys", tmp_path / "others", tmp_path / "run", free_port()
+    keys, run, port = tmp_path / "keys", tmp_path / "run", free_port()
     make_keys(keys, ("127.0.0.1",), 2)
-    make_keys(others, ("127.0.0.1",), 1)
     server = [*COMMAND, "deploy", "server", str(recipe), "--keys", str(keys / "server"), "--output", str(run)]
     server += ["--port", str(port)]
     with ExitStack() as stack:
@@ -100,15 +99,6 @@ def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed_and_
             process.kill()  # its SuperLink goes on without it, and must not be in the way
             process.wait()
         with started(tmp_path / "server.log", server) as process:
-            for name, change in STRANGERS.items():
-                command = change(keys, others, port)
-                done = subprocess.run(
-                    [*command, "--max-retries", "1"],
-                    env=node_environment(tmp_path / name),
-                    capture_output=True,
-                    timeout=PATIENCE,
-                )
-                assert done.returncode != 0, name
             assert process.wait(PATIENCE) == 0, (tmp_path / "server.log").read_text()
     assert digest(run) == in_process
     assert RunFolder(run).results()["measured_by"] == [0, 1]
@@ -132,6 +122,7 @@ def _unregistered(keys: Path, others: Path, port: int) -> list[str]:
 #: By what is wrong with them, nodes that must not get in.
 STRANGERS: dict[str, Callable[[Path, Path, int], list[str]]] = {
     "a key that nobody registered": _unregistered,
+    "a key that is in use": lambda keys, _, port: _node(keys / "client-0", port),
     "no key": lambda keys, _, port: _without(_node(keys / "client-0", port), "--auth-supernode-private-key"),
     "another authority": lambda _, others, port: _node(others / "client-0", port),
     "no encryption": lambda keys, _, port: [
@@ -139,6 +130,33 @@ STRANGERS: dict[str, Callable[[Path, Path, int], list[str]]] = {
         "--insecure",
     ],
 }
+
+
+def test_only_nodes_with_a_registered_key_get_in_and_each_key_once(tmp_path: Path):
+    keys, others, port = tmp_path / "keys", tmp_path / "others", free_port()
+    make_keys(keys, ("127.0.0.1",), 1)
+    make_keys(others, ("127.0.0.1",), 1)
+    (tmp_path / "job.json").write_text("{}")
+    log = tmp_path / "node.log"
+    with started_link(keys / "server", tmp_path / "link", "127.0.0.1", port, tmp_path / "job.json") as link:
+        link.register(keys / "server" / "nodes" / "client-0.pub")
+        link.register(keys / "server" / "nodes" / "client-0.pub")  # as after a restart
+        known = started(log, _node(keys / "client-0", port), node_environment(tmp_path / "known"))
+        with known as node, ExitStack() as stack:
+            wait_for(lambda: "SuperNode ID" in log.read_text(), "a registered node does not get in", node)
+            strangers = {
+                name: subprocess.Popen(
+                    [*change(keys, others, port), "--max-retries", "1"],
+                    env=node_environment(tmp_path / name),
+                    stdout=stack.enter_context((tmp_path / f"{name}.log").open("wb")),
+                    stderr=subprocess.STDOUT,
+                )
+                for name, change in STRANGERS.items()
+            }
+            codes = {name: stranger.wait(PATIENCE) for name, stranger in strangers.items()}
+            assert [name for name, code in codes.items() if code == 0] == []
+            assert [name for name in codes if "SuperNode ID" in (tmp_path / f"{name}.log").read_text()] == []
+            assert node.poll() is None
 
 
 def _status(port: int, authority: Path, path: str) -> int:
