@@ -1,6 +1,7 @@
 """The simulation engine beside the block: it is ended with it, and its failure is noticed. Really run in tests/slow."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -47,6 +48,11 @@ def test_an_engine_that_fails_is_noticed(monkeypatch: pytest.MonkeyPatch):
 
     engine(monkeypatch, fail)
     with pytest.raises(SimulationError, match="has stopped: no room for a client"), simulated_grid(1, 1) as (_, check):
-        failed.wait(60)
-        while True:
-            check()
+        _wait_for_the_failure(failed, check)
+
+
+def _wait_for_the_failure(failed: threading.Event, check: Callable[[], None]) -> None:
+    failed.wait(60)
+    for _ in range(600):  # it has been raised, but perhaps not yet been noted
+        check()
+        time.sleep(0.1)
