@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -76,7 +75,7 @@ def _deploy(folder: Path, run: Path, num_clients: int, words: list[str]) -> None
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     finally:
         for client in clients:
-            client.send_signal(signal.SIGINT)
+            client.terminate()
         for client in clients:
             client.wait()
 

@@ -1,6 +1,7 @@
 """The verb ``deploy`` of the command line: a federation of sites on other machines."""
 
 import json
+import signal
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -82,6 +83,10 @@ def deploy(words: list[str]) -> int:
     if not words or words[0] not in verbs:
         print(_USAGE)
         return 0 if words in (["-h"], ["--help"]) else 2
+    if words[0] != "keys":
+        # As a service or in the background, too, whatever was started is ended before this process is.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
     return verbs[words[0]](words[1:])
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -47,7 +46,7 @@ def started(log: Path, command: list[str], env: dict[str, str] | None = None) ->
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(60)
 
 
