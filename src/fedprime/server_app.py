@@ -1,4 +1,4 @@
-"""What Flower runs at the server: our rounds, in a simulation by ``flwr run .`` or in a deployment.
+"""What Flower runs at the server: our rounds, in a simulation that its own command starts, or in a deployment.
 
 A deployment is described by a file, whose name comes in the environment: what the server is told about its folders does
 not travel to the sites with the app.
@@ -69,14 +69,14 @@ def _simulate(grid: Grid, config: Mapping[str, Any]) -> None:
             raise SettingsError(
                 [
                     f"the recipe has {num_clients} clients, the simulation {num_nodes}: "
-                    f'flwr run . --federation-config "num-supernodes={num_clients}"'
+                    f'give it --federation-config "num-supernodes={num_clients}"'
                 ]
             )
         yield GridClients(grid, experiment.method, experiment.settings, num_clients, run_id=token_hex(16))
 
     output = Path(str(config["output"])).expanduser()
     if not output.is_absolute():
-        raise RunError(f"output is {output}: name an absolute folder, flwr run . --run-config 'output=\"/.../run\"'")
+        raise RunError(f"output is {output}: name an absolute folder, --run-config 'output=\"/.../run\"'")
     complete_run(settings, output, opening=on_grid)
 
 

@@ -59,7 +59,7 @@ def test_keys_are_never_overwritten(keys: Path):
     assert (keys / "server/server.key").read_bytes() == before
 
 
-@pytest.mark.parametrize(("hosts", "num_clients"), [((), 1), (("localhost",), 0), (("höst",), 1)])
+@pytest.mark.parametrize(("hosts", "num_clients"), [((), 1), (("localhost",), 0), (("höst",), 1), (("two words",), 1)])
 def test_impossible_wishes_make_nothing(hosts: tuple[str, ...], num_clients: int, tmp_path: Path):
     with pytest.raises(KeysError):
         make_keys(tmp_path / "keys", hosts, num_clients)

@@ -7,6 +7,7 @@ FOLDER/client-N/               ca.crt, client.key, client.json: all that site N 
 
 import ipaddress
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,10 +78,9 @@ def _host_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         pass  # not an address, so a name
-    try:
-        return x509.DNSName(host)
-    except ValueError as error:
-        raise KeysError(f"{host!r} is neither a host name nor an address") from error
+    if not re.fullmatch(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host):
+        raise KeysError(f"{host!r} is neither a host name nor an address")
+    return x509.DNSName(host)
 
 
 def _certificate(
