@@ -32,13 +32,11 @@ from fedprime.site import Site, build_site_experiment
 __all__ = ["BACKBONE_KEY", "DATA_KEY", "FORMAT_KEY", "NUMBER_KEY", "STATE_KEY", "app"]
 
 #: What a node is told about itself when it is started.
-NUMBER_KEY, DATA_KEY, FORMAT_KEY, BACKBONE_KEY, STATE_KEY = (
-    "partition-id",
-    "fedprime-data",
-    "fedprime-format",
-    "fedprime-backbone",
-    "fedprime-state",
-)
+NUMBER_KEY = "partition-id"
+DATA_KEY = "fedprime-data"
+FORMAT_KEY = "fedprime-format"
+BACKBONE_KEY = "fedprime-backbone"
+STATE_KEY = "fedprime-state"
 
 _USER_ERRORS = (SettingsError, DataError, BackboneError, ModelError, MessageError, KeptWeightsError, OSError)
 _logger = logging.getLogger(__name__)
