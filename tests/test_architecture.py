@@ -105,6 +105,7 @@ def test_only_the_command_line_and_its_display_print():
                 "cli.py:",
                 "cache_command.py:",
                 "data_command.py:",
+                "deploy_command.py:",
                 "grid_command.py:",
                 "predict_command.py:",
                 "display.py:",

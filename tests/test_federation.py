@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
-from fedprime.federation import Clients, Round, choose_clients, federate, size_bytes, update_problems
+from fedprime.federation import (
+    Clients,
+    Round,
+    TooFewAnswersError,
+    choose_clients,
+    federate,
+    size_bytes,
+    update_problems,
+)
 from fedprime.methods.centralized import CentralizedP
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import Weights
@@ -377,3 +385,34 @@ def test_a_private_round_tells_no_losses_and_nothing_that_the_method_saw(state: 
     (finished,) = run(FakeClients(2), state, Telling(), privacy=NOISY)
     assert math.isnan(finished.loss)
     assert finished.state.observations == {}
+
+
+class FirstSilent(FakeClients):
+    """Clients of which one answers only when it is asked the second time."""
+
+    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+        updates = super().train(round_number, clients, state)
+        return [update for update in updates if update.client != 1 or self.rounds.count(round_number) > 1]
+
+
+def test_a_round_without_its_quorum_asks_those_again_who_are_missing(state: ServerState):
+    clients = FirstSilent(4)
+    (finished,) = federate(Mean(), clients, state, rounds=1, fraction=1.0, seed=0, quorum=1.0, repeats=1)
+    assert [update.client for update in finished.updates] == [0, 1, 2, 3]
+    assert finished.left_out == {}
+    assert finished.bytes_down == 5 * 52
+
+
+def test_a_quorum_that_is_reached_asks_nobody_again(state: ServerState):
+    clients = FirstSilent(4)
+    (finished,) = federate(Mean(), clients, state, rounds=1, fraction=1.0, seed=0, quorum=0.75, repeats=5)
+    assert finished.left_out == {1: "no answer"}
+
+
+def test_a_quorum_that_is_never_reached_stops_the_run_with_the_reasons(state: ServerState):
+    clients = FakeClients(10, {0: lambda _: None, 1: without("head"), 2: lambda _: None, 3: lambda _: None})
+    rounds = federate(Mean(), clients, state, rounds=1, fraction=1.0, seed=0, quorum=0.7, repeats=1)
+    with pytest.raises(
+        TooFewAnswersError, match=r"6 of 10 .* 7 must .* client 1: head is missing; client 2: no answer"
+    ):
+        next(rounds)

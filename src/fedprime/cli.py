@@ -1,4 +1,4 @@
-"""The command line: run, grid, evaluate, predict, report, data, cache, recipes."""
+"""The command line: run, grid, evaluate, predict, report, data, cache, deploy, recipes."""
 
 import json
 import logging
@@ -22,7 +22,9 @@ from fedprime.data.batches import DataError
 from fedprime.data.cache_folder import CacheError
 from fedprime.data.images import InputError
 from fedprime.data_command import look_at_data
+from fedprime.deploy_command import deploy
 from fedprime.display import INTERRUPTED, display_run, interruptible, megabytes
+from fedprime.federation import TooFewAnswersError
 from fedprime.flags import take_folder
 from fedprime.grid import GridError
 from fedprime.grid_command import make_grid
@@ -46,6 +48,7 @@ _USER_ERRORS = (
     ModelError,
     InputError,
     PermissionError,
+    TooFewAnswersError,
 )
 
 
@@ -68,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "look at data: fedprime data check PATH, or show for a picture of samples",
         ),
         "cache": (manage_cache, "where embeddings of samples are kept for later runs; make room: fedprime cache show"),
+        "deploy": (deploy, "federate sites on other machines: fedprime deploy keys, server, client"),
         "recipes": (_recipes, "list the recipes and plans that come along, or show one"),
     }
     if not words or words[0] in ("-h", "--help"):

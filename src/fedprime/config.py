@@ -28,6 +28,7 @@ __all__ = [
     "MissingSettings",
     "PartitionSettings",
     "PrivacySettings",
+    "RuntimeSettings",
     "Settings",
     "SettingsError",
     "TrainingSettings",
@@ -323,6 +324,24 @@ class TransportSettings:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class RuntimeSettings:
+    """Where clients live, and how long a round waits for them; the result is the same wherever they live."""
+
+    kind: Literal["in-process", "simulation", "deployment"] = "in-process"
+    """In this process, in several processes here (Flower's simulation), or at sites (`fedprime deploy server`)."""
+    processes: Count = 1
+    """Simulation: how many clients train at the same time, each in a process of its own."""
+    deadline_seconds: Positive = 600.0
+    """A client that has not answered after this time is left out of the round (not in-process)."""
+    wait_seconds: Positive = 600.0
+    """How long to wait for clients to connect before the first round, and later for enough of them (not in-process)."""
+    quorum: Share = 0.0
+    """Share of the asked clients that must send something valid; with fewer, the others are asked again."""
+    repeats: NotNegativeCount = 2
+    """How often they are asked again before the run stops; it can be continued from its last round."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Settings:
     """All settings of a run."""
 
@@ -348,6 +367,7 @@ class Settings:
     attack: AttackSettings = dataclasses.field(default_factory=AttackSettings)
     transport: TransportSettings = dataclasses.field(default_factory=TransportSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
+    runtime: RuntimeSettings = dataclasses.field(default_factory=RuntimeSettings)
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
@@ -376,4 +396,8 @@ class Settings:
                 if unknown:
                     hint = nearest_name(unknown[0], known)
                     raise ValueError(f"{setting}: {unknown[0]!r} is not one of {', '.join(known)}{hint}")
+        if self.runtime.kind != "in-process" and (self.attack.kind != "none" or self.transport.bits < 32):
+            found = f"attack.kind is {self.attack.kind!r}" if self.attack.kind != "none" else ""
+            found = found or f"transport.bits is {self.transport.bits}"
+            raise ValueError(f"{found}: that is possible in-process only; runtime.kind is {self.runtime.kind!r}")
         return self

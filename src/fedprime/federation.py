@@ -21,6 +21,7 @@ from fedprime.transport import EXACT, Transport, bytes_by_part
 __all__ = [
     "Clients",
     "Round",
+    "TooFewAnswersError",
     "choose_clients",
     "federate",
     "num_taking_part",
@@ -30,6 +31,10 @@ __all__ = [
 ]
 
 _logger = logging.getLogger(__name__)
+
+
+class TooFewAnswersError(RuntimeError):
+    """A round that too few clients answered, however often they were asked; the state before it still stands."""
 
 
 @runtime_checkable
@@ -109,6 +114,8 @@ def federate(
     first_round: int = 0,
     privacy: ClientPrivacy | None = None,
     transport: Transport = EXACT,
+    quorum: float = 0.0,
+    repeats: int = 0,
 ) -> Iterator[Round]:
     """Runs rounds and yields each when it is finished.
 
@@ -125,29 +132,19 @@ def federate(
         first_round: The round to begin with, when a run is continued.
         privacy: How updates are made private before the method sees them; if None, they are not.
         transport: How the clients' values travel.
+        quorum: Share of the asked clients that must send something valid, in [0, 1]; with 0, nobody has to.
+        repeats: How often those who did not are asked again when there are too few.
+
+    Raises:
+        TooFewAnswersError: If there are too few nevertheless.
     """
     for number in range(first_round, rounds):
         started = time.perf_counter()
         is_secret = privacy is not None and privacy.secret
         asked = choose_clients(len(clients), fraction, secrets.randbits(63) if is_secret else seed, number)
-        received = sorted(clients.train(number, asked, state), key=lambda update: update.client)
-        answers = Counter(update.client for update in received)
-        left_out = dict.fromkeys(set(asked) - answers.keys(), "no answer")
-        valid: list[Update] = []
-        for update in received:
-            unpacked, problems = unpack_update(update, state, method, transport)
-            if update.client not in asked:
-                problems = ["was not asked"]
-            if answers[update.client] > 1:
-                # Which of them is meant nobody can tell, and the result must not depend on which came first.
-                problems = ["answered more than once"]
-            if problems:
-                left_out[update.client] = "; ".join(problems)
-            else:
-                valid.append(unpacked)
-        for client, reason in sorted(left_out.items()):
-            _logger.warning("round %d: client %d is left out: %s", number, client, reason)
-        down, up = _traffic(asked, received, state, method, transport)
+        answers = _ask(method, clients, state, number, asked, quorum, repeats, transport)
+        valid, left_out = answers.valid, answers.left_out
+        down, up = _traffic(answers.asked, answers.received, state, method, transport)
         if method.clip_norm > 0:
             valid = [_clipped(update, state, method.clip_norm) for update in valid]
         if privacy is not None:
@@ -220,6 +217,74 @@ def _traffic(
     for update in received:
         up.update(bytes_by_part(update.weights, expected=shared.keys()))
     return dict(down), dict(up)
+
+
+@dataclass
+class _Answers:
+    """What came of asking the clients of a round, in one attempt or several."""
+
+    asked: list[int]
+    received: list[Update]
+    valid: list[Update]
+    left_out: dict[int, str]
+
+
+def _ask(
+    method: Method,
+    clients: Clients,
+    state: ServerState,
+    number: int,
+    asked: Sequence[int],
+    quorum: float,
+    repeats: int,
+    transport: Transport,
+) -> _Answers:
+    """Asks clients to train, and those whose valid answer is missing again until there are enough."""
+    needed = math.ceil(quorum * len(asked) - 1e-9)  # 0.7 * 10 is a little more than 7
+    answers = _Answers([], [], [], {})
+    missing = list(asked)
+    for attempt in range(repeats + 1):
+        if attempt:
+            _logger.warning(
+                "round %d: %d of %d clients sent something valid, %d must; asking the others again (%d of %d)",
+                *(number, len(answers.valid), len(asked), needed, attempt, repeats),
+            )
+        received = sorted(clients.train(number, missing, state), key=lambda update: update.client)
+        valid, answers.left_out = _judge(received, missing, state, method, transport)
+        answers.asked += missing
+        answers.received += received
+        answers.valid = sorted([*answers.valid, *valid], key=lambda update: update.client)
+        for client, reason in sorted(answers.left_out.items()):
+            _logger.warning("round %d: client %d is left out: %s", number, client, reason)
+        if len(answers.valid) >= needed:
+            return answers
+        missing = [client for client in missing if client in answers.left_out]
+    reasons = "; ".join(f"client {client}: {reason}" for client, reason in sorted(answers.left_out.items()))
+    raise TooFewAnswersError(
+        f"in round {number}, {len(answers.valid)} of {len(asked)} clients sent something valid, {needed} must "
+        f"(runtime.quorum is {quorum:g}), and they were asked {repeats + 1} time(s): {reasons}"
+    )
+
+
+def _judge(
+    answers: Sequence[Update], asked: Sequence[int], state: ServerState, method: Method, transport: Transport
+) -> tuple[list[Update], dict[int, str]]:
+    """Returns the valid ones of some answers, and by client that is left out, why."""
+    counts = Counter(update.client for update in answers)
+    left_out = dict.fromkeys(set(asked) - counts.keys(), "no answer")
+    valid: list[Update] = []
+    for update in answers:
+        unpacked, problems = unpack_update(update, state, method, transport)
+        if update.client not in asked:
+            problems = ["was not asked"]
+        if counts[update.client] > 1:
+            # Which of them is meant nobody can tell, and the result must not depend on which came first.
+            problems = ["answered more than once"]
+        if problems:
+            left_out[update.client] = "; ".join(problems)
+        else:
+            valid.append(unpacked)
+    return valid, left_out
 
 
 def choose_clients(num_clients: int, fraction: float, seed: int, round_number: int) -> tuple[int, ...]:

@@ -1,11 +1,9 @@
 """The life of a run: start, round after round, stop and go on at any moment, final table."""
 
-import math
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +13,18 @@ from jaxtyping import Float, Int
 
 from fedprime.backbones import SHIPPED
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
-from fedprime.config import Settings
+from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import Shard
+from fedprime.determinism import reproducible
 from fedprime.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
-from fedprime.federation import Clients, Round, federate, num_taking_part, size_bytes
+from fedprime.federation import Round, federate
 from fedprime.methods.method import ServerState
-from fedprime.privacy import spent_epsilon
 from fedprime.report import plot_scenarios
-from fedprime.runtime.hostile import HostileClients, LabelFlippedShard, draw_hostile
-from fedprime.runtime.in_process import InProcessClients
+from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, transport_of
+from fedprime.runtime.opening import OpenClients, open_clients, with_attack
 from fedprime.runtime.packed import PackedClients
-from fedprime.runtime.shared_parameters import SharedParameterClients
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
-from fedprime.transport import Transport
 
 __all__ = [
     "Progress",
@@ -38,34 +34,15 @@ __all__ = [
     "refuse_other_settings",
     "resume_run",
     "start_run",
+    "with_absolute_folders",
 ]
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What is known after a round, for display.
-
-    Attributes:
-        round_number: Rounds that are finished.
-        num_rounds: Rounds of the whole run.
-        loss: Mean training loss of the round.
-        accuracy: On the validation samples when they were last measured, 0 to 1; None before that.
-        best_accuracy: The best possible on the same samples (Bayes limit); None before that or where it is not known.
-        bytes_sent: In both directions, over all rounds so far.
-        seconds_left: Estimated from the rounds of this process.
-    """
-
-    round_number: int
-    num_rounds: int
-    loss: float
-    accuracy: float | None
-    best_accuracy: float | None
-    bytes_sent: int
-    seconds_left: float
-
-
 def start_run(
-    settings: Settings, folder: str | Path, watch: Callable[[Progress], None] = lambda _: None
+    settings: Settings,
+    folder: str | Path,
+    watch: Callable[[Progress], None] = lambda _: None,
+    opening: OpenClients = open_clients,
 ) -> dict[str, Any]:
     """Starts a run and sees it through.
 
@@ -73,6 +50,7 @@ def start_run(
         settings: The settings.
         folder: The run folder to make.
         watch: Called after every round.
+        opening: Brings the clients to life.
 
     Returns:
         The final table, as in ``results.json``.
@@ -88,8 +66,10 @@ def start_run(
     parent = next(parent for parent in folder.absolute().parents if parent.exists())
     if not parent.is_dir():
         raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
-    settings = _with_absolute_folders(settings)
-    with _reproducible(settings.threads):
+    if settings.runtime.kind == "deployment":
+        raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
+    settings = with_absolute_folders(settings)
+    with reproducible(settings.threads):
         experiment = build_experiment(settings)
         run = RunFolder.create(
             folder,
@@ -99,15 +79,18 @@ def start_run(
             experiment.realised_missingness(),
             Checkpoint(0, ServerState(experiment.model.weights())),
         )
-        return _go_on(run, experiment, watch)
+        return _go_on(run, experiment, watch, opening)
 
 
-def resume_run(folder: str | Path, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
+def resume_run(
+    folder: str | Path, watch: Callable[[Progress], None] = lambda _: None, opening: OpenClients = open_clients
+) -> dict[str, Any]:
     """Continues a run after its last finished round; the result equals that of a run that never stopped, to the bit.
 
     Args:
         folder: The run folder.
         watch: Called after every round.
+        opening: Brings the clients to life.
 
     Returns:
         The final table; at once, if the run is finished already.
@@ -119,12 +102,15 @@ def resume_run(folder: str | Path, watch: Callable[[Progress], None] = lambda _:
     if run.is_finished:
         return run.results()
     settings = read_settings(run.path / "settings.toml")
-    with _reproducible(settings.threads):
-        return _go_on(run, load_experiment(run), watch)
+    with reproducible(settings.threads):
+        return _go_on(run, load_experiment(run), watch, opening)
 
 
 def complete_run(
-    settings: Settings, folder: str | Path, watch: Callable[[Progress], None] = lambda _: None
+    settings: Settings,
+    folder: str | Path,
+    watch: Callable[[Progress], None] = lambda _: None,
+    opening: OpenClients = open_clients,
 ) -> dict[str, Any]:
     """Starts a run or continues it, whichever is left to do, and sees it through.
 
@@ -132,6 +118,7 @@ def complete_run(
         settings: The settings.
         folder: The run folder, or where to make it.
         watch: Called after every round.
+        opening: Brings the clients to life.
 
     Returns:
         The final table; at once, if the run is finished already.
@@ -146,7 +133,7 @@ def complete_run(
     folder = Path(folder)
     if not folder.exists():
         try:
-            return start_run(settings, folder, watch)
+            return start_run(settings, folder, watch, opening)
         except RunError:
             if not folder.exists():
                 raise
@@ -156,7 +143,7 @@ def complete_run(
     if not run.is_finished:
         with run.locked():
             pass  # preparation takes seconds; say at once that it is in vain
-    return resume_run(folder, watch)
+    return resume_run(folder, watch, opening)
 
 
 def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
@@ -170,7 +157,7 @@ def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
         SettingsError: If its settings cannot be read.
     """
     found = flat_settings(read_settings(run.path / "settings.toml"))
-    expected = flat_settings(_with_absolute_folders(settings))
+    expected = flat_settings(with_absolute_folders(settings))
     differences = [
         f"{name} is {found[name]!r} there, {value!r} here" for name, value in expected.items() if found[name] != value
     ]
@@ -190,8 +177,14 @@ def load_experiment(run: RunFolder) -> Experiment:
     Raises:
         RunError: If the backbone, owners or masks are not those that the run began with.
     """
+    settings = read_settings(run.path / "settings.toml")
+    if settings.runtime.kind == "deployment":
+        raise RunError(
+            f"the samples of {run.path} are at its sites; go on with it by `fedprime deploy server`, and find what the "
+            "sites measured in its results.json"
+        )
     # The weights come from the run; the model that they began with may be gone.
-    experiment = build_experiment(replace(read_settings(run.path / "settings.toml"), initial_model=""))
+    experiment = build_experiment(replace(settings, initial_model=""))
     began, found = run.backbone_fingerprint(), experiment.model.backbone.fingerprint
     if began != found:
         raise RunError(
@@ -225,7 +218,7 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
     clients: dict[str, Any] = {}
     for name, shard in experiment.scenarios.items():
         owners = experiment.scenario_owners[name]
-        with _reproducible(experiment.settings.threads):
+        with reproducible(experiment.settings.threads):
             predictions = _predict(experiment, checkpoint, shard, owners)
         best = experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
         scenarios[name] = _with_limit(predictions, best)
@@ -238,7 +231,6 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
                 # With few samples, a client may own none of them.
                 best = None if best_of_clients is None else best_of_clients[own]
                 clients[str(client)] = _with_limit(predictions.rows(own), best) if len(own) else None
-    experiment.validation.samples.save()
     return {"scenarios": scenarios, "clients": clients}
 
 
@@ -259,7 +251,12 @@ def _predict(
     return Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
 
 
-def _with_absolute_folders(settings: Settings) -> Settings:
+def with_absolute_folders(settings: Settings) -> Settings:
+    """Returns the settings with absolute paths of what is there, so that the run can go on from elsewhere.
+
+    Args:
+        settings: The settings.
+    """
     return replace(
         settings,
         backbone=_absolute(settings.backbone),
@@ -285,23 +282,16 @@ def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | N
     return scores if best is None else scores | {"bayes_accuracy": float(best.mean())}
 
 
-def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None]) -> dict[str, Any]:
+def _go_on(
+    run: RunFolder, experiment: Experiment, watch: Callable[[Progress], None], opening: OpenClients
+) -> dict[str, Any]:
     settings = experiment.settings
-    with run.locked(), _embeddings_saved(experiment):
+    with run.locked(), _embeddings_saved(experiment), opening(experiment) as clients:
         checkpoint = run.load_checkpoint()
         run.drop_unfinished(checkpoint)
-        runtime = SharedParameterClients if experiment.method.shares_parameters else InProcessClients
-        clients = runtime(
-            experiment.method,
-            experiment.model,
-            _attacked_holders(experiment),
-            settings.training,
-            num_rounds=settings.training.rounds,
-            seed=settings.seed,
-        )
         clients.kept.update(checkpoint.kept)
-        transport = _transport(experiment)
-        packed = PackedClients(_with_attack(clients, settings), experiment.method, transport, checkpoint.residuals)
+        transport = transport_of(experiment.method, settings)
+        packed = PackedClients(with_attack(clients, settings), experiment.method, transport, checkpoint.residuals)
         history = run.metrics()
         first_round, started = checkpoint.next_round, time.perf_counter()
         for finished in federate(
@@ -314,72 +304,14 @@ def _go_on(run: RunFolder, experiment: Experiment, watch: Callable[[Progress], N
             first_round=first_round,
             privacy=settings.privacy if settings.privacy.is_on else None,
             transport=transport,
+            quorum=settings.runtime.quorum,
+            repeats=settings.runtime.repeats,
         ):
             checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept), dict(packed.residuals))
             history.append(_measure(finished, experiment, checkpoint))
             run.save_round(history[-1], checkpoint)
-            done = finished.number + 1
-            measured = next((row for row in reversed(history) if "accuracy" in row), {})
-            pace = (time.perf_counter() - started) / (done - first_round)
-            watch(
-                Progress(
-                    done,
-                    settings.training.rounds,
-                    finished.loss,
-                    measured.get("accuracy"),
-                    measured.get("bayes_accuracy"),
-                    sum(row["bytes_down"] + row["bytes_up"] for row in history),
-                    pace * (settings.training.rounds - done),
-                )
-            )
+            watch(progress_after(history, settings, first_round, time.perf_counter() - started))
         return _finish(run, experiment, checkpoint, history)
-
-
-def _hostile(settings: Settings) -> tuple[int, ...]:
-    share = settings.attack.share if settings.attack.kind != "none" else 0.0
-    return draw_hostile(settings.partition.num_clients, share, settings.seed)
-
-
-def _attacked_holders(experiment: Experiment) -> tuple[Shard, ...]:
-    """Returns the training samples of everybody who trains, with wrong labels where an attack flips them."""
-    if experiment.settings.attack.kind != "label-flip":
-        return experiment.holders
-    hostile = _hostile(experiment.settings)
-    return tuple(
-        LabelFlippedShard.of(shard) if client in hostile else shard for client, shard in enumerate(experiment.holders)
-    )
-
-
-def _with_attack(clients: Clients, settings: Settings) -> Clients:
-    """Returns the clients, some of them hostile if the settings say so."""
-    attack = settings.attack
-    if attack.kind == "none":
-        return clients
-    return HostileClients(clients, _hostile(settings), attack.kind, attack.strength, seed=settings.seed)
-
-
-def _privacy_spent(settings: Settings, rounds: int) -> dict[str, Any]:
-    """Returns what is told of privacy in the final table: nothing if there is none; an epsilon of None is no bound."""
-    privacy, num_clients = settings.privacy, settings.partition.num_clients
-    if not privacy.is_on:
-        return {}
-    asked = num_taking_part(num_clients, settings.training.fraction)
-    epsilon = spent_epsilon(privacy, num_clients=num_clients, num_asked=asked, rounds=rounds)
-    return {"privacy": {"epsilon": epsilon if math.isfinite(epsilon) else None, **asdict(privacy)}}
-
-
-def _transport(experiment: Experiment) -> Transport:
-    """Returns how values travel: with a centralised method, for which holder and server are one, not at all."""
-    return Transport() if experiment.method.is_centralized else Transport(experiment.settings.transport.bits)
-
-
-def _bytes_by_part(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Returns the bytes sent in all rounds, by direction and part of the model."""
-    total = {"down": Counter[str](), "up": Counter[str]()}
-    for row in history:
-        for direction, parts in row.get("bytes_by_part", {}).items():  # runs of earlier versions do not tell
-            total[direction].update(parts)
-    return {direction: dict(parts) for direction, parts in total.items()}
 
 
 @contextmanager
@@ -394,21 +326,7 @@ def _embeddings_saved(experiment: Experiment) -> Iterator[None]:
 def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns the line of metrics of a round."""
     settings, state = experiment.settings, finished.state
-    metrics: dict[str, Any] = {
-        "round": finished.number,
-        "loss": finished.loss if math.isfinite(finished.loss) else None,
-        "asked": len(finished.asked),
-        "answered": len(finished.updates),
-        "left_out": {str(client): reason for client, reason in sorted(finished.left_out.items())},
-        "pool_sizes": {
-            name: len(state.shared[f"prompter.{name}"]) for name in sorted(experiment.model.prompter.resizable)
-        },
-        "bytes_down": finished.bytes_down,
-        "bytes_up": finished.bytes_up,
-        "bytes_by_part": {"down": dict(finished.sent_down), "up": dict(finished.sent_up)},
-        "seconds": round(finished.seconds, 3),
-        **state.observations,
-    }
+    metrics = round_metrics(finished, experiment.model)
     if (finished.number + 1) % settings.evaluation.every == 0 or finished.number + 1 == settings.training.rounds:
         shard, owners = experiment.validation, experiment.validation_owners
         predictions = _predict(experiment, checkpoint, shard, owners)
@@ -435,37 +353,8 @@ def _finish(
     for client in _personal_clients(experiment, checkpoint):
         experiment.model.load_weights(checkpoint.weights(client))
         experiment.model.save_pretrained(run.client_model_path(client))
-    results: dict[str, Any] = {
-        "method": experiment.method.name,
-        "seed": experiment.settings.seed,
-        "rounds": len(history),
-        "seconds": round(sum(row["seconds"] for row in history), 1),
-        "bytes_down": sum(row["bytes_down"] for row in history),
-        "bytes_up": sum(row["bytes_up"] for row in history),
-        "bytes_by_part": _bytes_by_part(history),
-        "trained_values": sum(
-            shared[name].numel() for name, value in experiment.model.named_parameters() if value.requires_grad
-        ),
-        "sent_values": sum(value.numel() for value in sent.values()),
-        "sent_bytes_per_client_and_round": 2 * size_bytes(_transport(experiment).form(sent)),
-        **_privacy_spent(experiment.settings, len(history)),
-    } | evaluate_scenarios(experiment, checkpoint)
+    results = run_totals(experiment.method, experiment.settings, experiment.model, shared, history)
+    results |= evaluate_scenarios(experiment, checkpoint)
     plot_scenarios(results, run.path / "scenarios.png")
     run.save_results(results)
     return results
-
-
-@contextmanager
-def _reproducible(threads: int) -> Iterator[None]:
-    """Fixes the number of threads and asks for deterministic algorithms, both of which decide the order of sums."""
-    before: Mapping[str, Any] = {
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-    }
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before["threads"])
-        torch.use_deterministic_algorithms(before["deterministic"])

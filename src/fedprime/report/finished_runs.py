@@ -23,7 +23,20 @@ __all__ = [
 ]
 
 #: Settings that do not make two runs different experiments.
-IGNORED = frozenset({"seed", "threads", "evaluation.batch_size", "evaluation.every"})
+IGNORED = frozenset(
+    {
+        "seed",
+        "threads",
+        "evaluation.batch_size",
+        "evaluation.every",
+        "runtime.kind",
+        "runtime.processes",
+        "runtime.deadline_seconds",
+        "runtime.wait_seconds",
+        "runtime.quorum",
+        "runtime.repeats",
+    }
+)
 
 _DIGITS = 5
 

@@ -1,7 +1,7 @@
 """All clients in this process, one after the other, around one frozen backbone."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedprime.data.batches import Shard
@@ -21,7 +21,7 @@ class InProcessClients:
         self,
         method: Method,
         model: PromptedModel,
-        shards: Sequence[Shard],
+        shards: Sequence[Shard] | Mapping[int, Shard],
         training: LocalTraining,
         *,
         num_rounds: int,
@@ -32,7 +32,7 @@ class InProcessClients:
         Args:
             method: The federated method.
             model: A model of the method's shape to train in; its weights are overwritten.
-            shards: The samples of every client.
+            shards: The samples of every client, or by number those of some.
             training: How a client trains.
             num_rounds: Rounds of the whole run.
             seed: Seed of the run.

@@ -1,0 +1,191 @@
+"""A client behind Flower: it says which one it is, trains and measures; what it needs to know comes in the message.
+
+An engine may start a process for each message, or keep one for many clients; the experiment is built once in each.
+"""
+
+import logging
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from fedprime.backbones import SHIPPED
+from fedprime.backbones.backbone import BackboneError
+from fedprime.config import Settings, SettingsError
+from fedprime.data.batches import DataError
+from fedprime.determinism import reproducible
+from fedprime.experiment import Experiment
+from fedprime.methods.method import ServerState
+from fedprime.model import ModelError, Weights
+from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
+from fedprime.runtime.in_process import InProcessClients
+from fedprime.runtime.kept_weights import KeptWeights, KeptWeightsError
+from fedprime.settings_reading import check_settings
+from fedprime.site import Site, build_site_experiment
+
+__all__ = ["BACKBONE_KEY", "DATA_KEY", "FORMAT_KEY", "NUMBER_KEY", "STATE_KEY", "app"]
+
+#: What a node is told about itself when it is started.
+NUMBER_KEY = "partition-id"
+DATA_KEY = "fedprime-data"
+FORMAT_KEY = "fedprime-format"
+BACKBONE_KEY = "fedprime-backbone"
+STATE_KEY = "fedprime-state"
+
+_USER_ERRORS = (SettingsError, DataError, BackboneError, ModelError, MessageError, KeptWeightsError, OSError)
+_logger = logging.getLogger(__name__)
+
+app = ClientApp()
+
+
+@app.query()
+def describe(message: Message, context: Context) -> Message:
+    """Answers which client this is, and what the server has to know about its samples.
+
+    Args:
+        message: The question.
+        context: What the node knows about itself.
+    """
+    return _answered(message, context, _describe, ())
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Trains from what the server sent.
+
+    Args:
+        message: The task.
+        context: What the node knows about itself.
+    """
+    return _answered(message, context, _train, PARTS)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Measures what the server sent on the client's own samples.
+
+    Args:
+        message: The task.
+        context: What the node knows about itself.
+    """
+    return _answered(message, context, _evaluate, PARTS)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A message that is what it should be, and the site that it is for."""
+
+    site: Site
+    facts: Mapping[str, Any]
+    received: Weights
+    kept: KeptWeights | None
+
+    @property
+    def round_number(self) -> int:
+        return self.facts["round"]
+
+
+def _answered(
+    message: Message, context: Context, answer: Callable[[_Task], Content], parts: tuple[str, ...]
+) -> Message:
+    try:
+        content = unpack(message.content, parts)
+        settings = _settings_at_site(content.facts, context.node_config)
+        with reproducible(settings.threads):
+            task = _read_task(content, settings, context.node_config)
+            found = answer(task)
+        # Repeated, so that nobody takes it for the answer to another task.
+        told = {"run": task.facts["run"], "round": task.round_number, "client": task.site.client}
+        reply = Content({**found.facts, **told}, found.weights)
+    except _USER_ERRORS as error:
+        _logger.error("%s", error)  # the server is told; here, nobody has to look for it in a traceback
+        reply = Content({"error": str(error)})
+    return Message(pack(reply), reply_to=message)
+
+
+def _describe(task: _Task) -> Content:
+    return Content(task.site.description())
+
+
+def _train(task: _Task) -> Content:
+    site, settings = task.site, task.site.experiment.settings
+    client, method = site.client, site.experiment.method
+    clients = InProcessClients(
+        method,
+        site.experiment.model,
+        {client: site.shard},
+        settings.training,
+        num_rounds=settings.training.rounds,
+        seed=task.facts["seed"],
+    )
+    (update,) = clients.train(task.round_number, (client,), ServerState(task.received))
+    kept = clients.kept.get(client, {})
+    if task.kept is not None and kept:
+        task.kept.save(task.round_number, kept)
+        kept = {}
+    facts = {"num_samples": update.num_samples, "metrics": dict(update.metrics)}
+    return Content(facts, {"sent": update.weights, "kept": kept})
+
+
+def _evaluate(task: _Task) -> Content:
+    return Content({"scores": task.site.measure(task.received, task.facts["names"])})
+
+
+def _settings_at_site(facts: Mapping[str, Any], node: Mapping[str, Any]) -> Settings:
+    """Returns the settings of a task; nobody but the site says which of its folders are read."""
+    checked = {"settings": str, "run": str, "round": int, "client": int}
+    wrong = [name for name, kind in checked.items() if type(facts.get(name)) is not kind]
+    if wrong:
+        raise MessageError(f"{', '.join(wrong)} of the task is not what it should be; do both sides run one version?")
+    try:
+        settings = check_settings(tomllib.loads(facts["settings"]))
+    except tomllib.TOMLDecodeError as error:
+        raise MessageError(f"the settings of the task are not TOML: {error}") from error
+    if STATE_KEY not in node:
+        return settings
+    name, own_format = settings.data.name, node.get(FORMAT_KEY)
+    if DATA_KEY in node and name != own_format:
+        raise SettingsError([f"the run is on {name}, this site's data is {own_format}"])
+    if DATA_KEY not in node and settings.data.path:
+        raise SettingsError([f"the run is on {name}; start this client with --data FOLDER --format {name}"])
+    if BACKBONE_KEY not in node and settings.backbone not in SHIPPED:
+        raise SettingsError([f"the run is around {settings.backbone}; start this client with --backbone FOLDER"])
+    return settings
+
+
+def _read_task(content: Content, settings: Settings, node: Mapping[str, Any]) -> _Task:
+    facts = content.facts
+    client = int(node[NUMBER_KEY])
+    if facts["client"] not in (client, ANY_CLIENT):
+        raise MessageError(f"the task is for client {facts['client']}, this is client {client}")
+    # A message may be tampered with, but its name of the run must not lead out of the folder.
+    if not re.fullmatch(r"[0-9a-f]{1,64}", facts["run"]):
+        raise MessageError(f"the run is called {facts['run']!r}, expected hexadecimal digits")
+    path = str(node.get(DATA_KEY, ""))
+    backbone = str(node.get(BACKBONE_KEY, ""))
+    experiment, initial = _experiment(facts["settings"], client if path else 0, path, backbone)
+    site = Site(client, experiment, bool(path))
+    if not path and client >= len(experiment.holders):
+        raise SettingsError([f"this is client {client}, the run has clients 0 to {len(experiment.holders) - 1}"])
+    kept = None
+    received = {**initial, **content.weights.get("sent", {}), **content.weights.get("kept", {})}
+    broken = [name for name, value in received.items() if not value.isfinite().all()]
+    if broken:
+        raise MessageError(f"{', '.join(broken)} of the server is not finite")
+    if STATE_KEY in node:
+        kept = KeptWeights(Path(str(node[STATE_KEY])) / facts["run"] / str(client))
+        received |= kept.before(facts["round"])
+    return _Task(site, {**facts, "seed": settings.seed}, received, kept)
+
+
+@lru_cache(maxsize=1)  # of two experiments, only one is kept in memory
+def _experiment(settings_toml: str, client: int, data_path: str, backbone: str) -> tuple[Experiment, Weights]:
+    """Returns what the client trains in, and the weights that everybody begins with."""
+    experiment = build_site_experiment(check_settings(tomllib.loads(settings_toml)), client, data_path, backbone)
+    return experiment, experiment.model.weights()

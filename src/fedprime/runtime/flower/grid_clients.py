@@ -1,0 +1,272 @@
+"""Clients behind a Flower grid: whichever node a client is on, it is known by its own number."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from flwr.app import Message
+
+from fedprime.config import Settings
+from fedprime.federation import size_bytes
+from fedprime.methods.method import Method, ServerState, Update
+from fedprime.model import Weights
+from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
+from fedprime.settings_reading import dump_toml
+
+__all__ = ["Grid", "GridClients"]
+
+_logger = logging.getLogger(__name__)
+_POLL_SECONDS = 1.0
+#: Whoever runs a site may have mended it.
+_ASK_AGAIN_SECONDS = 60.0
+
+
+@runtime_checkable
+class Grid(Protocol):
+    """What is used of Flower's grid."""
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Returns the nodes that are connected."""
+        ...
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Sends messages and returns the replies that come in time, in any order."""
+        ...
+
+
+class GridClients:
+    """The clients of a run, on the nodes of a Flower grid.
+
+    Node ids are random, so every node is asked once which client it is. Of two nodes that say they are the same one,
+    neither is believed.
+
+    Attributes:
+        kept: By client, its trained values that do not travel, where clients have no disk of their own.
+        descriptions: By client that was found, what it said about itself.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        method: Method,
+        settings: Settings,
+        num_clients: int,
+        *,
+        run_id: str,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Takes the parts; nobody is asked yet.
+
+        Args:
+            grid: Flower's grid.
+            method: The federated method.
+            settings: The settings of the run; they travel with every message.
+            num_clients: How many clients there are.
+            run_id: Hexadecimal digits that tell this run from others.
+            check: Raises an error if the engine has failed; called while waiting.
+        """
+        self._grid = grid
+        self._method = method
+        self._settings = settings
+        self._settings_toml = dump_toml(settings)
+        self._num_clients = num_clients
+        self._run_id = run_id
+        self._check = check
+        self._nodes: dict[int, int] = {}  # by client
+        self._refused: dict[int, float] = {}  # by node, when
+        self.kept: dict[int, Weights] = {}
+        self.descriptions: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        """Returns how many clients there are."""
+        return self._num_clients
+
+    def find(self, clients: Collection[int], needed: int) -> None:
+        """Finds out which node each client is on; waits for them as long as the settings say.
+
+        Args:
+            clients: Who is looked for.
+            needed: How many of them are enough.
+        """
+        patience = time.monotonic() + self._settings.runtime.wait_seconds
+        while True:
+            self._check()
+            online = set(self._grid.get_node_ids())
+            self._nodes = {client: node for client, node in self._nodes.items() if node in online}
+            lately = time.monotonic() - _ASK_AGAIN_SECONDS
+            refused = {node for node, when in self._refused.items() if when > lately}
+            self._ask_who_they_are(online - set(self._nodes.values()) - refused)
+            found = self._nodes.keys() & set(clients)
+            if len(found) >= needed or time.monotonic() > patience:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+        """Lets clients train at the same time; one that fails or is late is logged and left out.
+
+        Args:
+            round_number: Which round, from 0.
+            clients: Who takes part.
+            state: What the server holds.
+        """
+        quorum = self._settings.runtime.quorum
+        self.find(clients, len(clients) if not self._nodes else max(1, math.ceil(quorum * len(clients))))
+        weights = {client: self._parts(client, state.answer(client)) for client in clients}
+        answers = self._ask("train", round_number, weights, {})
+        updates: list[Update] = []
+        for client, answer in sorted(answers.items()):
+            try:
+                most = size_bytes(weights[client]["sent"]) if self._is_deployment else None
+                content = self._read(answer, client, round_number, PARTS, most)
+                updates.append(self._update(client, content))
+            except MessageError as error:
+                _logger.warning("round %d: what client %d sent is not used: %s", round_number, client, error)
+        return updates
+
+    def evaluate(self, round_number: int, state: ServerState, names: Collection[str] | None) -> dict[int, Any]:
+        """Lets every client that is there measure the weights after a round on its own samples.
+
+        Args:
+            round_number: The round.
+            state: What the server holds after it.
+            names: Which samples, as for `fedprime.site.Site.measure`.
+
+        Returns:
+            By client that answered, scores by name of the samples.
+        """
+        weights = {client: self._parts(client, state.answer(client)) for client in range(self._num_clients)}
+        # What a client kept after this round is what it has before the next.
+        extra = {"names": None if names is None else list(names)}
+        answers = self._ask("evaluate", round_number + 1, weights, extra)
+        scores: dict[int, Any] = {}
+        for client, answer in sorted(answers.items()):
+            try:
+                facts = self._read(answer, client, round_number + 1).facts
+                scores[client] = _checked_scores(facts.get("scores"))
+            except MessageError as error:
+                _logger.warning("the scores of client %d are not used: %s", client, error)
+        return scores
+
+    def _ask_who_they_are(self, nodes: Collection[int]) -> None:
+        if not nodes:
+            return
+        replies = self._exchange("query", 0, dict.fromkeys(nodes, (ANY_CLIENT, {})), {})
+        said: dict[int, list[int]] = {}
+        for node in sorted(nodes):
+            try:
+                facts = self._read(replies.get(node), ANY_CLIENT, 0).facts
+                said.setdefault(facts["client"], []).append(node)
+                self.descriptions.setdefault(facts["client"], dict(facts))
+            except MessageError as error:
+                self._refuse(node, str(error))
+        for client, candidates in said.items():
+            if client in self._nodes or len(candidates) > 1:
+                for node in candidates:
+                    self._refuse(node, f"another node says too that it is client {client}")
+            else:
+                self._nodes[client] = candidates[0]
+
+    def _refuse(self, node: int, reason: str) -> None:
+        self._refused[node] = time.monotonic()
+        _logger.warning("node %d is not used: %s", node, reason)
+
+    def _parts(self, client: int, values: Weights) -> dict[str, Weights]:
+        sent = self._method.travelling(values)
+        if self._is_deployment:
+            return {"sent": sent, "kept": {}}
+        # A simulated client has no disk: what it keeps, and what it begins with, stays here and goes along.
+        own = {name: value for name, value in values.items() if name not in sent}
+        return {"sent": sent, "kept": {**own, **self.kept.get(client, {})}}
+
+    def _ask(
+        self, kind: str, round_number: int, weights: Mapping[int, dict[str, Weights]], extra: Mapping[str, Any]
+    ) -> dict[int, Message | None]:
+        """Sends tasks to those clients whose node is known, and returns what came back by client."""
+        client_of = {node: client for client, node in self._nodes.items() if client in weights}
+        tasks = {node: (client, weights[client]) for node, client in client_of.items()}
+        for client in sorted(weights.keys() - self._nodes.keys()):
+            _logger.warning("client %d is not connected", client)
+        replies = self._exchange(kind, round_number, tasks, extra)
+        return {client: replies.get(node) for node, client in client_of.items()}
+
+    def _exchange(
+        self,
+        kind: str,
+        round_number: int,
+        tasks: Mapping[int, tuple[int, dict[str, Weights]]],
+        extra: Mapping[str, Any],
+    ) -> dict[int, Message]:
+        """Sends a task to every node and returns the replies that come before the deadline, by node."""
+        deadline = self._settings.runtime.deadline_seconds
+        facts = {"settings": self._settings_toml, "run": self._run_id, "round": round_number, **extra}
+        messages = [
+            Message(pack(Content({**facts, "client": client}, weights)), node, kind, ttl=deadline)
+            for node, (client, weights) in tasks.items()
+        ]
+        replies = self._grid.send_and_receive(messages, timeout=deadline)
+        self._check()
+        # The engine answers for a node that is gone, in its own name: a reply is known by what it replies to.
+        node_of = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
+        return {
+            node_of[reply.metadata.reply_to_message_id]: reply
+            for reply in replies
+            if reply.metadata.reply_to_message_id in node_of
+        }
+
+    def _read(
+        self,
+        reply: Message | None,
+        client: int,
+        round_number: int,
+        parts: tuple[str, ...] = (),
+        max_bytes: int | None = None,
+    ) -> Content:
+        """Returns what a client said, if it is the answer to what it was asked."""
+        if reply is None:
+            raise MessageError(f"no answer in {self._settings.runtime.deadline_seconds:g} s")
+        if reply.has_error():
+            raise MessageError(f"it failed: {_first_line(reply.error.reason)}")
+        failed = unpack(reply.content).facts.get("error") if set(reply.content) == {"facts"} else None
+        if failed is not None:
+            raise MessageError(f"it says: {_first_line(failed)}")
+        content = unpack(reply.content, parts, max_bytes)
+        said = content.facts.get("client")
+        if client == ANY_CLIENT and type(said) is int and 0 <= said < self._num_clients:
+            client = said
+        expected = {"run": self._run_id, "round": round_number, "client": client}
+        found = {name: content.facts.get(name) for name in expected}
+        if found != expected:
+            raise MessageError(f"it is the answer to another task: {found}, expected {expected}")
+        return content
+
+    def _update(self, client: int, content: Content) -> Update:
+        num_samples, metrics = content.facts.get("num_samples"), content.facts.get("metrics")
+        if type(num_samples) is not int or not isinstance(metrics, dict):
+            raise MessageError("its number of samples or its metrics are missing")
+        if num_samples > self.descriptions[client].get("num_samples", 0):
+            raise MessageError(f"it says that it trained on {num_samples} samples, more than it said it has")
+        numbers = {name: value for name, value in metrics.items() if type(value) in (int, float)}
+        if content.weights["kept"] and not self._is_deployment:
+            self.kept[client] = content.weights["kept"]
+        return Update(client, num_samples, content.weights["sent"], numbers)
+
+    @property
+    def _is_deployment(self) -> bool:
+        return self._settings.runtime.kind == "deployment"
+
+
+def _first_line(text: object) -> str:
+    return (str(text).strip().splitlines() or ["unknown reason"])[-1][:500]
+
+
+def _checked_scores(scores: object) -> dict[str, dict[str, float]]:
+    if not isinstance(scores, dict):
+        raise MessageError("its scores are missing")
+    for name, entry in scores.items():
+        if not isinstance(entry, dict) or type(entry.get("num_samples")) is not int or entry["num_samples"] < 1:
+            raise MessageError(f"its scores for {name} are no table with a number of samples")
+        if not all(type(value) in (int, float) for value in entry.values()):
+            raise MessageError(f"its scores for {name} are not numbers")
+    return scores

@@ -1,0 +1,128 @@
+"""What server and clients say to each other, as Flower's records; what comes in is checked before it is used.
+
+Weights travel as one safetensors buffer, whose header is checked against the bytes that are there before anything is
+allocated; everything else as JSON. Nothing is pickled or unpickled.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from fedprime.model import Weights
+
+__all__ = ["ANY_CLIENT", "PARTS", "Content", "MessageError", "pack", "unpack"]
+
+#: The parts of weights in a task and in the answer to it: what travels, and what a simulated client keeps.
+PARTS = ("sent", "kept")
+#: Stands for the number of a client that the server does not know yet.
+ANY_CLIENT = -1
+
+_FORMAT = "safetensors"
+_ORDER = "order of names"
+#: Beside its values, a buffer has a header with a name, a shape and a type for each.
+_HEADER_BYTES = 1_000_000
+
+
+class MessageError(ValueError):
+    """A message that is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a message says.
+
+    Attributes:
+        facts: Plain JSON values by name.
+        weights: By part (``"sent"``, ``"kept"``), values by name.
+    """
+
+    facts: Mapping[str, Any]
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+
+
+def pack(content: Content) -> RecordDict:
+    """Turns what shall be said into records.
+
+    Args:
+        content: What to say.
+    """
+    # A buffer sorts its names, and sums over values run in their order: it must be the same on both sides.
+    order = {part: list(weights) for part, weights in content.weights.items()}
+    records = RecordDict({"facts": ConfigRecord({"json": json.dumps({**content.facts, _ORDER: order})})})
+    if content.weights:
+        records["weights"] = ArrayRecord(
+            {
+                part: _buffer(save({name: value.contiguous() for name, value in weights.items()}))
+                for part, weights in content.weights.items()
+            }
+        )
+    return records
+
+
+def unpack(records: RecordDict, parts: tuple[str, ...] = (), max_bytes: int | None = None) -> Content:
+    """Reads records that came in.
+
+    Args:
+        records: The records.
+        parts: The parts of weights that must be there, no more and no fewer.
+        max_bytes: As many bytes of values at most, over all parts; None for any number.
+
+    Raises:
+        MessageError: If records are missing, unknown, too large or not what they say they are.
+    """
+    expected = {"facts", "weights"} if parts else {"facts"}
+    if set(records) != expected:
+        raise MessageError(f"its records are {_listed(records)}, expected {_listed(expected)}")
+    facts = _facts(records["facts"])
+    order = facts.pop(_ORDER, None)
+    if not parts:
+        return Content(facts)
+    arrays = records["weights"]
+    if not isinstance(arrays, ArrayRecord) or set(arrays) != set(parts):
+        raise MessageError(f"its weights are {_listed(arrays)}, expected {_listed(parts)}")
+    found = sum(len(array.data) for array in arrays.values())
+    if max_bytes is not None and found > max_bytes + _HEADER_BYTES * len(parts):
+        raise MessageError(f"its weights take {found:,} bytes, expected at most {max_bytes:,}")
+    weights = {part: _weights(part, arrays[part]) for part in parts}
+    for part in parts:
+        names = order.get(part) if isinstance(order, dict) else None
+        if not isinstance(names, list) or sorted(map(repr, names)) != sorted(map(repr, weights[part])):
+            raise MessageError(f"its list of names does not fit its {part} weights")
+    return Content(facts, {part: {name: weights[part][name] for name in order[part]} for part in parts})
+
+
+def _facts(record: object) -> dict[str, Any]:
+    if not isinstance(record, ConfigRecord) or not isinstance(record.get("json"), str):
+        raise MessageError("its facts are not JSON")
+    try:
+        facts = json.loads(record["json"])  # pyright: ignore[reportArgumentType]
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise MessageError(f"its facts are not JSON: {error}") from error
+    if not isinstance(facts, dict):
+        raise MessageError("its facts are not a table")
+    return facts
+
+
+def _buffer(data: bytes) -> Array:
+    return Array(dtype="uint8", shape=(len(data),), stype=_FORMAT, data=data)
+
+
+def _weights(part: str, array: Array) -> Weights:
+    if array.stype != _FORMAT:
+        raise MessageError(f"{part} weights are in the format {array.stype!r}, expected {_FORMAT}")
+    try:
+        return load(array.data)
+    except (SafetensorError, ValueError, KeyError) as error:  # a type that torch does not have is a KeyError
+        raise MessageError(f"{part} weights are no {_FORMAT} buffer: {error}") from error
+
+
+def _listed(names: object) -> str:
+    try:
+        return ", ".join(sorted(map(str, names))) or "none"  # pyright: ignore[reportCallIssue, reportArgumentType]
+    except TypeError:
+        return type(names).__name__

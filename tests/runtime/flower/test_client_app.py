@@ -1,0 +1,98 @@
+"""A client behind Flower: what it answers, and what it refuses to do for a server."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from flwr.app import Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedprime.model import Weights
+from fedprime.runtime.flower.client_app import BACKBONE_KEY, DATA_KEY, FORMAT_KEY, NUMBER_KEY, STATE_KEY, app
+from fedprime.runtime.flower.messages import ANY_CLIENT, Content, pack, unpack
+from fedprime.settings_reading import dump_toml, read_settings
+
+RUN = "0123456789abcdef"
+
+
+@pytest.fixture
+def task(small_flags: tuple[str, ...]) -> dict[str, Any]:
+    settings = read_settings(None, [*small_flags, "--method.name=local-p"])
+    return {"settings": dump_toml(settings), "run": RUN, "round": 0, "client": 1}
+
+
+def asked(kind: str, facts: dict[str, Any], node: dict[str, Any], sent: Weights | None = None) -> Content:
+    """What comes back."""
+    TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
+    content = Content(facts) if kind == "query" else Content(facts, {"sent": sent or {}, "kept": {}})
+    message = Message(pack(content), 7, kind)
+    message.metadata.__dict__["_message_id"] = "1"
+    reply = app(message, Context(0, 7, {NUMBER_KEY: 1, **node}, RecordDict(), {}))
+    return unpack(reply.content, ("sent", "kept") if set(reply.content) == {"facts", "weights"} else ())
+
+
+def test_it_says_which_client_it_is(task: dict[str, Any]):
+    said = asked("query", {**task, "client": ANY_CLIENT}, {}).facts
+    assert (said["client"], said["run"], said["round"]) == (1, RUN, 0)
+    assert said["num_samples"] > 0
+
+
+def test_what_does_not_travel_stays_on_the_disk_of_a_site_and_is_used_in_the_next_round(
+    task: dict[str, Any], tmp_path: Path
+):
+    node = {STATE_KEY: str(tmp_path)}
+    first = asked("train", task, node)
+    assert first.weights == {"sent": {}, "kept": {}}
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.safetensors")] == [f"{RUN}/1/0.safetensors"]
+    again = asked("train", {**task, "round": 1}, node)
+    assert again.facts["metrics"]["loss"] < first.facts["metrics"]["loss"]
+
+
+def test_a_simulated_client_has_no_disk_and_gives_everything_back(task: dict[str, Any]):
+    assert "head.bias" in asked("train", task, {}).weights["kept"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"client": 2}, "for client 2, this is client 1"),
+        ({"run": "../../etc"}, "expected hexadecimal digits"),
+        ({"round": "0"}, "round of the task is not what it should be"),
+        ({"settings": "["}, "not TOML"),
+        ({"settings": "rounds = 3"}, "rounds is not a setting"),
+    ],
+)
+def test_a_task_that_is_not_what_it_should_be_is_refused(changed: dict[str, Any], reason: str, task: dict[str, Any]):
+    assert reason in asked("train", {**task, **changed}, {}).facts["error"]
+
+
+def test_weights_that_are_not_finite_are_not_trained_from(task: dict[str, Any]):
+    said = asked("train", task, {}, {"head.bias": torch.tensor([0.0, torch.nan, 0.0])})
+    assert said.facts["error"] == "head.bias of the server is not finite"
+
+
+@pytest.mark.parametrize(
+    ("flags", "node", "reason"),
+    [
+        (["--data.name=food101", "--data.path=/etc"], {}, "start this client with --data FOLDER --format food101"),
+        (
+            ["--data.name=mmimdb"],
+            {DATA_KEY: "/data", FORMAT_KEY: "food101"},
+            "the run is on mmimdb, this site's data is food101",
+        ),
+        (["--backbone=/etc/passwd"], {}, "start this client with --backbone FOLDER"),
+    ],
+)
+def test_a_server_cannot_make_a_site_read_other_files(
+    flags: list[str], node: dict[str, Any], reason: str, task: dict[str, Any], tmp_path: Path
+):
+    settings = dump_toml(read_settings(None, flags))
+    said = asked("query", {**task, "settings": settings}, {STATE_KEY: str(tmp_path), **node})
+    assert reason in said.facts["error"]
+    assert BACKBONE_KEY not in node
+
+
+def test_a_client_that_the_run_does_not_have_is_told_so(task: dict[str, Any]):
+    said = asked("query", {**task, "client": ANY_CLIENT}, {NUMBER_KEY: 9})
+    assert said.facts["error"] == "this is client 9, the run has clients 0 to 3"

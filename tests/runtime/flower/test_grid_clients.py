@@ -1,0 +1,303 @@
+"""Clients behind a grid: the same as in process, to the bit, whatever nodes are called, whoever answers first."""
+
+import json
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from flwr.app import Array, ConfigRecord, Error, Message
+from torch import Tensor
+
+from fake_grid import FakeGrid, Fault, adding_one
+from fedprime.experiment import Experiment, build_experiment
+from fedprime.federation import Clients, Round, TooFewAnswersError, federate
+from fedprime.methods import Method
+from fedprime.methods.method import ServerState
+from fedprime.runtime.flower.grid_clients import GridClients
+from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
+from fedprime.runtime.in_process import InProcessClients
+from fedprime.settings_reading import read_settings
+
+RUN = "0123456789abcdef"
+
+
+def in_process(experiment: Experiment) -> InProcessClients:
+    settings = experiment.settings
+    return InProcessClients(
+        experiment.method,
+        experiment.method.build(experiment.model.backbone, experiment.model.label_names),
+        experiment.holders,
+        settings.training,
+        num_rounds=settings.training.rounds,
+        seed=settings.seed,
+    )
+
+
+def on_grid(experiment: Experiment, grid: FakeGrid) -> GridClients:
+    return GridClients(grid, experiment.method, experiment.settings, len(experiment.holders), run_id=RUN)
+
+
+def rounds(experiment: Experiment, clients: Clients) -> list[Round]:
+    training = experiment.settings.training
+    state = ServerState(experiment.model.weights())
+    return list(
+        federate(
+            experiment.method,
+            clients,
+            state,
+            rounds=training.rounds,
+            fraction=training.fraction,
+            seed=experiment.settings.seed,
+        )
+    )
+
+
+def same_state(here: ServerState, there: ServerState) -> bool:
+    parts = [
+        (here.shared, there.shared),
+        *((here.personal[client], there.personal[client]) for client in here.personal),
+    ]
+    return here.personal.keys() == there.personal.keys() and all(
+        ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+        for ours, theirs in parts
+    )
+
+
+@pytest.mark.parametrize("method", ["fedprime", "fedprox-p", "fedmsplit-p", "local-p", "centralized-p"])
+def test_the_weights_are_those_of_clients_in_process_to_the_bit(method: str, small_flags: tuple[str, ...]):
+    settings = read_settings(None, [*small_flags, f"--method.name={method}", "--runtime.kind=simulation"])
+    experiment = build_experiment(settings)
+    here = in_process(experiment)
+    expected = rounds(experiment, here)
+    grid = on_grid(experiment, FakeGrid(len(experiment.holders)))
+    found = rounds(experiment, grid)
+    assert [entry.left_out for entry in found] == [{}] * 3
+    assert all(same_state(ours.state, theirs.state) for ours, theirs in zip(found, expected, strict=True))
+    assert [(ours.loss, ours.bytes_up, ours.bytes_down) for ours in found] == [
+        (theirs.loss, theirs.bytes_up, theirs.bytes_down) for theirs in expected
+    ]
+    assert grid.kept.keys() == here.kept.keys()
+    assert all(
+        torch.equal(grid.kept[client][name], here.kept[client][name])
+        for client in here.kept
+        for name in here.kept[client]
+    )
+
+
+@dataclass(frozen=True)
+class Mean(Method):
+    """FedAvg of whatever there is."""
+
+    name = "mean"
+
+
+STATE = ServerState({"head": torch.zeros(3), "pool": torch.zeros(2, 5)})
+FAST = ("--runtime.kind=deployment", "--runtime.deadline_seconds=5", "--runtime.wait_seconds=0.01")
+
+
+def federated(grid: FakeGrid, num_clients: int = 4, *, num_rounds: int = 1, flags: tuple[str, ...] = ()) -> list[Round]:
+    settings = read_settings(None, [*FAST, *flags])
+    clients = GridClients(grid, Mean(), settings, num_clients, run_id=RUN)
+    runtime = settings.runtime
+    return list(
+        federate(
+            Mean(),
+            clients,
+            STATE,
+            rounds=num_rounds,
+            fraction=1.0,
+            seed=0,
+            quorum=runtime.quorum,
+            repeats=runtime.repeats,
+        )
+    )
+
+
+def crash(message: Message, _: Message) -> Message:
+    return Message(Error(2, "Traceback ...\nZeroDivisionError: division by zero"), reply_to=message)
+
+
+def hang(_: Message, __: Message) -> None:
+    return None
+
+
+def node_is_gone(message: Message, _: Message) -> Message:
+    # The engine answers in its own name.
+    reply = Message(Error(5, "Node unavailable"), reply_to=message)
+    reply.metadata.__dict__["_src_node_id"] = 1
+    return reply
+
+
+def said(**facts: Any) -> Fault:
+    """A client that says something else about what it did."""
+
+    def fault(message: Message, reply: Message) -> Message:
+        content = unpack(reply.content, PARTS)
+        return Message(pack(replace(content, facts={**content.facts, **facts})), reply_to=message)
+
+    return fault
+
+
+def sent(change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Fault:
+    """A client that sends other values."""
+
+    def fault(message: Message, reply: Message) -> Message:
+        content = unpack(reply.content, PARTS)
+        weights = {**content.weights, "sent": change(dict(content.weights["sent"]))}
+        return Message(pack(Content(content.facts, weights)), reply_to=message)
+
+    return fault
+
+
+def buffer(data: bytes, stype: str = "safetensors") -> Fault:
+    """A client that sends a buffer of its own making."""
+
+    def fault(_: Message, reply: Message) -> Message:
+        reply.content["weights"]["sent"] = Array("uint8", (len(data),), stype, data)
+        return reply
+
+    return fault
+
+
+def not_json(_: Message, reply: Message) -> Message:
+    reply.content["facts"] = ConfigRecord({"json": "{"})
+    return reply
+
+
+def without_weights(_: Message, reply: Message) -> Message:
+    del reply.content["weights"]
+    return reply
+
+
+def header(shape: list[int], num_bytes: int) -> bytes:
+    text = json.dumps({"head": {"dtype": "F32", "shape": shape, "data_offsets": [0, num_bytes]}}).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+FAULTS: dict[str, Fault] = {
+    "crashes": crash,
+    "hangs past the deadline": hang,
+    "is gone": node_is_gone,
+    "sends nan": sent(lambda weights: weights | {"head": torch.full((3,), math.nan)}),
+    "sends infinity": sent(lambda weights: weights | {"head": torch.full((3,), math.inf)}),
+    "sends a wrong shape": sent(lambda weights: weights | {"head": torch.ones(4)}),
+    "sends a wrong type": sent(lambda weights: weights | {"head": torch.ones(3, dtype=torch.float64)}),
+    "leaves something out": sent(lambda weights: {"pool": weights["pool"]}),
+    "sends something more": sent(lambda weights: weights | {"own": torch.ones(1)}),
+    "claims 100 GB": buffer(header([25_000_000_000], 100_000_000_000)),
+    "claims a header of a terabyte": buffer(struct.pack("<Q", 1 << 40)),
+    "sends too much": sent(lambda weights: weights | {"head": torch.ones(2_000_000)}),
+    "sends a pickle": buffer(b"\x80\x04N.", "pickle"),
+    "sends no weights": without_weights,
+    "sends no JSON": not_json,
+    "answers for another round": said(round=7),
+    "answers for another run": said(run="ffff"),
+    "answers for another client": said(client=2),
+    "claims 1,000 times the samples": said(num_samples=5000),
+    "claims no samples": said(num_samples=0),
+    "has a loss that is no number": said(metrics={"loss": math.nan}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_client_with_a_fault_is_left_out_and_the_others_go_on(fault: Fault):
+    grid = FakeGrid(4, adding_one)
+    grid.faults["train", 1] = fault
+    (finished,) = federated(grid)
+    assert finished.left_out.keys() == {1}
+    assert [update.client for update in finished.updates] == [0, 2, 3]
+    assert torch.equal(finished.state.shared["head"], torch.ones(3))
+
+
+def test_a_reply_whose_clock_is_years_off_counts_like_any_other():
+    def years_off(_: Message, reply: Message) -> Message:
+        reply.metadata.__dict__["_created_at"] = 1.0
+        return reply
+
+    grid = FakeGrid(2, adding_one)
+    grid.faults["train", 1] = years_off
+    (finished,) = federated(grid, 2)
+    assert finished.left_out == {}
+
+
+def test_a_client_that_comes_back_on_another_node_takes_part_again():
+    grid = FakeGrid(2, adding_one)
+    settings = read_settings(None, FAST)
+    clients = GridClients(grid, Mean(), settings, 2, run_id=RUN)
+    assert [update.client for update in clients.train(0, (0, 1), STATE)] == [0, 1]
+    gone = next(node for node, facts in grid.nodes.items() if facts["partition-id"] == 1)
+    del grid.nodes[gone]
+    assert [update.client for update in clients.train(1, (0, 1), STATE)] == [0]
+    grid.connect(1)
+    assert [update.client for update in clients.train(2, (0, 1), STATE)] == [0, 1]
+
+
+def test_of_two_nodes_that_say_they_are_one_client_neither_is_believed():
+    grid = FakeGrid(3, adding_one)
+    grid.connect(1)
+    (finished,) = federated(grid, 3)
+    assert finished.left_out.keys() == {1}
+
+
+def test_a_node_cannot_take_the_place_of_a_client_that_is_there():
+    grid = FakeGrid(2, adding_one)
+    clients = GridClients(grid, Mean(), read_settings(None, FAST), 2, run_id=RUN)
+    clients.train(0, (0, 1), STATE)
+    impostor = grid.connect(1)
+    grid.faults["train", 1] = _silent_on(impostor)
+    assert [update.client for update in clients.train(1, (0, 1), STATE)] == [0, 1]
+
+
+def _silent_on(node: int) -> Fault:
+    return lambda asked, reply: None if asked.metadata.dst_node_id == node else reply
+
+
+@pytest.mark.parametrize("number", [-1, 2, 99])
+def test_a_node_with_an_impossible_number_is_left_out(number: int):
+    grid = FakeGrid(2, adding_one)
+    grid.connect(number)
+    (finished,) = federated(grid, 2)
+    assert finished.left_out == {}
+
+
+def test_those_who_did_not_answer_are_asked_again_when_too_few_did():
+    grid = FakeGrid(4, adding_one)
+    attempts: list[int] = []
+
+    def first_time_only(_: Message, reply: Message) -> Message | None:
+        attempts.append(1)
+        return reply if len(attempts) > 1 else None
+
+    grid.faults["train", 2] = first_time_only
+    (finished,) = federated(grid, flags=("--runtime.quorum=1",))
+    assert finished.left_out == {}
+    assert [asked for asked in grid.asked if asked[0] == "train"].count(("train", 2)) == 2
+    assert len([asked for asked in grid.asked if asked[0] == "train"]) == 5
+
+
+def test_a_run_stops_with_the_reasons_when_too_few_answer_for_good():
+    grid = FakeGrid(4, adding_one)
+    grid.faults["train", 0] = grid.faults["train", 3] = hang
+    with pytest.raises(
+        TooFewAnswersError, match=r"2 of 4 clients .* 3 must .* client 0: no answer; client 3: no answer"
+    ):
+        federated(grid, flags=("--runtime.quorum=0.75", "--runtime.repeats=1"))
+
+
+def test_scores_of_sites_are_checked_too():
+    grid = FakeGrid(3, adding_one)
+    grid.faults["evaluate", 1] = lambda message, _: Message(
+        pack(
+            Content({"run": RUN, "round": 1, "client": 1, "scores": {"full": {"accuracy": "high", "num_samples": 4}}})
+        ),
+        reply_to=message,
+    )
+    clients = GridClients(grid, Mean(), read_settings(None, FAST), 3, run_id=RUN)
+    clients.find(range(3), 3)
+    assert clients.evaluate(0, STATE, None) == {
+        client: {"full": {"accuracy": 0.5, "num_samples": 4}} for client in (0, 2)
+    }
