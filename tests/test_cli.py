@@ -23,7 +23,7 @@ from fedprime.cli import main
 from fedprime.config import Settings
 from fedprime.settings_reading import flat_settings, read_settings
 
-VERBS = ("run", "grid", "evaluate", "predict", "report", "data", "recipes")
+VERBS = ("run", "grid", "evaluate", "predict", "report", "data", "deploy", "recipes")
 COMMAND = (sys.executable, "-m", "fedprime.cli")
 
 
