@@ -20,7 +20,8 @@ from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import SettingsError
 from fedprime.durable import replaced_file
 from fedprime.plans import Plan, PlannedRun, dump_plan, read_plan
-from fedprime.run import Progress, refuse_other_settings
+from fedprime.run import refuse_other_settings
+from fedprime.run_measures import Progress
 from fedprime.settings_reading import flat_settings
 from fedprime.workers import Ending, Task, work_off
 

@@ -27,7 +27,6 @@ from fedprime.runtime.packed import PackedClients
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
 
 __all__ = [
-    "Progress",
     "complete_run",
     "evaluate_scenarios",
     "load_experiment",

@@ -22,7 +22,8 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.checkpoints import RunError, RunInUseError
 from fedprime.config import Settings, SettingsError
 from fedprime.model import ModelError
-from fedprime.run import Progress, complete_run
+from fedprime.run import complete_run
+from fedprime.run_measures import Progress
 
 __all__ = ["Ending", "Task", "work_off"]
 
