@@ -194,3 +194,17 @@ def test_what_cannot_be_made_robust_or_private_is_refused_with_the_reason(flags:
 
 def test_a_method_that_answers_each_client_may_still_clip():
     assert read_settings(None, ["--method.name=fedmsplit-p", "--method.clip_norm=2"]).method.clip_norm == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        (("--attack.kind", "noise"), "attack.kind is 'noise'"),
+        (("--transport.bits", "8"), "transport.bits is 8"),
+    ],
+)
+def test_what_only_clients_in_this_process_can_do_is_refused_elsewhere(flags: tuple[str, ...], found: str):
+    assert problems_of("--runtime.kind", "simulation", *flags) == [
+        f"{found}: that is possible in-process only; runtime.kind is 'simulation'"
+    ]
+    assert read_settings(None, flags) != Settings()
