@@ -10,6 +10,7 @@ from jaxtyping import install_import_hook
 _hook = install_import_hook("fedprime", "beartype.beartype")
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from fedprime.run import start_run
 from fedprime.settings_reading import read_settings
 
 torch.set_num_threads(1)
+# A shell that starts the tests in the background has Ctrl-C ignored; some of them press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
