@@ -94,8 +94,7 @@ def _attacked_holders(experiment: Experiment) -> tuple[Shard, ...]:
 
 
 def _hostile(settings: Settings) -> tuple[int, ...]:
-    share = settings.attack.share if settings.attack.kind != "none" else 0.0
-    return draw_hostile(settings.partition.num_clients, share, settings.seed)
+    return draw_hostile(settings.partition.num_clients, settings.attack.share, settings.seed)
 
 
 def flower_is_missing(extra: str, error: ImportError) -> SettingsError:
