@@ -12,7 +12,7 @@ from fedprime.federation import Round
 from fedprime.methods import METHODS
 from fedprime.methods.method import ServerState, Update
 from fedprime.model import PromptedModel
-from fedprime.run_measures import progress_after, round_metrics, run_totals, transport_of
+from fedprime.run_measures import progress_after, round_metrics, run_totals, transport_of, validation_metrics
 
 METHOD = METHODS["head-only"]()
 
@@ -76,3 +76,8 @@ def test_values_travel_in_the_bits_that_the_settings_say_unless_holder_and_serve
     settings = replace(Settings(), transport=TransportSettings(bits=8))
     assert transport_of(METHOD, settings).bits == 8
     assert transport_of(METHODS["centralized-p"](), settings).bits == 32
+
+
+def test_a_line_of_metrics_tells_the_known_scores_of_validation_and_calls_the_loss_by_its_samples():
+    scores = {"accuracy": 0.5, "auroc": 0.75, "loss": 2.0, "num_samples": 8}
+    assert validation_metrics(scores) == {"accuracy": 0.5, "auroc": 0.75, "validation_loss": 2.0}

@@ -21,7 +21,7 @@ from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation import Round, federate
 from fedprime.methods.method import ServerState
 from fedprime.report import plot_scenarios
-from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, transport_of
+from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, transport_of, validation_metrics
 from fedprime.runtime.opening import OpenClients, open_clients, with_attack
 from fedprime.runtime.packed import PackedClients
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
@@ -332,8 +332,7 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
         scores = _with_limit(
             predictions, experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
         )
-        names = ("accuracy", "bayes_accuracy", "macro_f1", "micro_f1", "auroc")
-        metrics |= {name: scores[name] for name in names if name in scores} | {"validation_loss": scores["loss"]}
+        metrics |= validation_metrics(scores)
         if predictions.chosen:
             sizes = {pool: len(state.shared[f"prompter.pools.{pool}"]) for pool in predictions.chosen}
             modalities = experiment.model.backbone.modalities

@@ -13,7 +13,7 @@ from fedprime.model import PromptedModel, Weights
 from fedprime.privacy import spent_epsilon
 from fedprime.transport import Transport
 
-__all__ = ["Progress", "progress_after", "round_metrics", "run_totals", "transport_of"]
+__all__ = ["Progress", "progress_after", "round_metrics", "run_totals", "transport_of", "validation_metrics"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,16 @@ def round_metrics(finished: Round, model: PromptedModel) -> dict[str, Any]:
         "seconds": round(finished.seconds, 3),
         **state.observations,
     }
+
+
+def validation_metrics(scores: Mapping[str, float]) -> dict[str, float]:
+    """Returns what the line of metrics of a round says of the validation samples.
+
+    Args:
+        scores: Their scores; those that are not known are left out.
+    """
+    names = ("accuracy", "bayes_accuracy", "macro_f1", "micro_f1", "auroc")
+    return {name: scores[name] for name in names if name in scores} | {"validation_loss": scores["loss"]}
 
 
 def run_totals(

@@ -19,7 +19,7 @@ from fedprime.methods.method import ServerState
 from fedprime.model import PromptedModel
 from fedprime.report import plot_scenarios
 from fedprime.run import refuse_other_settings
-from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals
+from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, validation_metrics
 from fedprime.seeding import torch_stream
 from fedprime.settings_reading import dump_toml
 from fedprime.site import VALIDATION, weighted_scores
@@ -192,6 +192,4 @@ def _go_on(
 def _validation(scores: Mapping[str, float], num_sites: int) -> dict[str, float]:
     if not scores:
         return {}
-    names = ("accuracy", "macro_f1", "micro_f1", "auroc")
-    of_all = {name: scores[name] for name in names if name in scores}
-    return of_all | {"validation_loss": scores["loss"], "measured_by": num_sites}
+    return validation_metrics(scores) | {"measured_by": num_sites}
