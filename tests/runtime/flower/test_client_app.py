@@ -12,6 +12,7 @@ from fedprime.model import Weights
 from fedprime.runtime.flower.client_app import BACKBONE_KEY, DATA_KEY, FORMAT_KEY, NUMBER_KEY, STATE_KEY, app
 from fedprime.runtime.flower.messages import ANY_CLIENT, Content, pack, unpack
 from fedprime.settings_reading import dump_toml, read_settings
+from miniatures import table_rows, write_table
 
 RUN = "0123456789abcdef"
 
@@ -70,6 +71,22 @@ def test_a_task_that_is_not_what_it_should_be_is_refused(changed: dict[str, Any]
 def test_weights_that_are_not_finite_are_not_trained_from(task: dict[str, Any]):
     said = asked("train", task, {}, {"head.bias": torch.tensor([0.0, torch.nan, 0.0])})
     assert said.facts["error"] == "head.bias of the server is not finite"
+
+
+def test_a_site_with_a_table_of_its_own_trains_and_measures_on_all_of_it(
+    small_flags: tuple[str, ...], task: dict[str, Any], tmp_path: Path
+):
+    table = ("--data.name=table", "--data.columns", "image=file_name", "text=title", "--partition.num_clients=2")
+    flags = [flag for flag in small_flags if not flag.startswith(("--data.", "--partition."))]
+    facts = {**task, "settings": dump_toml(read_settings(None, [*flags, *table, "--method.name=head-only"]))}
+    node = {DATA_KEY: str(write_table(tmp_path / "data")), FORMAT_KEY: "table", STATE_KEY: str(tmp_path / "state")}
+    said = asked("query", facts, node).facts
+    assert said["label_names"] == sorted({str(row["label"]) for row in table_rows(tmp_path / "data")})
+    assert said["modalities"] == ["image", "text"]
+    trained = asked("train", facts, node)
+    assert trained.facts["num_samples"] == said["num_samples"] > 12
+    scores = asked("evaluate", {**facts, "names": ["full"]}, node, trained.weights["sent"]).facts["scores"]
+    assert scores["full"]["num_samples"] == 12
 
 
 @pytest.mark.parametrize(
