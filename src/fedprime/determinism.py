@@ -1,5 +1,6 @@
 """The same computation gives the same bits: threads and algorithms decide the order of sums."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,9 +19,15 @@ def reproducible(threads: int) -> Iterator[None]:
     threads_before = torch.get_num_threads()
     deterministic_before = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
+    # Read once, when a GPU is first used; without it, its matrix products refuse to be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    # New memory would be filled with NaN, so that whoever reads it unset is found; nobody does, and it takes time.
+    fill_before = torch.utils.deterministic.fill_uninitialized_memory
+    torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(threads_before)
         torch.use_deterministic_algorithms(deterministic_before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill_before
