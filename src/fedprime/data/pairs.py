@@ -21,7 +21,7 @@ _NO_FILE = -1  # as the size of one that is not there
 
 
 class Pairs:
-    """A data set of images in files and texts in memory, packed: for each sample its text, its path and 40 bytes.
+    """A data set of images in files and texts in memory, packed: of each sample its text, id and path.
 
     An image that is not there or whose file is empty is a missing modality, and so is a blank text; that is found out
     without opening images. One that cannot be decoded is missing from when it is first read.
