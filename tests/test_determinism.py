@@ -1,5 +1,7 @@
 """Fixed threads and deterministic algorithms, and everything as before afterwards."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,8 +9,8 @@ from fedprime.determinism import reproducible
 
 
 def state() -> tuple[int, bool, bool]:
-    fills = torch.utils.deterministic.fill_uninitialized_memory
-    return torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), fills
+    memory: Any = torch.utils.deterministic
+    return torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
 
 
 def test_threads_and_algorithms_are_fixed_inside_and_as_before_outside():
