@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "fedprime"
 MODULES = {path.relative_to(PACKAGE): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 #: Tests of no single module.
-WIDE_TESTS = {"test_architecture.py", "test_data_sets.py", "test_docs.py", "test_real_data.py"}
+WIDE_TESTS = {
+    *("test_architecture.py", "test_data_sets.py", "test_docs.py", "test_real_data.py", "test_table_errors.py")
+}
 
 
 def places(wanted: Callable[[ast.AST], bool]) -> list[str]:

@@ -8,6 +8,7 @@ from PIL import Image
 from fedprime.data.contact_sheet import draw_contact_sheet
 from fedprime.data.food101 import open_food101
 from fedprime.data.mmimdb import open_mmimdb
+from fedprime.data.packed_texts import PackedTexts
 from fedprime.data.table import TableOptions, open_table
 from miniatures import write_food101, write_mmimdb, write_table
 
@@ -33,7 +34,7 @@ def test_images_stand_in_rows_and_a_missing_one_is_grey(tmp_path: Path):
 
 def test_several_labels_and_texts_in_any_script_are_drawn(tmp_path: Path):
     source = open_mmimdb(write_mmimdb(tmp_path / "data"), None, several_labels=True)
-    source._texts[0] = "日本語のあらすじ"
+    source._texts = PackedTexts(["日本語のあらすじ", *source._texts[1:]])
     draw_contact_sheet(source, range(3), tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 
