@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from fedprime.backbones import SHIPPED
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
-from fedprime.config import Settings, SettingsError
+from fedprime.config import Settings
 from fedprime.data.batches import Shard
 from fedprime.determinism import reproducible
 from fedprime.evaluation import Predictions, count_usage, predict, score
@@ -21,9 +21,9 @@ from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation import Round, federate
 from fedprime.methods.method import ServerState
 from fedprime.report import plot_scenarios
-from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, transport_of, validation_metrics
-from fedprime.runtime.opening import OpenClients, open_clients, with_attack
-from fedprime.runtime.packed import PackedClients
+from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, validation_metrics
+from fedprime.runtime.opening import OpenClients, open_clients, refuse_sites
+from fedprime.runtime.packed import transport_of
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
 
 __all__ = [
@@ -65,8 +65,7 @@ def start_run(
     parent = next(parent for parent in folder.absolute().parents if parent.exists())
     if not parent.is_dir():
         raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
-    if settings.runtime.kind == "deployment":
-        raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
+    refuse_sites(settings)
     settings = with_absolute_folders(settings)
     with reproducible(settings.threads):
         experiment = build_experiment(settings)
@@ -289,24 +288,23 @@ def _go_on(
         checkpoint = run.load_checkpoint()
         run.drop_unfinished(checkpoint)
         clients.kept.update(checkpoint.kept)
-        transport = transport_of(experiment.method, settings)
-        packed = PackedClients(with_attack(clients, settings), experiment.method, transport, checkpoint.residuals)
+        clients.residuals.update(checkpoint.residuals)
         history = run.metrics()
         first_round, started = checkpoint.next_round, time.perf_counter()
         for finished in federate(
             experiment.method,
-            packed,
+            clients,
             checkpoint.state,
             rounds=settings.training.rounds,
             fraction=settings.training.fraction,
             seed=settings.seed,
             first_round=first_round,
             privacy=settings.privacy if settings.privacy.is_on else None,
-            transport=transport,
+            transport=transport_of(experiment.method, settings),
             quorum=settings.runtime.quorum,
             repeats=settings.runtime.repeats,
         ):
-            checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept), dict(packed.residuals))
+            checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept), dict(clients.residuals))
             history.append(_measure(finished, experiment, checkpoint))
             run.save_round(history[-1], checkpoint)
             watch(progress_after(history, settings, first_round, time.perf_counter() - started))

@@ -20,6 +20,7 @@ from fedprime.model import PromptedModel
 from fedprime.report import plot_scenarios
 from fedprime.run import refuse_other_settings
 from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, validation_metrics
+from fedprime.runtime.packed import transport_of
 from fedprime.seeding import torch_stream
 from fedprime.settings_reading import dump_toml
 from fedprime.site import VALIDATION, weighted_scores
@@ -155,6 +156,7 @@ def _go_on(
             seed=settings.seed,
             first_round=first_round,
             privacy=settings.privacy if settings.privacy.is_on else None,
+            transport=transport_of(method, settings),
             quorum=settings.runtime.quorum,
             repeats=settings.runtime.repeats,
         ):
