@@ -132,8 +132,8 @@ def _agreed_model(settings: Settings, method: Method, descriptions: Mapping[int,
     if settings.initial_model and own:
         raise SettingsError(
             [
-                f"initial_model: with {method.name}, {', '.join(own)} never travel, so sites cannot begin from those of "
-                "a saved model; leave initial_model out, or choose another method"
+                f"initial_model: with {method.name}, {', '.join(own)} never travel, so sites cannot begin from those "
+                "of a saved model; leave initial_model out, or choose another method"
             ]
         )
     if settings.initial_model:
