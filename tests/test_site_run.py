@@ -1,6 +1,7 @@
 """Runs whose samples stay at their sites: the same weights as in one place, stopped and continued at any moment."""
 
 import errno
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Literal
 import pytest
 import torch
 
+from command_line import exit_code
 from fake_grid import FakeGrid
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError, TransportSettings
@@ -149,6 +151,23 @@ def test_sites_that_round_come_to_the_weights_of_one_process_also_when_the_serve
     found = complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)))
     assert same_checkpoint(tmp_path / "there", tmp_path / "here")
     assert found["bytes_by_part"] == expected["bytes_by_part"]
+
+
+@pytest.fixture
+def finished_site_run(settings: Settings, tmp_path: Path) -> Path:
+    settings = replace(settings, method=replace(settings.method, name="fedprime"))
+    complete_site_run(settings, tmp_path / "run", sites(settings, grid_of(tmp_path)))
+    return tmp_path / "run"
+
+
+def test_a_finished_run_of_sites_is_reported_and_its_model_predicts(
+    finished_site_run: Path, tmp_path: Path, complaint: Callable[..., str], capsys: pytest.CaptureFixture[str]
+):
+    assert exit_code("report", finished_site_run, "--output", tmp_path / "report") == 0
+    assert "fedprime" in (tmp_path / "report" / "README.md").read_text()
+    assert exit_code("predict", finished_site_run / "model", "--text", "a red square") == 0
+    assert capsys.readouterr().out
+    assert "find what the sites measured in its results.json" in complaint("evaluate", finished_site_run)
 
 
 def test_a_run_of_sites_is_neither_started_nor_continued_in_one_process(settings: Settings, tmp_path: Path):

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError
+from fedprime.data.cache_folder import PLACE_VARIABLE
 from fedprime.data_command import look_at_data
 from fedprime.display import display_run, interruptible
 from fedprime.durable import replaced_file
@@ -213,7 +214,11 @@ def _client(words: list[str]) -> int:
         config |= {node.DATA_KEY: str(options.data.resolve()), node.FORMAT_KEY: options.format}
     if options.backbone is not None:
         config[node.BACKBONE_KEY] = str(options.backbone.resolve())
-    environment = node_environment(options.state / "flower")
+    # A service has no home; and what a process embeds for one message, that of the next one reads.
+    environment = {
+        PLACE_VARIABLE: str((options.state / "cache").resolve()),
+        **node_environment(options.state / "flower"),
+    }
     (options.state / "flower").mkdir(exist_ok=True, mode=0o700)
     pause = 5.0
     with interruptible(lambda: f"; the same command takes part again as client {number}"):

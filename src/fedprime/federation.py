@@ -147,6 +147,9 @@ def federate(
         if method.clip_norm > 0:
             valid = [_clipped(update, state, method.clip_norm) for update in valid]
         if privacy is not None:
+            if not valid:
+                # Left out, the step would tell that nobody answered: failures may depend on samples.
+                _logger.warning("round %d: nobody answered; noise alone is added (see runtime.quorum)", number)
             state = _private_step(method, state, valid, asked, privacy, seed, number)
             valid = [replace(update, metrics={}) for update in valid]  # losses are the clients' own
         elif valid:

@@ -98,7 +98,10 @@ def complete_site_run(
                 dump_toml(settings),
                 model.backbone.fingerprint,
                 {},
-                [{"client": client, "samples": said["num_samples"]} for client, said in clients.descriptions.items()],
+                [
+                    {"client": client, "samples": said["num_samples"]}
+                    for client, said in sorted(clients.descriptions.items())
+                ],
                 Checkpoint(0, ServerState(model.weights())),
             )
         run = RunFolder(folder)
