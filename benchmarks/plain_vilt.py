@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import ViltConfig, ViltModel
 
 from fedprime.backbones.backbone import Tokens
+from fedprime.backbones.computation import CPU
 
 __all__ = ["IMAGE_SIDE", "PlainVilt", "vilt_b32"]
 
@@ -36,6 +37,7 @@ class PlainVilt:
     reference = "plain"
     options: Mapping[str, int | str] = {}
     fingerprint = "plain"
+    device = CPU
 
     def __init__(self, model: ViltModel, *, weight_gradients: bool = False) -> None:
         """Wraps a model.

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, ViltImageProcessorPil
 
 from fedprime.backbones import SHIPPED, TINY
+from fedprime.backbones.computation import Computation
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.data.batches import Batch
 from fedprime.methods import METHODS
@@ -32,13 +34,15 @@ from plain_vilt import IMAGE_SIDE, PlainVilt, vilt_b32
 
 _MISSING = "70 % lack something"
 _COMPLETE = "nothing missing, texts of full length"
-#: By name, the precision of fedprime, or None for the plain step; and the samples.
-VARIANTS: dict[str, tuple[str | None, str]] = {
+_BFLOAT16 = Computation("bfloat16")
+#: By name, how fedprime computes, or None for the plain step; and the samples.
+VARIANTS: dict[str, tuple[Computation | None, str]] = {
     "plain float32": (None, _MISSING),
     "plain float32, weight gradients too": (None, _MISSING),
-    "fedprime": ("bfloat16", _MISSING),
-    "fedprime in float32": ("float32", _MISSING),
-    "fedprime, equal tokens": ("bfloat16", _COMPLETE),
+    "fedprime": (_BFLOAT16, _MISSING),
+    "fedprime in float32": (Computation("float32"), _MISSING),
+    "fedprime, equal tokens": (_BFLOAT16, _COMPLETE),
+    "fedprime, activation checkpointing": (replace(_BFLOAT16, activation_checkpointing=True), _MISSING),
 }
 REFERENCE, WEIGHT_GRADIENTS = list(VARIANTS)[:2]
 _FEWEST_WORDS = 8  # of a text, where something is missing
@@ -70,14 +74,14 @@ def batch_of(samples: Sequence[dict[str, Tensor | None]]) -> Batch:
 
 def prepared(variant: str, size: int, num_words: int) -> tuple[Callable[[], float], Batch]:
     """Returns what takes one optimiser step, and its batch; for fedprime with embeddings that were made before."""
-    precision, mix = VARIANTS[variant]
+    computation, mix = VARIANTS[variant]
     model, raw = vilt_b32(num_words), samples_of(size, num_words, mix)
-    if precision is None:
+    if computation is None:
         backbone, batch = PlainVilt(model, weight_gradients=variant == WEIGHT_GRADIENTS), batch_of(raw)
     else:
         tokenizer = AutoTokenizer.from_pretrained(SHIPPED[TINY])
         processor = ViltImageProcessorPil.from_pretrained(SHIPPED[TINY])
-        backbone = ViltBackbone(model, tokenizer, processor, "random", precision=precision)  # pyright: ignore[reportArgumentType]
+        backbone = ViltBackbone(model, tokenizer, processor, "random", computation=computation)
         with torch.no_grad():
             batch = batch_of([_embedded(backbone, sample) for sample in raw])
     method: Method = METHODS["fedprime"]()
@@ -87,7 +91,7 @@ def prepared(variant: str, size: int, num_words: int) -> tuple[Callable[[], floa
 
     def step() -> float:
         model.zero_grad(set_to_none=True)
-        if precision is None:
+        if computation is None:
             return _plain_step(prompted, method, batch, optimizer)
         return optimiser_step(prompted, method, batch, {}, optimizer, max_gradient_norm=1.0)
 

@@ -48,6 +48,7 @@ class Averaging:
 
     def __init__(self, fingerprint: str = "of averaging") -> None:
         self.fingerprint = fingerprint
+        self.device = torch.device("cpu")
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Tensor]:
         return [torch.tensor(value) for value in values]

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
+import fedprime.backbones
 from fedprime import checkpoints, model
 from fedprime.backbones import load_backbone
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, RunInUseError
@@ -32,6 +33,7 @@ from fedprime.methods.fedprime import FedIntra
 from fedprime.methods.method import ServerState
 from fedprime.model import ModelError, PromptedModel, Weights
 from fedprime.run import Progress, complete_run, evaluate_scenarios, load_experiment, resume_run, start_run
+from pretended_gpu import DEVICE, pretended_gpu
 from private_head import PrivateHead
 from run_files import metrics_of, results_of
 
@@ -218,6 +220,21 @@ def test_a_run_returns_its_results(small_settings: Settings, tmp_path: Path):
 def test_the_same_settings_give_the_same_run_to_the_bit(small_settings: Settings, finished_run: Path, tmp_path: Path):
     start_run(small_settings, tmp_path / "run")
     assert_same_run(tmp_path / "run", finished_run)
+
+
+def test_a_run_on_a_device_gives_the_same_results(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    training = replace(small_settings.training, optimizer="sgd")  # the fused AdamW knows what devices there are
+    settings = replace(
+        small_settings, training=training, method=replace(small_settings.method, standardised_queries=True)
+    )
+    expected = start_run(settings, tmp_path / "processor")
+    monkeypatch.setattr(fedprime.backbones, "choose_device", lambda _: DEVICE)
+    with pretended_gpu():
+        found = start_run(replace(settings, device="cuda"), tmp_path / "device")
+    for name, scores in expected["scenarios"].items():
+        assert found["scenarios"][name]["loss"] == pytest.approx(scores["loss"], rel=1e-4)
 
 
 def test_another_seed_gives_another_run(small_settings: Settings, finished_run: Path, tmp_path: Path):

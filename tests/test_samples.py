@@ -89,7 +89,7 @@ class Counting:
         self.modalities, self.reference = backbone.modalities, backbone.reference
         self.dim, self.feature_dim = backbone.dim, backbone.feature_dim
         self.fingerprint, self.options = fingerprint or backbone.fingerprint, options or {}
-        self.assemble, self.encode = backbone.assemble, backbone.encode
+        self.assemble, self.encode, self.device = backbone.assemble, backbone.encode, backbone.device
         self._embed = backbone.embed
         self.embedded: list[str] = []
 

@@ -274,6 +274,8 @@ class TrainingSettings(LocalTraining):
     """Longer gradients are scaled down to this norm; 0 for no limit."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """How the learning rate falls over the rounds."""
+    activation_checkpointing: bool = False
+    """Whether layers are computed again for gradients: less memory, more time, the same result."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -354,6 +356,8 @@ class Settings:
     precision: Precision = "auto"
     """What the frozen model computes with: "auto" is bfloat16 where the processor multiplies it faster and the model is
     a ViLT at least 256 wide. Prompts, losses and averages are float32 always."""
+    device: str = "auto"
+    """Where the frozen model runs and training happens: "cpu", "cuda", "cuda:1"; "auto" is the first GPU, if any."""
     initial_model: str = ""
     """Folder of a saved model whose weights to start from; none means weights drawn from the seed."""
     threads: Count = 1

@@ -1,5 +1,6 @@
 """The same computation gives the same bits: threads and algorithms decide the order of sums."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ def reproducible(threads: int) -> Iterator[None]:
     threads_before = torch.get_num_threads()
     deterministic_before = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
+    # Read once, when a GPU is first used; without it, its matrix products refuse to be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     try:
         yield

@@ -96,14 +96,14 @@ def predict(model: PromptedModel, shard: Shard, batch_size: int = 128) -> Predic
     chosen: dict[str, list[Tensor]] = {}
     for batch in shard.batches(batch_size):
         output = model(batch)
-        logits = output.logits
+        logits = output.logits.cpu()
         probabilities.append(model.probabilities(logits))
         labels.append(batch.labels)
         losses += [
             model.task_loss(row[None], label[None]).item() for row, label in zip(logits, batch.labels, strict=True)
         ]
         for pool, indices in output.chosen.indices.items():
-            chosen.setdefault(pool, []).append(indices)
+            chosen.setdefault(pool, []).append(indices.cpu())
     return Predictions(
         torch.cat(probabilities).numpy(),
         torch.cat(labels).numpy(),

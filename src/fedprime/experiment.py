@@ -1,6 +1,6 @@
 """From settings to objects: data, backbone, method, shards, scenarios. The one place that knows both sides."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone
 from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import KnownWorld, SampleSource, Shard
 from fedprime.data.mechanisms import Mechanism
@@ -34,7 +35,7 @@ from fedprime.model import PromptedModel
 from fedprime.samples import embedded_samples, usable_splits
 from fedprime.seeding import torch_stream
 
-__all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "build_method"]
+__all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "build_method", "configured_backbone"]
 
 #: The test scenario in which samples lack what training samples lack.
 LIKE_TRAIN = "like train"
@@ -174,7 +175,7 @@ def build_experiment(settings: Settings) -> Experiment:
         ModelError: If the model to start from cannot be loaded or is of another shape.
     """
     seed = settings.seed
-    backbone = load_backbone(settings.backbone, settings.data.modalities, settings.max_text_tokens, settings.precision)
+    backbone = configured_backbone(settings, settings.data.modalities)
     modalities = backbone.modalities
     samples = embedded_samples(settings.data, backbone)
     source, indices = samples.source, usable_splits(samples)
@@ -218,6 +219,26 @@ def build_experiment(settings: Settings) -> Experiment:
         validation_owners=owners["validation"],
         test_owners=owners["test"],
         scenario_owners=scenario_owners,
+    )
+
+
+def configured_backbone(settings: Settings, modalities: Sequence[str]) -> Backbone:
+    """Loads the backbone as the settings say.
+
+    Args:
+        settings: The settings.
+        modalities: What it shall read.
+
+    Raises:
+        BackboneError: If it cannot be loaded.
+    """
+    return load_backbone(
+        settings.backbone,
+        modalities,
+        settings.max_text_tokens,
+        settings.precision,
+        settings.device,
+        activation_checkpointing=settings.training.activation_checkpointing,
     )
 
 

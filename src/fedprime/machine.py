@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["code_digest", "numeric_environment", "processor_name"]
+__all__ = ["code_digest", "device_name", "numeric_environment", "processor_name"]
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pillow")
 
@@ -20,6 +20,15 @@ def processor_name() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def device_name(device: torch.device) -> str:
+    """Returns the name of a GPU, or of the processor.
+
+    Args:
+        device: What computes.
+    """
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def numeric_environment() -> dict[str, str]:

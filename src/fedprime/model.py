@@ -52,7 +52,7 @@ class PromptedModel(nn.Module):
     """``head(pooler(encode(tokens.prepend(prompts))))`` around a frozen backbone.
 
     Everything that is a parameter of this module is trained; the backbone is not part of it, never changes and never
-    travels.
+    travels. It is trained where the backbone runs; weights come and go in main memory.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class PromptedModel(nn.Module):
         dim, num_outputs = backbone.feature_dim, len(self.label_names)
         self.pooler = None if head == "linear" else _linear(dim, dim, rng)
         self.head = _paper_classifier(dim, num_outputs, rng) if head == "paper" else _linear(dim, num_outputs, rng)
+        self.to(backbone.device)
 
     @property
     def backbone(self) -> Backbone:
@@ -97,7 +98,7 @@ class PromptedModel(nn.Module):
             batch: Samples, embedded by this model's backbone.
         """
         tokens = self.backbone.assemble(batch.embedded)
-        chosen = self.prompter(tokens, batch.present)
+        chosen = self.prompter(tokens, batch.present.to(tokens.values.device))
         feature = self.backbone.encode(tokens.prepend(chosen.prompts))
         pooled = feature if self.pooler is None else torch.tanh(self.pooler(feature))
         return Output(self.head(pooled), chosen)
@@ -109,6 +110,7 @@ class PromptedModel(nn.Module):
             logits: Scores of the model.
             labels: As in `Batch`.
         """
+        labels = labels.to(logits.device)
         if self.task == "one_class":
             return nn.functional.cross_entropy(logits, labels)
         return nn.functional.binary_cross_entropy_with_logits(logits, labels)
@@ -119,7 +121,9 @@ class PromptedModel(nn.Module):
         Args:
             weights: A value for every parameter.
         """
-        return torch.stack([(value - weights[name]).square().sum() for name, value in self.named_parameters()]).sum()
+        return torch.stack(
+            [(value - weights[name].to(value.device)).square().sum() for name, value in self.named_parameters()]
+        ).sum()
 
     def probabilities(self, logits: Float[Tensor, "sample output"]) -> Float[Tensor, "sample output"]:
         """Turns scores into probabilities: over the classes, or of each label.
@@ -130,8 +134,8 @@ class PromptedModel(nn.Module):
         return logits.softmax(dim=1) if self.task == "one_class" else logits.sigmoid()
 
     def weights(self) -> Weights:
-        """Returns a copy of everything that is trained."""
-        return {name: value.detach().clone() for name, value in self.named_parameters()}
+        """Returns a copy of everything that is trained, in main memory."""
+        return {name: value.detach().to("cpu", copy=True) for name, value in self.named_parameters()}
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Sets everything that is trained; a pool takes the number of prompts that comes.
@@ -202,12 +206,15 @@ class PromptedModel(nn.Module):
             (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, backbone: Backbone | None = None) -> "PromptedModel":
+    def from_pretrained(
+        cls, folder: str | Path, backbone: Backbone | None = None, device: str = "cpu"
+    ) -> "PromptedModel":
         """Loads a saved model, to predict or to train on.
 
         Args:
             folder: What `save_pretrained` wrote.
             backbone: The frozen backbone, if it is loaded already; otherwise it is loaded from where the model says.
+            device: Where to run then, as `load_backbone` takes it.
 
         Raises:
             ModelError: If the folder holds no model, a broken one, or one of another backbone.
@@ -234,7 +241,7 @@ class PromptedModel(nn.Module):
         if task not in get_args(Task):
             raise _broken(folder, ValueError(f"unknown task {task!r}"))
         head = _saved_head(config, folder)
-        backbone = _with_quirks(backbone or _load_saved_backbone(saved, folder), quirks, folder)
+        backbone = _with_quirks(backbone or _load_saved_backbone(saved, device, folder), quirks, folder)
         if backbone.fingerprint != fingerprint:
             raise ModelError(
                 f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
@@ -261,9 +268,9 @@ def _saved_head(config: Mapping[str, Any], folder: Path) -> HeadKind:
     return head
 
 
-def _load_saved_backbone(saved: Mapping[str, Any], folder: Path) -> Backbone:
+def _load_saved_backbone(saved: Mapping[str, Any], device: str, folder: Path) -> Backbone:
     try:
-        return load_backbone(saved["reference"], tuple(saved["modalities"]), **saved.get("options", {}))
+        return load_backbone(saved["reference"], tuple(saved["modalities"]), device=device, **saved.get("options", {}))
     except TypeError as error:
         raise _broken(folder, error) from error
 

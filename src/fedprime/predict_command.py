@@ -109,7 +109,7 @@ def _load_model(folder: Path) -> PromptedModel:
         if not model_path.exists():
             raise ModelError(f"the clients of {folder} share no model; name that of one: {folder}/clients/0")
         folder = model_path
-    return PromptedModel.from_pretrained(folder)
+    return PromptedModel.from_pretrained(folder, device="auto")
 
 
 def _read_given(given: dict[str, Any]) -> dict[str, object]:

@@ -67,6 +67,7 @@ class ReferenceBackbone:
         feature_dim: That of the backbone inside.
         reference: Where the backbone inside was loaded from.
         options: How else it was loaded.
+        device: Where it runs.
         fingerprint: That of the backbone inside and the quirks, which change features.
         quirks: Which departures, sorted.
         inside: The backbone inside.
@@ -99,6 +100,7 @@ class ReferenceBackbone:
         self.feature_dim = inside.feature_dim
         self.reference = inside.reference
         self.options = inside.options
+        self.device = inside.device
         self.fingerprint = "+".join([inside.fingerprint, *self.quirks])
         self.inside = inside
         self._placeholders: dict[str, Tensor] = {}

@@ -21,7 +21,7 @@ from fedprime.data.mmimdb import open_mmimdb
 from fedprime.data.splits import with_all_splits
 from fedprime.data.table import TableOptions, open_table
 from fedprime.holdings import label_groups
-from fedprime.machine import code_digest, numeric_environment
+from fedprime.machine import code_digest, device_name, numeric_environment
 
 __all__ = ["SOURCES", "embedded_samples", "table_options", "usable_splits"]
 
@@ -92,7 +92,7 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
         CacheError: If the limit of the cache is no number of bytes.
     """
     # Another number of threads can change the last bit.
-    key = (data, backbone.fingerprint, backbone.modalities, torch.get_num_threads())
+    key = (data, backbone.fingerprint, backbone.modalities, backbone.device, torch.get_num_threads())
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
         source = SOURCES[data.name](data)
@@ -116,6 +116,7 @@ def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
         "backbone options": json.dumps(dict(backbone.options), sort_keys=True),
         "code of fedprime": code_digest(_EMBEDDING_CODE),
         **numeric_environment(),
+        "device": device_name(backbone.device),
     }
     caches = {
         modality: EmbeddingCache(folder, described | {"modality": modality}, {"backbone": backbone.reference})

@@ -8,11 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from fedprime.backbones import load_backbone
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder
 from fedprime.config import Settings, SettingsError
 from fedprime.determinism import reproducible
-from fedprime.experiment import LIKE_TRAIN, build_method
+from fedprime.experiment import LIKE_TRAIN, build_method, configured_backbone
 from fedprime.federation import Clients, federate
 from fedprime.methods import Method
 from fedprime.methods.method import ServerState
@@ -122,7 +121,7 @@ def _agreed_model(settings: Settings, method: Method, descriptions: Mapping[int,
                 raise RunError(
                     f"client {client} has {name} {said[name]}, client {first} has {agreed[name]}; sites have to agree"
                 )
-    backbone = load_backbone(settings.backbone, tuple(agreed["modalities"]), settings.max_text_tokens)
+    backbone = configured_backbone(settings, tuple(agreed["modalities"]))
     if backbone.fingerprint != agreed["backbone"]:
         raise RunError(
             f"the backbone {settings.backbone!r} has fingerprint {backbone.fingerprint} here, {agreed['backbone']} at "

@@ -1,6 +1,7 @@
 """The contract that every backbone keeps, and the tokens that prompts are prepended to.
 
-To hold another backbone to the contract, add a line to `BACKBONES`, and to `EXAMPLES` if it reads another modality.
+To hold another backbone to the contract, add a line to `BACKBONES`, and to `example_values.EXAMPLES` if it reads
+another modality.
 """
 
 import itertools
@@ -15,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from example_values import EXAMPLES
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens, assemble, check_modalities
 from fedprime.data.batches import EmbeddedSamples, Task
 from fedprime.model import PromptedModel
 from fedprime.prompts import PromptPools
-from fedprime.seeding import stream, torch_stream
+from fedprime.seeding import torch_stream
 
 #: By name, how it is loaded, given folders with random checkpoints in the layout of the hub.
 BACKBONES: dict[str, Callable[[Mapping[str, Path]], Backbone]] = {
@@ -43,27 +45,6 @@ BACKBONES: dict[str, Callable[[Mapping[str, Path]], Backbone]] = {
     "composite of pretrained encoders": lambda folders: load_backbone(folders["composite"]),
     "composite, three modalities": lambda folders: load_backbone(folders["composite"], ("audio", "image", "text")),
     "composite without pretrained encoders": lambda folders: load_backbone(folders["bare composite"]),
-}
-
-_rng = stream(0, "examples")
-#: By modality, values of different length.
-EXAMPLES: dict[str, list[object]] = {
-    "image": [
-        _rng.integers(0, 256, size=(height, width, 3), dtype=np.uint8)
-        for height, width in ((64, 64), (40, 90), (64, 64), (120, 50))
-    ],
-    "text": ["fresh tomato soup", "", "pea", "the best beet with grandma and a lemon from the market"],
-    "readings": [_rng.standard_normal(length).astype(np.float32) for length in (6, 6, 2, 9)],
-    "audio": [
-        {"array": 0.1 * _rng.standard_normal(length).astype(np.float32), "sampling_rate": rate}
-        for length, rate in ((1600, 8000), (300, 8000), (1200, 16000), (1500, 8000))
-    ],
-    "table": [
-        {"price": 12.5, "age": 30, "brand": "acme"},
-        {"price": 12.5, "age": 31, "brand": "acme"},
-        {"price": None, "age": 8},
-        {"brand": "nobody knows it"},
-    ],
 }
 
 examples = settings(max_examples=12, deadline=None, derandomize=True)

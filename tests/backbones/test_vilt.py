@@ -263,23 +263,6 @@ def test_nothing_of_the_model_is_trained(folder: Path) -> None:
     assert not any(module.training for module in model.modules())
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_values_are_embedded_where_the_model_is(modality: str) -> None:
-    # The device "meta" has shapes but no numbers.
-    meta = torch.device("meta")
-    backbone = ViltBackbone.from_pretrained(TINY_FOLDER, MODALITIES)
-    backbone.model.to(meta)
-    given: list[Tensor] = []
-
-    def note(_: object, positional: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
-        given.extend([*positional, *named.values()])
-
-    for module in (backbone.model.embeddings.text_embeddings, backbone.model.embeddings.patch_embeddings):
-        module.register_forward_pre_hook(note, with_kwargs=True)
-    [embedded] = backbone.embed(modality, [BuiltinWorld(num_samples=1).read(0, (modality,))[modality]])
-    assert [tensor.device for tensor in (*given, embedded)] == [meta] * (len(given) + 1)
-
-
 # Checkpoints
 
 

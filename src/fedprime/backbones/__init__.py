@@ -8,6 +8,7 @@ from fedprime.backbones import composite_file, dual_encoder
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.checkpoint_reading import read_model_type, reading_checkpoint
 from fedprime.backbones.composite import CompositeBackbone
+from fedprime.backbones.computation import Computation, choose_device
 from fedprime.backbones.dual_encoder import DualEncoderBackbone
 from fedprime.backbones.precision import Precision, check_precision
 from fedprime.backbones.vilt import ViltBackbone
@@ -40,6 +41,9 @@ def load_backbone(
     modalities: Sequence[str] = (),
     max_text_tokens: int = 0,
     precision: Precision = "float32",
+    device: str = "cpu",
+    *,
+    activation_checkpointing: bool = False,
 ) -> Backbone:
     """Loads a frozen backbone; which class it needs is decided by the configuration of the checkpoint.
 
@@ -50,16 +54,19 @@ def load_backbone(
         max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for.
         precision: What the frozen transformer computes with; "auto" is bfloat16 where the device multiplies it faster,
             for a ViLT at least 256 wide. All others compute with float32.
+        device: Where it runs, as `choose_device` takes it.
+        activation_checkpointing: Whether its layers are computed again for gradients instead of being kept: less
+            memory, more time, the same result.
 
     Raises:
-        BackboneError: If there is no such checkpoint, it is broken, of a kind that no backbone is for, or cannot
-            compute with that precision.
+        BackboneError: If there is no such checkpoint, it is broken, of a kind that no backbone is for, cannot compute
+            with that precision, or there is no such device.
     """
     check_precision(precision)
     if max_text_tokens < 0 or max_text_tokens == 1:
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; expected at least 2, or 0 for as many as trained")
-    name = str(reference)
-    place = SHIPPED.get(name, reference)
+    name, place = str(reference), SHIPPED.get(str(reference), reference)
+    computation = Computation(precision, choose_device(device), activation_checkpointing)
     kind = _kind_of(place)
     if kind != _VILT and max_text_tokens:
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; {name!r} reads as much as it was trained for")
@@ -67,13 +74,13 @@ def load_backbone(
         raise BackboneError(f"precision is bfloat16, in which only a ViLT can compute; {name!r} needs auto or float32")
     if kind == _VILT:
         backbone = ViltBackbone.from_pretrained(
-            place, tuple(modalities) or ("image", "text"), max_text_tokens, precision
+            place, tuple(modalities) or ("image", "text"), max_text_tokens, computation
         )
         backbone.reference = name  # a saved model names it so, not by the place where fedprime is installed
         return backbone
     if kind == _COMPOSITE:
-        return CompositeBackbone.from_pretrained(place, modalities)
-    return DualEncoderBackbone.from_pretrained(reference, tuple(modalities) or ("image", "text"))
+        return CompositeBackbone.from_pretrained(place, modalities, computation)
+    return DualEncoderBackbone.from_pretrained(reference, tuple(modalities) or ("image", "text"), computation)
 
 
 def value_kinds(backbone: Backbone) -> dict[str, ValueKind]:

@@ -81,6 +81,7 @@ class Backbone(Protocol):
         reference: Where it was loaded from: a name or a folder.
         options: How else it was loaded: the arguments of `load_backbone` that are not as they are by default.
         fingerprint: Digest of its weights and settings; equal fingerprints compute equal features.
+        device: Where it runs. Embeddings are in main memory, assembled tokens and features there.
     """
 
     modalities: tuple[str, ...]
@@ -89,6 +90,7 @@ class Backbone(Protocol):
     reference: str
     options: Mapping[str, int | str]
     fingerprint: str
+    device: torch.device
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the frozen token embeddings of raw values of one modality, each (token, up to `dim`)."""
@@ -112,9 +114,9 @@ def assemble(
     """Joins a summary token and the tokens of each modality in order, each padded to the longest of the batch.
 
     Args:
-        embedded: By modality, one entry per sample; None where it is missing. All entries have the same number of
-            samples.
-        summary: Embedding of the summary token, which is always there and comes first.
+        embedded: By modality, one entry per sample, in main memory; None where it is missing. All entries have the same
+            number of samples.
+        summary: Embedding of the summary token, which is always there and comes first; tokens go where it is.
         modalities: The modalities to join, in order.
         columns: As in `Tokens`.
 
@@ -129,14 +131,14 @@ def assemble(
     # What is there is counted outside of torch: many tiny operations, and on a GPU each answer would be waited for.
     masks = [np.ones((num_samples, 1), dtype=bool)]
     owners = [-1]
-    nothing = summary.new_empty(0, len(summary))
+    nothing = torch.empty(0, len(summary))
     for index, modality in enumerate(modalities):
         present = [nothing if part is None else part for part in embedded[modality]]
         lengths = np.array([len(part) for part in present])
         longest = int(lengths.max())
         if longest == 0:
             continue
-        blocks.append(nn.utils.rnn.pad_sequence(present, batch_first=True))
+        blocks.append(nn.utils.rnn.pad_sequence(present, batch_first=True).to(summary.device))
         masks.append(np.arange(longest) < lengths[:, None])
         owners += [index] * longest
     mask = np.concatenate(masks, axis=1)

@@ -22,6 +22,7 @@ from fedprime.backbones.composite_file import (
     read_composition,
     write_composition,
 )
+from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.encoder import Encoder
 from fedprime.backbones.raw_values import embed_in_chunks
 from fedprime.backbones.vilt_layers import run_layers
@@ -79,13 +80,14 @@ class JointLayers(nn.Module):
         """
         return self.projections[modality](tokens) + self.types[modality]
 
-    def forward(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
+    def forward(self, tokens: Tokens, *, checkpointing: bool = False) -> Float[Tensor, "sample dim"]:
         """Returns the normalised output of each sample's summary token.
 
         Args:
             tokens: Prompts and embedded tokens.
+            checkpointing: As in `run_layers`.
         """
-        return run_layers(self.layers, self.layernorm, tokens)
+        return run_layers(self.layers, self.layernorm, tokens, checkpointing=checkpointing)
 
 
 class CompositeBackbone:
@@ -108,15 +110,17 @@ class CompositeBackbone:
         joint: JointLayers,
         reference: str,
         modalities: Sequence[str] = (),
+        computation: Computation = PLAIN,
     ) -> None:
         """Puts loaded parts together; see `from_pretrained`.
 
         Args:
             composition: What ``composite.json`` says.
-            encoders: By modality, its encoder; at least those to read.
+            encoders: By modality, its encoder; at least those to read. They stay where they are.
             joint: Projections and joint layers.
             reference: Where it was loaded from.
             modalities: What to read, in order; none named means all, in the order of the composition.
+            computation: How the joint layers compute.
 
         Raises:
             BackboneError: If it cannot read one of the modalities.
@@ -137,14 +141,23 @@ class CompositeBackbone:
             if name.split(".")[0] not in ("projections", "types") or name.split(".")[1] in chosen
         }
         self.fingerprint = fingerprint_of([composition.num_heads, _EPSILON, read], weights)
+        self.joint.to(computation.device)
+        self.device = computation.device
+        self._checkpointing = computation.activation_checkpointing
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, modalities: Sequence[str] = ()) -> "CompositeBackbone":
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        modalities: Sequence[str] = (),
+        computation: Computation = PLAIN,
+    ) -> "CompositeBackbone":
         """Loads a composite, of which only the encoders of the modalities that it shall read.
 
         Args:
             folder: Where its ``composite.json`` lies.
             modalities: What to read, in order; none named means all.
+            computation: How to compute.
 
         Raises:
             BackboneError: If the composite or one of its encoders cannot be loaded.
@@ -153,12 +166,12 @@ class CompositeBackbone:
         chosen = tuple(modalities) or tuple(composition.modalities)
         check_modalities("this composite", chosen, tuple(composition.modalities))
         parts = {name: part for name, part in composition.modalities.items() if name in chosen}
-        encoders = {name: load_encoder(part, Path(folder)) for name, part in parts.items()}
+        encoders = {name: load_encoder(part, Path(folder), computation.device) for name, part in parts.items()}
         joint = JointLayers(composition, encoders)
         if (Path(folder) / _WEIGHTS).exists():
             with reading_checkpoint(folder, f"{_WEIGHTS} as `CompositeBackbone.save_pretrained` writes it"):
                 _load_weights(joint, load_file(Path(folder) / _WEIGHTS))
-        return cls(composition, encoders, joint, str(folder), chosen)
+        return cls(composition, encoders, joint, str(folder), chosen, computation)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes the composite whole: its file, its weights, and each pretrained encoder in a folder of its own.
@@ -200,7 +213,8 @@ class CompositeBackbone:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
         encoder = self.encoders[modality]
         return embed_in_chunks(
-            lambda chunk: [self.joint.embed(modality, tokens) for tokens in encoder.encode(chunk)], values
+            lambda chunk: [self.joint.embed(modality, tokens.to(self.device)) for tokens in encoder.encode(chunk)],
+            values,
         )
 
     def assemble(self, embedded: Embedded) -> Tokens:
@@ -217,7 +231,7 @@ class CompositeBackbone:
         Args:
             tokens: Prompts and input tokens.
         """
-        return self.joint(tokens)
+        return self.joint(tokens, checkpointing=self._checkpointing)
 
 
 def _first_values(name: str, parameter: Tensor, encoders: Mapping[str, Encoder], rng: torch.Generator) -> Tensor:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import nn
 
 from fedprime.backbones.backbone import BackboneError
+from fedprime.backbones.computation import PLAIN
 from fedprime.backbones.encoder import Encoder
 from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
@@ -142,12 +144,13 @@ def write_composition(composition: Composition, folder: Path) -> None:
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def load_encoder(part: Part, folder: Path) -> Encoder:
+def load_encoder(part: Part, folder: Path, device: torch.device = PLAIN.device) -> Encoder:
     """Loads the encoder of one modality.
 
     Args:
         part: How the modality is read.
         folder: Where the file lies; references are relative to it.
+        device: Where a model is to run; all else runs on the processor.
 
     Raises:
         BackboneError: If its checkpoint cannot be loaded.
@@ -161,5 +164,8 @@ def load_encoder(part: Part, folder: Path) -> Encoder:
     inside = folder / part.reference
     reference = inside if inside.is_dir() else part.reference
     if part.encoder == "text_model":
-        return TextModel.from_pretrained(reference, part.max_tokens)
-    return (ImageModel if part.encoder == "image_model" else AudioModel).from_pretrained(reference)
+        encoder = TextModel.from_pretrained(reference, part.max_tokens)
+    else:
+        encoder = (ImageModel if part.encoder == "image_model" else AudioModel).from_pretrained(reference)
+    encoder.to(device)
+    return encoder

@@ -5,17 +5,21 @@ Sigmoid Loss for Language Image Pre-Training. ICCV 2023. Tschannen et al. SigLIP
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoImageProcessor, AutoModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
+from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.raw_values import as_images, as_texts, embed_in_chunks
 
 __all__ = ["MODEL_TYPES", "DualEncoderBackbone"]
@@ -43,7 +47,13 @@ class DualEncoderBackbone:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, image_processor: Any, reference: str, modalities: Sequence[str] = _MODALITIES
+        self,
+        model: Any,
+        tokenizer: Any,
+        image_processor: Any,
+        reference: str,
+        modalities: Sequence[str] = _MODALITIES,
+        computation: Computation = PLAIN,
     ) -> None:
         """Wraps a loaded model; see `from_pretrained`.
 
@@ -53,6 +63,7 @@ class DualEncoderBackbone:
             image_processor: Its image processor.
             reference: Where the model was loaded from.
             modalities: What to read, in order: ``image``, ``text`` or both.
+            computation: How to compute.
 
         Raises:
             BackboneError: If it cannot read one of the modalities.
@@ -82,14 +93,24 @@ class DualEncoderBackbone:
             config = tower.config.to_dict()
             shape.append({name: config[name] for name in _SHAPE_SETTINGS if name in config})
         self.fingerprint = fingerprint_of(shape, model.state_dict(), tokenizer, image_processor)
+        self.model.to(computation.device)
+        self.device = computation.device
+        if computation.activation_checkpointing:
+            _checkpoint_layers(self.model)
 
     @classmethod
-    def from_pretrained(cls, reference: str | Path, modalities: Sequence[str] = _MODALITIES) -> "DualEncoderBackbone":
+    def from_pretrained(
+        cls,
+        reference: str | Path,
+        modalities: Sequence[str] = _MODALITIES,
+        computation: Computation = PLAIN,
+    ) -> "DualEncoderBackbone":
         """Loads a checkpoint: a folder as `save_pretrained` writes it, or the name of one on the hub.
 
         Args:
             reference: Folder or hub name.
             modalities: What to read, in order: ``image``, ``text`` or both.
+            computation: How to compute.
 
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
@@ -100,7 +121,7 @@ class DualEncoderBackbone:
                 raise ValueError("its image tower has no pooling head, so images have no feature")
             tokenizer = load_tokenizer(reference)
             image_processor = AutoImageProcessor.from_pretrained(reference, backend="pil")
-        return cls(model, tokenizer, image_processor, str(reference), modalities)
+        return cls(model, tokenizer, image_processor, str(reference), modalities, computation)
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the frozen token embeddings of images or texts, as wide as their tower.
@@ -127,7 +148,7 @@ class DualEncoderBackbone:
             modality: [part if part is None else self._widen(part, *known.get(modality, (0, 0))) for part in parts]
             for modality, parts in embedded.items()
         }
-        nothing = torch.zeros(self.dim, device=self.model.device)
+        nothing = torch.zeros(self.dim, device=self.device)
         return backbone.assemble(widened, nothing, self.modalities, self._columns)
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
@@ -166,9 +187,9 @@ class DualEncoderBackbone:
         except (ValueError, ZeroDivisionError) as error:
             shapes = ", ".join(f"{image.shape[0]} x {image.shape[1]}" for image in images)
             raise BackboneError(f"cannot resize an image of these: {shapes} pixels ({error}); crop it") from error
-        tower, pixels = self.model.vision_model, processed["pixel_values"].to(self.model.device)
+        tower, pixels = self.model.vision_model, processed["pixel_values"].to(self.device)
         if "spatial_shapes" in processed:
-            patches = tower.embeddings(pixels, processed["spatial_shapes"].to(self.model.device))
+            patches = tower.embeddings(pixels, processed["spatial_shapes"].to(self.device))
             there = processed["pixel_attention_mask"].bool()
             return [row[mask].clone() for row, mask in zip(patches, there.to(patches.device), strict=True)]
         patches = tower.embeddings(pixels)
@@ -182,8 +203,8 @@ class DualEncoderBackbone:
         # SigLIP was trained to read padding like words: its feature is the output at the last of them.
         padding = False if self._like_clip else "max_length"
         rows = self._tokenizer(texts, truncation=True, max_length=length, padding=padding)["input_ids"]
-        ids = [torch.tensor(row, device=self.model.device) for row in rows]
-        words = tower.embeddings(input_ids=nn.utils.rnn.pad_sequence(ids, batch_first=True))
+        ids = [torch.tensor(row) for row in rows]
+        words = tower.embeddings(input_ids=nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device))
         return [row[: len(row_ids)].clone() for row, row_ids in zip(words, ids, strict=True)]
 
     def _encode_images(
@@ -207,4 +228,18 @@ class DualEncoderBackbone:
         # Padding follows the words, so a causal tower reads none of it at the last word.
         states = tower.encoder(inputs_embeds=values, attention_mask=None, is_causal=True)[0]
         last = mask.sum(dim=1) - 1
-        return self.model.text_projection(tower.final_layer_norm(states[torch.arange(len(states)), last]))
+        return self.model.text_projection(
+            tower.final_layer_norm(states[torch.arange(len(states), device=last.device), last])
+        )
+
+
+def _checkpoint_layers(model: Any) -> None:
+    """Lets the layers of both towers be computed again for gradients, by the library's own means.
+
+    Not by its own switch: that has another name from version to version, and works in training mode alone. What is in a
+    layer stays in evaluation mode.
+    """
+    layers: list[Any] = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+        layer.gradient_checkpointing = layer.training = True

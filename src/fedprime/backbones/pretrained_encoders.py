@@ -53,6 +53,14 @@ class _PretrainedEncoder:
         self.width: int = getattr(model.config, "hidden_size", None) or model.config.hidden_sizes[-1]
         self.squared_length = float(self.width)
 
+    def to(self, device: torch.device) -> None:
+        """Moves the model.
+
+        Args:
+            device: Where to.
+        """
+        self._whole.to(device)
+
     def save(self, folder: Path) -> None:
         """Writes the model and its processor in the format of the hub.
 
@@ -114,7 +122,7 @@ class ImageModel(_PretrainedEncoder):
             except (ValueError, ZeroDivisionError) as error:
                 shape = f"{image.shape[0]} x {image.shape[1]}"
                 raise BackboneError(f"cannot resize an image of {shape} pixels ({error}); crop it") from error
-            states = self.model(pixel_values=inputs["pixel_values"]).last_hidden_state[0]
+            states = self.model(pixel_values=inputs["pixel_values"].to(self.model.device)).last_hidden_state[0]
             # A convolutional network answers (width, row, column).
             encoded.append(self._normed(states.flatten(1).T if states.ndim == 3 else states))
         return encoded
@@ -164,7 +172,9 @@ class TextModel(_PretrainedEncoder):
             words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
             if words["input_ids"].shape[1] == 0:
                 raise BackboneError(f"the tokenizer finds nothing in {text!r}; count it as missing")
-            encoded.append(self._normed(self.model(input_ids=words["input_ids"]).last_hidden_state[0]))
+            encoded.append(
+                self._normed(self.model(input_ids=words["input_ids"].to(self.model.device)).last_hidden_state[0])
+            )
         return encoded
 
 
@@ -211,7 +221,7 @@ class AudioModel(_PretrainedEncoder):
             inputs = self.processor(sound, sampling_rate=self.sampling_rate, return_tensors="pt")
             name = self.model.main_input_name
             try:
-                states = self.model(**{name: inputs[name].to(torch.float32)}).last_hidden_state[0]
+                states = self.model(**{name: inputs[name].to(self.model.device, torch.float32)}).last_hidden_state[0]
             except (RuntimeError, ValueError) as error:
                 seconds = len(sound) / self.sampling_rate
                 raise BackboneError(

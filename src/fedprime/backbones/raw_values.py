@@ -18,7 +18,7 @@ _EMBED_AT_ONCE = 64  # samples per call of the embedding layers, which bounds me
 
 
 def embed_in_chunks(embed: Callable[[Sequence[object]], list[Tensor]], values: Sequence[object]) -> list[Tensor]:
-    """Embeds any number of values, a few at a time and without gradients.
+    """Embeds any number of values, a few at a time and without gradients; embeddings are in main memory.
 
     Args:
         embed: Embeds the values of a chunk.
@@ -27,7 +27,7 @@ def embed_in_chunks(embed: Callable[[Sequence[object]], list[Tensor]], values: S
     embedded: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(values), _EMBED_AT_ONCE):
-            embedded += embed(values[start : start + _EMBED_AT_ONCE])
+            embedded += [tokens.cpu() for tokens in embed(values[start : start + _EMBED_AT_ONCE])]
     return embedded
 
 

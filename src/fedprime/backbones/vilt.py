@@ -15,7 +15,8 @@ from transformers import ViltConfig, ViltImageProcessorPil, ViltModel
 from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
-from fedprime.backbones.precision import Precision, choose_dtype
+from fedprime.backbones.computation import PLAIN, Computation
+from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
 from fedprime.backbones.vilt_layers import run_layers
@@ -54,7 +55,7 @@ class ViltBackbone:
         reference: str,
         modalities: Sequence[str] = ("image", "text"),
         options: Mapping[str, int | str] | None = None,
-        precision: Precision = "float32",
+        computation: Computation = PLAIN,
     ) -> None:
         """Wraps a loaded model; see `from_pretrained`.
 
@@ -65,7 +66,7 @@ class ViltBackbone:
             reference: Where the model was loaded from.
             modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
             options: How else it was loaded.
-            precision: What the transformer's layers compute with. Embeddings are float32 always.
+            computation: How to compute.
 
         Raises:
             BackboneError: If it cannot read one of the modalities.
@@ -84,7 +85,10 @@ class ViltBackbone:
         shape = {name: config[name] for name in _SHAPE_SETTINGS}
         self.fingerprint = fingerprint_of(shape, model.state_dict(), tokenizer, image_processor)
         # Once, and after the fingerprint, which is that of the weights as they were trained.
-        model.encoder.layer.to(choose_dtype(precision, self.dim, model.device))
+        model.encoder.layer.to(choose_dtype(computation.precision, self.dim, computation.device))
+        model.to(computation.device)  # pyright: ignore[reportArgumentType] (transformers annotates it wrongly)
+        self.device = computation.device
+        self._checkpointing = computation.activation_checkpointing
 
     @classmethod
     def from_pretrained(
@@ -92,7 +96,7 @@ class ViltBackbone:
         reference: str | Path,
         modalities: Sequence[str] = ("image", "text"),
         max_text_tokens: int = 0,
-        precision: Precision = "float32",
+        computation: Computation = PLAIN,
     ) -> "ViltBackbone":
         """Loads a checkpoint: a folder as `ViltModel.save_pretrained` writes it, the name of one on the hub, or a file.
 
@@ -104,7 +108,7 @@ class ViltBackbone:
             modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
             max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for. For
                 more, its positions are stretched.
-            precision: What the transformer's layers compute with.
+            computation: How to compute.
 
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
@@ -124,9 +128,9 @@ class ViltBackbone:
         if max_text_tokens:
             stretch_text_positions(model, max_text_tokens)
         options: dict[str, int | str] = {"max_text_tokens": max_text_tokens} if max_text_tokens else {}
-        if precision != "float32":
-            options["precision"] = precision
-        return cls(model, tokenizer, image_processor, str(reference), modalities, options, precision)
+        if computation.precision != "float32":
+            options["precision"] = computation.precision
+        return cls(model, tokenizer, image_processor, str(reference), modalities, options, computation)
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
         """Returns the frozen token embeddings of raw values: words with positions and types, or patches likewise.
@@ -149,7 +153,7 @@ class ViltBackbone:
         Args:
             embedded: By modality, one entry per sample; None where it is missing.
         """
-        start = torch.tensor([[self._tokenizer.cls_token_id]], device=self.model.device)
+        start = torch.tensor([[self._tokenizer.cls_token_id]]).to(self.device)
         return backbone.assemble(embedded, self.embed_words(start)[0, 0], self.modalities)
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
@@ -158,7 +162,7 @@ class ViltBackbone:
         Args:
             tokens: Prompts and input tokens.
         """
-        return run_layers(self.model.encoder.layer, self.model.layernorm, tokens)
+        return run_layers(self.model.encoder.layer, self.model.layernorm, tokens, checkpointing=self._checkpointing)
 
     def embed_words(self, word_ids: Int[Tensor, "sample token"]) -> Float[Tensor, "sample token dim"]:
         """Embeds word pieces, the first of each row at position 0.
@@ -197,8 +201,8 @@ class ViltBackbone:
         ]
 
     def _embed_texts(self, texts: Sequence[object]) -> list[Tensor]:
-        ids = [torch.tensor(row, device=self.model.device) for row in self.tokenize(as_texts(texts))]
-        words = self.embed_words(nn.utils.rnn.pad_sequence(ids, batch_first=True))
+        ids = [torch.tensor(row) for row in self.tokenize(as_texts(texts))]
+        words = self.embed_words(nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device))
         # The first token is the summary token, which `assemble` gives to every sample.
         return [row[1 : len(row_ids)].clone() for row, row_ids in zip(words, ids, strict=True)]
 
@@ -219,7 +223,7 @@ class ViltBackbone:
             same_size.setdefault(image.shape, []).append(index)
         embedded: dict[int, Tensor] = {}
         for indices in same_size.values():
-            patches = self.embed_patches(torch.stack([pixels[index] for index in indices]).to(self.model.device))
+            patches = self.embed_patches(torch.stack([pixels[index] for index in indices]).to(self.device))
             # A copy of each, or one sample that is kept would keep all of them in memory.
             embedded |= {index: tokens.clone() for index, tokens in zip(indices, patches, strict=True)}
         return [embedded[index] for index in range(len(images))]
@@ -231,5 +235,5 @@ class ViltBackbone:
             # embeddings, and the same however many numbers there are.
             streams = [torch_stream(0, "vilt", "readings", position) for position in range(len(row))]
             points, directions = torch.stack([torch.randn(2, self.dim, generator=rng) for rng in streams], dim=1)
-            embedded.append((points + row[:, None] * directions).to(self.model.device))
+            embedded.append(points + row[:, None] * directions)
         return embedded

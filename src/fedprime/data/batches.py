@@ -85,8 +85,8 @@ class Batch:
     """Samples as the model takes them.
 
     Attributes:
-        embedded: By modality, one entry per sample: its frozen token embeddings (token, dim), or None where it is
-            missing.
+        embedded: By modality, one entry per sample: its frozen token embeddings (token, dim) in main memory, or None
+            where it is missing.
         present: Which modalities each sample has, in the order of the backbone's modalities.
         labels: The class of each sample, or for several labels 1 where a label applies.
     """

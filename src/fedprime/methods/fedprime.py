@@ -165,4 +165,4 @@ def _moments(backbone: Backbone, shard: Shard) -> Float[Tensor, "2 dim"]:
     """Returns the mean and the mean square of the samples' mean tokens."""
     pooled = [backbone.assemble(batch.embedded).pooled() for batch in shard.batches(_MEASURED_AT_ONCE)]
     rows = torch.cat(pooled)
-    return torch.stack([rows.mean(dim=0), rows.square().mean(dim=0)])
+    return torch.stack([rows.mean(dim=0), rows.square().mean(dim=0)]).cpu()
