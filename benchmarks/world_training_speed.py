@@ -5,6 +5,9 @@
 Each commit is checked out into a temporary folder and measured in processes of its own, one commit after the other,
 several times over. `f333da9` is the first at which the quickstart could be run by one command. The same three clients
 train for a round after one to warm up, in which everything is embedded. CPU seconds: the machine may be shared.
+
+What a step cannot do without is counted as in `training_speed.py`, and set beside the rate of float32 products of that
+width: so long a step would take if nothing but products took time, and those ran at full speed.
 """
 
 import argparse
@@ -21,10 +24,12 @@ from pathlib import Path
 
 import torch
 
-from machine import describe
+from machine import Clock, describe, matmul_rates
+from training_speed import useful_flops
 
 _FLAGS = "--data.num-train 600 --data.num-validation 50 --data.num-test 50 --partition.num-clients 3"
 _ROUNDS = 5
+_NUM_LAYERS = 3  # of the tiny backbone
 _HEAVY = ("'run_backward'", "_nn.linear", "_nn.scaled_dot_product_attention", "torch.layer_norm", "_nn.gelu")
 
 
@@ -59,6 +64,22 @@ def measure_here() -> tuple[float, float]:
     entries = pstats.Stats(profile).stats  # pyright: ignore[reportAttributeAccessIssue]
     heavy = sum(entry[2] for place, entry in entries.items() if any(name in place[2] for name in _HEAVY))
     return 1000 * statistics.median(seconds) / num_steps, 1000 * heavy / num_steps
+
+
+def least_milliseconds() -> tuple[float, float]:
+    """Returns the useful MFLOP of a step, and how many CPU milliseconds they take at the rate of products alone."""
+    import fedprime
+
+    torch.set_num_threads(1)
+    settings = fedprime.read_settings(flags=[*_FLAGS.split(), "--partition.kind", "even"])
+    experiment = fedprime.build_experiment(settings)
+    batches = [batch for shard in experiment.shards for batch in shard.batches(settings.training.batch_size)]
+    dim = experiment.model.backbone.dim
+    flops = sum(useful_flops(batch, dim, _NUM_LAYERS) for batch in batches) / len(batches)
+    clock = Clock()
+    for _ in range(20):
+        rate = matmul_rates(clock, dim)["float32"]
+    return flops / 1e6, 1000 * flops / rate
 
 
 def measure_commits(commits: list[str], repeats: int) -> dict[str, list[tuple[float, float]]]:
@@ -104,6 +125,7 @@ def main() -> None:
     about = describe() | {"threads": "1"}
     commits = [_short(commit) for commit in arguments.commits]
     found = measure_commits(commits, arguments.repeats)
+    megaflops, least = least_milliseconds()
     first = statistics.median(step for step, _ in found[commits[0]])
     lines = ["; ".join(f"{name} {value}" for name, value in about.items()) + ".", ""]
     lines += [
@@ -114,12 +136,17 @@ def main() -> None:
         median, each = statistics.median(step for step, _ in values), ", ".join(f"{step:.1f}" for step, _ in values)
         heavy = statistics.median(heavy for _, heavy in values)
         lines.append(f"| {commit} | {median:.1f} | {each} | {heavy:.1f} | {first / median:.2f} |")
+    lines += [
+        "",
+        f"Useful: {megaflops:.0f} MFLOP per step, {least:.1f} ms at the rate of float32 products of that width.",
+    ]
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "world_training.md").write_text(text)
         numbers = {"about": about, "milliseconds_per_step": found}
+        numbers |= {"useful_megaflops_per_step": megaflops, "milliseconds_of_products_alone": least}
         (arguments.output / "world_training.json").write_text(json.dumps(numbers, indent=2) + "\n")
 
 

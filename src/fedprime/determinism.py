@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 __all__ = ["reproducible"]
+
+_MEMORY: Any = torch.utils.deterministic  # which no stub describes
 
 
 @contextmanager
@@ -22,8 +25,12 @@ def reproducible(threads: int) -> Iterator[None]:
     # Read once, when a GPU is first used; without it, its matrix products refuse to be deterministic.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    # New memory would be filled with NaN, so that whoever reads it unset is found; nobody does, and it takes time.
+    fill_before = _MEMORY.fill_uninitialized_memory
+    _MEMORY.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(threads_before)
         torch.use_deterministic_algorithms(deterministic_before)
+        _MEMORY.fill_uninitialized_memory = fill_before
