@@ -123,6 +123,7 @@ def measure_rows(folder: Path) -> dict[str, float]:
     step(next(batches(seen, _BATCH, 0)))
     found = {"first_step_seconds": time.process_time() - began, "first_step_wall_seconds": time.perf_counter() - wall}
     for name, seed in (("first", 1), ("second", 2)):
+        seen = None  # a new run's process does not hold the samples of an earlier one
         seen = opened(folder, backbone)
         began = time.process_time()
         for _ in batches(seen, _BATCH, seed):

@@ -4,16 +4,21 @@
 
 COMPOSITE is a folder with a `composite.json`. Its encoders stay as they are; its projections, summary token and joint
 layers learn to tell the classes of the table's rows apart, whatever is missing: a modality of a sample is hidden at
-random. `--rows` chooses the rows to learn from, so that what federated clients hold later can be left out. The folder
-that is written is a backbone for `fedprime run --backbone`; `quality.json` says how good it is on `--held-out` rows.
+random. Of a table that the file says nothing about but that it is one, numbers and categories are taken from the
+columns that `--columns facts=price+brand` names. `--rows` chooses the rows to learn from, so that what federated
+clients hold later can be left out. The folder that is written is a backbone for `fedprime run --backbone`;
+`quality.json` says how good it is on `--held-out` rows.
 """
 
 import argparse
 import csv
 import itertools
 import json
+import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -23,11 +28,13 @@ from jaxtyping import Bool, Int
 from scipy.io import wavfile
 from torch import Tensor, nn
 
-from fedprime.backbones.composite import CompositeBackbone
-from fedprime.backbones.composite_file import TablePart, read_composition
+from fedprime.backbones.composite import CompositeBackbone, JointLayers
+from fedprime.backbones.composite_file import Part, TablePart, load_encoder, read_composition
 from fedprime.prediction import read_image
 from fedprime.seeding import stream, torch_stream
 
+LEAST_NUMBERS = 0.9  # of a column's filled cells, for it to be one of numbers
+MOST_CATEGORIES = 50
 HIDDEN_SHARE = 0.3  # of a modality's samples in a step
 ENCODED_AT_ONCE = 256
 
@@ -63,8 +70,8 @@ def read_value(backbone: CompositeBackbone, modality: str, row: Mapping[str, str
     """
     part = backbone.composition.modalities[modality]
     if isinstance(part, TablePart):
-        cells = {name: float(row[name]) for name in part.numbers if row.get(name)}
-        return cells | {name: row[name] for name in part.categories if row.get(name)} or None
+        cells = {name: number for name in part.numbers if (number := as_number(row[name])) is not None}
+        return cells | {name: row[name].strip() for name in part.categories if row[name].strip()} or None
     cell = row[column].strip()
     if not cell:
         return None
@@ -75,6 +82,64 @@ def read_value(backbone: CompositeBackbone, modality: str, row: Mapping[str, str
     rate, samples = wavfile.read(folder / cell)
     scale = np.iinfo(samples.dtype).max if samples.dtype.kind == "i" else 1
     return {"array": samples.T.astype(np.float32) / scale, "sampling_rate": int(rate)}
+
+
+def as_number(cell: str) -> float | None:
+    """Returns the finite number that a cell holds, None if it holds none."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def fitted_table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> TablePart:
+    """Returns how a table is read: of numbers, mean and deviation; of words, the most frequent ones, sorted.
+
+    Args:
+        rows: The rows to learn from.
+        columns: Its columns.
+    """
+    numbers: dict[str, tuple[float, float]] = {}
+    categories: dict[str, tuple[str, ...]] = {}
+    for name in columns:
+        if name not in rows[0]:
+            raise SystemExit(f"the table has no column {name!r} (--columns); it has {', '.join(rows[0])}")
+        words = [row[name].strip() for row in rows if row[name].strip().lower() not in ("", "nan")]
+        found = [number for word in words if (number := as_number(word)) is not None]
+        if not words:
+            raise SystemExit(f"the column {name!r} is empty in all rows to learn from; leave it out of --columns")
+        if len(found) >= LEAST_NUMBERS * len(words):
+            numbers[name] = (float(np.mean(found)), float(np.std(found)) or 1.0)
+        else:
+            categories[name] = tuple(sorted(word for word, _ in Counter(words).most_common(MOST_CATEGORIES)))
+    return TablePart("table", numbers, categories)
+
+
+def open_composite(folder: Path, rows: Sequence[Mapping[str, str]], columns: Mapping[str, str]) -> CompositeBackbone:
+    """Loads the composite; tables that its file says nothing about are fitted to rows.
+
+    Args:
+        folder: Where it lies.
+        rows: The rows to learn from.
+        columns: By modality, its column, or several with ``+`` between them.
+    """
+    composition = read_composition(folder)
+    fitted = {
+        modality: fitted_table(rows, columns[modality].split("+"))
+        for modality, part in composition.modalities.items()
+        if is_unfitted(part)
+    }
+    if not fitted:
+        return CompositeBackbone.from_pretrained(folder)
+    composition = replace(composition, modalities={**composition.modalities, **fitted})
+    encoders = {modality: load_encoder(part, folder) for modality, part in composition.modalities.items()}
+    return CompositeBackbone(composition, encoders, JointLayers(composition, encoders), str(folder))
+
+
+def is_unfitted(part: Part) -> bool:
+    """Returns whether a part is a table whose columns are still to be told."""
+    return isinstance(part, TablePart) and not part.numbers and not part.categories
 
 
 def encode_rows(
@@ -145,8 +210,8 @@ def draw_shown(present: Bool[np.ndarray, "row modality"], rng: np.random.Generat
 def train(arguments: argparse.Namespace) -> dict[str, float]:
     """Trains and writes the composite; returns what it can do on held-out rows, by what is shown of them."""
     columns = dict(pair.split("=", 1) for pair in arguments.columns)
-    backbone = CompositeBackbone.from_pretrained(arguments.composite)
     rows = read_rows(arguments.table, arguments.rows)
+    backbone = open_composite(arguments.composite, rows, columns)
     labels = sorted({row[arguments.label] for row in rows})
     targets = torch.tensor([labels.index(row[arguments.label]) for row in rows])
     encoded = encode_rows(backbone, rows, columns, arguments.table.parent)
@@ -223,7 +288,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the joint layers of a composite from scratch.")
     parser.add_argument("composite", type=Path, help="folder with a composite.json")
     parser.add_argument("--table", type=Path, required=True, help="CSV file with a header; paths are relative to it")
-    parser.add_argument("--columns", nargs="*", default=[], metavar="MODALITY=COLUMN")
+    parser.add_argument("--columns", nargs="*", default=[], metavar="MODALITY=COLUMN", help="of a table COLUMN+COLUMN")
     parser.add_argument("--label", default="label")
     parser.add_argument("--rows", nargs="*", default=[], metavar="COLUMN=VALUE,...", help="rows to learn from")
     parser.add_argument("--held-out", nargs="*", default=[], metavar="COLUMN=VALUE,...", help="rows to measure on")
@@ -236,7 +301,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     missing = [
         modality
         for modality, part in read_composition(arguments.composite).modalities.items()
-        if not isinstance(part, TablePart) and modality not in {pair.split("=")[0] for pair in arguments.columns}
+        if (is_unfitted(part) or not isinstance(part, TablePart))
+        and modality not in {pair.split("=")[0] for pair in arguments.columns}
     ]
     if missing:
         parser.error(f"--columns does not say which column {', '.join(missing)} is in")

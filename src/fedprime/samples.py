@@ -2,12 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
 from jaxtyping import Int
 
+from fedprime.backbones import value_kinds
 from fedprime.backbones.backbone import Backbone
 from fedprime.config import DataSettings
 from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource
@@ -19,7 +20,7 @@ from fedprime.data.food101 import open_food101
 from fedprime.data.hateful_memes import open_hateful_memes
 from fedprime.data.mmimdb import open_mmimdb
 from fedprime.data.splits import with_all_splits
-from fedprime.data.table import TableOptions, open_table
+from fedprime.data.table import Table, TableOptions, open_table
 from fedprime.holdings import label_groups
 from fedprime.machine import code_digest, device_name, numeric_environment
 
@@ -77,6 +78,8 @@ SOURCES: Mapping[str, Callable[[DataSettings], SampleSource]] = {
     "table": _table,
 }
 
+_WITH_ARTICLE = {"image": "an image", "text": "a text", "audio": "a sound", "table": "a row of numbers and categories"}
+
 _latest: dict[object, EmbeddedSamples] = {}
 
 
@@ -96,6 +99,8 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
         source = SOURCES[data.name](data)
+        if isinstance(source, Table):
+            _check_kinds(source, backbone, data)
         groups = label_groups(source)[0]
         source.splits = with_all_splits(source.splits, groups, data.validation_share, data.test_share)
         store = _store(source, backbone)
@@ -104,6 +109,28 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
         except ValueError as error:
             raise DataError(f"{error}; name those to use in data.modalities") from error
     return _latest[key]
+
+
+def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:
+    """Raises where a column is stated to be of another kind than the backbone reads; the log tells what is not read."""
+    kinds = value_kinds(backbone)
+    for own in table.columns:
+        expected = kinds.get(own.modality, own.kind)
+        if expected == "numbers":
+            expected = "table"
+        if own.kind != expected:
+            raise DataError(
+                f"{data.path}: {own} is {_WITH_ARTICLE[own.kind]}, but the backbone {backbone.reference} reads "
+                f"{own.modality} as {_WITH_ARTICLE[expected]}; state other columns in data.columns, as "
+                f"{own.modality}:{expected}=COLUMN, or take a backbone that reads {_WITH_ARTICLE[own.kind]} there"
+            )
+    stated = {word.partition("=")[0].partition(":")[0] for word in data.columns}
+    unread = [own.modality for own in table.columns if own.modality in stated and own.modality not in kinds]
+    if unread and kinds.keys() <= set(table.modalities):  # otherwise that is what is told
+        _logger.warning(
+            "%s: data.columns states %s, which the backbone %s does not read and which is not used; it reads %s",
+            *(data.path, ", ".join(unread), backbone.reference, ", ".join(kinds)),
+        )
 
 
 def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
@@ -150,4 +177,15 @@ def usable_splits(samples: EmbeddedSamples) -> dict[str, Int[np.ndarray, " _"]]:
     if source.task == "one_class" and len(np.unique(labels)) == 1:
         only = source.label_names[int(labels[0])]
         raise DataError(f"all training samples are of one class, {only}; there is nothing to learn")
+    unlearnt = sorted(_classes_of(source, splits.values()) - _classes_of(source, [splits["train"]]))
+    if unlearnt:
+        _logger.warning(
+            "no training sample is of %s: what is measured of them will be wrong; give some to the training samples",
+            ", ".join(source.label_names[label] for label in unlearnt[:5]) + (", ..." if len(unlearnt) > 5 else ""),
+        )
     return splits
+
+
+def _classes_of(source: SampleSource, splits: Iterable[Int[np.ndarray, " _"]]) -> set[int]:
+    labels = source.labels[np.concatenate(list(splits))]
+    return set((np.unique(labels) if source.task == "one_class" else np.flatnonzero(labels.any(axis=0))).tolist())

@@ -1,5 +1,6 @@
 """Chunk files: what was written comes back to the bit, or is known to be broken."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,19 @@ def test_entries_come_back_to_the_bit(dtype: torch.dtype, tmp_path: Path) -> Non
     assert count_entries(tmp_path / "a.safetensors") == 4
 
 
-def test_an_entry_is_read_from_the_file_without_a_copy(tmp_path: Path) -> None:
-    chunk = Chunk(write(tmp_path / "a.safetensors", torch.ones(2, 3), torch.zeros(2, 3)))
-    assert chunk.read(0).untyped_storage().data_ptr() == chunk.read(1).untyped_storage().data_ptr()
+def test_a_closed_chunk_opens_its_file_again(tmp_path: Path) -> None:
+    chunk = Chunk(write(tmp_path / "a.safetensors", torch.ones(2, 3), torch.zeros(1, 3)))
+    assert torch.equal(chunk.read(0), torch.ones(2, 3))
+    chunk.close()
+    assert torch.equal(chunk.read(1), torch.zeros(1, 3))
+
+
+def test_an_entry_that_was_cut_off_since_is_broken(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.safetensors", torch.ones(2, 3), torch.zeros(1, 3))
+    chunk = Chunk(path)
+    os.truncate(path, 40)
+    with pytest.raises(BrokenChunkError, match="cut off in entry 1"):
+        chunk.read(1)
 
 
 def test_a_flipped_bit_is_found_when_its_entry_is_read(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,12 +91,42 @@ def test_types_and_widths_are_kept_apart(tmp_path: Path):
         assert torch.equal(found, value)
 
 
-def test_many_entries_are_found_though_little_is_mapped_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(embedding_cache, "_MAPPED_BYTES", 0)
+def test_many_entries_are_found_though_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(embedding_cache, "_OPEN_FILES", 2)
     fill(tmp_path, range(100))
     cache = opened(tmp_path)
     assert_has(cache, range(100))
-    assert len(cache._opened) == 1
+    assert_has(cache, range(100))
+    open_files = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert sum(file.startswith(str(tmp_path)) for file in open_files) == 2
+
+
+def test_a_file_that_another_process_removed_is_embedded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(embedding_cache, "_OPEN_FILES", 1)
+    fill(tmp_path, range(20))
+    cache = opened(tmp_path)
+    assert_has(cache, range(20))
+    for file in files(tmp_path):
+        file.unlink()
+    found = [number for number in reversed(range(20)) if cache.get(key_of(str(number))) is not None]
+    assert 0 < len(found) < 20  # those whose file is still open
+    cache.put(key_of("a"), tokens(0))
+    cache.save()
+    assert cache.get(key_of("a")) is not None
+
+
+def test_a_chunk_is_noted_as_used_once_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fill(tmp_path, range(3))
+    cache = opened(tmp_path)
+    assert_has(cache, range(3))
+    (file,) = [own for own in files(tmp_path) if own.stat().st_size == max(f.stat().st_size for f in files(tmp_path))]
+    os.utime(file, (0, 0))
+    assert_has(cache, range(3))
+    assert file.stat().st_mtime == 0
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3601)
+    assert_has(cache, range(3))
+    assert file.stat().st_mtime > 0
 
 
 def test_two_caches_see_what_the_other_writes_and_write_nothing_twice(tmp_path: Path):

@@ -120,3 +120,32 @@ def test_a_modality_without_a_column_is_said(
     with pytest.raises(SystemExit):
         script.parse([str(data), "--table", "table.csv", "--columns", "image=photo", "--output", str(tmp_path)])
     assert "--columns does not say which column sound is in" in capsys.readouterr().err
+
+
+def test_numbers_and_categories_of_a_table_are_taken_from_the_rows_to_learn_from(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "composite.json").write_text(
+        json.dumps({"dim": 16, "num_heads": 2, "modalities": {"facts": {"encoder": "table"}}})
+    )
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["price", "brand", "label", "part"])
+        writer.writerows([["1", "b", "x", "train"], ["3", " a ", "y", "train"], ["", "b", "x", "train"]])
+        writer.writerow(["100", "c", "y", "held"])
+    words = [str(tmp_path), "--table", str(tmp_path / "table.csv"), "--rows", "part=train", "--held-out", "part=held"]
+    more = ["--steps", "2", "--columns", "facts=price+brand", "--output", str(tmp_path / "trained")]
+    assert script.train(script.parse([*words, *more]))["rows"] == 3
+    (part,) = json.loads((tmp_path / "trained" / "composite.json").read_text())["modalities"].values()
+    assert part["numbers"] == {"price": [2.0, 1.0]}  # the mean and deviation of 1 and 3
+    assert part["categories"] == {"brand": ["a", "b"]}
+    backbone = load_backbone(tmp_path / "trained")
+    assert [len(tokens) for tokens in backbone.embed("facts", [{"price": 2, "brand": "c"}, {"brand": "a"}])] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"), [("cost", "no column 'cost' .*; it has price, brand"), ("brand", "'brand' is empty in all")]
+)
+def test_a_table_that_cannot_be_fitted_is_told(script: ModuleType, column: str, problem: str) -> None:
+    with pytest.raises(SystemExit, match=problem):
+        script.fitted_table([{"price": "1", "brand": "NaN"}, {"price": "2", "brand": " "}], [column])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,30 +48,32 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the objects of a file with one JSON object per line; blank lines are skipped.
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields the objects of a file with one JSON object per line; blank lines are skipped.
 
     Args:
         path: The file.
 
     Raises:
-        DataError: If there is none, or a line is not a JSON object.
+        DataError: If there is none, or a line is not a JSON object; not before that line is reached.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _json_object(line.strip(), number, path)
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, "JSON lines", error) from error
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise _unreadable(path, f"JSON in line {number}", error) from error
-            if not isinstance(row, dict):
-                raise DataError(f"{path}, line {number}: found {line[:40]!r}, expected a JSON object {{ }}")
-            rows.append(row)
-    return rows
+
+
+def _json_object(line: str, number: int, path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise _unreadable(path, f"JSON in line {number}", error) from error
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {number}: found {line[:40]!r}, expected a JSON object {{ }}")
+    return row
 
 
 def read_rows(path: Path, num_cells: int) -> list[list[str]]:

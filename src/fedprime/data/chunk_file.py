@@ -1,9 +1,11 @@
-"""Chunks: files that each hold some hundred embeddings, read by memory map and checked entry by entry.
+"""Chunks: files that each hold some hundred embeddings, of which each is read and checked by itself.
 
 A chunk is a safetensors file: the tokens of all its entries one after the other, in the type that they were computed
 in, and for each entry its key, how many tokens it has, and a checksum. Once written it is never changed.
 """
 
+import json
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 __all__ = ["KEY_BYTES", "BrokenChunkError", "Chunk", "chunk_bytes", "count_entries"]
@@ -55,14 +57,16 @@ def count_entries(path: Path) -> int:
 
 
 class Chunk:
-    """A chunk file, mapped into memory: of its values, only what is read is loaded.
+    """A chunk file, of whose values only what is asked for is read.
+
+    Not by memory map: pages of a map count as memory of this process from when they are read until the map is let go.
 
     Attributes:
         keys: Key of every entry.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens a chunk.
+        """Reads what a chunk says about its entries.
 
         Args:
             path: The file.
@@ -71,40 +75,77 @@ class Chunk:
             FileNotFoundError: If it is gone.
             BrokenChunkError: If it is no chunk, or cut off.
         """
+        self._path = path
+        self._file: int | None = None
         try:
-            parts = load_file(path)
-            self._values: Float[Tensor, "token width"] = parts["values"]
-            self._ends: Int[np.ndarray, " entry"] = np.cumsum(parts["lengths"].numpy())
-            self._checksums: list[int] = parts["checksums"].tolist()
-            self.keys: UInt8[np.ndarray, "entry byte"] = parts["keys"].numpy().copy()
-        except (SafetensorError, KeyError) as error:
+            with safe_open(path, framework="pt") as file:
+                num_tokens, width = file.get_slice("values").get_shape()
+                self._dtype: torch.dtype = file.get_slice("values")[:0].dtype
+                self._ends: Int[np.ndarray, " entry"] = np.cumsum(file.get_tensor("lengths").numpy())
+                self._checksums: Int[np.ndarray, " entry"] = file.get_tensor("checksums").numpy().copy()
+                self.keys: UInt8[np.ndarray, "entry byte"] = file.get_tensor("keys").numpy().copy()
+            self._start = _start_of_values(path)
+        except (SafetensorError, KeyError, ValueError) as error:
             raise BrokenChunkError(str(error)) from error
+        self._width = int(width)
         num_entries = len(self.keys)
         if (
             self.keys.shape != (num_entries, KEY_BYTES)
             or not len(self._ends) == len(self._checksums) == num_entries
             or num_entries == 0
-            or self._ends[-1] != len(self._values)
+            or self._ends[-1] != num_tokens
         ):
             raise BrokenChunkError("its parts do not fit together")
         self._sound: Bool[np.ndarray, " entry"] = np.zeros(num_entries, dtype=bool)
 
     def read(self, row: int) -> Float[Tensor, "token width"]:
-        """Returns an entry without copying it: its numbers lie in the file, and must not be written to.
+        """Returns an entry. The file stays open until `close` is called or this object is gone.
 
         Args:
             row: Which entry.
 
         Raises:
+            OSError: If the file cannot be read, or is gone.
             BrokenChunkError: If its content is not what was written; it is looked at when first read.
         """
-        tokens = self._values[self._ends[row - 1] if row else 0 : self._ends[row]]
+        first = int(self._ends[row - 1]) if row else 0
+        tokens = torch.empty(int(self._ends[row]) - first, self._width, dtype=self._dtype)
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        num_read = (
+            os.preadv(self._file, [_bytes_of(tokens)], self._start + first * self._width * tokens.element_size())
+            if tokens.nbytes
+            else 0
+        )
+        if num_read != tokens.nbytes:
+            raise BrokenChunkError(f"it was cut off in entry {row}")
         if not self._sound[row]:
             if _checksum(tokens) != self._checksums[row]:
                 raise BrokenChunkError(f"the checksum of entry {row} is wrong")
             self._sound[row] = True
         return tokens
 
+    def close(self) -> None:
+        """Closes the file; what is read next opens it again."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __del__(self) -> None:
+        """Closes the file."""
+        self.close()
+
+
+def _start_of_values(path: Path) -> int:
+    """Returns where in the file the values begin: behind 8 bytes of length and a header of that length."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return 8 + length + json.loads(file.read(length))["values"]["data_offsets"][0]
+
+
+def _bytes_of(tokens: Float[Tensor, "token width"]) -> memoryview:
+    return tokens.detach().contiguous().view(torch.uint8).numpy().data
+
 
 def _checksum(tokens: Float[Tensor, "token width"]) -> int:
-    return zlib.crc32(tokens.detach().contiguous().view(torch.uint8).numpy().data)
+    return zlib.crc32(_bytes_of(tokens))

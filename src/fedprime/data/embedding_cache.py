@@ -2,6 +2,8 @@
 
 import json
 import logging
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -19,8 +21,8 @@ __all__ = ["EmbeddingCache", "key_of"]
 _logger = logging.getLogger(__name__)
 
 _CHUNK_ENTRIES, _CHUNK_BYTES = 512, 16 * 2**20
-# Mapped pages count as this process's memory until the map is let go. The system maps 16 pages around each read.
-_MAPPED_BYTES, _LEAST_MAPPED = 256 * 2**20, 64 * 2**10
+_OPEN_FILES = 128  # of 1,024 or more that a process may have
+_NOTED_SECONDS = 3600.0  # how long a note that a chunk is being used counts, see `CacheFolder.note_use`
 
 
 def key_of(identity: str) -> bytes:
@@ -58,12 +60,13 @@ class EmbeddingCache:
         self._heads = np.empty(0, dtype=np.uint64)
         self._places = np.empty((0, 2), dtype=np.int32)  # (entry, chunk and row)
         self._opened: dict[int, Chunk] = {}
-        self._mapped_bytes = 0
+        self._in_turn: OrderedDict[int, Chunk] = OrderedDict()  # those whose files are open, the last used one last
+        self._noted_until: dict[int, float] = {}
         self._pending: dict[bytes, Tensor] = {}
         self._pending_bytes = 0
 
     def get(self, key: bytes) -> Float[Tensor, "token width"] | None:
-        """Returns an embedding, or None if it is not there; its numbers may lie in a file and must not be written to.
+        """Returns an embedding, or None if it is not there; it must not be written to.
 
         Args:
             key: Of the raw value.
@@ -121,26 +124,28 @@ class EmbeddingCache:
             chunk = self._open(number)
             if chunk is not None and chunk.keys[row].tobytes() == key:
                 try:
-                    tokens = chunk.read(row)
+                    return chunk.read(row)
                 except BrokenChunkError as error:
                     self._discard(number, error)
-                    continue
-                self._mapped_bytes += max(tokens.nbytes, _LEAST_MAPPED)
-                return tokens
+                except OSError as error:
+                    self._leave_out(number, error)
         return None
 
     def _open(self, number: int) -> Chunk | None:
-        """Returns a chunk that is being used, or None if it is gone or broken."""
-        if self._mapped_bytes > _MAPPED_BYTES:
-            self._opened.clear()
-            self._mapped_bytes = 0
+        """Returns a chunk whose file may be opened, or None if it is gone or broken."""
         if number not in self._opened:
             chunk = self._load(number)
             if chunk is None:
                 return None
             self._opened[number] = chunk
+        if time.monotonic() > self._noted_until.get(number, 0.0):
+            self._noted_until[number] = time.monotonic() + _NOTED_SECONDS
             self._folder.note_use(self._paths[number])
-        return self._opened[number]
+        chunk = self._in_turn[number] = self._opened[number]
+        self._in_turn.move_to_end(number)
+        if len(self._in_turn) > _OPEN_FILES:
+            self._in_turn.popitem(last=False)[1].close()
+        return chunk
 
     def _load(self, number: int) -> Chunk | None:
         try:
@@ -148,10 +153,13 @@ class EmbeddingCache:
         except BrokenChunkError as error:
             self._discard(number, error)
         except OSError as error:
-            self._forget(number)
-            if not isinstance(error, FileNotFoundError):  # that one had to make room for others
-                _logger.warning("what is in %s is computed again: %s", self._paths[number], error)
+            self._leave_out(number, error)
         return None
+
+    def _leave_out(self, number: int, error: OSError) -> None:
+        self._forget(number)
+        if not isinstance(error, FileNotFoundError):  # that one had to make room for others
+            _logger.warning("what is in %s is computed again: %s", self._paths[number], error)
 
     def _discard(self, number: int, error: BrokenChunkError) -> None:
         """Removes a broken chunk, so that what it held is computed again."""
@@ -166,6 +174,8 @@ class EmbeddingCache:
         keep = self._places[:, 0] != number
         self._heads, self._places = self._heads[keep], self._places[keep]
         self._opened.pop(number, None)
+        self._in_turn.pop(number, None)
+        self._noted_until.pop(number, None)
         self._numbers.pop(self._paths[number], None)  # it may be written again
 
     def _list_new(self) -> bool:

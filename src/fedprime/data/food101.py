@@ -61,14 +61,14 @@ def open_food101(path: str | Path, num_classes: int | None) -> Pairs:
     chosen = sorted(most_frequent(classes, num_classes, str(folder)))
     number = {name: label for label, name in enumerate(chosen)}
     kept = [(split, name) for split, names in splits.items() for name in names if class_of[name] in number]
-    files = [
+    files = (
         folder / "images" / ("test" if split == "test" else "train") / class_of[name] / name for split, name in kept
-    ]
+    )
     return Pairs(
         _NAME,
-        [name for _, name in kept],
+        (name for _, name in kept),
         files,
-        [texts.get(name) for _, name in kept],
+        (texts.get(name) for _, name in kept),
         np.array([number[class_of[name]] for _, name in kept]),
         chosen,
         {split: np.flatnonzero([own == split for own, _ in kept]) for split in splits},

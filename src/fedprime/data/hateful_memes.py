@@ -8,6 +8,8 @@ the second phase), with lines like ``{"id": 8291, "img": "img/08291.png", "label
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from fedprime.data.annotations import find_folder, read_json_lines
 from fedprime.data.batches import DataError
+from fedprime.data.packed_texts import PackedTexts
 from fedprime.data.pairs import Pairs
 from fedprime.data.splits import without_repeats
 
@@ -43,35 +46,68 @@ def open_hateful_memes(path: str | Path) -> Pairs:
         DataError: If the folder has another layout, or a file of it is broken.
     """
     folder = find_folder(path, _NAME)
-    lines: dict[str, list[dict[str, Any]]] = {}
-    for split, names in _FILES.items():
-        file = next((folder / name for name in names if (folder / name).is_file()), None)
-        if file is not None:
-            lines[split] = [_checked(row, number, file) for number, row in enumerate(read_json_lines(file), start=1)]
-    if "train" not in lines or len(lines) == 1:
+    files = {
+        split: file
+        for split, names in _FILES.items()
+        if (file := next((folder / name for name in names if (folder / name).is_file()), None)) is not None
+    }
+    if "train" not in files or len(files) == 1:
         raise DataError(
-            f"{folder} is not Hateful Memes: found {', '.join(lines) or 'none'} of train.jsonl, dev.jsonl and "
+            f"{folder} is not Hateful Memes: found {', '.join(files) or 'none'} of train.jsonl, dev.jsonl and "
             "test.jsonl; expected train.jsonl and at least one of the others, beside img/"
         )
-    if not any("label" in row for row in lines.get("test", [])):
+    memes = {split: _read_memes(file) for split, file in files.items()}
+    if not len(memes.get("test", ())):
         _logger.warning("%s: the test samples have no labels; the validation samples are the test", _NAME)
-        lines["test"] = lines.pop("validation", [])
-    rows = {str(row["id"]): row for own in reversed(lines.values()) for row in own if "label" in row}
-    ids = {split: [str(row["id"]) for row in own if "label" in row] for split, own in lines.items()}
-    if not ids["train"] or not ids["test"]:
-        lacking = "train.jsonl" if not ids["train"] else "dev.jsonl and test.jsonl"
-        raise DataError(f"{lacking} of {folder} has no sample with a label; take a copy with labels")
-    splits = without_repeats(ids, str(folder))
-    kept = [(split, meme) for split, own in splits.items() for meme in own]
+        memes["test"] = memes.pop("validation", _Memes())
+    lacking = [
+        names
+        for split, names in (("train", "train.jsonl"), ("test", "dev.jsonl and test.jsonl"))
+        if not len(memes[split])
+    ]
+    if lacking:
+        raise DataError(f"{lacking[0]} of {folder} has no sample with a label; take a copy with labels")
+    splits = without_repeats({split: own.ids for split, own in memes.items()}, str(folder))
+    kept = [(memes[split], row) for split, ids in splits.items() for row in memes[split].rows_of(ids)]
+    bounds = np.cumsum([0, *(len(ids) for ids in splits.values())])
     return Pairs(
         _NAME,
-        [meme for _, meme in kept],
-        [folder / str(rows[meme].get("img", "")) for _, meme in kept],
-        [rows[meme].get("text") for _, meme in kept],
-        np.array([int(rows[meme]["label"]) for _, meme in kept]),
+        (own.ids[row] for own, row in kept),
+        (folder / own.images[row] for own, row in kept),
+        (own.texts[row] for own, row in kept),
+        np.array([own.labels[row] for own, row in kept]),
         ("not hateful", "hateful"),
-        {split: np.flatnonzero([own == split for own, _ in kept]) for split in splits},
+        {split: np.arange(bounds[place], bounds[place + 1]) for place, split in enumerate(splits)},
     )
+
+
+@dataclass(frozen=True)
+class _Memes:
+    """The lines of a file that have a label."""
+
+    ids: PackedTexts = field(default_factory=PackedTexts)
+    images: PackedTexts = field(default_factory=PackedTexts)
+    texts: PackedTexts = field(default_factory=PackedTexts)
+    labels: bytearray = field(default_factory=bytearray)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows_of(self, ids: Sequence[str]) -> list[int]:
+        """Returns where memes stand; of several lines of one meme, the first counts."""
+        rows = {name: len(self) - 1 - row for row, name in enumerate(reversed(self.ids))}
+        return [rows[name] for name in ids]
+
+
+def _read_memes(file: Path) -> _Memes:
+    memes = _Memes()
+    for number, row in enumerate(read_json_lines(file), start=1):
+        if "label" in _checked(row, number, file):
+            memes.ids.append(str(row["id"]))
+            memes.images.append(str(row.get("img", "")))
+            memes.texts.append(str(row.get("text") or ""))
+            memes.labels.append(int(row["label"]))
+    return memes
 
 
 def _checked(row: dict[str, Any], number: int, file: Path) -> dict[str, Any]:

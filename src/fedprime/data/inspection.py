@@ -63,12 +63,12 @@ def inspect(source: Pairs, expected: int | None = None, watch: Callable[[int], N
     unreadable: dict[str, str] = {}
     equal: dict[bytes, list[int]] = defaultdict(list)
     for number, index in enumerate(np.flatnonzero(has_image), start=1):
-        file = source.files[index]
+        file = source.file(int(index))
         try:
             read_image(file)
             equal[hashlib.sha256(file.read_bytes()).digest()].append(int(index))
         except InputError as error:
-            unreadable[source.ids[index]] = str(error)
+            unreadable[source.ids[int(index)]] = str(error)
             has_image[index] = False
         watch(number)
     applies = source.labels > 0 if source.task == "several_labels" else np.eye(len(source.label_names))[source.labels]
@@ -90,4 +90,4 @@ def inspect(source: Pairs, expected: int | None = None, watch: Callable[[int], N
 
 
 def _ids(source: Pairs, indices: Sequence[int] | np.ndarray) -> list[str]:
-    return [source.ids[index] for index in indices]
+    return [source.ids[int(index)] for index in indices]

@@ -74,9 +74,9 @@ def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bo
     applies = np.array([[genre in usable[film] for genre in label_names] for _, film in kept], dtype=np.float32)
     return Pairs(
         _NAME,
-        [film for _, film in kept],
-        [images / f"{film}.jpeg" for _, film in kept],
-        [_plot(known[film]) for _, film in kept],
+        (film for _, film in kept),
+        (images / f"{film}.jpeg" for _, film in kept),
+        (_plot(known[film]) for _, film in kept),
         applies if several_labels else applies.argmax(axis=1),
         label_names,
         {split: np.flatnonzero([own == split for own, _ in kept]) for split in splits},

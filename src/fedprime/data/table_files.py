@@ -121,6 +121,7 @@ def _open_file(file: Path, split: str | None) -> Part:
 
         data_files = {"table": [glob.escape(str(file))]}
         rows = load_dataset(_READERS[file.suffix], data_files=data_files, split="table", **options)
+        pa.default_memory_pool().release_unused()  # what parsing needed
     return Part(_undecoded(rows), split, file.parent, str(file))
 
 

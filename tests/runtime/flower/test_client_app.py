@@ -19,7 +19,9 @@ from fedprime.runtime.flower import client_app
 from fedprime.runtime.flower.client_app import BACKBONE_KEY, DATA_KEY, FORMAT_KEY, NUMBER_KEY, STATE_KEY, app
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, pack, unpack
 from fedprime.settings_reading import dump_toml, read_settings
+from fedprime.site import build_site_experiment
 from fedprime.transport import Transport
+from miniatures import table_rows, write_table
 
 RUN = "0123456789abcdef"
 
@@ -149,6 +151,24 @@ def test_a_site_embeds_a_sample_once_however_many_processes_train_on_it(
 def _forget_what_this_process_knows() -> None:
     client_app._experiment.cache_clear()
     samples._latest.clear()
+
+
+def test_a_site_with_a_table_of_its_own_trains_and_measures_on_all_of_it(
+    small_flags: tuple[str, ...], task: dict[str, Any], tmp_path: Path
+):
+    table = ("--data.name=table", "--data.columns", "image=file_name", "text=title", "--partition.num_clients=2")
+    flags = [flag for flag in small_flags if not flag.startswith(("--data.", "--partition."))]
+    settings = read_settings(None, [*flags, *table, "--method.name=head-only"])
+    facts = {**task, "settings": dump_toml(settings)}
+    node = {DATA_KEY: str(write_table(tmp_path / "data")), FORMAT_KEY: "table", STATE_KEY: str(tmp_path / "state")}
+    said = asked("query", facts, node).facts
+    assert said["label_names"] == sorted({str(row["label"]) for row in table_rows(tmp_path / "data")})
+    assert said["modalities"] == ["image", "text"]
+    experiment = build_site_experiment(settings, 1, node[DATA_KEY])
+    trained = asked("train", facts, node, experiment.method.travelling(experiment.model.weights()))
+    assert trained.facts["num_samples"] == said["num_samples"] > 12
+    scores = asked("evaluate", {**facts, "names": ["full"]}, node, trained.weights["sent"]).facts["scores"]
+    assert scores["full"]["num_samples"] == 12
 
 
 @pytest.mark.parametrize(
