@@ -35,12 +35,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time a round on three runtimes.")
     parser.add_argument("--clients", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", default=["in-process", "simulation", "deployment"])
     options = parser.parse_args()
     flags = _FLAGS | {"partition.num_clients": str(options.clients), "training.rounds": str(options.rounds)}
+    flags["training.epochs"] = str(options.epochs)
     words = [word for name, value in flags.items() for word in (f"--{name}", value)]
     print("| runtime | s of each round | processor s of the whole run | weights |\n| :-- | :-- | --: | :-- |")
     with tempfile.TemporaryDirectory() as folder:
-        for kind in ("in-process", "simulation", "deployment"):
+        for kind in options.kinds:
             run, before = Path(folder) / kind, _processor_seconds()
             if kind == "deployment":
                 _deploy(Path(folder), run, options.clients, words)

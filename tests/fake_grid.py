@@ -24,7 +24,9 @@ def adding_one(message: Message, context: Context) -> Message:
     if kind != "train":
         return Message(pack(Content(facts)), reply_to=message)
     sent = {name: value + 1 for name, value in asked.weights["sent"].items()}
-    return Message(pack(Content({**facts, "metrics": {"loss": 0.5}}, {"sent": sent, "kept": {}})), reply_to=message)
+    return Message(
+        pack(Content({**facts, "metrics": {"loss": 0.5}}, {"sent": sent, "kept": {}, "residual": {}})), reply_to=message
+    )
 
 
 class FakeGrid:

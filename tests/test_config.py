@@ -196,15 +196,11 @@ def test_a_method_that_answers_each_client_may_still_clip():
     assert read_settings(None, ["--method.name=fedmsplit-p", "--method.clip_norm=2"]).method.clip_norm == 2
 
 
-@pytest.mark.parametrize(
-    ("flags", "found"),
-    [
-        (("--attack.kind", "noise"), "attack.kind is 'noise'"),
-        (("--transport.bits", "8"), "transport.bits is 8"),
-    ],
-)
-def test_what_only_clients_in_this_process_can_do_is_refused_elsewhere(flags: tuple[str, ...], found: str):
-    assert problems_of("--runtime.kind", "simulation", *flags) == [
-        f"{found}: that is possible in-process only; runtime.kind is 'simulation'"
-    ]
-    assert read_settings(None, flags) != Settings()
+def test_no_site_is_asked_to_be_hostile():
+    (problem,) = problems_of("--runtime.kind", "deployment", "--attack.kind", "noise")
+    assert problem.startswith("attack.kind is 'noise': an attack is simulated, and no site is asked to be hostile")
+    assert read_settings(None, ["--runtime.kind", "simulation", "--attack.kind", "noise"]).attack.kind == "noise"
+
+
+def test_values_may_travel_in_fewer_bits_wherever_clients_live():
+    assert read_settings(None, ["--runtime.kind", "deployment", "--transport.bits", "8"]).transport.bits == 8

@@ -416,3 +416,25 @@ def test_a_quorum_that_is_never_reached_stops_the_run_with_the_reasons(state: Se
         TooFewAnswersError, match=r"6 of 10 .* 7 must .* client 1: head is missing; client 2: no answer"
     ):
         next(rounds)
+
+
+NOBODY: dict[int, Answer] = {0: lambda _: None, 1: lambda _: None}
+
+
+def test_a_private_round_that_nobody_answers_is_noise_as_if_nobody_had_changed_anything(state: ServerState):
+    unchanged: dict[int, Answer] = {
+        client: lambda update: replace(update, weights=dict(state.shared)) for client in (0, 1)
+    }
+    (silent,) = run(FakeClients(2, NOBODY), state, privacy=NOISY)
+    (idle,) = run(FakeClients(2, unchanged), state, privacy=NOISY)
+    assert same(silent.state.shared, idle.state.shared)
+    assert not same(silent.state.shared, state.shared)
+
+
+def test_with_a_quorum_a_private_round_that_nobody_answers_adds_no_noise_and_is_not_counted(state: ServerState):
+    rounds = federate(
+        Mean(), FakeClients(2, NOBODY), state, rounds=1, fraction=1.0, seed=0, privacy=NOISY, quorum=0.1, repeats=1
+    )
+    with pytest.raises(TooFewAnswersError, match="0 of 2 clients sent something valid, 1 must"):
+        next(rounds)
+    assert not state.shared["head"].any()

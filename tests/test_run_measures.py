@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from fedprime.backbones import Backbone
-from fedprime.config import PrivacySettings, Settings, TransportSettings
+from fedprime.config import PrivacySettings, Settings
 from fedprime.federation import Round
 from fedprime.methods import METHODS
 from fedprime.methods.method import ServerState, Update
 from fedprime.model import PromptedModel
-from fedprime.run_measures import progress_after, round_metrics, run_totals, transport_of, validation_metrics
+from fedprime.run_measures import progress_after, round_metrics, run_totals, validation_metrics
 
 METHOD = METHODS["head-only"]()
 
@@ -70,12 +70,6 @@ def test_totals_of_a_private_run_tell_its_epsilon_and_of_one_without_noise_that_
     ]
     assert 0 < spent[0]["epsilon"] < 10
     assert spent[1]["epsilon"] is None
-
-
-def test_values_travel_in_the_bits_that_the_settings_say_unless_holder_and_server_are_one():
-    settings = replace(Settings(), transport=TransportSettings(bits=8))
-    assert transport_of(METHOD, settings).bits == 8
-    assert transport_of(METHODS["centralized-p"](), settings).bits == 32
 
 
 def test_a_line_of_metrics_tells_the_known_scores_of_validation_and_calls_the_loss_by_its_samples():

@@ -1,16 +1,19 @@
 """Runs whose samples stay at their sites: the same weights as in one place, stopped and continued at any moment."""
 
 import errno
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
+from command_line import exit_code
 from fake_grid import FakeGrid
 from fedprime.checkpoints import RunError, RunFolder
-from fedprime.config import Settings, SettingsError
+from fedprime.config import Settings, SettingsError, TransportSettings
 from fedprime.durable import replaced_file
 from fedprime.federation import TooFewAnswersError
 from fedprime.run import Progress, resume_run, start_run
@@ -118,6 +121,53 @@ def test_without_any_client_nothing_begins(settings: Settings, tmp_path: Path):
 def test_what_needs_all_samples_in_one_place_is_refused(flags: list[str]):
     with pytest.raises(SettingsError, match="needs all samples in one place"):
         deployable_method(read_settings(None, flags))
+
+
+def test_sites_begin_from_a_saved_model_if_all_of_it_travels(settings: Settings, finished_run: Path, tmp_path: Path):
+    method = replace(settings.method, name="fedprime")
+    settings = replace(settings, initial_model=str(finished_run / "model"), method=method)
+    here = replace(settings, runtime=replace(settings.runtime, kind="in-process"))
+    start_run(here, tmp_path / "here")
+    complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)))
+    assert same_checkpoint(tmp_path / "there", tmp_path / "here")
+
+
+def test_values_that_never_travel_cannot_begin_from_a_saved_model_at_sites(settings: Settings, tmp_path: Path):
+    settings = replace(settings, initial_model=str(tmp_path), method=replace(settings.method, name="local-p"))
+    with pytest.raises(SettingsError, match=r"initial_model: with local-p, .*head\.bias.* never travel"):
+        complete_site_run(settings, tmp_path / "run", sites(settings, grid_of(tmp_path)))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_sites_that_round_come_to_the_weights_of_one_process_also_when_the_server_is_stopped(
+    bits: Literal[16, 8], settings: Settings, tmp_path: Path
+):
+    settings = replace(settings, transport=TransportSettings(bits=bits))
+    here = replace(settings, runtime=replace(settings.runtime, kind="in-process"))
+    expected = start_run(here, tmp_path / "here")
+    with pytest.raises(KeyboardInterrupt):
+        complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)), stop)
+    found = complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)))
+    assert same_checkpoint(tmp_path / "there", tmp_path / "here")
+    assert found["bytes_by_part"] == expected["bytes_by_part"]
+
+
+@pytest.fixture
+def finished_site_run(settings: Settings, tmp_path: Path) -> Path:
+    settings = replace(settings, method=replace(settings.method, name="fedprime"))
+    complete_site_run(settings, tmp_path / "run", sites(settings, grid_of(tmp_path)))
+    return tmp_path / "run"
+
+
+def test_a_finished_run_of_sites_is_reported_and_its_model_predicts(
+    finished_site_run: Path, tmp_path: Path, complaint: Callable[..., str], capsys: pytest.CaptureFixture[str]
+):
+    assert exit_code("report", finished_site_run, "--output", tmp_path / "report") == 0
+    assert "fedprime" in (tmp_path / "report" / "README.md").read_text()
+    assert exit_code("predict", finished_site_run / "model", "--text", "a red square") == 0
+    assert capsys.readouterr().out
+    assert "find what the sites measured in its results.json" in complaint("evaluate", finished_site_run)
 
 
 def test_a_run_of_sites_is_neither_started_nor_continued_in_one_process(settings: Settings, tmp_path: Path):

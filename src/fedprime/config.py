@@ -400,8 +400,9 @@ class Settings:
                 if unknown:
                     hint = nearest_name(unknown[0], known)
                     raise ValueError(f"{setting}: {unknown[0]!r} is not one of {', '.join(known)}{hint}")
-        if self.runtime.kind != "in-process" and (self.attack.kind != "none" or self.transport.bits < 32):
-            found = f"attack.kind is {self.attack.kind!r}" if self.attack.kind != "none" else ""
-            found = found or f"transport.bits is {self.transport.bits}"
-            raise ValueError(f"{found}: that is possible in-process only; runtime.kind is {self.runtime.kind!r}")
+        if self.runtime.kind == "deployment" and self.attack.kind != "none":
+            raise ValueError(
+                f"attack.kind is {self.attack.kind!r}: an attack is simulated, and no site is asked to be hostile; set "
+                'it to "none", or runtime.kind to "simulation"'
+            )
         return self

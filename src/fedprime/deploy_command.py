@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fedprime.checkpoints import RunError, RunFolder
 from fedprime.config import Settings, SettingsError
+from fedprime.data.cache_folder import PLACE_VARIABLE
 from fedprime.data_command import look_at_data
 from fedprime.display import display_run, interruptible
 from fedprime.durable import replaced_file
@@ -168,7 +169,7 @@ def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, w
 def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path, attempt: str, watch: Any) -> None:
     """Shows rounds as they are finished, until the app says that it has ended or has plainly gone."""
     started, first_round, shown = time.perf_counter(), None, 0
-    looked = time.monotonic()
+    looked, status = time.monotonic(), ""
     while True:
         ended = json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else {}
         history = RunFolder(folder).metrics() if (folder / "metrics.jsonl").exists() else []
@@ -180,15 +181,12 @@ def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path
             if ended["error"] is not None:
                 raise RunError(f"the run has stopped, and the same command goes on with it: {ended['error']}")
             return
+        if status.startswith("finished"):  # as found before, and the app has not said anything since
+            raise RunError(f"Flower says that the run is {status}; the reason is in {outcome.parent / 'superlink.log'}")
         if link.process.poll() is not None:
             raise RunError(f"the SuperLink has ended; the reason is in {outcome.parent / 'superlink.log'}")
         if time.monotonic() - looked > _STATUS_SECONDS:
-            looked = time.monotonic()
-            status = link.status(run)
-            if status.startswith("finished"):
-                raise RunError(
-                    f"Flower says that the run is {status}; the reason is in {outcome.parent / 'superlink.log'}"
-                )
+            looked, status = time.monotonic(), link.status(run)
         time.sleep(_POLL_SECONDS)
 
 
@@ -213,7 +211,11 @@ def _client(words: list[str]) -> int:
         config |= {node.DATA_KEY: str(options.data.resolve()), node.FORMAT_KEY: options.format}
     if options.backbone is not None:
         config[node.BACKBONE_KEY] = str(options.backbone.resolve())
-    environment = node_environment(options.state / "flower")
+    # A service has no home; and what a process embeds for one message, that of the next one reads.
+    environment = {
+        PLACE_VARIABLE: str((options.state / "cache").resolve()),
+        **node_environment(options.state / "flower"),
+    }
     (options.state / "flower").mkdir(exist_ok=True, mode=0o700)
     pause = 5.0
     with interruptible(lambda: f"; the same command takes part again as client {number}"):

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.privacy import ClientPrivacy, operating_system_noise, private_updates, seeded_noise
 from fedprime.robust_aggregation import clip_towards
 from fedprime.seeding import stream, torch_stream
-from fedprime.transport import EXACT, Transport, bytes_by_part
+from fedprime.transport import EXACT, Transport, bytes_by_part, form_problems
 
 __all__ = [
     "Clients",
@@ -148,6 +147,9 @@ def federate(
         if method.clip_norm > 0:
             valid = [_clipped(update, state, method.clip_norm) for update in valid]
         if privacy is not None:
+            if not valid:
+                # Left out, the step would tell that nobody answered: failures may depend on samples.
+                _logger.warning("round %d: nobody answered; noise alone is added (see runtime.quorum)", number)
             state = _private_step(method, state, valid, asked, privacy, seed, number)
             valid = [replace(update, metrics={}) for update in valid]  # losses are the clients' own
         elif valid:
@@ -331,25 +333,14 @@ def update_problems(update: Update, state: ServerState, method: Method, transpor
         method: Says which values travel.
         transport: How they do; by default, as they are.
     """
-    expected = transport.form(method.travelling(state.answer(update.client)))
-    problems = [f"{name} is missing" for name in expected if name not in update.weights]
-    problems += [f"{name} is unknown" for name in update.weights if name not in expected]
+    problems: list[str] = []
     # bool counts as int for Python, nan as a float: neither is a number of samples.
     if type(update.num_samples) is not int or update.num_samples < 1:
         problems.append(f"trained on {update.num_samples!r} samples, expected a whole number from 1")
     loss = update.metrics.get("loss", 0.0)
     if not isinstance(loss, int | float) or not math.isfinite(loss):
         problems.append(f"its loss is {loss!r}, expected a finite number")
-    for name in sorted(expected.keys() & update.weights.keys()):
-        value, wanted = update.weights[name], expected[name]
-        if not (isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"):
-            problems.append(f"{name} is no dense tensor in main memory")
-        elif value.shape != wanted.shape or value.dtype != wanted.dtype:
-            found = f"{tuple(value.shape)} {value.dtype}"
-            problems.append(f"{name} is {found}, expected {tuple(wanted.shape)} {wanted.dtype}")
-        elif not torch.isfinite(value).all():
-            problems.append(f"{name} is not finite")
-    return problems
+    return problems + form_problems(update.weights, transport.form(method.travelling(state.answer(update.client))))
 
 
 def size_bytes(weights: Mapping[str, Tensor]) -> int:

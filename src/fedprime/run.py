@@ -13,17 +13,19 @@ from jaxtyping import Float, Int
 
 from fedprime.backbones import SHIPPED
 from fedprime.checkpoints import Checkpoint, RunError, RunFolder, refuse_existing
-from fedprime.config import Settings, SettingsError
+from fedprime.config import Settings
 from fedprime.data.batches import Shard
 from fedprime.determinism import reproducible
 from fedprime.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation import Round, federate
+from fedprime.methods import Method
 from fedprime.methods.method import ServerState
+from fedprime.model import PromptedModel
 from fedprime.report import plot_scenarios
-from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, transport_of, validation_metrics
-from fedprime.runtime.opening import OpenClients, open_clients, with_attack
-from fedprime.runtime.packed import PackedClients
+from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, validation_metrics
+from fedprime.runtime.opening import OpenClients, open_clients, refuse_sites
+from fedprime.runtime.packed import transport_of
 from fedprime.settings_reading import dump_toml, flat_settings, read_settings
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "load_experiment",
     "refuse_other_settings",
     "resume_run",
+    "save_models",
     "start_run",
     "with_absolute_folders",
 ]
@@ -65,8 +68,7 @@ def start_run(
     parent = next(parent for parent in folder.absolute().parents if parent.exists())
     if not parent.is_dir():
         raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
-    if settings.runtime.kind == "deployment":
-        raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
+    refuse_sites(settings)
     settings = with_absolute_folders(settings)
     with reproducible(settings.threads):
         experiment = build_experiment(settings)
@@ -219,7 +221,7 @@ def evaluate_scenarios(experiment: Experiment, checkpoint: Checkpoint) -> dict[s
         owners = experiment.scenario_owners[name]
         with reproducible(experiment.settings.threads):
             predictions = _predict(experiment, checkpoint, shard, owners)
-        best = experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
+        best = experiment.best_possible(shard, owners, _personal_clients(experiment.method, checkpoint))
         scenarios[name] = _with_limit(predictions, best)
         if name == LIKE_TRAIN:
             everybody = range(experiment.settings.partition.num_clients)
@@ -237,7 +239,7 @@ def _predict(
     experiment: Experiment, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]
 ) -> Predictions:
     """Predicts each sample by the model of the client that it belongs to, or by the shared one."""
-    personal = _personal_clients(experiment, checkpoint)
+    personal = _personal_clients(experiment.method, checkpoint)
     groups = [(checkpoint.state.shared, np.flatnonzero(~np.isin(owners, personal)))]
     groups += [(checkpoint.weights(client), np.flatnonzero(owners == client)) for client in personal]
     parts: list[Predictions] = []
@@ -270,9 +272,27 @@ def _absolute(reference: str) -> str:
     return str(Path(reference).resolve()) if is_there else reference
 
 
-def _personal_clients(experiment: Experiment, checkpoint: Checkpoint) -> tuple[int, ...]:
+def save_models(run: RunFolder, method: Method, model: PromptedModel, checkpoint: Checkpoint) -> None:
+    """Saves what a run has come to: the shared model, unless nothing of it is shared, and those of single clients.
+
+    Args:
+        run: The run.
+        method: The method.
+        model: A model of the method's shape; its weights are overwritten.
+        checkpoint: The weights.
+    """
+    shared = checkpoint.state.shared
+    if method.is_centralized or method.travelling(shared):
+        model.load_weights(shared)
+        model.save_pretrained(run.model_path)
+    for client in _personal_clients(method, checkpoint):
+        model.load_weights(checkpoint.weights(client))
+        model.save_pretrained(run.client_model_path(client))
+
+
+def _personal_clients(method: Method, checkpoint: Checkpoint) -> tuple[int, ...]:
     """Returns the clients that are evaluated with models of their own."""
-    return () if experiment.method.evaluates_shared else checkpoint.personal_clients
+    return () if method.evaluates_shared else checkpoint.personal_clients
 
 
 def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | None) -> dict[str, float]:
@@ -289,24 +309,23 @@ def _go_on(
         checkpoint = run.load_checkpoint()
         run.drop_unfinished(checkpoint)
         clients.kept.update(checkpoint.kept)
-        transport = transport_of(experiment.method, settings)
-        packed = PackedClients(with_attack(clients, settings), experiment.method, transport, checkpoint.residuals)
+        clients.residuals.update(checkpoint.residuals)
         history = run.metrics()
         first_round, started = checkpoint.next_round, time.perf_counter()
         for finished in federate(
             experiment.method,
-            packed,
+            clients,
             checkpoint.state,
             rounds=settings.training.rounds,
             fraction=settings.training.fraction,
             seed=settings.seed,
             first_round=first_round,
             privacy=settings.privacy if settings.privacy.is_on else None,
-            transport=transport,
+            transport=transport_of(experiment.method, settings),
             quorum=settings.runtime.quorum,
             repeats=settings.runtime.repeats,
         ):
-            checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept), dict(packed.residuals))
+            checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept), dict(clients.residuals))
             history.append(_measure(finished, experiment, checkpoint))
             run.save_round(history[-1], checkpoint)
             watch(progress_after(history, settings, first_round, time.perf_counter() - started))
@@ -330,7 +349,7 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
         shard, owners = experiment.validation, experiment.validation_owners
         predictions = _predict(experiment, checkpoint, shard, owners)
         scores = _with_limit(
-            predictions, experiment.best_possible(shard, owners, _personal_clients(experiment, checkpoint))
+            predictions, experiment.best_possible(shard, owners, _personal_clients(experiment.method, checkpoint))
         )
         metrics |= validation_metrics(scores)
         if predictions.chosen:
@@ -343,14 +362,8 @@ def _measure(finished: Round, experiment: Experiment, checkpoint: Checkpoint) ->
 def _finish(
     run: RunFolder, experiment: Experiment, checkpoint: Checkpoint, history: list[dict[str, Any]]
 ) -> dict[str, Any]:
+    save_models(run, experiment.method, experiment.model, checkpoint)
     shared = checkpoint.state.shared
-    sent = {} if experiment.method.is_centralized else experiment.method.travelling(shared)
-    if sent or experiment.method.is_centralized:
-        experiment.model.load_weights(shared)
-        experiment.model.save_pretrained(run.model_path)
-    for client in _personal_clients(experiment, checkpoint):
-        experiment.model.load_weights(checkpoint.weights(client))
-        experiment.model.save_pretrained(run.client_model_path(client))
     results = run_totals(experiment.method, experiment.settings, experiment.model, shared, history)
     results |= evaluate_scenarios(experiment, checkpoint)
     plot_scenarios(results, run.path / "scenarios.png")

@@ -11,9 +11,9 @@ from fedprime.federation import Round, num_taking_part, size_bytes
 from fedprime.methods.method import Method
 from fedprime.model import PromptedModel, Weights
 from fedprime.privacy import spent_epsilon
-from fedprime.transport import Transport
+from fedprime.runtime.packed import transport_of
 
-__all__ = ["Progress", "progress_after", "round_metrics", "run_totals", "transport_of", "validation_metrics"]
+__all__ = ["Progress", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,6 @@ def run_totals(
         "sent_bytes_per_client_and_round": 2 * size_bytes(transport_of(method, settings).form(sent)),
         **_privacy_spent(settings, len(history)),
     }
-
-
-def transport_of(method: Method, settings: Settings) -> Transport:
-    """Returns how values travel: with a centralised method, for which holder and server are one, not at all.
-
-    Args:
-        method: The method.
-        settings: The settings.
-    """
-    return Transport() if method.is_centralized else Transport(settings.transport.bits)
 
 
 def _privacy_spent(settings: Settings, rounds: int) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from fedprime.methods import Method
 from fedprime.methods.method import ServerState
 from fedprime.model import PromptedModel
 from fedprime.report import plot_scenarios
-from fedprime.run import refuse_other_settings
+from fedprime.run import refuse_other_settings, save_models
 from fedprime.run_measures import Progress, progress_after, round_metrics, run_totals, validation_metrics
+from fedprime.runtime.packed import transport_of
 from fedprime.seeding import torch_stream
 from fedprime.settings_reading import dump_toml
 from fedprime.site import VALIDATION, weighted_scores
@@ -96,7 +97,10 @@ def complete_site_run(
                 dump_toml(settings),
                 model.backbone.fingerprint,
                 {},
-                [{"client": client, "samples": said["num_samples"]} for client, said in clients.descriptions.items()],
+                [
+                    {"client": client, "samples": said["num_samples"]}
+                    for client, said in sorted(clients.descriptions.items())
+                ],
                 Checkpoint(0, ServerState(model.weights())),
             )
         run = RunFolder(folder)
@@ -126,6 +130,14 @@ def _agreed_model(settings: Settings, method: Method, descriptions: Mapping[int,
     model = method.build(
         backbone, tuple(agreed["label_names"]), agreed["task"], torch_stream(settings.seed, "initial weights")
     )
+    own = [name for name, _ in model.named_parameters() if not method.travels(name)]
+    if settings.initial_model and own:
+        raise SettingsError(
+            [
+                f"initial_model: with {method.name}, {', '.join(own)} never travel, so sites cannot begin from those "
+                "of a saved model; leave initial_model out, or choose another method"
+            ]
+        )
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
     return model
@@ -154,6 +166,7 @@ def _go_on(
             seed=settings.seed,
             first_round=first_round,
             privacy=settings.privacy if settings.privacy.is_on else None,
+            transport=transport_of(method, settings),
             quorum=settings.runtime.quorum,
             repeats=settings.runtime.repeats,
         ):
@@ -165,20 +178,14 @@ def _go_on(
                 history[-1] |= _validation(weighted_scores(found).get(VALIDATION, {}), len(found))
             run.save_round(history[-1], checkpoint)
             watch(progress_after(history, settings, first_round, time.perf_counter() - started))
-        shared = checkpoint.state.shared
-        if method.travelling(shared):
-            model.load_weights(shared)
-            model.save_pretrained(run.model_path)
-        for client in checkpoint.state.personal:
-            model.load_weights(checkpoint.weights(client))
-            model.save_pretrained(run.client_model_path(client))
+        save_models(run, method, model, checkpoint)
         found = clients.evaluate(last - 1, checkpoint.state, None)
         if not found:
             raise RunError(
                 f"all rounds of {run.path} are done and saved, but no site measured the model; start the same again to "
                 "ask them once more"
             )
-        results = run_totals(method, settings, model, shared, history) | {
+        results = run_totals(method, settings, model, checkpoint.state.shared, history) | {
             "scenarios": weighted_scores(found),
             "clients": {str(client): found.get(client, {}).get(LIKE_TRAIN) for client in range(len(clients))},
             "measured_by": sorted(found),

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fedprime.model import Weights
 
-__all__ = ["EXACT", "UNKNOWN_PART", "Transport", "bytes_by_part", "part_of"]
+__all__ = ["EXACT", "UNKNOWN_PART", "Transport", "bytes_by_part", "form_problems", "part_of"]
 
 #: The part that what nobody asked for belongs to.
 UNKNOWN_PART = "unknown"
@@ -117,6 +117,30 @@ class Transport:
 
 #: Values travel as they are.
 EXACT = Transport()
+
+
+def form_problems(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Says what is wrong with values that came in: names, shapes, types, what is not finite; nothing if they are valid.
+
+    Args:
+        found: Values by name, as they travelled.
+        expected: Tensors of the right names, shapes and types, as of `Transport.form`; their content does not matter.
+
+    >>> form_problems({"a": torch.zeros(2), "b": torch.zeros(1)}, Transport().form({"a": torch.zeros(3)}))
+    ['b is unknown', 'a is (2,) torch.float32, expected (3,) torch.float32']
+    """
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} is unknown" for name in found if name not in expected]
+    for name in sorted(expected.keys() & found.keys()):
+        value, wanted = found[name], expected[name]
+        if not (isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"):
+            problems.append(f"{name} is no dense tensor in main memory")
+        elif value.shape != wanted.shape or value.dtype != wanted.dtype:
+            have = f"{tuple(value.shape)} {value.dtype}"
+            problems.append(f"{name} is {have}, expected {tuple(wanted.shape)} {wanted.dtype}")
+        elif not torch.isfinite(value).all():
+            problems.append(f"{name} is not finite")
+    return problems
 
 
 def part_of(name: str) -> str:

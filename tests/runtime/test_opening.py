@@ -8,9 +8,8 @@ import pytest
 
 from fedprime.config import SettingsError
 from fedprime.experiment import Experiment, build_method
-from fedprime.runtime.in_process import InProcessClients
 from fedprime.runtime.opening import KeepingClients, open_clients
-from fedprime.runtime.shared_parameters import SharedParameterClients
+from fedprime.runtime.packed import PackedClients
 
 
 def living(experiment: Experiment, kind: str, quirks: tuple[str, ...] = ()) -> Experiment:
@@ -26,9 +25,7 @@ def living(experiment: Experiment, kind: str, quirks: tuple[str, ...] = ()) -> E
 def test_clients_live_in_this_process_if_nothing_else_is_said(small_experiment: Experiment):
     with open_clients(small_experiment) as clients:
         assert isinstance(clients, KeepingClients)
-        assert type(clients) is InProcessClients
-    with open_clients(living(small_experiment, "in-process", ("shared_parameters",))) as clients:
-        assert type(clients) is SharedParameterClients
+        assert type(clients) is PackedClients
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from fedprime.federation import Clients, federate
+from fedprime.methods import METHODS
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import Weights
-from fedprime.runtime.packed import PackedClients
+from fedprime.runtime.packed import PackedClients, transport_of
+from fedprime.settings_reading import read_settings
 from fedprime.transport import Transport
 
 
@@ -79,7 +81,8 @@ def test_going_on_with_what_was_held_back_gives_the_same_bits():
     expected = list(federate(Mean(), whole, STATE, **settings))[-1].state
     first = PackedClients(Adders(change), Mean(), transport)
     half = list(federate(Mean(), first, STATE, **{**settings, "rounds": 3}))[-1].state
-    second = PackedClients(Adders(change), Mean(), transport, first.residuals)
+    second = PackedClients(Adders(change), Mean(), transport)
+    second.residuals.update(first.residuals)
     found = list(federate(Mean(), second, half, first_round=3, **settings))[-1].state
     assert torch.equal(found.shared["a"], expected.shared["a"])
 
@@ -109,3 +112,9 @@ def test_invalid_messages_are_refused(forge: object, problem: str):
     forgers = Forgers(Adders(torch.tensor([[1e3, 0.0]])), Mean(), Transport(8))
     (finished,) = federate(Mean(), forgers, STATE, rounds=1, fraction=1.0, seed=0, transport=Transport(8))
     assert finished.left_out == {0: problem}
+
+
+def test_with_a_centralised_method_nothing_travels_and_nothing_is_rounded():
+    settings = read_settings(None, ["--transport.bits=8"])
+    assert transport_of(Mean(), settings).bits == 8
+    assert transport_of(METHODS["centralized-p"](), settings).bits == 32

@@ -73,11 +73,15 @@ def in_process(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return digest(folder)
 
 
-def test_a_simulation_in_two_processes_comes_to_the_same_bits(recipe: Path, in_process: str, tmp_path: Path):
-    flags = ["--output", str(tmp_path / "run"), "--runtime.kind", "simulation", "--runtime.processes", "2"]
+def test_a_simulation_in_two_processes_comes_to_the_same_bits_also_where_hostile_clients_send_8_of_them(
+    recipe: Path, tmp_path: Path
+):
+    flags = ["--transport.bits", "8", "--attack.kind", "noise", "--attack.share", "0.5"]
+    start_run(read_settings(recipe, flags), tmp_path / "here")
+    flags += ["--output", str(tmp_path / "run"), "--runtime.kind", "simulation", "--runtime.processes", "2"]
     done = subprocess.run([*COMMAND, "run", str(recipe), *flags], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
-    assert digest(tmp_path / "run") == in_process
+    assert digest(tmp_path / "run") == digest(tmp_path / "here")
 
 
 def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed(

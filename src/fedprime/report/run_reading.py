@@ -60,9 +60,11 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
             "commit": environment["commit"],
             "backbone": environment["backbone_fingerprint"],
         }
-        # Rows of classes, groups or sites may follow those of clients.
-        of_clients = [row["present"] for row in missingness if "client" in row]
-        patterns = {name: tuple(int(present[name]) for present in of_clients) for name in of_clients[0]}
+        # Rows of classes or groups may follow those of clients; what is missing at a site, its server is not told.
+        of_clients = [row for row in missingness if "client" in row]
+        has_patterns = any("present" in row for row in of_clients)
+        names = of_clients[0]["present"] if has_patterns else ()
+        patterns = {name: tuple(int(row["present"][name]) for row in of_clients) for name in names}
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise RunError(f"environment.json or missingness.json of {path} is broken ({error!r}); {_REMEDY}") from error
     return FinishedRun(

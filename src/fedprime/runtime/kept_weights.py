@@ -1,4 +1,4 @@
-"""What a client of a deployment keeps on its disk: trained values that do not travel, round by round.
+"""What a client of a deployment keeps on its disk: values that do not travel, round by round.
 
 A server that was killed may repeat a round, so the values from before a round stay until later rounds have made them
 superfluous.

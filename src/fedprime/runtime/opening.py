@@ -6,15 +6,12 @@ from secrets import token_hex
 from typing import Protocol, runtime_checkable
 
 from fedprime.config import Settings, SettingsError
-from fedprime.data.batches import Shard
 from fedprime.experiment import Experiment
 from fedprime.federation import Clients
 from fedprime.model import Weights
-from fedprime.runtime.hostile import HostileClients, LabelFlippedShard, draw_hostile
-from fedprime.runtime.in_process import InProcessClients
-from fedprime.runtime.shared_parameters import SharedParameterClients
+from fedprime.runtime.local import local_clients
 
-__all__ = ["KeepingClients", "OpenClients", "flower_is_missing", "open_clients", "with_attack"]
+__all__ = ["KeepingClients", "OpenClients", "flower_is_missing", "open_clients", "refuse_sites"]
 
 
 @runtime_checkable
@@ -23,9 +20,11 @@ class KeepingClients(Clients, Protocol):
 
     Attributes:
         kept: By client, its trained values that do not travel; part of a run's state.
+        residuals: By client, what rounding held back of its last message; part of a run's state.
     """
 
     kept: dict[int, Weights]
+    residuals: dict[int, Weights]
 
 
 #: What brings the clients of an experiment to life, and ends them after the block.
@@ -43,8 +42,7 @@ def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
         SettingsError: If they cannot live there.
     """
     settings, method = experiment.settings, experiment.method
-    if settings.runtime.kind == "deployment":
-        raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
+    refuse_sites(settings)
     if settings.runtime.kind == "simulation":
         if method.shares_parameters:
             raise SettingsError(
@@ -58,43 +56,17 @@ def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
         with simulated_grid(len(experiment.holders), settings.runtime.processes) as (grid, check):
             yield GridClients(grid, method, settings, len(experiment.holders), run_id=token_hex(16), check=check)
         return
-    runtime = SharedParameterClients if method.shares_parameters else InProcessClients
-    training = settings.training
-    yield runtime(
-        method,
-        experiment.model,
-        _attacked_holders(experiment),
-        training,
-        num_rounds=training.rounds,
-        seed=settings.seed,
-    )
+    yield local_clients(experiment, dict(enumerate(experiment.holders)), settings)
 
 
-def with_attack(clients: Clients, settings: Settings) -> Clients:
-    """Returns the clients, some of them hostile if the settings say so.
+def refuse_sites(settings: Settings) -> None:
+    """Raises a `SettingsError` that says what to do if clients live at sites, which this process does not reach.
 
     Args:
-        clients: Who trains honestly.
         settings: The settings.
     """
-    attack = settings.attack
-    if attack.kind == "none":
-        return clients
-    return HostileClients(clients, _hostile(settings), attack.kind, attack.strength, seed=settings.seed)
-
-
-def _attacked_holders(experiment: Experiment) -> tuple[Shard, ...]:
-    """Returns the training samples of everybody who trains, with wrong labels where an attack flips them."""
-    if experiment.settings.attack.kind != "label-flip":
-        return experiment.holders
-    hostile = _hostile(experiment.settings)
-    return tuple(
-        LabelFlippedShard.of(shard) if client in hostile else shard for client, shard in enumerate(experiment.holders)
-    )
-
-
-def _hostile(settings: Settings) -> tuple[int, ...]:
-    return draw_hostile(settings.partition.num_clients, settings.attack.share, settings.seed)
+    if settings.runtime.kind == "deployment":
+        raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
 
 
 def flower_is_missing(extra: str, error: ImportError) -> SettingsError:

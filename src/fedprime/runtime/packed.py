@@ -1,21 +1,37 @@
 """Clients whose values travel in fewer bits: what arrives at either end is what is left of the values on their way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from fedprime.config import Settings
 from fedprime.federation import Clients
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import Weights
 from fedprime.transport import Transport
 
-__all__ = ["PackedClients"]
+__all__ = ["PackedClients", "transport_of"]
+
+
+def transport_of(method: Method, settings: Settings) -> Transport:
+    """Returns how values travel: with a centralised method, for which holder and server are one, not at all.
+
+    Args:
+        method: The method.
+        settings: The settings.
+    """
+    return Transport() if method.is_centralized else Transport(settings.transport.bits)
 
 
 class PackedClients:
-    """Any clients, behind a line that rounds."""
+    """Any clients, behind a line that rounds.
+
+    Attributes:
+        kept: By client, its trained values that do not travel; part of a run's state.
+        residuals: By client, what rounding held back of its last message; part of a run's state.
+    """
 
     def __init__(
-        self, clients: Clients, method: Method, transport: Transport, residuals: Mapping[int, Weights] | None = None
+        self, clients: Clients, method: Method, transport: Transport, kept: dict[int, Weights] | None = None
     ) -> None:
         """Takes the parts.
 
@@ -23,13 +39,13 @@ class PackedClients:
             clients: Who trains.
             method: Says which values travel.
             transport: How they do.
-            residuals: By client, what rounding held back of its last message.
+            kept: The very table in which the clients keep what does not travel, if they do.
         """
         self._clients = clients
         self._method = method
         self._transport = transport
-        #: By client, what rounding held back of its last message; part of a run's state.
-        self.residuals: dict[int, Weights] = dict(residuals or {})
+        self.kept: dict[int, Weights] = {} if kept is None else kept
+        self.residuals: dict[int, Weights] = {}
 
     def __len__(self) -> int:
         """Returns how many clients there are."""
@@ -51,6 +67,19 @@ class PackedClients:
             shared=self._arrived(state.shared),
             personal={client: self._arrived(state.personal[client]) for client in clients if client in state.personal},
         )
+        return self.train_from_arrived(round_number, clients, arrived)
+
+    def train_from_arrived(self, round_number: int, clients: Sequence[int], arrived: ServerState) -> list[Update]:
+        """Lets clients train: their end of the line, wherever they are.
+
+        Args:
+            round_number: Which round, from 0.
+            clients: Who takes part.
+            arrived: What the server sent, as exactly as it travelled.
+
+        Returns:
+            The updates as they travel.
+        """
         return [
             self._packed(update, self._method.travelling(arrived.answer(update.client)))
             for update in self._clients.train(round_number, clients, arrived)

@@ -1,5 +1,7 @@
 """A client behind Flower: what it answers, and what it refuses to do for a server."""
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +9,18 @@ import pytest
 import torch
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
+from safetensors.torch import load_file
 
+from fedprime import samples
+from fedprime.backbones.vilt import ViltBackbone
+from fedprime.experiment import build_experiment
 from fedprime.model import Weights
+from fedprime.runtime.flower import client_app
 from fedprime.runtime.flower.client_app import BACKBONE_KEY, DATA_KEY, FORMAT_KEY, NUMBER_KEY, STATE_KEY, app
-from fedprime.runtime.flower.messages import ANY_CLIENT, Content, pack, unpack
+from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, pack, unpack
 from fedprime.settings_reading import dump_toml, read_settings
+from fedprime.site import build_site_experiment
+from fedprime.transport import Transport
 from miniatures import table_rows, write_table
 
 RUN = "0123456789abcdef"
@@ -26,11 +35,11 @@ def task(small_flags: tuple[str, ...]) -> dict[str, Any]:
 def asked(kind: str, facts: dict[str, Any], node: dict[str, Any], sent: Weights | None = None) -> Content:
     """What comes back."""
     TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
-    content = Content(facts) if kind == "query" else Content(facts, {"sent": sent or {}, "kept": {}})
+    content = Content(facts) if kind == "query" else Content(facts, {"sent": sent or {}, "kept": {}, "residual": {}})
     message = Message(pack(content), 7, kind)
     message.metadata.__dict__["_message_id"] = "1"
     reply = app(message, Context(0, 7, {NUMBER_KEY: 1, **node}, RecordDict(), {}))
-    return unpack(reply.content, ("sent", "kept") if set(reply.content) == {"facts", "weights"} else ())
+    return unpack(reply.content, PARTS if set(reply.content) == {"facts", "weights"} else ())
 
 
 def test_it_says_which_client_it_is(task: dict[str, Any]):
@@ -44,7 +53,7 @@ def test_what_does_not_travel_stays_on_the_disk_of_a_site_and_is_used_in_the_nex
 ):
     node = {STATE_KEY: str(tmp_path)}
     first = asked("train", task, node)
-    assert first.weights == {"sent": {}, "kept": {}}
+    assert first.weights == {"sent": {}, "kept": {}, "residual": {}}
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.safetensors")] == [f"{RUN}/1/0.safetensors"]
     again = asked("train", {**task, "round": 1}, node)
     assert again.facts["metrics"]["loss"] < first.facts["metrics"]["loss"]
@@ -68,9 +77,80 @@ def test_a_task_that_is_not_what_it_should_be_is_refused(changed: dict[str, Any]
     assert reason in asked("train", {**task, **changed}, {}).facts["error"]
 
 
-def test_weights_that_are_not_finite_are_not_trained_from(task: dict[str, Any]):
-    said = asked("train", task, {}, {"head.bias": torch.tensor([0.0, torch.nan, 0.0])})
-    assert said.facts["error"] == "head.bias of the server is not finite"
+@pytest.fixture
+def sent(small_flags: tuple[str, ...]) -> Weights:
+    """What a server sends with 8 bits."""
+    return Transport(8).pack(build_experiment(read_settings(None, small_flags)).model.weights())
+
+
+Change = Callable[[Weights], Weights]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda sent: {name: value for name, value in sent.items() if name != "head.bias"}, "head.bias is missing"),
+        (lambda sent: {name: value for name, value in sent.items() if "bias.sc" not in name}, "bias.scale is missing"),
+        (lambda sent: {**sent, "tail": torch.ones(1)}, "tail is unknown"),
+        (
+            lambda sent: {**sent, "head.bias": torch.ones(3)},
+            "head.bias is (3,) torch.float32, expected",
+        ),
+        (lambda sent: {**sent, "head.bias": sent["head.bias"][:1]}, "head.bias is (1,) torch.int8, expected (3,)"),
+        (lambda sent: {**sent, "head.bias.scale": torch.tensor([math.nan])}, "head.bias.scale is not finite"),
+        (lambda sent: {**sent, "head.bias.scale": torch.tensor([3e38])}, "head.bias is not finite"),
+        (
+            lambda sent: {**sent, "prompter.pools.inter": torch.zeros(0, dtype=torch.int8)},
+            "prompter.pools.inter is (0,) torch.int8, expected (0, ",
+        ),
+    ],
+)
+def test_packed_weights_that_are_not_what_they_should_be_are_not_trained_from(
+    change: Change, problem: str, sent: Weights, small_flags: tuple[str, ...], task: dict[str, Any]
+):
+    settings = dump_toml(read_settings(None, [*small_flags, "--transport.bits=8"]))
+    said = asked("train", {**task, "settings": settings}, {}, change({**sent, "head.bias": sent["head.bias"] + 127}))
+    assert problem in said.facts["error"]
+
+
+def test_what_rounding_held_back_stays_on_the_disk_of_a_site_and_is_sent_in_the_next_round(
+    sent: Weights, small_flags: tuple[str, ...], task: dict[str, Any], tmp_path: Path
+):
+    task = {**task, "settings": dump_toml(read_settings(None, [*small_flags, "--transport.bits=8"]))}
+    node = {STATE_KEY: str(tmp_path)}
+    assert asked("train", task, node, sent).weights["residual"] == {}
+    held_back = load_file(tmp_path / RUN / "1" / "0.safetensors")
+    assert {name.partition("/")[0] for name in held_back} == {"residual"}
+    with_it = asked("train", {**task, "round": 1}, node, sent).weights["sent"]
+    without = asked("train", {**task, "round": 1}, {}, sent).weights["sent"]
+    change = {name: value - Transport(8).unpack(without)[name] for name, value in Transport(8).unpack(with_it).items()}
+    step = without["head.weight.scale"] + with_it["head.weight.scale"]
+    assert not torch.equal(with_it["head.weight"], without["head.weight"])
+    assert ((change["head.weight"] - held_back["residual/head.weight"]).abs() <= step).all()
+
+
+def test_a_site_embeds_a_sample_once_however_many_processes_train_on_it(
+    task: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FEDPRIME_CACHE", str(tmp_path / "cache"))
+    embedded: list[int] = []
+    real = ViltBackbone.embed
+
+    def embed(self: ViltBackbone, modality: str, values: Sequence[object]) -> list[torch.Tensor]:
+        embedded.append(len(values))
+        return real(self, modality, values)
+
+    monkeypatch.setattr(ViltBackbone, "embed", embed)
+    for number in range(2):
+        _forget_what_this_process_knows()
+        asked("train", {**task, "round": number}, {STATE_KEY: str(tmp_path / "state")})
+        assert bool(embedded) == (number == 0)
+        embedded.clear()
+
+
+def _forget_what_this_process_knows() -> None:
+    client_app._experiment.cache_clear()
+    samples._latest.clear()
 
 
 def test_a_site_with_a_table_of_its_own_trains_and_measures_on_all_of_it(
@@ -78,12 +158,14 @@ def test_a_site_with_a_table_of_its_own_trains_and_measures_on_all_of_it(
 ):
     table = ("--data.name=table", "--data.columns", "image=file_name", "text=title", "--partition.num_clients=2")
     flags = [flag for flag in small_flags if not flag.startswith(("--data.", "--partition."))]
-    facts = {**task, "settings": dump_toml(read_settings(None, [*flags, *table, "--method.name=head-only"]))}
+    settings = read_settings(None, [*flags, *table, "--method.name=head-only"])
+    facts = {**task, "settings": dump_toml(settings)}
     node = {DATA_KEY: str(write_table(tmp_path / "data")), FORMAT_KEY: "table", STATE_KEY: str(tmp_path / "state")}
     said = asked("query", facts, node).facts
     assert said["label_names"] == sorted({str(row["label"]) for row in table_rows(tmp_path / "data")})
     assert said["modalities"] == ["image", "text"]
-    trained = asked("train", facts, node)
+    experiment = build_site_experiment(settings, 1, node[DATA_KEY])
+    trained = asked("train", facts, node, experiment.method.travelling(experiment.model.weights()))
     assert trained.facts["num_samples"] == said["num_samples"] > 12
     scores = asked("evaluate", {**facts, "names": ["full"]}, node, trained.weights["sent"]).facts["scores"]
     assert scores["full"]["num_samples"] == 12

@@ -3,7 +3,7 @@
 import json
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,24 +17,20 @@ from fedprime.experiment import Experiment, build_experiment
 from fedprime.federation import Clients, Round, TooFewAnswersError, federate
 from fedprime.methods import Method
 from fedprime.methods.method import ServerState
+from fedprime.model import Weights
 from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
-from fedprime.runtime.in_process import InProcessClients
+from fedprime.runtime.local import local_clients
+from fedprime.runtime.packed import PackedClients, transport_of
 from fedprime.settings_reading import read_settings
 
 RUN = "0123456789abcdef"
 
 
-def in_process(experiment: Experiment) -> InProcessClients:
-    settings = experiment.settings
-    return InProcessClients(
-        experiment.method,
-        experiment.method.build(experiment.model.backbone, experiment.model.label_names),
-        experiment.holders,
-        settings.training,
-        num_rounds=settings.training.rounds,
-        seed=settings.seed,
-    )
+def in_process(experiment: Experiment) -> PackedClients:
+    model = experiment.method.build(experiment.model.backbone, experiment.model.label_names)
+    shards = dict(enumerate(experiment.holders))
+    return local_clients(replace(experiment, model=model), shards, experiment.settings)
 
 
 def on_grid(experiment: Experiment, grid: FakeGrid) -> GridClients:
@@ -52,24 +48,46 @@ def rounds(experiment: Experiment, clients: Clients) -> list[Round]:
             rounds=training.rounds,
             fraction=training.fraction,
             seed=experiment.settings.seed,
+            transport=transport_of(experiment.method, experiment.settings),
         )
     )
 
 
-def same_state(here: ServerState, there: ServerState) -> bool:
-    parts = [
-        (here.shared, there.shared),
-        *((here.personal[client], there.personal[client]) for client in here.personal),
-    ]
-    return here.personal.keys() == there.personal.keys() and all(
-        ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-        for ours, theirs in parts
+def same_values(ours: Mapping[int, Weights], theirs: Mapping[int, Weights]) -> bool:
+    return ours.keys() == theirs.keys() and all(
+        ours[client].keys() == theirs[client].keys()
+        and all(torch.equal(ours[client][name], theirs[client][name]) for name in ours[client])
+        for client in ours
     )
 
 
-@pytest.mark.parametrize("method", ["fedprime", "fedprox-p", "fedmsplit-p", "local-p", "centralized-p"])
-def test_the_weights_are_those_of_clients_in_process_to_the_bit(method: str, small_flags: tuple[str, ...]):
-    settings = read_settings(None, [*small_flags, f"--method.name={method}", "--runtime.kind=simulation"])
+def same_state(here: ServerState, there: ServerState) -> bool:
+    return same_values({0: here.shared}, {0: there.shared}) and same_values(here.personal, there.personal)
+
+
+LIKE_IN_PROCESS: dict[str, tuple[str, ...]] = {
+    "fedprime": (),
+    "fedprox-p": ("--method.name=fedprox-p",),
+    "fedmsplit-p": ("--method.name=fedmsplit-p",),
+    "local-p": ("--method.name=local-p",),
+    "centralized-p": ("--method.name=centralized-p",),
+    "16 bits": ("--transport.bits=16",),
+    "8 bits": ("--transport.bits=8",),
+    "8 bits of what each client is answered, and more that it keeps": (
+        "--method.name=fedmsplit-p",
+        "--transport.bits=8",
+    ),
+    "8 bits of nothing": ("--method.name=centralized-p", "--transport.bits=8"),
+    "sign flip": ("--attack.kind=sign-flip", "--attack.share=0.5"),
+    "scaling in 16 bits": ("--attack.kind=scaling", "--attack.share=0.5", "--transport.bits=16"),
+    "noise": ("--attack.kind=noise", "--attack.share=0.5"),
+    "flipped labels": ("--attack.kind=label-flip", "--attack.share=0.5"),
+}
+
+
+@pytest.mark.parametrize("flags", LIKE_IN_PROCESS.values(), ids=LIKE_IN_PROCESS.keys())
+def test_the_weights_are_those_of_clients_in_process_to_the_bit(flags: tuple[str, ...], small_flags: tuple[str, ...]):
+    settings = read_settings(None, [*small_flags, *flags, "--runtime.kind=simulation"])
     experiment = build_experiment(settings)
     here = in_process(experiment)
     expected = rounds(experiment, here)
@@ -80,12 +98,9 @@ def test_the_weights_are_those_of_clients_in_process_to_the_bit(method: str, sma
     assert [(ours.loss, ours.bytes_up, ours.bytes_down) for ours in found] == [
         (theirs.loss, theirs.bytes_up, theirs.bytes_down) for theirs in expected
     ]
-    assert grid.kept.keys() == here.kept.keys()
-    assert all(
-        torch.equal(grid.kept[client][name], here.kept[client][name])
-        for client in here.kept
-        for name in here.kept[client]
-    )
+    assert same_values(grid.kept, here.kept)
+    assert same_values(grid.residuals, here.residuals)
+    assert bool(here.residuals) == (transport_of(experiment.method, settings).bits < 32)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
@@ -24,10 +25,12 @@ from fedprime.experiment import Experiment
 from fedprime.methods.method import ServerState
 from fedprime.model import ModelError, Weights
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
-from fedprime.runtime.in_process import InProcessClients
 from fedprime.runtime.kept_weights import KeptWeights, KeptWeightsError
+from fedprime.runtime.local import local_clients
+from fedprime.runtime.packed import transport_of
 from fedprime.settings_reading import check_settings
 from fedprime.site import Site, build_site_experiment
+from fedprime.transport import EXACT, Transport, form_problems
 
 __all__ = ["BACKBONE_KEY", "DATA_KEY", "FORMAT_KEY", "NUMBER_KEY", "STATE_KEY", "app"]
 
@@ -82,13 +85,32 @@ class _Task:
     """A message that is what it should be, and the site that it is for."""
 
     site: Site
+    settings: Settings
     facts: Mapping[str, Any]
-    received: Weights
-    kept: KeptWeights | None
+    sent: Weights
+    own: Mapping[str, Weights]  # what the client kept, and the residual of its last message
+    disk: KeptWeights | None
+    initial: Weights
 
     @property
     def round_number(self) -> int:
         return self.facts["round"]
+
+    def received(self, transport: Transport) -> Weights:
+        """Returns a value for every parameter: what was sent, what the client kept, what everybody began with."""
+        experiment = self.site.experiment
+        resizable = {f"prompter.{name}" for name in experiment.model.prompter.resizable}
+        expected = experiment.method.travelling(self.initial)
+        for name in expected.keys() & self.sent.keys() & resizable:
+            rows = self.sent[name].shape[:1] or (1,)
+            expected[name] = torch.empty((*rows, *expected[name].shape[1:]), device="meta")
+        problems = form_problems(self.sent, transport.form(expected))
+        sent = {} if problems else transport.unpack(self.sent)
+        # A finite step can still be so long that values are not.
+        problems = problems or form_problems(sent, expected)
+        if problems:
+            raise MessageError(f"what the server sent is not used: {'; '.join(problems)}")
+        return {**self.initial, **sent, **self.own["kept"]}
 
 
 def _answered(
@@ -99,7 +121,10 @@ def _answered(
         settings = _settings_at_site(content.facts, context.node_config)
         with reproducible(settings.threads):
             task = _read_task(content, settings, context.node_config)
-            found = answer(task)
+            try:
+                found = answer(task)
+            finally:
+                task.site.experiment.validation.samples.save()  # the next message may be for another process
         # Repeated, so that nobody takes it for the answer to another task.
         told = {"run": task.facts["run"], "round": task.round_number, "client": task.site.client}
         reply = Content({**found.facts, **told}, found.weights)
@@ -114,27 +139,39 @@ def _describe(task: _Task) -> Content:
 
 
 def _train(task: _Task) -> Content:
-    site, settings = task.site, task.site.experiment.settings
-    client, method = site.client, site.experiment.method
-    clients = InProcessClients(
-        method,
-        site.experiment.model,
-        {client: site.shard},
-        settings.training,
-        num_rounds=settings.training.rounds,
-        seed=task.facts["seed"],
-    )
-    (update,) = clients.train(task.round_number, (client,), ServerState(task.received))
-    kept = clients.kept.get(client, {})
-    if task.kept is not None and kept:
-        task.kept.save(task.round_number, kept)
-        kept = {}
+    site, settings, client = task.site, task.settings, task.site.client
+    transport = transport_of(site.experiment.method, settings)
+    clients = local_clients(site.experiment, {client: site.shard}, settings)
+    if task.own["residual"]:
+        clients.residuals[client] = task.own["residual"]
+    state = ServerState(task.received(transport))
+    (update,) = clients.train_from_arrived(task.round_number, (client,), state)
+    own = {"kept": clients.kept.get(client, {}), "residual": clients.residuals.get(client, {})}
+    if task.disk is not None:
+        # A client that diverged keeps what it had.
+        lasting = _joined({**own, "kept": own["kept"] or task.own["kept"]})
+        if lasting:
+            task.disk.save(task.round_number, lasting)
+        own = {"kept": {}, "residual": {}}
     facts = {"num_samples": update.num_samples, "metrics": dict(update.metrics)}
-    return Content(facts, {"sent": update.weights, "kept": kept})
+    return Content(facts, {"sent": update.weights, **own})
 
 
 def _evaluate(task: _Task) -> Content:
-    return Content({"scores": task.site.measure(task.received, task.facts["names"])})
+    return Content({"scores": task.site.measure(task.received(EXACT), task.facts["names"])})
+
+
+def _joined(parts: Mapping[str, Weights]) -> Weights:
+    """Returns the values of several parts as those of one file."""
+    return {f"{part}/{name}": value for part, weights in parts.items() for name, value in weights.items()}
+
+
+def _parted(joined: Weights) -> dict[str, Weights]:
+    parts: dict[str, Weights] = {"kept": {}, "residual": {}}
+    for name, value in joined.items():
+        part, _, own = name.partition("/")
+        parts[part][own] = value
+    return parts
 
 
 def _settings_at_site(facts: Mapping[str, Any], node: Mapping[str, Any]) -> Settings:
@@ -173,15 +210,11 @@ def _read_task(content: Content, settings: Settings, node: Mapping[str, Any]) ->
     site = Site(client, experiment, bool(path))
     if not path and client >= len(experiment.holders):
         raise SettingsError([f"this is client {client}, the run has clients 0 to {len(experiment.holders) - 1}"])
-    kept = None
-    received = {**initial, **content.weights.get("sent", {}), **content.weights.get("kept", {})}
-    broken = [name for name, value in received.items() if not value.isfinite().all()]
-    if broken:
-        raise MessageError(f"{', '.join(broken)} of the server is not finite")
+    own, disk = {part: content.weights.get(part, {}) for part in ("kept", "residual")}, None
     if STATE_KEY in node:
-        kept = KeptWeights(Path(str(node[STATE_KEY])) / facts["run"] / str(client))
-        received |= kept.before(facts["round"])
-    return _Task(site, {**facts, "seed": settings.seed}, received, kept)
+        disk = KeptWeights(Path(str(node[STATE_KEY])) / facts["run"] / str(client))
+        own = _parted(disk.before(facts["round"]))
+    return _Task(site, settings, facts, content.weights.get("sent", {}), own, disk, initial)
 
 
 @lru_cache(maxsize=1)  # of two experiments, only one is kept in memory

@@ -13,7 +13,9 @@ from fedprime.federation import size_bytes
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.model import Weights
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
+from fedprime.runtime.packed import transport_of
 from fedprime.settings_reading import dump_toml
+from fedprime.transport import EXACT, Transport
 
 __all__ = ["Grid", "GridClients"]
 
@@ -44,6 +46,7 @@ class GridClients:
 
     Attributes:
         kept: By client, its trained values that do not travel, where clients have no disk of their own.
+        residuals: By client, what rounding held back of its last message, likewise.
         descriptions: By client that was found, what it said about itself.
     """
 
@@ -69,6 +72,7 @@ class GridClients:
         """
         self._grid = grid
         self._method = method
+        self._transport = transport_of(method, settings)
         self._settings = settings
         self._settings_toml = dump_toml(settings)
         self._num_clients = num_clients
@@ -77,6 +81,7 @@ class GridClients:
         self._nodes: dict[int, int] = {}  # by client
         self._refused: dict[int, float] = {}  # by node, when
         self.kept: dict[int, Weights] = {}
+        self.residuals: dict[int, Weights] = {}
         self.descriptions: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
@@ -113,7 +118,7 @@ class GridClients:
         """
         quorum = self._settings.runtime.quorum
         self.find(clients, len(clients) if not self._nodes else max(1, math.ceil(quorum * len(clients))))
-        weights = {client: self._parts(client, state.answer(client)) for client in clients}
+        weights = {client: self._parts(client, state.answer(client), self._transport) for client in clients}
         answers = self._ask("train", round_number, weights, {})
         updates: list[Update] = []
         for client, answer in sorted(answers.items()):
@@ -136,7 +141,8 @@ class GridClients:
         Returns:
             By client that answered, scores by name of the samples.
         """
-        weights = {client: self._parts(client, state.answer(client)) for client in range(self._num_clients)}
+        # What is measured is the model that the server holds, and not what is left of it on a line that rounds.
+        weights = {client: self._parts(client, state.answer(client), EXACT) for client in range(self._num_clients)}
         # What a client kept after this round is what it has before the next.
         extra = {"names": None if names is None else list(names)}
         answers = self._ask("evaluate", round_number + 1, weights, extra)
@@ -172,13 +178,15 @@ class GridClients:
         self._refused[node] = time.monotonic()
         _logger.warning("node %d is not used: %s", node, reason)
 
-    def _parts(self, client: int, values: Weights) -> dict[str, Weights]:
+    def _parts(self, client: int, values: Weights, transport: Transport) -> dict[str, Weights]:
         sent = self._method.travelling(values)
+        packed = transport.pack(sent)
         if self._is_deployment:
-            return {"sent": sent, "kept": {}}
+            return {"sent": packed, "kept": {}, "residual": {}}
         # A simulated client has no disk: what it keeps, and what it begins with, stays here and goes along.
         own = {name: value for name, value in values.items() if name not in sent}
-        return {"sent": sent, "kept": {**own, **self.kept.get(client, {})}}
+        kept = {**own, **self.kept.get(client, {})}
+        return {"sent": packed, "kept": kept, "residual": self.residuals.get(client, {})}
 
     def _ask(
         self, kind: str, round_number: int, weights: Mapping[int, dict[str, Weights]], extra: Mapping[str, Any]
@@ -248,8 +256,10 @@ class GridClients:
         if num_samples > self.descriptions[client].get("num_samples", 0):
             raise MessageError(f"it says that it trained on {num_samples} samples, more than it said it has")
         numbers = {name: value for name, value in metrics.items() if type(value) in (int, float)}
-        if content.weights["kept"] and not self._is_deployment:
-            self.kept[client] = content.weights["kept"]
+        if not self._is_deployment:
+            for part, known in (("kept", self.kept), ("residual", self.residuals)):
+                if content.weights[part]:
+                    known[client] = content.weights[part]
         return Update(client, num_samples, content.weights["sent"], numbers)
 
     @property

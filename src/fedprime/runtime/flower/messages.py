@@ -17,8 +17,9 @@ from fedprime.model import Weights
 
 __all__ = ["ANY_CLIENT", "PARTS", "Content", "MessageError", "pack", "unpack"]
 
-#: The parts of weights in a task and in the answer to it: what travels, and what a simulated client keeps.
-PARTS = ("sent", "kept")
+#: The parts of weights in a task and in the answer to it: what travels; and, of a simulated client, which has no disk,
+#: what it keeps, and what rounding held back of its last message.
+PARTS = ("sent", "kept", "residual")
 #: Stands for the number of a client that the server does not know yet.
 ANY_CLIENT = -1
 
@@ -38,7 +39,7 @@ class Content:
 
     Attributes:
         facts: Plain JSON values by name.
-        weights: By part (``"sent"``, ``"kept"``), values by name.
+        weights: By part (`PARTS`), values by name.
     """
 
     facts: Mapping[str, Any]
