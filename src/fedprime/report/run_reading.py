@@ -62,8 +62,7 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
         }
         # Rows of classes or groups may follow those of clients; what is missing at a site, its server is not told.
         of_clients = [row for row in missingness if "client" in row]
-        has_patterns = any("present" in row for row in of_clients)
-        names = of_clients[0]["present"] if has_patterns else ()
+        names = of_clients[0].get("present", {})
         patterns = {name: tuple(int(row["present"][name]) for row in of_clients) for name in names}
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise RunError(f"environment.json or missingness.json of {path} is broken ({error!r}); {_REMEDY}") from error
