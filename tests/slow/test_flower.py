@@ -2,7 +2,9 @@
 
 import hashlib
 import http.client
+import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -58,8 +60,8 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def recipe(small_flags: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two clients, two rounds."""
-    flags = ["--partition.num_clients=2", "--training.rounds=2", "--runtime.quorum=1"]
+    """Two clients, three rounds."""
+    flags = ["--partition.num_clients=2", "--training.rounds=3", "--runtime.quorum=1", "--runtime.repeats=20"]
     path = tmp_path_factory.mktemp("recipes") / "two.toml"
     path.write_text(dump_toml(read_settings(None, [*small_flags, *flags])))
     return path
@@ -84,7 +86,17 @@ def test_a_simulation_in_two_processes_comes_to_the_same_bits_also_where_hostile
     assert digest(tmp_path / "run") == digest(tmp_path / "here")
 
 
-def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed(
+def rounds_of(run: Path) -> int:
+    return (run / "metrics.jsonl").read_text().count("\n") if (run / "metrics.jsonl").exists() else 0
+
+
+def kill_node_of(client: subprocess.Popen[bytes]) -> None:
+    """Kills Flower's node, which `fedprime deploy client` then starts again."""
+    [node] = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
+    os.kill(int(node), signal.SIGKILL)
+
+
+def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed_and_a_node_in_mid_round(
     recipe: Path, in_process: str, tmp_path: Path
 ):
     keys, run, port = tmp_path / "keys", tmp_path / "run", free_port()
@@ -92,19 +104,22 @@ def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed(
     server = [*COMMAND, "deploy", "server", str(recipe), "--keys", str(keys / "server"), "--output", str(run)]
     server += ["--port", str(port)]
     with ExitStack() as stack:
+        clients = []
         for number in range(2):
             client = [*COMMAND, "deploy", "client", "--keys", str(keys / f"client-{number}")]
             client += ["--server", f"127.0.0.1:{port}", "--state", str(tmp_path / f"state-{number}")]
-            stack.enter_context(started(tmp_path / f"client-{number}.log", client))
+            clients.append(stack.enter_context(started(tmp_path / f"client-{number}.log", client)))
         with started(tmp_path / "server.log", server) as process:
-            one_round = lambda: (run / "metrics.jsonl").exists() and bool((run / "metrics.jsonl").read_text())  # noqa: E731
-            wait_for(one_round, "no round was finished", process)
+            wait_for(lambda: rounds_of(run) >= 1, "no round was finished", process)
             process.kill()  # its SuperLink goes on without it, and must not be in the way
             process.wait()
         with started(tmp_path / "server.log", server) as process:
+            wait_for(lambda: rounds_of(run) >= 2, "no second round was finished", process)
+            kill_node_of(clients[1])
             assert process.wait(PATIENCE) == 0, (tmp_path / "server.log").read_text()
     assert digest(run) == in_process
     assert RunFolder(run).results()["measured_by"] == [0, 1]
+    assert "has ended with code -9" in (tmp_path / "client-1.log").read_text()
 
 
 def _node(keys: Path, port: int) -> list[str]:
