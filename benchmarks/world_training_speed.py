@@ -25,7 +25,6 @@ from pathlib import Path
 import torch
 
 from machine import Clock, describe, matmul_rates
-from training_speed import useful_flops
 
 _FLAGS = "--data.num-train 600 --data.num-validation 50 --data.num-test 50 --partition.num-clients 3"
 _ROUNDS = 5
@@ -69,6 +68,7 @@ def measure_here() -> tuple[float, float]:
 def least_milliseconds() -> tuple[float, float]:
     """Returns the useful MFLOP of a step, and how many CPU milliseconds they take at the rate of products alone."""
     import fedprime
+    from training_speed import useful_flops  # which an earlier fedprime cannot import
 
     torch.set_num_threads(1)
     settings = fedprime.read_settings(flags=[*_FLAGS.split(), "--partition.kind", "even"])
