@@ -230,7 +230,10 @@ def test_every_wrong_setting_is_reported_at_once_and_nothing_is_made(
         (["run", "builtin/quickstart", "--initial_model", "none"], "none is not a saved model"),
         (["run", "builtin/quickstart", "--data.modalities", "smell"], "'smell' is not one of image, text, readings"),
         (["run", "builtin/quickstart", "--missing.lacking", "smell"], "'smell' is not one of image, text, readings"),
-        (["run", "builtin/quickstart", "--data.num_train", "10"], "10 samples cannot be divided among 20 clients"),
+        (
+            ["run", "builtin/quickstart", "--data.num_train", "60", "--partition.num_clients", "70"],
+            "60 samples cannot be divided among 70 clients",
+        ),
         (["grid"], "name a plan first: fedprime grid PLAN"),
         (["grid", "--seeds", "3"], "name a plan first"),
         (["grid", "none"], "there is no plan none"),

@@ -192,7 +192,7 @@ class CountingBackbone:
         self.feature_dim = self.inside.feature_dim
         self.reference = self.inside.reference
         self.options = self.inside.options
-        self.fingerprint = self.inside.fingerprint
+        self.fingerprint, self.device = self.inside.fingerprint, self.inside.device
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Tensor]:
         return self.inside.embed(modality, values)
