@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.privacy import ClientPrivacy, operating_system_noise, private_updates, seeded_noise
-from fedprime.robust_aggregation import clip_towards
+from fedprime.robust_aggregation import clip_towards, moved
 from fedprime.seeding import stream, torch_stream
 from fedprime.transport import EXACT, Transport, bytes_by_part, form_problems
 
@@ -175,7 +175,7 @@ def _clipped(update: Update, state: ServerState, clip_norm: float) -> Update:
     changes, norm = clip_towards(received, update.weights, clip_norm)
     if norm <= clip_norm:
         return update
-    weights = {name: (received[name].double() + change).to(received[name]) for name, change in changes.items()}
+    weights = {name: moved(received[name], change) for name, change in changes.items()}
     return replace(update, weights=weights)
 
 

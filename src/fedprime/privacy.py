@@ -27,7 +27,7 @@ from torch import Tensor
 
 from fedprime.methods.method import Update
 from fedprime.model import Weights
-from fedprime.robust_aggregation import clip_towards
+from fedprime.robust_aggregation import clip_towards, moved
 from fedprime.seeding import torch_stream
 
 __all__ = ["ClientPrivacy", "Noise", "operating_system_noise", "private_updates", "seeded_noise", "spent_epsilon"]
@@ -94,7 +94,7 @@ def private_updates(
             total = sum(changes, start=nothing) + deviation * noise(before.shape)
             changes = [total / len(asked)] * len(asked)
         for update, change in zip(private, changes, strict=True):
-            update.weights[name] = (before.double() + change).to(before.dtype)
+            update.weights[name] = moved(before, change)
     return private
 
 

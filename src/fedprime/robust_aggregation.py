@@ -13,7 +13,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-__all__ = ["Aggregation", "clip_towards", "coordinate_median", "robust_mean", "supported_centres", "trimmed_mean"]
+__all__ = [
+    "Aggregation",
+    "clip_towards",
+    "coordinate_median",
+    "moved",
+    "robust_mean",
+    "supported_centres",
+    "trimmed_mean",
+]
 
 Aggregation = Literal["mean", "median", "trimmed-mean"]
 
@@ -42,6 +50,19 @@ def clip_towards(
     if norm <= clip_norm:
         return changes, norm
     return {name: change * (clip_norm / norm) for name, change in changes.items()}, norm
+
+
+def moved(received: Float[Tensor, "*shape"], change: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Returns a value after a change, of the type that it had before: the way back from `clip_towards`.
+
+    Args:
+        received: The value before.
+        change: In double precision.
+
+    >>> moved(torch.tensor([1.0]), torch.tensor([0.5], dtype=torch.float64))
+    tensor([1.5000])
+    """
+    return (received.double() + change).to(received)
 
 
 def coordinate_median(values: Float[Tensor, "client *shape"]) -> Float[Tensor, "*shape"]:

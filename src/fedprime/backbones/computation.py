@@ -45,8 +45,8 @@ def choose_device(name: str) -> torch.device:
     """
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return torch.device("cuda", 0) if num_gpus else torch.device("cpu")
-    possible = {"cpu": torch.device("cpu")}
+        return torch.device("cuda", 0) if num_gpus else CPU
+    possible = {"cpu": CPU}
     possible |= {"cuda": torch.device("cuda", 0)} if num_gpus else {}
     possible |= {f"cuda:{number}": torch.device("cuda", number) for number in range(num_gpus)}
     if name not in possible:

@@ -16,7 +16,7 @@ import torch
 from fedprime.data.batches import Batch, Shard
 from fedprime.federation import Clients
 from fedprime.methods.method import ServerState, Update
-from fedprime.robust_aggregation import clip_towards
+from fedprime.robust_aggregation import clip_towards, moved
 from fedprime.seeding import stream, torch_stream
 
 __all__ = ["AttackKind", "HostileClients", "LabelFlippedShard", "draw_hostile"]
@@ -128,7 +128,5 @@ class HostileClients:
                 for name, change in changes.items()
             }
         factor = -self._strength if self._kind == "sign-flip" else self._strength
-        weights = {
-            name: (received[name].double() + factor * change).to(received[name]) for name, change in changes.items()
-        }
+        weights = {name: moved(received[name], factor * change) for name, change in changes.items()}
         return replace(update, weights=weights)
