@@ -24,9 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedprime.alignment import align
-from fedprime.durable import replaced_file
-from fedprime.seeding import torch_stream
+from fedprime.methods.aggregation.alignment import align
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.seeding import torch_stream
 
 NUM_ALTERNATIONS = 5
 MEBIBYTE = 2**20

@@ -25,7 +25,6 @@ from PIL import Image
 from transformers import ViltConfig, ViltImageProcessorPil, ViltModel
 
 from alignment_speed import commit, machine
-from fedprime import samples
 from fedprime.backbones import SHIPPED
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.checkpoint_reading import load_tokenizer
@@ -33,11 +32,12 @@ from fedprime.backbones.composite import CompositeBackbone, JointLayers
 from fedprime.backbones.composite_file import Composition, PixelPatchesPart, load_encoder
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED
-from fedprime.config import DataSettings, Settings
 from fedprime.data.batches import Batch, EmbeddedSamples
-from fedprime.experiment import build_method
-from fedprime.samples import embedded_samples
-from fedprime.seeding import stream, torch_stream
+from fedprime.experiment import embedded_data as samples
+from fedprime.experiment.build import build_method
+from fedprime.experiment.embedded_data import embedded_samples
+from fedprime.reproducibility.seeding import stream, torch_stream
+from fedprime.settings.settings import DataSettings, Settings
 
 _DISTINCT = 10_000
 _BATCH = 32

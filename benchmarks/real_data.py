@@ -29,10 +29,10 @@ from sklearn.preprocessing import StandardScaler
 
 from fedprime.backbones.log_mel import NUM_PLACES, LogMel
 from fedprime.data.batches import Shard
-from fedprime.data.table import Table, TableOptions, open_table
-from fedprime.experiment import build_experiment
-from fedprime.run import complete_run
-from fedprime.settings_reading import read_settings
+from fedprime.data.sets.table.table import Table, TableOptions, open_table
+from fedprime.experiment.build import build_experiment
+from fedprime.runs.run import complete_run
+from fedprime.settings.reading import read_settings
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fedprime.data.table import open_table
+from fedprime.data.sets.table.table import open_table
 
 NUM_FILES, BATCH = 1_000, 32
 SIZES = (1_000, 10_000, 100_000)

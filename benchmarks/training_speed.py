@@ -24,11 +24,11 @@ from fedprime.backbones import SHIPPED, TINY
 from fedprime.backbones.computation import Computation
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.data.batches import Batch
+from fedprime.federation.local_training import optimiser_step
 from fedprime.methods import METHODS
 from fedprime.methods.method import Method
-from fedprime.model import PromptedModel
-from fedprime.seeding import torch_stream
-from fedprime.training import optimiser_step
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.reproducibility.seeding import torch_stream
 from machine import Clock, describe, matmul_rates, peak_memory_mib
 from plain_vilt import IMAGE_SIDE, PlainVilt, vilt_b32
 

@@ -1,6 +1,6 @@
 """The command line, called in this process."""
 
-from fedprime.cli import main
+from fedprime.cli.main import main
 
 
 def exit_code(*words: object) -> int:

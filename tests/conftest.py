@@ -20,11 +20,11 @@ import torch
 from command_line import exit_code
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.config import Settings
-from fedprime.experiment import Experiment, build_experiment
-from fedprime.model import Weights
-from fedprime.run import start_run
-from fedprime.settings_reading import read_settings
+from fedprime.experiment.build import Experiment, build_experiment
+from fedprime.models.prompted_model import Weights
+from fedprime.runs.run import start_run
+from fedprime.settings.reading import read_settings
+from fedprime.settings.settings import Settings
 
 torch.set_num_threads(1)
 # A shell that starts the tests in the background has Ctrl-C ignored; some of them press it.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 
 __all__ = ["EXAMPLES"]
 

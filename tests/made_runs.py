@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from fedprime.config import Settings
 from fedprime.report.collection import Collection
 from fedprime.report.finished_runs import (
     Environment,
@@ -23,7 +22,8 @@ from fedprime.report.finished_runs import (
 )
 from fedprime.report.plots import house_style
 from fedprime.report.runs_file import RunSet
-from fedprime.settings_reading import dump_toml, read_settings
+from fedprime.settings.reading import dump_toml, read_settings
+from fedprime.settings.settings import Settings
 
 #: By test scenario, the Bayes limit.
 LIMITS = {"like train": 0.9, "miss both": 0.88, "full": 0.98, "image only": 0.86, "text only": 0.7}

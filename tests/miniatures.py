@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 
 __all__ = [
     "DISHES",

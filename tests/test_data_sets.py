@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from command_line import exit_code
-from fedprime import samples
-from fedprime.config import Settings
 from fedprime.data.batches import DataError
-from fedprime.experiment import build_experiment
-from fedprime.plans import read_plan
-from fedprime.recipes import find_plan
+from fedprime.experiment import embedded_data as samples
+from fedprime.experiment.build import build_experiment
 from fedprime.report import write_report
-from fedprime.run import RunError, resume_run, start_run
-from fedprime.settings_reading import read_settings
+from fedprime.runs.run import RunError, resume_run, start_run
+from fedprime.settings.plans import read_plan
+from fedprime.settings.reading import read_settings
+from fedprime.settings.recipes import find_plan
+from fedprime.settings.settings import Settings
 from miniatures import write_food101, write_hateful_memes, write_kaggle_food101, write_mmimdb
 
 
@@ -139,7 +139,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytes
 
     with pytest.raises(KeyboardInterrupt):
         start_run(settings_of("food101", Path("data")), tmp_path / "run", stop)
-    monkeypatch.setattr("fedprime.samples._latest", {})
+    monkeypatch.setattr("fedprime.experiment.embedded_data._latest", {})
     monkeypatch.chdir("/")  # the folder is remembered by its full path
     texts = json.loads((tmp_path / "data" / "text.json").read_text())
     (tmp_path / "data" / "text.json").write_text(json.dumps(dict.fromkeys(texts, "")))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.cli import main
-from fedprime.config import Settings
-from fedprime.recipes import list_recipes
-from fedprime.settings_reading import flat_settings
+from fedprime.cli.main import main
+from fedprime.settings.reading import flat_settings
+from fedprime.settings.recipes import list_recipes
+from fedprime.settings.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

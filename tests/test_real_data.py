@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from command_line import exit_code
-from fedprime.recipes import find_recipe
+from fedprime.settings.recipes import find_recipe
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PRODUCTS, DIGITS = DATA / "flipkart7", DATA / "fsdd_digits"

@@ -32,9 +32,9 @@ from transformers import BertTokenizer, ViltConfig, ViltImageProcessorPil, ViltM
 from transformers.masking_utils import create_bidirectional_mask
 
 from fedprime.backbones.vilt import ViltBackbone
-from fedprime.data.builtin import NUM_GLYPHS, BuiltinWorld
-from fedprime.data.scenes import CELL_SIZE, FILLERS, IMAGE_SIZE, INGREDIENTS, draw_image, draw_style, write_title
-from fedprime.seeding import stream, stream_seed
+from fedprime.data.sets.builtin import NUM_GLYPHS, BuiltinWorld
+from fedprime.data.sets.scenes import CELL_SIZE, FILLERS, IMAGE_SIZE, INGREDIENTS, draw_image, draw_style, write_title
+from fedprime.reproducibility.seeding import stream, stream_seed
 
 MAX_WORDS = 18  # of the title, [CLS] and [SEP] included
 NAMES = [name for pair in INGREDIENTS for name in pair]

@@ -2,27 +2,27 @@
 
 from importlib.metadata import version
 
-from fedprime.alignment import Alignment, align
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
-from fedprime.checkpoints import RunError, RunFolder
-from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import Batch, DataError, EmbeddedSamples, SampleSource, Shard
-from fedprime.data.builtin import BuiltinWorld
 from fedprime.data.images import InputError, read_image
-from fedprime.evaluation import Scores, predict, score
-from fedprime.experiment import Experiment, build_experiment
-from fedprime.federation import Clients, Round, federate
-from fedprime.grid import GridError, run_grid
+from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.experiment.build import Experiment, build_experiment
+from fedprime.experiment.run_folder import RunError, RunFolder
+from fedprime.federation.rounds import Clients, Round, federate
 from fedprime.methods import METHODS, Method
+from fedprime.methods.aggregation.alignment import Alignment, align
 from fedprime.methods.method import ServerState, Update
-from fedprime.model import ModelError, PromptedModel
-from fedprime.plans import Plan, read_plan
-from fedprime.prediction import predict_samples
-from fedprime.recipes import find_plan, find_recipe
+from fedprime.models.evaluation import Scores, predict, score
+from fedprime.models.prediction import predict_samples
+from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.report import ReportError, write_report
-from fedprime.run import resume_run, start_run
-from fedprime.settings_reading import read_settings
+from fedprime.runs.grid import GridError, run_grid
+from fedprime.runs.run import resume_run, start_run
+from fedprime.settings.plans import Plan, read_plan
+from fedprime.settings.reading import read_settings
+from fedprime.settings.recipes import find_plan, find_recipe
+from fedprime.settings.settings import Settings, SettingsError
 
 __version__ = version("fedprime")
 

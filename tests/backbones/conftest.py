@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, processors
 from transformers import AutoConfig, AutoModel, PreTrainedModel, ViltConfig, ViltForMaskedLM
 
-from fedprime.seeding import torch_stream
+from fedprime.reproducibility.seeding import torch_stream
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "soup", "with", "##s", "pea", ".")
 

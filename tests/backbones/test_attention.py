@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fedprime.backbones.attention import attend, attend_in_steps
-from fedprime.seeding import torch_stream
+from fedprime.reproducibility.seeding import torch_stream
 
 
 @pytest.mark.parametrize("is_masked", [False, True])

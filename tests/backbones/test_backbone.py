@@ -20,9 +20,9 @@ from example_values import EXAMPLES
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens, assemble, check_modalities
 from fedprime.data.batches import EmbeddedSamples, Task
-from fedprime.model import PromptedModel
-from fedprime.prompts import PromptPools
-from fedprime.seeding import torch_stream
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.models.prompts import PromptPools
+from fedprime.reproducibility.seeding import torch_stream
 
 #: By name, how it is loaded, given folders with random checkpoints in the layout of the hub.
 BACKBONES: dict[str, Callable[[Mapping[str, Path]], Backbone]] = {

@@ -15,9 +15,9 @@ from transformers.models.vilt.modeling_vilt import ViltEncoder
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.composite import CompositeBackbone
-from fedprime.model import PromptedModel
-from fedprime.prompts import AllPrompts
-from fedprime.seeding import stream, torch_stream
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.models.prompts import AllPrompts
+from fedprime.reproducibility.seeding import stream, torch_stream
 
 _rng = stream(0, "values")
 SAMPLE: dict[str, object] = {

@@ -12,10 +12,10 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.computation import choose_device
 from fedprime.data.batches import Batch
+from fedprime.federation.local_training import optimiser_step
 from fedprime.methods import METHODS
-from fedprime.model import Weights
-from fedprime.seeding import torch_stream
-from fedprime.training import optimiser_step
+from fedprime.models.prompted_model import Weights
+from fedprime.reproducibility.seeding import torch_stream
 from pretended_gpu import DEVICE, pretended_gpu
 
 #: By name, the checkpoint, what it shall read, and how else it is loaded.

@@ -15,10 +15,10 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, logging
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.dual_encoder import MODEL_TYPES, DualEncoderBackbone
-from fedprime.model import PromptedModel
-from fedprime.prompts import AllPrompts
-from fedprime.reference_reading import ReferenceBackbone
-from fedprime.seeding import stream, torch_stream
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.models.prompts import AllPrompts
+from fedprime.reproducibility.seeding import stream, torch_stream
+from fedprime.reproduction.reading import ReferenceBackbone
 
 TEXTS = ["so the soup", "", "pea", "the best beet with a lemon from the market"]
 IMAGES: list[object] = [

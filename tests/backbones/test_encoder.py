@@ -12,7 +12,7 @@ from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 from fedprime.backbones.table_tokens import TableTokens
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 
 _rng = stream(0, "values")
 IMAGES: list[object] = [_rng.integers(0, 256, size=(32, width, 3), dtype=np.uint8) for width in (32, 50, 20)]

@@ -7,7 +7,7 @@ import torch
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.log_mel import NUM_PLACES
 from fedprime.backbones.pixel_patches import PixelPatches
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 
 
 def test_patches_are_squares_of_the_image_row_by_row() -> None:

@@ -15,7 +15,7 @@ from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, Au
 
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 
 _rng = stream(0, "values")
 IMAGES: list[object] = [_rng.integers(0, 256, size=(32, width, 3), dtype=np.uint8) for width in (32, 50, 20)]

@@ -20,8 +20,8 @@ import fedprime.backbones
 from fedprime.backbones import SHIPPED, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.vilt import MODALITIES, ViltBackbone
-from fedprime.data.builtin import BuiltinWorld
-from fedprime.seeding import stream, torch_stream
+from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.reproducibility.seeding import stream, torch_stream
 
 TINY_FOLDER = Path(fedprime.backbones.__file__).parent / TINY
 

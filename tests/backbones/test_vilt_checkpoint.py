@@ -15,7 +15,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.backbones.vilt_checkpoint import read_original_checkpoint, stretch_text_positions
-from fedprime.seeding import stream, torch_stream
+from fedprime.reproducibility.seeding import stream, torch_stream
 
 DIM, LAYERS, HEADS, PATCH = 128, 2, 2, 8
 

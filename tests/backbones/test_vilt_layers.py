@@ -7,7 +7,7 @@ from transformers.models.vilt.modeling_vilt import ViltEncoder
 
 from fedprime.backbones.backbone import Tokens
 from fedprime.backbones.vilt_layers import run_layers
-from fedprime.seeding import torch_stream
+from fedprime.reproducibility.seeding import torch_stream
 
 
 @pytest.mark.parametrize("num_samples", [1, 3, 40])

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedprime.data.batches import Batch, DataError, EmbeddedSamples, KnownWorld, SampleSource, Shard, Task
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 
 examples = settings(max_examples=50, deadline=None, derandomize=True)
 

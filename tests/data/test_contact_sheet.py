@@ -6,10 +6,10 @@ import numpy as np
 from PIL import Image
 
 from fedprime.data.contact_sheet import draw_contact_sheet
-from fedprime.data.food101 import open_food101
-from fedprime.data.mmimdb import open_mmimdb
 from fedprime.data.packed_texts import PackedTexts
-from fedprime.data.table import TableOptions, open_table
+from fedprime.data.sets.food101 import open_food101
+from fedprime.data.sets.mmimdb import open_mmimdb
+from fedprime.data.sets.table.table import TableOptions, open_table
 from miniatures import write_food101, write_mmimdb, write_table
 
 

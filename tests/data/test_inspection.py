@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedprime.data.inspection import inspect
-from fedprime.data.pairs import Pairs
+from fedprime.data.sets.pairs import Pairs
 from miniatures import write_photo
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Int
 
-from fedprime.data.missingness import apportion
+from fedprime.data.missingness.patterns import apportion
 from fedprime.data.partition import (
     PartitionError,
     draw_label_shares,
@@ -16,7 +16,7 @@ from fedprime.data.partition import (
     partition_by_site,
     partition_evenly,
 )
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 
 examples = settings(max_examples=60, deadline=None, derandomize=True)
 

@@ -6,12 +6,12 @@ from typing import Literal
 import pytest
 import torch
 
-from fedprime.alignment import align
+from fedprime.methods.aggregation.alignment import align
+from fedprime.methods.aggregation.robust import Aggregation
 from fedprime.methods.aligned_mean import aligned_mean
 from fedprime.methods.fedprime import FedPrime
 from fedprime.methods.method import ServerState, Update
-from fedprime.robust_aggregation import Aggregation
-from fedprime.seeding import torch_stream
+from fedprime.reproducibility.seeding import torch_stream
 
 POOL = "prompter.pools.inter"
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedprime.checkpoints import RunFolder
-from fedprime.config import Settings
-from fedprime.experiment import build_experiment
-from fedprime.run import start_run
+from fedprime.experiment.build import build_experiment
+from fedprime.experiment.run_folder import RunFolder
+from fedprime.runs.run import start_run
+from fedprime.settings.settings import Settings
 from run_files import metrics_of, results_of
 
 METHODS = ("centralized-p", "centralized-pools")

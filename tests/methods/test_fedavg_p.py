@@ -9,12 +9,12 @@ import torch
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, EmbeddedSamples
-from fedprime.data.builtin import BuiltinWorld
-from fedprime.experiment import Experiment
+from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.experiment.build import Experiment
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
-from fedprime.model import PromptedModel
-from fedprime.seeding import torch_stream
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.reproducibility.seeding import torch_stream
 
 IMAGE, TEXT, BOTH = 0, 1, 2
 SETS = "prompter.sets"

@@ -7,7 +7,7 @@ import torch
 
 from fedprime.methods.fedmsplit_p import FedMSplitP
 from fedprime.methods.method import ServerState, Update
-from fedprime.seeding import torch_stream
+from fedprime.reproducibility.seeding import torch_stream
 
 
 def aggregate(current: ServerState, *updates: Update) -> ServerState:

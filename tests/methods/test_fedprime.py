@@ -6,11 +6,11 @@ import torch
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch
-from fedprime.experiment import Experiment
+from fedprime.experiment.build import Experiment
 from fedprime.methods.fedprime import FedInter, FedIntra, FedPrime
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.model import PromptedModel, Weights
-from fedprime.seeding import torch_stream
+from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.reproducibility.seeding import torch_stream
 
 INTER, INTRA = "prompter.pools.inter", "prompter.pools.intra"
 LABELS = ("bread", "soup", "cake")

@@ -5,11 +5,11 @@ import torch
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch
-from fedprime.experiment import Experiment
+from fedprime.experiment.build import Experiment
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedprox_p import FedProxP
-from fedprime.model import PromptedModel
-from fedprime.seeding import torch_stream
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.reproducibility.seeding import torch_stream
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.experiment import Experiment
+from fedprime.experiment.build import Experiment
 from fedprime.methods.head_only import HeadOnly
 from fedprime.methods.method import ServerState, Update
-from fedprime.model import PromptedModel
-from fedprime.seeding import torch_stream
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.reproducibility.seeding import torch_stream
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedprime.checkpoints import RunFolder
-from fedprime.cli import main
-from fedprime.experiment import build_experiment
-from fedprime.federation import choose_clients, federate
+from fedprime.cli.main import main
+from fedprime.experiment.build import build_experiment
+from fedprime.experiment.run_folder import RunFolder
+from fedprime.federation.rounds import choose_clients, federate
 from fedprime.methods.method import ServerState
-from fedprime.run import start_run
+from fedprime.runs.run import start_run
 from fedprime.runtime.in_process import InProcessClients
-from fedprime.settings_reading import read_settings
+from fedprime.settings.reading import read_settings
 
 
 @pytest.fixture(scope="module")

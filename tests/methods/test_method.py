@@ -12,11 +12,11 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone, Embedded, Tokens
 from fedprime.data.batches import Batch
-from fedprime.experiment import Experiment
+from fedprime.experiment.build import Experiment
 from fedprime.methods import METHODS, Method
 from fedprime.methods.method import ServerState, Update, weighted_mean
-from fedprime.model import PromptedModel, Weights
-from fedprime.seeding import torch_stream
+from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.reproducibility.seeding import torch_stream
 
 NUM_PROMPTS = 4
 LABELS = ("bread", "soup", "cake")

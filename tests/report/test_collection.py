@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.plans import read_plan
 from fedprime.report.collection import Collection, ReportError, collect_runs
 from fedprime.report.runs_file import RunSet, write_runs_file
+from fedprime.settings.plans import read_plan
 from made_runs import make_run
 
 METHODS = '[axes.method]\nfedprime.method.name = "fedprime"\nfedavg-p.method.name = "fedavg-p"\n'

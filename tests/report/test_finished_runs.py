@@ -5,9 +5,9 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from fedprime.config import Settings
 from fedprime.report.finished_runs import IGNORED, Scores, comparable_settings, plain_settings
-from fedprime.settings_reading import flat_settings
+from fedprime.settings.reading import flat_settings
+from fedprime.settings.settings import Settings
 from made_runs import made_run
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fedprime.checkpoints import RunError
+from fedprime.experiment.run_folder import RunError
 from fedprime.report.run_reading import read_run
 from made_runs import make_run, write_json
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fedprime.checkpoints import RunError
+from fedprime.experiment.run_folder import RunError
 from fedprime.report.finished_runs import FinishedRun, History, PrivacySpent, PromptRecord, Scores
 from fedprime.report.runs_file import RunSet, is_runs_file, read_runs_file, write_runs_file
 from made_runs import made_run

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.plans import read_plan
 from fedprime.report.runs_file import RunSet, write_runs_file
 from fedprime.report.sources import find_runs, has_runs, is_run_folder
+from fedprime.settings.plans import read_plan
 from made_runs import make_run
 
 PLAN = """

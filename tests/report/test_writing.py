@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.plans import read_plan
 from fedprime.report import ReportError, default_output, write_report
-from fedprime.run import start_run
-from fedprime.settings_reading import read_settings
+from fedprime.runs.run import start_run
+from fedprime.settings.plans import read_plan
+from fedprime.settings.reading import read_settings
 from made_runs import LIMITS, make_run
 
 TEXTS = ("tables.md", "tables.tex", "tables.csv", "runs.csv", "comparisons.md", "comparisons.csv", "runs.json")

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedprime.data.batches import Batch
-from fedprime.experiment import Experiment
-from fedprime.federation import Clients, federate
+from fedprime.experiment.build import Experiment
+from fedprime.federation.rounds import Clients, federate
 from fedprime.methods import Method
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState
-from fedprime.model import PromptedModel, Weights
+from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.runtime.in_process import InProcessClients
 from private_head import PrivateHead
 

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.checkpoints import RunFolder
-from fedprime.run import start_run
+from fedprime.experiment.run_folder import RunFolder
+from fedprime.runs.run import start_run
 from fedprime.runtime.flower.keys import make_keys
 from fedprime.runtime.flower.processes import node_command, node_environment, started_link
-from fedprime.settings_reading import dump_toml, read_settings
+from fedprime.settings.reading import dump_toml, read_settings
 
 pytestmark = pytest.mark.slow
 
-COMMAND = (sys.executable, "-m", "fedprime.cli")
+COMMAND = (sys.executable, "-m", "fedprime.cli.main")
 PATIENCE = 1200
 
 

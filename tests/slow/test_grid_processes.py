@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.grid import GridProgress, inspect_grid, run_grid
-from fedprime.plans import Plan, read_plan
+from fedprime.runs.grid import GridProgress, inspect_grid, run_grid
+from fedprime.settings.plans import Plan, read_plan
 from run_files import metrics_of, results_of
 
 pytestmark = pytest.mark.slow
 
-COMMAND = (sys.executable, "-m", "fedprime.cli", "grid")
+COMMAND = (sys.executable, "-m", "fedprime.cli.main", "grid")
 PLAN = """
 seeds = [0, 1]
 [axes.method]

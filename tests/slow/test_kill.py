@@ -14,14 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fedprime.checkpoints import RunFolder
-from fedprime.run import start_run
-from fedprime.settings_reading import read_settings
+from fedprime.experiment.run_folder import RunFolder
+from fedprime.runs.run import start_run
+from fedprime.settings.reading import read_settings
 from run_files import metrics_of, results_of
 
 pytestmark = pytest.mark.slow
 
-COMMAND = (sys.executable, "-m", "fedprime.cli")
+COMMAND = (sys.executable, "-m", "fedprime.cli.main")
 ROUNDS = 40
 MIN_KILLS = 8
 

@@ -16,7 +16,7 @@ import torch
 import fedprime.backbones
 from fedprime.backbones import TINY, load_backbone
 from fedprime.backbones.vilt import ViltBackbone
-from fedprime.data.scenes import FILLERS, INGREDIENTS
+from fedprime.data.sets.scenes import FILLERS, INGREDIENTS
 from tool_scripts import load_script
 
 TINY_FOLDER = Path(fedprime.backbones.__file__).parent / TINY

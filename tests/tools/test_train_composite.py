@@ -14,7 +14,7 @@ from scipy.io import wavfile
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.composite import CompositeBackbone
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 from tool_scripts import load_script
 
 

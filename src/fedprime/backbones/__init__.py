@@ -89,6 +89,8 @@ def value_kinds(backbone: Backbone) -> dict[str, ValueKind]:
     Args:
         backbone: The backbone.
     """
+    if (kinds := getattr(backbone, "kinds", None)) is not None:
+        return dict(kinds)
     if isinstance(backbone, CompositeBackbone):
         parts = backbone.composition.modalities
         return {modality: _KIND_OF_ENCODER[parts[modality].encoder] for modality in backbone.modalities}

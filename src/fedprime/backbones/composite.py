@@ -26,8 +26,8 @@ from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.encoder import Encoder
 from fedprime.backbones.raw_values import embed_in_chunks
 from fedprime.backbones.vilt_layers import run_layers
-from fedprime.durable import replaced_folder
-from fedprime.seeding import torch_stream
+from fedprime.reproducibility.atomic_files import replaced_folder
+from fedprime.reproducibility.seeding import torch_stream
 
 __all__ = ["CompositeBackbone", "JointLayers"]
 

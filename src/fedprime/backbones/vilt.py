@@ -20,7 +20,7 @@ from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
 from fedprime.backbones.vilt_layers import run_layers
-from fedprime.seeding import torch_stream
+from fedprime.reproducibility.seeding import torch_stream
 
 __all__ = ["MODALITIES", "ViltBackbone"]
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fedprime.data.embedding_store import EmbeddingStore
-from fedprime.data.missingness import what_is_left
+from fedprime.data.embeddings.store import EmbeddingStore
+from fedprime.data.missingness.patterns import what_is_left
 
 __all__ = ["Batch", "DataError", "EmbeddedSamples", "IdentifiedSource", "KnownWorld", "SampleSource", "Shard", "Task"]
 

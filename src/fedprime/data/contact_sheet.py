@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fedprime.data.batches import SampleSource
-from fedprime.durable import replaced_file
+from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["draw_contact_sheet"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedprime.data.images import InputError, read_image
-from fedprime.data.pairs import Pairs
+from fedprime.data.sets.pairs import Pairs
 
 __all__ = ["EXPECTED", "Inspection", "inspect"]
 

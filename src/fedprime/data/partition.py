@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from fedprime.data.missingness import apportion
-from fedprime.seeding import stream
+from fedprime.data.missingness.patterns import apportion
+from fedprime.reproducibility.seeding import stream
 
 __all__ = ["PartitionError", "draw_label_shares", "partition_by_shares", "partition_by_site", "partition_evenly"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from fedprime.data.batches import DataError
-from fedprime.seeding import stream
+from fedprime.reproducibility.seeding import stream
 
 __all__ = [
     "SPLITS",

@@ -9,9 +9,9 @@ from typing import Literal
 
 import torch
 
-from fedprime.alignment import align
+from fedprime.methods.aggregation.alignment import align
+from fedprime.methods.aggregation.robust import robust_mean, supported_centres
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.robust_aggregation import robust_mean, supported_centres
 
 __all__ = ["aligned_mean"]
 

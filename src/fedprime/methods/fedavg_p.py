@@ -10,7 +10,7 @@ import torch
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.methods.method import Method
-from fedprime.prompts import PatternPrompts
+from fedprime.models.prompts import PatternPrompts
 
 __all__ = ["FedAvgP"]
 

@@ -11,7 +11,7 @@ import torch
 
 from fedprime.methods.fedprox_p import FedProxP
 from fedprime.methods.method import ServerState, Update, weighted_mean
-from fedprime.model import Weights
+from fedprime.models.prompted_model import Weights
 
 __all__ = ["FedMSplitP"]
 

@@ -16,8 +16,8 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard
 from fedprime.methods.aligned_mean import aligned_mean
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.model import PromptedModel, Weights
-from fedprime.prompts import PromptPools, standardise
+from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.models.prompts import PromptPools, standardise
 
 __all__ = ["ALIGNED", "CONTEXT", "MOMENTS", "FedInter", "FedIntra", "FedPrime"]
 

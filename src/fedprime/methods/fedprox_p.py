@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedprime.data.batches import Batch
 from fedprime.methods.fedavg_p import FedAvgP
-from fedprime.model import PromptedModel, Weights
+from fedprime.models.prompted_model import PromptedModel, Weights
 
 __all__ = ["FedProxP"]
 

@@ -6,7 +6,7 @@ import torch
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.methods.method import Method
-from fedprime.prompts import NoPrompts
+from fedprime.models.prompts import NoPrompts
 
 __all__ = ["HeadOnly"]
 

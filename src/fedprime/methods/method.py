@@ -15,9 +15,9 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard, Task
-from fedprime.model import HeadKind, PromptedModel, Weights
-from fedprime.prompts import Prompter
-from fedprime.robust_aggregation import Aggregation, robust_mean
+from fedprime.methods.aggregation.robust import Aggregation, robust_mean
+from fedprime.models.prompted_model import HeadKind, PromptedModel, Weights
+from fedprime.models.prompts import Prompter
 
 __all__ = ["Method", "ServerState", "Update", "weighted_mean"]
 

@@ -12,7 +12,7 @@ import torch
 from fedprime.backbones.backbone import Backbone
 from fedprime.methods.aligned_mean import aligned_mean
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.prompts import AllPrompts
+from fedprime.models.prompts import AllPrompts
 
 __all__ = ["PFPT"]
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from fedprime.config import Settings
-from fedprime.settings_reading import flat_settings
+from fedprime.settings.reading import flat_settings
+from fedprime.settings.settings import Settings
 
 __all__ = [
     "IGNORED",

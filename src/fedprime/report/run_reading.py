@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedprime.checkpoints import RunError, RunFolder
-from fedprime.config import SettingsError
+from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.report.finished_runs import Environment, FinishedRun, History, PromptRecord, Results, plain_settings
-from fedprime.settings_reading import flat_settings, read_settings
+from fedprime.settings.reading import flat_settings, read_settings
+from fedprime.settings.settings import SettingsError
 
 __all__ = ["read_run"]
 

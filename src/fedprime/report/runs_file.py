@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedprime.checkpoints import RunError
-from fedprime.durable import replaced_file
+from fedprime.experiment.run_folder import RunError
 from fedprime.report.finished_runs import FinishedRun, Scores, plain_settings
+from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["RunSet", "is_runs_file", "read_runs_file", "write_runs_file"]
 

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from fedprime.durable import replaced_file
+from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["plot_scenarios", "scenario_table", "traffic_table"]
 

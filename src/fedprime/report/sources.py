@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from fedprime.checkpoints import RunError
-from fedprime.config import SettingsError
-from fedprime.plans import Plan, read_plan
-from fedprime.recipe_tables import dotted_names
+from fedprime.experiment.run_folder import RunError
 from fedprime.report.finished_runs import IGNORED, FinishedRun, plain_settings
 from fedprime.report.run_reading import read_run
 from fedprime.report.runs_file import RunSet, read_runs_file
-from fedprime.settings_reading import flat_settings
+from fedprime.settings.plans import Plan, read_plan
+from fedprime.settings.reading import flat_settings
+from fedprime.settings.recipe_tables import dotted_names
+from fedprime.settings.settings import SettingsError
 
 __all__ = ["find_runs", "has_runs", "is_run_folder"]
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedprime.durable import replaced_file
 from fedprime.report.cells import Block, compared_axis, group_runs
 from fedprime.report.collection import Collection, ReportError, collect_runs
 from fedprime.report.comparison_page import comparisons_page
@@ -20,6 +19,7 @@ from fedprime.report.runs_file import is_runs_file, write_runs_file
 from fedprime.report.sources import has_runs, is_run_folder
 from fedprime.report.tables import accuracy_tables, caption
 from fedprime.report.traffic import traffic_tables
+from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["Report", "default_output", "write_report"]
 

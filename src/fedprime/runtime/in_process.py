@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedprime.data.batches import Shard
+from fedprime.federation.local_training import LocalTraining, train_locally
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.model import PromptedModel, Weights
-from fedprime.training import LocalTraining, train_locally
+from fedprime.models.prompted_model import PromptedModel, Weights
 
 __all__ = ["InProcessClients"]
 

@@ -11,16 +11,16 @@ from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from safetensors.torch import load_file
 
-from fedprime import samples
 from fedprime.backbones.vilt import ViltBackbone
-from fedprime.experiment import build_experiment
-from fedprime.model import Weights
+from fedprime.experiment import embedded_data as samples
+from fedprime.experiment.build import build_experiment
+from fedprime.experiment.site import build_site_experiment
+from fedprime.federation.compression import Transport
+from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower import client_app
 from fedprime.runtime.flower.client_app import BACKBONE_KEY, DATA_KEY, FORMAT_KEY, NUMBER_KEY, STATE_KEY, app
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, pack, unpack
-from fedprime.settings_reading import dump_toml, read_settings
-from fedprime.site import build_site_experiment
-from fedprime.transport import Transport
+from fedprime.settings.reading import dump_toml, read_settings
 from miniatures import table_rows, write_table
 
 RUN = "0123456789abcdef"

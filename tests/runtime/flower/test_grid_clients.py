@@ -13,16 +13,16 @@ from flwr.app import Array, ConfigRecord, Error, Message
 from torch import Tensor
 
 from fake_grid import FakeGrid, Fault, adding_one
-from fedprime.experiment import Experiment, build_experiment
-from fedprime.federation import Clients, Round, TooFewAnswersError, federate
+from fedprime.experiment.build import Experiment, build_experiment
+from fedprime.federation.rounds import Clients, Round, TooFewAnswersError, federate
 from fedprime.methods import Method
 from fedprime.methods.method import ServerState
-from fedprime.model import Weights
+from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
-from fedprime.runtime.local import local_clients
-from fedprime.runtime.packed import PackedClients, transport_of
-from fedprime.settings_reading import read_settings
+from fedprime.runtime.local_clients import local_clients
+from fedprime.runtime.packed_clients import PackedClients, transport_of
+from fedprime.settings.reading import read_settings
 
 RUN = "0123456789abcdef"
 

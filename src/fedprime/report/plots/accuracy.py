@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fedprime.experiment import LIKE_TRAIN
+from fedprime.experiment.build import LIKE_TRAIN
 from fedprime.report.cells import Block, Cell, compared_axis, in_words, mean_and_deviation
 from fedprime.report.collection import Collection
 from fedprime.report.plots.canvas import LIMIT_COLOR, WIDTH, Drawing, Mark, add_legend, marks_of, pages, slug

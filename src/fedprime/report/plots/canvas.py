@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fedprime.durable import replaced_file
+from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["LIMIT_COLOR", "WIDTH", "Drawing", "Mark", "add_legend", "house_style", "marks_of", "pages", "save", "slug"]
 

@@ -18,19 +18,19 @@ from flwr.clientapp import ClientApp
 
 from fedprime.backbones import SHIPPED
 from fedprime.backbones.backbone import BackboneError
-from fedprime.config import Settings, SettingsError
 from fedprime.data.batches import DataError
-from fedprime.determinism import reproducible
-from fedprime.experiment import Experiment
+from fedprime.experiment.build import Experiment
+from fedprime.experiment.site import Site, build_site_experiment
+from fedprime.federation.compression import EXACT, Transport, form_problems
 from fedprime.methods.method import ServerState
-from fedprime.model import ModelError, Weights
+from fedprime.models.prompted_model import ModelError, Weights
+from fedprime.reproducibility.determinism import reproducible
+from fedprime.runtime.client_state import KeptWeights, KeptWeightsError
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
-from fedprime.runtime.kept_weights import KeptWeights, KeptWeightsError
-from fedprime.runtime.local import local_clients
-from fedprime.runtime.packed import transport_of
-from fedprime.settings_reading import check_settings
-from fedprime.site import Site, build_site_experiment
-from fedprime.transport import EXACT, Transport, form_problems
+from fedprime.runtime.local_clients import local_clients
+from fedprime.runtime.packed_clients import transport_of
+from fedprime.settings.reading import check_settings
+from fedprime.settings.settings import Settings, SettingsError
 
 __all__ = ["BACKBONE_KEY", "DATA_KEY", "FORMAT_KEY", "NUMBER_KEY", "STATE_KEY", "app"]
 

@@ -8,14 +8,14 @@ from typing import Any, Protocol, runtime_checkable
 
 from flwr.app import Message
 
-from fedprime.config import Settings
-from fedprime.federation import size_bytes
+from fedprime.federation.compression import EXACT, Transport
+from fedprime.federation.rounds import size_bytes
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.model import Weights
+from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
-from fedprime.runtime.packed import transport_of
-from fedprime.settings_reading import dump_toml
-from fedprime.transport import EXACT, Transport
+from fedprime.runtime.packed_clients import transport_of
+from fedprime.settings.reading import dump_toml
+from fedprime.settings.settings import Settings
 
 __all__ = ["Grid", "GridClients"]
 
@@ -136,7 +136,7 @@ class GridClients:
         Args:
             round_number: The round.
             state: What the server holds after it.
-            names: Which samples, as for `fedprime.site.Site.measure`.
+            names: Which samples, as for `fedprime.experiment.site.Site.measure`.
 
         Returns:
             By client that answered, scores by name of the samples.

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fedprime.durable import replaced_folder
+from fedprime.reproducibility.atomic_files import replaced_folder
 
 __all__ = ["KeysError", "make_keys"]
 

@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from fedprime.model import Weights
+from fedprime.models.prompted_model import Weights
 
 __all__ = ["ANY_CLIENT", "PARTS", "Content", "MessageError", "pack", "unpack"]
 

@@ -40,7 +40,7 @@ build-backend = "hatchling.build"
 publisher = "fedprime"
 
 [tool.flwr.app.components]
-serverapp = "fedprime.server_app:app"
+serverapp = "fedprime.runs.server_app:app"
 clientapp = "fedprime.runtime.flower.client_app:app"
 
 [tool.flwr.app.config]

@@ -1,0 +1,115 @@
+"""The verb ``grid`` of the command line."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedprime.cli.progress import display_grid, interruptible
+from fedprime.runs.grid import RunState, inspect_grid, run_grid, run_path
+from fedprime.settings.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
+from fedprime.settings.plans import choose_runs, read_plan
+from fedprime.settings.recipes import find_plan, plan_name, recipe_name
+from fedprime.settings.settings import SettingsError
+
+__all__ = ["make_grid"]
+
+_HELP = """\
+usage: fedprime grid PLAN [--recipe RECIPE] [--output FOLDER] [--processes N] [--seeds N N ...]
+                     [--only AXIS=LABEL,LABEL ...] [--dry-run] [--SETTING VALUE ...]
+
+Makes all runs of a plan: every combination of its labels with every seed. The same command again goes on where it was
+stopped: finished runs are left as they are, half finished ones continue after their last round.
+
+  PLAN              a TOML file or the name of a plan (fedprime recipes list)
+  --recipe RECIPE   the recipe to start from instead of the plan's, for example food101/study
+  --output FOLDER   where to: FOLDER/plan.toml, a run folder for each run in FOLDER/runs, and in FOLDER/failures why
+                    a run failed; runs/PLAN if not given, with --recipe runs/PLAN-RECIPE
+  --processes N     runs to make at the same time; as many as the cores allow if not given
+  --seeds N N ...   seeds instead of the plan's; more can be added to a folder later
+  --only AXIS=LABEL,LABEL
+                    only the runs with these labels; may stand there for several axes
+  --dry-run         list the runs and how far each has come, and do nothing
+  --SETTING VALUE   a setting for all runs, over the plan's (fedprime run --help explains every one)
+
+For example: fedprime grid main --only method=fedprime,fedavg-p --seeds 0 1 --training.rounds 10 --output runs/short
+             fedprime grid main --recipe food101/study --data.path FOLDER
+
+Exit code: 0 when every run is finished, 1 when some failed or are in use by another process, 2 when nothing could be
+done, 130 when stopped by Ctrl-C."""
+
+
+def make_grid(words: list[str]) -> int:
+    """Makes the runs of a plan, as asked for on a command line, and returns the exit code.
+
+    Args:
+        words: What stands after ``fedprime grid``.
+
+    Raises:
+        SettingsError: If a word, the plan or a setting is wrong, with every problem.
+        GridError: If the folder holds the runs of another plan, or something else.
+    """
+    if "--help" in words or "-h" in words:
+        print(_HELP)
+        return 0
+    command = shlex.join(["fedprime", "grid", *words])
+    if not words or words[0].startswith("-"):
+        raise SettingsError(
+            ["name a plan first: fedprime grid PLAN; `fedprime recipes list` shows those that come along"]
+        )
+    path = find_plan(words.pop(0))
+    recipe = take_values(words, "--recipe", "--recipe food101/study")
+    parts = [plan_name(path), *(recipe_name(name) for name in recipe)]
+    folder = Path(take_folder(words, "--output") or Path("runs") / "-".join(parts))
+    seeds = take_numbers(words, "--seeds", "--seeds 0 1 2", least=0)
+    processes = take_numbers(words, "--processes", "--processes 2", least=1)
+    once = {"--recipe": recipe, "--processes": processes}
+    only = take_values(words, "--only", "--only method=fedprime")
+    several = [f"{flag} has {len(found)} values; expected one" for flag, found in once.items() if len(found) > 1]
+    if several:
+        raise SettingsError(several)
+    is_dry = "--dry-run" in words
+    words = [word for word in words if word != "--dry-run"]
+    refuse_unknown_flags(words, ("--output", "--processes", "--seeds", "--only", "--dry-run", "--recipe"), "grid")
+    plan = read_plan(path, words, seeds, *recipe)
+    runs = choose_runs(plan, only)
+    states = inspect_grid(plan, folder, runs)
+    if is_dry:
+        for entry in states:
+            print(f"{_how_far(entry):18}{entry.planned.name}{f': {entry.reason}' if entry.reason else ''}")
+    num_finished = sum(entry.state == "finished" for entry in states)
+    if is_dry or 0 < num_finished < len(runs):
+        print(f"{num_finished} of {len(runs)} run(s) are finished already in {folder}", flush=True)
+    if is_dry:
+        return 0
+
+    def say_how_to_go_on() -> str:
+        finished = sum((run_path(folder, planned) / "results.json").exists() for planned in runs)
+        return f"; {finished} of {len(runs)} run(s) finished, the others keep their rounds. Go on with: {command}"
+
+    with interruptible(say_how_to_go_on), display_grid() as watch:
+        states = run_grid(plan, folder, runs, num_processes=processes[0] if processes else 0, watch=watch)
+    unfinished = [entry for entry in states if entry.state != "finished"]
+    if unfinished:
+        _complain_about(unfinished, folder)
+        return 1
+    report = shlex.join(["fedprime", "report", str(folder)])
+    print(f"all {len(runs)} run(s) are finished in {folder}; tables and plots: {report}")
+    return 0
+
+
+def _complain_about(unfinished: Sequence[RunState], folder: Path) -> None:
+    lines = [f"fedprime: {len(unfinished)} run(s) are not finished:"]
+    lines += [f"  {entry.planned.name} ({run_path(folder, entry.planned)}): {entry.reason}" for entry in unfinished]
+    if any(entry.state == "failed" for entry in unfinished):
+        lines.append(
+            f"{folder / 'failures'} says more. The same command tries them again; a broken run folder is begun anew "
+            "once you move it away."
+        )
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _how_far(entry: RunState) -> str:
+    if entry.state != "started":
+        return entry.state
+    return f"{entry.rounds} of {entry.planned.settings.training.rounds} rounds"

@@ -1,0 +1,167 @@
+"""The verb ``predict`` of the command line: labels for one sample, or for the rows of a table."""
+
+import csv
+import dataclasses
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from io import TextIOBase
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import tyro
+
+from fedprime.data.images import InputError, read_image
+from fedprime.data.sets.table.rows import read_unlabelled
+from fedprime.data.sounds import read_sound
+from fedprime.experiment.run_folder import RunFolder
+from fedprime.models.prediction import kinds_of, predict_samples, read_table, read_value
+from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.settings.reading import read_settings
+from fedprime.settings.settings import DataSettings
+
+__all__ = ["predict_labels"]
+
+_AT_ONCE = 64  # rows in memory
+
+#: A row of a table: its number from 1, its name, and what was predicted; None if nothing of it is there.
+_Row = tuple[int, str | None, dict[str, Any] | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class _PredictOptions:
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run, or of a saved model."""
+    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """An image file."""
+    text: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
+    """A text."""
+    audio: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A sound file."""
+    readings: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="NUMBER ...")] = None
+    """A row of numbers."""
+    values: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Modalities of any name: photo=a.jpg note="a text" 'price={"cost": 3.5}'."""
+    table: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    """A folder with metadata.csv, .jsonl or .parquet, such a file, or a data set of the library datasets: as data.path
+    of a run. Its columns are those that the run was trained on. Holes and unreadable files are missing."""
+    columns: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=COLUMN ...")] = ()
+    """With --table: which column is which modality, if they are called otherwise than in the run."""
+    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A CSV file whose columns are called as modalities are: paths, texts, numbers with spaces; an empty cell is
+    missing."""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write to this file instead of printing."""
+    json: bool = False
+    """One JSON object per sample, with the probability of every label, instead of CSV."""
+
+
+def predict_labels(words: list[str]) -> int:
+    """Predicts from any subset of modalities, and returns the exit code: 1 if nothing is there of some row of a table.
+
+    Args:
+        words: What stands after ``fedprime predict``.
+
+    Raises:
+        InputError: If a sample cannot be used.
+        DataError: If a table cannot be used.
+        ModelError: If there is no model, or no shared one.
+    """
+    options = tyro.cli(_PredictOptions, args=words, prog="fedprime predict", config=(tyro.conf.FlagCreatePairsOff,))
+    named = ("image", "text", "audio", "readings")
+    given = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
+    if sum([options.csv is not None, options.table is not None, bool(given or options.values)]) != 1:
+        raise InputError(
+            "give a sample (--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of "
+            "them), or --table FOLDER, or --csv FILE, not several of these"
+        )
+    if options.columns and options.table is None:
+        raise InputError("--columns goes with --table FOLDER")
+    model = _load_model(options.run)
+    if options.table is not None:
+        rows = _rows_of_table(model, options)
+        rows = itertools.chain(list(itertools.islice(rows, 1)), rows)  # what is wrong with the table is told first
+    else:
+        if options.csv is not None:
+            samples = read_table(options.csv, kinds_of(model))
+        else:
+            samples = [_read_given(given) | _read_named(options.values, model)]
+        rows = ((row, None, found) for row, found in enumerate(predict_samples(model, samples), start=1))
+    if options.output is None:
+        num_empty = _write(
+            rows, cast("TextIOBase", sys.stdout), as_json=options.json, have_names=options.table is not None
+        )
+    else:
+        with replaced_file(options.output) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+            num_empty = _write(rows, file, as_json=options.json, have_names=options.table is not None)
+        print(f"predictions: {options.output}", file=sys.stderr)
+    if num_empty:
+        print(f"fedprime: {num_empty} row(s) without a prediction: nothing of them is there", file=sys.stderr)
+    return 1 if num_empty else 0
+
+
+def _load_model(folder: Path) -> PromptedModel:
+    if (folder / "settings.toml").exists():
+        RunFolder(folder).results()  # says so if the run is not finished
+        model_path = RunFolder(folder).model_path
+        if not model_path.exists():
+            raise ModelError(f"the clients of {folder} share no model; name that of one: {folder}/clients/0")
+        folder = model_path
+    return PromptedModel.from_pretrained(folder, device="auto")
+
+
+def _read_given(given: dict[str, Any]) -> dict[str, object]:
+    read = {"image": read_image, "audio": read_sound}
+    return {name: read[name](value) if name in read else value for name, value in given.items()}
+
+
+def _read_named(words: Iterable[str], model: PromptedModel) -> dict[str, object]:
+    kinds, values = kinds_of(model), {}
+    for word in words:
+        name, is_value, value = word.partition("=")
+        if not is_value or name not in kinds:
+            raise InputError(f"--values has {word!r}; expected NAME=VALUE, with a name of {', '.join(kinds)}")
+        values[name] = read_value(value, kinds[name])
+    return values
+
+
+def _rows_of_table(model: PromptedModel, options: _PredictOptions) -> Iterator[_Row]:
+    data = DataSettings()
+    if (options.run / "settings.toml").exists():
+        data = read_settings(options.run / "settings.toml").data
+    stated = options.columns or data.columns
+    rows = read_unlabelled(str(options.table), stated, dict(kinds_of(model)), data.label or ("label",))
+    for start in itertools.count(1, _AT_ONCE):
+        chunk = list(itertools.islice(rows, _AT_ONCE))
+        predictions = iter(predict_samples(model, [values for _, values in chunk if values]))
+        for number, (name, values) in enumerate(chunk, start=start):
+            yield number, name, next(predictions) if values else None
+        if len(chunk) < _AT_ONCE:
+            return
+
+
+def _write(rows: Iterable[_Row], file: TextIOBase, *, as_json: bool, have_names: bool) -> int:
+    """Writes predictions, and returns how many rows have none."""
+    writer = csv.writer(file, lineterminator="\n")
+    num_empty = 0
+    if not as_json:
+        writer.writerow(["row", *(["name"] if have_names else []), "label", "probability", "present"])
+    for number, name, found in rows:
+        num_empty += found is None
+        named = {} if name is None else {"name": name}
+        if as_json:
+            nothing = {"label": None, "probabilities": {}, "present": []}
+            file.write(json.dumps({"row": number} | named | (nothing if found is None else found)) + "\n")
+        else:
+            writer.writerow([number, *named.values(), *_in_cells(found)])
+    return num_empty
+
+
+def _in_cells(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return ["", "", ""]
+    best = found["label"]
+    label = "|".join(found["labels"]) if "labels" in found else best
+    return [label, f"{found['probabilities'][best]:.4f}", "+".join(found["present"])]

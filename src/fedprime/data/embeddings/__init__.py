@@ -1,0 +1,1 @@
+"""What a frozen backbone made of samples, in memory and on disk."""

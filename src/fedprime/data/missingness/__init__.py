@@ -1,0 +1,1 @@
+"""What is missing, how it comes about, and what that tells."""

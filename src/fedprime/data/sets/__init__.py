@@ -1,0 +1,1 @@
+"""Data sets, each a reader of its own files."""

@@ -1,0 +1,1 @@
+"""Tables as people have them: rows with files, texts, numbers and categories."""

@@ -1,0 +1,216 @@
+"""One modality of a table: which rows have it, found out without opening a file, and its values, read one by one."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool
+
+from fedprime.data.images import file_identity, read_image
+from fedprime.data.sets.table.columns import Form, ModalityColumns
+from fedprime.data.sets.table.files import Part
+from fedprime.data.sounds import read_sound
+
+__all__ = ["Cells", "is_blank"]
+
+_AT_ONCE = 10_000  # rows in memory while holes are looked for
+
+
+def is_blank(cell: object) -> bool:
+    """Returns whether a cell is a hole: nothing, white space, or not a number (NaN).
+
+    Args:
+        cell: What stands in it.
+
+    >>> [is_blank(cell) for cell in (None, " ", "NaN", float("nan"), 0, "no")]
+    [True, True, True, True, False, False]
+    """
+    if isinstance(cell, str):
+        return cell.strip().lower() in ("", "nan")
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+class Cells:
+    """The cells of one modality.
+
+    Attributes:
+        own: Its columns.
+        there: Which rows have it: of a file, that it lies there and is not empty; of texts and of numbers and
+            categories, that a cell of theirs is filled.
+        holes: By reason, how many rows lack it.
+    """
+
+    def __init__(self, own: ModalityColumns, parts: Sequence[Part], forms: Mapping[str, Form]) -> None:
+        """Looks for holes; reads texts and numbers once, and no files.
+
+        Args:
+            own: Its columns.
+            parts: The table.
+            forms: Of what form the cells of every column are.
+        """
+        self.own = own
+        self._forms = forms
+        self._folders = [part.folder for part in parts]
+        self._columns = {name: [part.column(name) for part in parts] for name in own.columns}
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self._class_names = {name: _class_names(name, parts) for name in own.columns}
+        self.holes: Counter[str] = Counter()
+        self.there: Bool[np.ndarray, " row"] = np.array([reason is None for reason in self._reasons()], dtype=bool)
+
+    def named(self, row: int) -> str:
+        """Returns the name of the file of a row, or nothing where it has none.
+
+        Args:
+            row: Which row of the table.
+        """
+        if self.own.kind not in ("image", "audio"):
+            return ""
+        (cell,) = self._cells(row).values()
+        return str((cell.get("path") if isinstance(cell, Mapping) else cell) or "")
+
+    def read(self, row: int) -> object:
+        """Returns the value of a row that has the modality.
+
+        Args:
+            row: Which row of the table.
+
+        Returns:
+            An image as (height, width, 3) uint8; a sound as `sounds.read_sound` gives it; a text with single spaces, of
+            several columns one after the other; the filled cells of numbers and categories by column.
+
+        Raises:
+            InputError: If its file cannot be read.
+        """
+        cells = self._cells(row)
+        if self.own.kind == "text":
+            return " ".join(" ".join(str(cell).split()) for cell in cells.values() if not is_blank(cell))
+        if self.own.kind == "table":
+            return {name: value for name, cell in cells.items() if (value := self._value(name, cell)) is not None}
+        file, name = self.file(row)
+        return read_image(file, name) if self.own.kind == "image" else read_sound(file, name)
+
+    def file(self, row: int) -> tuple[Path | bytes, str]:
+        """Returns the file of an image or sound, or what is in it, and its name for messages.
+
+        Args:
+            row: Which row of the table.
+        """
+        (cell,) = self._cells(row).values()
+        if isinstance(cell, Mapping):
+            name = str(cell.get("path") or f"row {row + 1}")
+            return (bytes(cell["bytes"]), name) if cell.get("bytes") else (self._folder(row) / name, name)
+        path = self._folder(row) / str(cell).strip()
+        return path, str(path)
+
+    def identity(self, row: int) -> str | None:
+        """Returns what tells the value of a row from all others without decoding it; None if its file is not there.
+
+        That is the value itself where it is a text, or numbers and categories; of a file, what `file_identity` returns;
+        of bytes that stand in the table, their digest.
+
+        Args:
+            row: Which row of the table.
+        """
+        if self.own.kind in ("image", "audio"):
+            file, _ = self.file(row)
+            return file_identity(file) if isinstance(file, Path) else blake2b(file, digest_size=16).hexdigest()
+        return repr(self.read(row))
+
+    def _folder(self, row: int) -> Path:
+        return self._folders[int(np.searchsorted(self._starts, row, side="right")) - 1]
+
+    def _cells(self, row: int) -> dict[str, object]:
+        part = int(np.searchsorted(self._starts, row, side="right")) - 1
+        cells = {name: columns[part][row - int(self._starts[part])].as_py() for name, columns in self._columns.items()}
+        return {name: self._named_class(name, cell) for name, cell in cells.items()}
+
+    def _named_class(self, name: str, cell: object) -> object:
+        names = self._class_names[name]
+        return cell if names is None or not isinstance(cell, int) else names[cell] if cell >= 0 else None
+
+    def _reasons(self) -> Iterator[str | None]:
+        """Yields for every row why it lacks the modality, None if it does not; counts the reasons."""
+        is_file = self.own.kind in ("image", "audio")
+        for part, folder in enumerate(self._folders):
+            columns = [self._columns[name][part] for name in self.own.columns]
+            lacks = self._file_lacks(columns[0], folder) if is_file else self._cells_lack(columns)
+            for reason in lacks:
+                if reason is not None:
+                    self.holes[reason] += 1
+                yield reason
+
+    def _cells_lack(self, columns: Sequence[pa.ChunkedArray]) -> Iterator[str | None]:
+        for start in range(0, len(columns[0]), _AT_ONCE):
+            of_rows = zip(*(column.slice(start, _AT_ONCE).to_pylist() for column in columns), strict=True)
+            for cells in of_rows:
+                if all(is_blank(cell) for cell in cells):
+                    yield "empty"
+                elif self.own.kind == "table" and not any(
+                    self._value(name, self._named_class(name, cell)) is not None
+                    for name, cell in zip(self.own.columns, cells, strict=True)
+                ):
+                    yield "no number"
+                else:
+                    yield None
+
+    def _value(self, name: str, cell: object) -> int | float | str | None:
+        """Returns a cell of a table as a number or the name of a category; None for a hole."""
+        if is_blank(cell):
+            return None
+        if self._forms[name] != "number":
+            return str(cell).strip()
+        text = str(cell).strip()
+        try:
+            number = int(text) if text.lstrip("+-").isdecimal() else float(text)
+        except ValueError:
+            return None
+        return number if math.isfinite(number) else None
+
+    def _file_lacks(self, column: pa.ChunkedArray, folder: Path) -> Iterator[str | None]:
+        sizes: dict[str, dict[str, int]] = {}
+        is_embedded = pa.types.is_struct(column.type)
+        for start in range(0, len(column), _AT_ONCE):
+            cells = column.slice(start, _AT_ONCE)
+            if is_embedded:  # only lengths are looked at: bytes of images stay on disk
+                num_bytes = _call("binary_length", _field(cells, "bytes")).fill_null(0).to_pylist()
+                paths = _field(cells, "path").to_pylist()
+            else:
+                num_bytes, paths = [0] * len(cells), cells.to_pylist()
+            for size, path in zip(num_bytes, paths, strict=True):
+                if size:
+                    yield None
+                elif is_blank(path):
+                    yield "empty"
+                else:
+                    parent, name = os.path.split(str(path).strip())
+                    if parent not in sizes:
+                        sizes[parent] = _file_sizes(folder / parent)
+                    found = sizes[parent].get(name)
+                    yield "file not there" if found is None else None if found else "file of 0 bytes"
+
+
+def _field(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    return _call("struct_field", cells, pc.StructFieldOptions([name]))
+
+
+def _call(function: str, cells: pa.ChunkedArray, options: pc.FunctionOptions | None = None) -> pa.ChunkedArray:
+    return pc.call_function(function, [cells], options)
+
+
+def _file_sizes(folder: Path) -> dict[str, int]:
+    """Returns the size of every file of a folder."""
+    if not folder.is_dir():
+        return {}  # none of its files is there
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+
+
+def _class_names(name: str, parts: Sequence[Part]) -> list[str] | None:
+    features = [part.rows.features[name] for part in parts if name in part.rows.column_names]
+    return getattr(features[0], "names", None) if type(features[0]).__name__ == "ClassLabel" else None

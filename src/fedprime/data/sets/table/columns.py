@@ -1,0 +1,202 @@
+"""Which column of a table is what: stated as ``image=file_name text=title+text``, or found out from names and cells."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal, cast, get_args
+
+import pyarrow as pa
+
+from fedprime.data.batches import DataError
+from fedprime.data.sets.table.files import Part
+from fedprime.reproducibility.errors import nearest_name
+
+__all__ = ["Form", "Kind", "ModalityColumns", "choose_columns", "column_forms", "column_names", "need_column"]
+
+#: What a modality is made of.
+Kind = Literal["image", "text", "audio", "table"]
+#: What the cells of a column are: files or bytes of images and sounds, numbers, few repeated words, other words.
+Form = Literal["image", "audio", "number", "category", "text", "other"]
+
+_STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)")
+_LOOKED_AT = 1000  # cells that decide of what form a column is
+_MOST_CATEGORIES = 50
+_LEAST_NUMBERS = 0.9  # of the cells that are filled
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus")
+#: By modality, names of columns that are taken for it where nothing is stated.
+_USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
+    "image": ("file_name", "image", "photo", "img", "picture"),
+    "text": ("text", "caption", "description", "title", "sentence"),
+    "audio": ("audio", "sound", "file_name"),
+}
+
+
+@dataclass(frozen=True)
+class ModalityColumns:
+    """The columns of one modality.
+
+    Attributes:
+        modality: Its name.
+        kind: What it is made of.
+        columns: The columns: one of files, or several, whose texts are joined or whose cells are a row.
+    """
+
+    modality: str
+    kind: Kind
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.modality}:{self.kind}={'+'.join(self.columns)}"
+
+
+def column_names(parts: Sequence[Part]) -> list[str]:
+    """Returns the names of all columns, in order.
+
+    Args:
+        parts: The table.
+    """
+    return list(dict.fromkeys(name for part in parts for name in part.rows.column_names))
+
+
+def need_column(name: str, parts: Sequence[Part], what_for: str) -> None:
+    """Raises a `DataError` that names the nearest column if one is not there.
+
+    Args:
+        name: The column.
+        parts: The table.
+        what_for: The setting that names it.
+
+    Raises:
+        DataError: If it is not there.
+    """
+    names = column_names(parts)
+    if name not in names:
+        hint = nearest_name(name, names)
+        raise DataError(f"{parts[0].place} has no column {name!r} ({what_for}); it has {', '.join(names)}{hint}")
+
+
+def column_forms(parts: Sequence[Part]) -> dict[str, Form]:
+    """Returns of what form the cells of every column are, as its first filled cells tell.
+
+    Args:
+        parts: The table.
+    """
+    forms: dict[str, Form] = {}
+    for name in column_names(parts):
+        holder = next(part for part in parts if name in part.rows.column_names)
+        forms[name] = _form(type(holder.rows.features[name]).__name__, holder.column(name))
+    return forms
+
+
+def choose_columns(
+    stated: Sequence[str],
+    parts: Sequence[Part],
+    forms: Mapping[str, Form],
+    kinds: Mapping[str, Kind] | None = None,
+) -> list[ModalityColumns]:
+    """Returns the columns of every modality, as stated, or else those with usual names.
+
+    Args:
+        stated: As ``modality=column`` or ``modality:kind=column+column``; none means to find out.
+        parts: The table.
+        forms: As from `column_forms`, of the columns that may be inputs.
+        kinds: By modality, of what kind it is known to be, where that is not stated.
+
+    Raises:
+        DataError: If something is stated that is not there or cannot be, or nothing can be found out.
+    """
+    if stated:
+        chosen = [_parse(word, parts, forms, kinds or {}) for word in stated]
+        twice = [own.modality for own in chosen if sum(own.modality == other.modality for other in chosen) > 1]
+        if twice:
+            raise DataError(f"data.columns states {twice[0]!r} twice; join several columns as {twice[0]}=title+text")
+        return chosen
+    chosen: list[ModalityColumns] = []
+    for modality in ("image", "text", "audio"):
+        possible = [name for name, form in forms.items() if form == modality]
+        # Short texts that come again and again look like categories.
+        named = [
+            name for name, form in forms.items() if form == modality or (modality == "text" and form == "category")
+        ]
+        usual = [name for name in _USUAL_NAMES[modality] if name in named]
+        if not usual and modality != "text" and len(possible) > 1:
+            raise DataError(
+                f"{parts[0].place} has several columns of {modality}s, {', '.join(possible)}; name those to use in "
+                f"data.columns, as {modality}={possible[0]}"
+            )
+        if usual or (possible and modality != "text") or len(possible) == 1:
+            chosen.append(ModalityColumns(modality, modality, (next(iter(usual or possible)),)))
+    if not chosen:
+        raise DataError(
+            f"{parts[0].place} has no column that looks like an image, a text or a sound, but {', '.join(forms)}; name "
+            "those to use in data.columns, as text=title"
+        )
+    return chosen
+
+
+def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: Mapping[str, Kind]) -> ModalityColumns:
+    match = _STATED.fullmatch(word)
+    if not match or match["modality"][0].isdigit():
+        raise DataError(
+            f"data.columns states {word!r}; expected MODALITY=COLUMN, as image=file_name, text=title+text, or "
+            "MODALITY:KIND=COLUMN"
+        )
+    if match["kind"] and match["kind"] not in get_args(Kind):
+        possible = ", ".join(get_args(Kind))
+        raise DataError(f"data.columns states {word!r}: {match['kind']!r} is not one of the kinds {possible}")
+    columns: list[str] = [match["columns"]] if match["columns"] in forms else match["columns"].split("+")
+    for column in columns:
+        need_column(column, parts, f"data.columns, {word}")
+        if column not in forms:
+            raise DataError(f"data.columns states {word!r}, but {column} is the label; an input cannot be the answer")
+    known = cast("Kind | None", match["kind"] or kinds.get(match["modality"]))
+    kind = known or _kind(match["modality"], [forms[column] for column in columns])
+    if kind in ("image", "audio"):
+        form = forms[columns[0]]
+        if len(columns) > 1:
+            raise DataError(f"data.columns states {word!r}: {kind}s are in one column; make a modality of each")
+        if form in ("number", "other") or (form in ("image", "audio") and form != kind):
+            raise DataError(f"data.columns states {word!r}, but in {columns[0]} are no {kind}s ({form})")
+    return ModalityColumns(match["modality"], kind, tuple(columns))
+
+
+def _kind(modality: str, forms: Sequence[Form]) -> Kind:
+    if modality in get_args(Kind):
+        return modality  # pyright: ignore[reportReturnType]
+    if set(forms) in ({"image"}, {"audio"}):
+        return "image" if "image" in forms else "audio"
+    return "table" if all(form in ("number", "category") for form in forms) else "text"
+
+
+def _form(feature: str, cells: pa.ChunkedArray) -> Form:
+    if feature in ("Image", "Audio"):
+        return "image" if feature == "Image" else "audio"
+    kind = cells.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "category" if feature == "ClassLabel" else "number"
+    if pa.types.is_boolean(kind):
+        return "category"
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return "other"
+    words = [word.strip() for word in cells.slice(0, _LOOKED_AT).to_pylist() if word and word.strip()]
+    if not words:
+        return "text"
+    endings = [PurePath(word).suffix.lower() for word in words]
+    if sum(ending in _IMAGES for ending in endings) > len(words) / 2:
+        return "image"
+    if sum(ending in _SOUNDS for ending in endings) > len(words) / 2:
+        return "audio"
+    if sum(_is_number(word) for word in words) >= _LEAST_NUMBERS * len(words):
+        return "number"
+    distinct = len(set(words))
+    return "category" if distinct <= _MOST_CATEGORIES and distinct <= len(words) / 2 else "text"
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

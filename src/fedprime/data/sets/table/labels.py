@@ -1,0 +1,155 @@
+"""The labels of a table: a column of classes, a column with any number of labels, or a column for each label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fedprime.data.batches import DataError, Task
+from fedprime.data.sets.table.cells import is_blank
+from fedprime.data.sets.table.columns import column_names, need_column
+from fedprime.data.sets.table.files import Part
+
+__all__ = ["Labels", "cell_words", "read_labels"]
+
+_USUAL_NAMES = ("label", "labels", "class", "category", "target")
+_MOST_CLASSES = 1000
+_SEPARATORS = ("|", ";", ",")
+_YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is to be learnt about the rows.
+
+    Attributes:
+        task: One class or several labels.
+        columns: Where it stands.
+        names: Name of every class or label.
+        values: The class of every row, or 1 where a label applies; of rows without any it means nothing.
+        known: Which rows have it.
+    """
+
+    task: Task
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+    values: Int[np.ndarray, " row"] | Float[np.ndarray, "row label"]
+    known: Bool[np.ndarray, " row"]
+
+
+def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels: bool) -> Labels:
+    """Reads the labels of all rows.
+
+    Args:
+        stated: The column; several columns with yes or no for a label each; none means one with a usual name.
+        parts: The table.
+        several_labels: Whether one column has any number of labels: a list, or words with ``|``, ``;`` or ``,`` between
+            them (the first of these that any cell has).
+
+    Raises:
+        DataError: If there is no such column, or what stands there are no classes or labels.
+    """
+    columns = list(stated) or [name for name in _USUAL_NAMES if name in column_names(parts)][:1]
+    if not columns:
+        raise DataError(
+            f"{parts[0].place} has no column {' or '.join(_USUAL_NAMES[:3])}, but {', '.join(column_names(parts))}; "
+            "name the one with the classes, --data.label COLUMN"
+        )
+    for column in columns:
+        need_column(column, parts, "data.label")
+    if len(columns) > 1:
+        return _yes_or_no(tuple(columns), parts)
+    return _any_number(columns[0], parts) if several_labels else _one_class(columns[0], parts)
+
+
+def cell_words(name: str, parts: Sequence[Part]) -> list[str | None]:
+    """Returns what stands in a column as words, None for a hole; 3.0 is called 3, classes by their names.
+
+    Args:
+        name: The column.
+        parts: The table.
+    """
+    return [None if is_blank(cell) else _word(cell) for cell in _cells(name, parts)]
+
+
+def _cells(name: str, parts: Sequence[Part]) -> list[object]:
+    cells: list[object] = []
+    for part in parts:
+        own = part.column(name).to_pylist()
+        names = getattr(part.rows.features.get(name), "names", None)
+        cells += own if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in own]
+    return cells
+
+
+def _word(cell: object) -> str:
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
+
+
+def _in_order(words: set[str]) -> tuple[str, ...]:
+    """Sorts names, numbers by their size."""
+    are_numbers = all(word.lstrip("-").isdecimal() for word in words)
+    return tuple(sorted(words, key=int) if are_numbers else sorted(words))
+
+
+def _one_class(column: str, parts: Sequence[Part]) -> Labels:
+    words = cell_words(column, parts)
+    known = np.array([word is not None for word in words], dtype=bool)
+    names = _in_order({word for word in words if word is not None})
+    place = parts[0].place
+    if len(names) < 2:
+        found = f"only one class, {names[0]}" if names else "no class at all"
+        raise DataError(f"{place} has {found}, in the column {column}; there is nothing to learn")
+    if len(names) > min(_MOST_CLASSES, max(20, known.sum() / 2)):
+        raise DataError(
+            f"{place} has {len(names):,} different values in {known.sum():,} rows of the column {column}; expected "
+            "classes that rows share; name another column, --data.label COLUMN"
+        )
+    number = {name: label for label, name in enumerate(names)}
+    values = np.array([0 if word is None else number[word] for word in words], dtype=np.int64)
+    return Labels("one_class", (column,), names, values, known)
+
+
+def _any_number(column: str, parts: Sequence[Part]) -> Labels:
+    cells = _cells(column, parts)
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    separator = next((sign for sign in _SEPARATORS if any(sign in text for text in texts)), _SEPARATORS[0])
+    of_rows = [_labels_in(cell, separator) for cell in cells]
+    names = _in_order({label for labels in of_rows for label in labels or ()})
+    if not names:
+        raise DataError(f"{parts[0].place} has no label at all in the column {column}; there is nothing to learn")
+    if len(names) > _MOST_CLASSES:
+        raise DataError(
+            f"{parts[0].place} has {len(names):,} different labels in the column {column}, separated by {separator!r}; "
+            f"expected at most {_MOST_CLASSES:,}"
+        )
+    number = {name: label for label, name in enumerate(names)}
+    values = np.zeros((len(cells), len(names)), dtype=np.float32)
+    for row, labels in enumerate(of_rows):
+        values[row, [number[label] for label in labels or ()]] = 1
+    return Labels("several_labels", (column,), names, values, np.array([own is not None for own in of_rows]))
+
+
+def _labels_in(cell: object, separator: str) -> list[str] | None:
+    if isinstance(cell, list):
+        return [_word(label) for label in cell if not is_blank(label)]
+    if is_blank(cell):
+        return None
+    return [label.strip() for label in _word(cell).split(separator) if label.strip()]
+
+
+def _yes_or_no(columns: tuple[str, ...], parts: Sequence[Part]) -> Labels:
+    values: list[list[float]] = []
+    filled: list[list[bool]] = []
+    for column in columns:
+        words = ["" if word is None else word for word in cell_words(column, parts)]
+        odd = next((word for word in words if word.lower() not in (*_YES, *_NO)), None)
+        if odd is not None:
+            raise DataError(
+                f"{parts[0].place} has {odd!r} in the column {column}; of several columns of labels each has 1 or 0, "
+                "yes or no, true or false"
+            )
+        values.append([float(word.lower() in _YES) for word in words])
+        filled.append([bool(word) for word in words])
+    known: Bool[np.ndarray, " row"] = np.logical_or.reduce(np.array(filled, dtype=bool), axis=0)
+    return Labels("several_labels", columns, columns, np.array(values, dtype=np.float32).T.copy(), known)

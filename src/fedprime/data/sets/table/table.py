@@ -1,0 +1,294 @@
+"""Any table of samples: rows with images, texts, sounds, numbers and categories, of which any may be missing.
+
+Rows are those of a metadata file beside images, or of a data set of the library `datasets` (`table_files`). Nothing is
+decoded before it is needed; what cells hold stays on disk. A hole (an empty cell, NaN, a file that is not there or is
+empty) is a missing modality of that row, and so is, from when it is first read, a file that cannot be decoded.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fedprime.data.batches import DataError, Task
+from fedprime.data.images import InputError
+from fedprime.data.sets.table.cells import Cells
+from fedprime.data.sets.table.columns import (
+    Form,
+    ModalityColumns,
+    choose_columns,
+    column_forms,
+    column_names,
+    need_column,
+)
+from fedprime.data.sets.table.files import Part, open_parts
+from fedprime.data.sets.table.labels import Labels, cell_words, read_labels
+from fedprime.data.splits import SPLITS, split_name
+from fedprime.reproducibility.errors import nearest_name
+
+__all__ = ["Table", "TableOptions", "open_table"]
+
+_logger = logging.getLogger(__name__)
+
+_NAMED = 3  # unreadable files that are named in the log
+_SITE_NAMES = ("client", "site")
+#: Says that no column is meant.
+_NO_COLUMN = "none"
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """Which column is what; what is empty is found out from the names of columns and from cells.
+
+    Attributes:
+        columns: Of each modality, as ``image=file_name``, ``text=title+text`` or ``price:table=cost+discount``.
+        label: The column of classes, or a column of yes or no for each label.
+        several_labels: Whether a column of labels has any number of them in a row.
+        split: The column that says of which split a row is; ``none`` for no such column.
+        client: The column of natural groups; ``none`` for no such column.
+        rows: Which rows to use, as ``column=value,value``; all of several conditions hold.
+    """
+
+    columns: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    several_labels: bool = False
+    split: str = ""
+    client: str = ""
+    rows: tuple[str, ...] = ()
+
+
+class Table:
+    """A table as a data set.
+
+    Attributes:
+        columns: The columns of every modality.
+        label_columns: The columns of labels.
+        forms: Of what form the cells of every column of the table are.
+        site_names: Name of every natural group; empty where there are none.
+        report: What was found, in one line.
+        num_unlabelled: How many rows were left out, because they have no label.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        cells: Sequence[Cells],
+        forms: Mapping[str, Form],
+        labels: Labels,
+        rows: Int[np.ndarray, " sample"],
+        sites: tuple[Int[np.ndarray, " sample"], tuple[str, ...]],
+        splits: Mapping[str, Int[np.ndarray, " _"]],
+    ) -> None:
+        """Takes what was read; see `open_table`.
+
+        Args:
+            place: Where the table lies, for messages.
+            cells: The cells of each modality.
+            forms: Of what form the cells of every column are.
+            labels: Those of all rows.
+            rows: Which rows of the table are samples.
+            sites: The natural group of every sample, and the groups' names.
+            splits: By name, the samples.
+        """
+        self.columns: tuple[ModalityColumns, ...] = tuple(own.own for own in cells)
+        self.modalities: tuple[str, ...] = tuple(own.modality for own in self.columns)
+        self.forms = dict(forms)
+        self.task: Task = labels.task
+        self.label_columns, self.label_names = labels.columns, labels.names
+        self.labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"] = labels.values[rows]
+        self.sites, self.site_names = sites
+        self.there: Bool[np.ndarray, "sample modality"] = np.stack([own.there[rows] for own in cells], axis=1)
+        self.splits: Mapping[str, Int[np.ndarray, " _"]] = dict(splits)
+        self.num_unlabelled = int((~labels.known).sum())
+        self._place = place
+        self._cells = dict(zip(self.modalities, cells, strict=True))
+        self._rows = rows
+        self._num_unreadable: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """Returns the number of samples."""
+        return len(self._rows)
+
+    def name_of(self, index: int) -> str:
+        """Returns what to call a sample: the name of its file, or the number of its row.
+
+        Args:
+            index: Which sample.
+        """
+        row = int(self._rows[index])
+        return next((name for cells in self._cells.values() if (name := cells.named(row))), f"row {row + 1}")
+
+    def cells_of(self, modality: str) -> Cells:
+        """Returns the cells of a modality, by row of the table.
+
+        Args:
+            modality: Which.
+        """
+        return self._cells[modality]
+
+    def row_of(self, index: int) -> int:
+        """Returns the row of a sample in the table.
+
+        Args:
+            index: Which sample.
+        """
+        return int(self._rows[index])
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        """Returns the asked modalities of one sample, and does not touch the others.
+
+        Args:
+            index: Which sample.
+            modalities: Any of its own.
+
+        Returns:
+            By modality its value, as `Cells.read` says, unless its file cannot be read.
+        """
+        values: dict[str, object] = {}
+        for modality in modalities:
+            try:
+                values[modality] = self._cells[modality].read(self.row_of(index))
+            except InputError as error:
+                self._num_unreadable[modality] += 1
+                if self._num_unreadable[modality] <= _NAMED:
+                    _logger.warning("%s: a missing %s: %s", self._place, modality, error)
+                elif self._num_unreadable[modality] == _NAMED + 1:
+                    _logger.warning("%s: more cannot be read; `fedprime data check` names all", self._place)
+        return values
+
+    def identity(self, index: int, modality: str) -> str | None:
+        """Returns what tells a raw value from all others, see `Cells.identity`.
+
+        Args:
+            index: Which sample.
+            modality: Which of its modalities.
+        """
+        return self._cells[modality].identity(self.row_of(index))
+
+    @property
+    def report(self) -> str:
+        """What was taken for what."""
+        used = {*self.label_columns, *(name for own in self.columns for name in own.columns)}
+        unused = [name for name in self.forms if name not in used]
+        several = "labels" if self.task == "several_labels" else "classes"
+        said = [
+            f"{len(self):,} samples ({', '.join(f'{len(own):,} {split}' for split, own in self.splits.items())})",
+            *(str(own) for own in self.columns),
+            f"{len(self.label_names)} {several} of {'+'.join(self.label_columns)}",
+            *([f"{len(self.site_names)} natural clients"] if self.site_names else []),
+            *([f"not used as input: {', '.join(unused)}"] if unused else []),
+        ]
+        return "; ".join(said)
+
+    @property
+    def holes(self) -> str:
+        """What is missing of which modality, with its number of rows; empty if nothing is."""
+        return "; ".join(
+            f"{modality}: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(cells.holes.items()))
+            for modality, cells in self._cells.items()
+            if cells.holes
+        )
+
+
+def open_table(path: str, options: TableOptions | None = None) -> Table:
+    """Opens a table; no file that it names is opened.
+
+    The log tells once what was taken for what, and what is missing.
+
+    Args:
+        path: Where it is, as `table_files.open_parts` takes it.
+        options: Which column is what.
+
+    Raises:
+        DataError: If there is none, it cannot be read, or columns, labels or splits are not what they should be.
+    """
+    options = options or TableOptions()
+    parts = open_parts(path)
+    if not any(len(part) for part in parts):
+        raise DataError(f"{parts[0].place} has no rows; expected one for each sample")
+    forms = column_forms(parts)
+    labels = read_labels(options.label, parts, several_labels=options.several_labels)
+    is_used = labels.known & _chosen_rows(options.rows, parts)
+    site_words = _site_words(options.client, parts)
+    of_split = _splits_of_rows(options.split, parts, is_used)
+    modalities = choose_columns(options.columns, parts, _inputs(forms, labels))
+    rows = np.flatnonzero(is_used)
+    splits = {split: np.flatnonzero(of_split[rows] == split) for split in SPLITS if (of_split[rows] == split).any()}
+    if "train" not in splits:
+        raise DataError(f"{parts[0].place} has no training sample with a label{_of_rows(options.rows)}")
+    cells = [Cells(own, parts, forms) for own in modalities]
+    table = Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
+    _logger.info("%s: %s", path, table.report)
+    if table.holes:
+        _logger.warning("%s: missing values of %d rows: %s", path, len(is_used), table.holes)
+    if table.num_unlabelled:
+        _logger.warning("%s: %d rows have no label and are left out", path, table.num_unlabelled)
+    return table
+
+
+def _inputs(forms: Mapping[str, Form], labels: Labels) -> dict[str, Form]:
+    """Leaves out the columns of labels: nobody can be given the answer as an input by mistake."""
+    return {name: form for name, form in forms.items() if name not in labels.columns}
+
+
+def _of_rows(conditions: Sequence[str]) -> str:
+    return f" among the rows with {' and '.join(conditions)}" if conditions else ""
+
+
+def _chosen_rows(conditions: Sequence[str], parts: Sequence[Part]) -> Bool[np.ndarray, " row"]:
+    chosen = np.ones(sum(len(part) for part in parts), dtype=bool)
+    for condition in conditions:
+        column, is_condition, values = condition.partition("=")
+        if not is_condition:
+            raise DataError(f"data.rows states {condition!r}; expected COLUMN=VALUE,VALUE")
+        need_column(column, parts, "data.rows")
+        words, wanted = cell_words(column, parts), values.split(",")
+        unknown = sorted(set(wanted) - {word for word in words if word is not None})
+        if unknown:
+            hint = nearest_name(unknown[0], {word for word in words if word is not None})
+            raise DataError(f"{parts[0].place} has no {unknown[0]!r} in the column {column} (data.rows){hint}")
+        chosen &= np.array([word in wanted for word in words])
+    return chosen
+
+
+def _splits_of_rows(stated: str, parts: Sequence[Part], is_used: Bool[np.ndarray, " row"]) -> np.ndarray:
+    """Returns the name of the split of every row."""
+    of_parts = np.repeat([part.split or "train" for part in parts], [len(part) for part in parts]).astype(object)
+    is_found = not stated and "split" in column_names(parts) and all(part.split is None for part in parts)
+    column = "split" if is_found else stated
+    if column in ("", _NO_COLUMN):
+        return of_parts
+    need_column(column, parts, "data.split")
+    words = cell_words(column, parts)
+    found = Counter(word for word, own in zip(words, is_used, strict=True) if own)
+    unknown = [word for word in found if word is None or split_name(word) not in SPLITS]
+    if unknown:
+        told = ", ".join(
+            f"{'an empty cell' if word is None else repr(word)} ({found[word]:,} rows)" for word in unknown[:3]
+        )
+        hint = nearest_name(unknown[0], SPLITS) if unknown[0] else ""
+        raise DataError(
+            f"{parts[0].place} has {told} in the column {column} (data.split); expected train, validation (or val, "
+            f"dev) and test{hint}"
+        )
+    return np.array(["" if word is None else split_name(word) for word in words], dtype=object)
+
+
+def _site_words(stated: str, parts: Sequence[Part]) -> list[str | None] | None:
+    column = stated or next((name for name in _SITE_NAMES if name in column_names(parts)), _NO_COLUMN)
+    if column == _NO_COLUMN:
+        return None
+    need_column(column, parts, "data.client")
+    return cell_words(column, parts)
+
+
+def _sites(
+    words: Sequence[str | None] | None, rows: Int[np.ndarray, " sample"]
+) -> tuple[Int[np.ndarray, " sample"], tuple[str, ...]]:
+    if words is None:
+        return np.zeros(len(rows), dtype=np.int64), ()
+    names, numbers = np.unique([words[row] or "(none)" for row in rows], return_inverse=True)
+    return numbers.astype(np.int64), tuple(names.tolist())

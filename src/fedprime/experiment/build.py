@@ -1,0 +1,259 @@
+"""From settings to objects: data, backbone, method, shards, scenarios. The one place that knows both sides."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone
+from fedprime.data.batches import KnownWorld, SampleSource, Shard
+from fedprime.data.missingness.evidence import best_possible, client_given_label
+from fedprime.data.missingness.mechanisms import Mechanism
+from fedprime.data.missingness.patterns import (
+    all_patterns,
+    draw_present,
+    pattern_counts,
+    pattern_name,
+    what_is_left,
+)
+from fedprime.data.partition import PartitionError
+from fedprime.experiment.embedded_data import embedded_samples, usable_splits
+from fedprime.experiment.partitioning import (
+    build_mechanism,
+    draw_owners,
+    label_groups,
+    scenario_shares,
+    split_of,
+    training_shards,
+)
+from fedprime.methods import Method
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.reproducibility.seeding import torch_stream
+from fedprime.settings.settings import Settings, SettingsError
+
+__all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "build_method", "configured_backbone"]
+
+#: The test scenario in which samples lack what training samples lack.
+LIKE_TRAIN = "like train"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that a run works with.
+
+    Attributes:
+        settings: What it was built from.
+        method: The federated method.
+        model: A model of the method's shape, with the initial weights.
+        source: The data set.
+        mechanism: How it comes that something is missing.
+        shards: The training samples of every client.
+        validation: The samples that accuracy is measured on during the run, lacking what training samples lack.
+        scenarios: By test scenario, the test samples and what is present of them. Those that really lack the only
+            modality of a scenario are not part of it.
+        validation_owners: The client that each validation sample belongs to, divided as the training samples are.
+        test_owners: The client that each test sample belongs to, likewise.
+        scenario_owners: By test scenario, the client that each of its samples belongs to.
+    """
+
+    settings: Settings
+    method: Method
+    model: PromptedModel
+    source: SampleSource
+    mechanism: Mechanism
+    shards: tuple[Shard, ...]
+    validation: Shard
+    scenarios: Mapping[str, Shard]
+    validation_owners: Int[np.ndarray, " validation_sample"]
+    test_owners: Int[np.ndarray, " test_sample"]
+    scenario_owners: Mapping[str, Int[np.ndarray, " _"]]
+
+    @property
+    def holders(self) -> tuple[Shard, ...]:
+        """The training samples of everybody who trains: of the clients, or of the one holder of all their samples."""
+        return (type(self.shards[0]).joined(self.shards),) if self.method.is_centralized else self.shards
+
+    def best_possible(
+        self, shard: Shard, owners: Int[np.ndarray, " sample"], personal: Collection[int] = ()
+    ) -> Float[np.ndarray, " sample"] | None:
+        """Returns the probability with which the best possible classifier is right on each sample, given what is there.
+
+        The mean over samples is the accuracy that no classifier can beat on them (Bayes limit). None where it is not
+        known, which is everywhere but in a world whose samples come about in a known way.
+
+        Args:
+            shard: The samples and what is present of each.
+            owners: The client that each sample belongs to.
+            personal: The clients that have models of their own.
+        """
+        if not isinstance(self.source, KnownWorld):
+            return None
+        return best_possible(self.source, shard, self._client_given_label(), owners, personal)
+
+    def _client_given_label(self) -> Float[np.ndarray, "label client"]:
+        shards = [*self.shards, self.validation, self.scenarios[LIKE_TRAIN]]
+        num_classes = len(self.source.label_names)
+        labels = self.source.labels[np.concatenate([shard.indices for shard in shards])]
+        owners = np.concatenate([self._training_owners(), self.validation_owners, self.test_owners])
+        if self.settings.partition.kind != "labels":
+            # No look at labels when dividing: that clients hold different ones is chance, which nobody can know.
+            labels = np.repeat(np.arange(num_classes), len(owners))
+            owners = np.tile(owners, num_classes)
+        return client_given_label(labels, owners, num_classes, len(self.shards))
+
+    def _training_owners(self) -> Int[np.ndarray, " training_sample"]:
+        return np.repeat(np.arange(len(self.shards)), [len(shard) for shard in self.shards])
+
+    def masks(self) -> dict[str, Tensor]:
+        """Returns who owns what and what is present of it, to be saved with the run.
+
+        Where what is present drifts, the first and the last round tell; the rounds between follow from the settings.
+        """
+        last = self.settings.training.rounds - 1
+        masks: dict[str, Tensor] = {
+            "validation.present": torch.from_numpy(self.validation.present),
+            "validation.owners": torch.from_numpy(self.validation_owners),
+            "test.owners": torch.from_numpy(self.test_owners),
+        }
+        for client, shard in enumerate(self.shards):
+            masks[f"client.{client}.samples"] = torch.from_numpy(shard.indices)
+            masks[f"client.{client}.present"] = torch.from_numpy(shard.present)
+            in_last_round = shard.at(last, last + 1)
+            if in_last_round is not shard:
+                masks[f"client.{client}.present in the last round"] = torch.from_numpy(in_last_round.present)
+        for name, shard in self.scenarios.items():
+            masks[f"test.{name}.present"] = torch.from_numpy(shard.present)
+            if len(shard) < len(self.test_owners):
+                masks[f"test.{name}.samples"] = torch.from_numpy(shard.indices)
+        return masks
+
+    def realised_missingness(self) -> list[dict[str, object]]:
+        """Returns how many training samples of each missing pattern every client really has.
+
+        Where rates differ by class or group, rows of those follow; where they drift, ``present`` is of the first round.
+        """
+        rows: list[dict[str, object]] = []
+        last = self.settings.training.rounds - 1
+        for client, shard in enumerate(self.shards):
+            rows.append({"client": client, "samples": len(shard), "present": self._by_pattern(shard.present)})
+            in_last_round = shard.at(last, last + 1)
+            if in_last_round is not shard:
+                rows[-1]["present_in_last_round"] = self._by_pattern(in_last_round.present)
+        indices = np.concatenate([shard.indices for shard in self.shards])
+        train = split_of("train", indices, self._training_owners(), self.source)
+        strata = self.mechanism.strata(train)
+        if strata is not None:
+            name, numbers = strata
+            present = np.concatenate([shard.present for shard in self.shards])
+            for number in np.unique(numbers):
+                own = numbers == number
+                title = label_groups(self.source)[1][number] if name == "label" else int(number)
+                rows.append({name: title, "samples": int(own.sum()), "present": self._by_pattern(present[own])})
+        return rows
+
+    def _by_pattern(self, present: Bool[np.ndarray, "sample modality"]) -> dict[str, int]:
+        modalities = self.model.backbone.modalities
+        counts = pattern_counts(present, np.zeros(len(present), dtype=np.int64), 1)[0]
+        names = (pattern_name(pattern, modalities) for pattern in all_patterns(len(modalities)))
+        return {name: int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def build_experiment(settings: Settings) -> Experiment:
+    """Builds everything that a run works with; the same settings build the same experiment.
+
+    Args:
+        settings: The settings.
+
+    Raises:
+        SettingsError: If settings do not fit together.
+        DataError: If the data set cannot be found, read or used.
+        BackboneError: If the backbone cannot be loaded.
+        ModelError: If the model to start from cannot be loaded or is of another shape.
+    """
+    seed = settings.seed
+    backbone = configured_backbone(settings, settings.data.modalities)
+    modalities = backbone.modalities
+    samples = embedded_samples(settings.data, backbone)
+    source, indices = samples.source, usable_splits(samples)
+    try:
+        mixes = scenario_shares(modalities, settings.evaluation.rate)
+        owners = draw_owners(source, indices, settings.partition, seed)
+        splits = {name: split_of(name, own, owners[name], source, samples.there) for name, own in indices.items()}
+        mechanism = build_mechanism(settings, modalities, source, splits["train"])
+    except PartitionError as error:
+        raise SettingsError([f"partition: {error}"]) from error
+    except ValueError as error:
+        raise SettingsError([f"missing: {error}"]) from error
+    num_clients = settings.partition.num_clients
+    like_train = {
+        name: Shard(samples, splits[name].indices, mechanism.draw(splits[name]), mechanism.likelihood())
+        for name in ("validation", "test")
+    }
+    method = build_method(settings)
+    model = method.build(backbone, source.label_names, source.task, torch_stream(seed, "initial weights"))
+    if settings.initial_model:
+        model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
+    scenarios, scenario_owners = {LIKE_TRAIN: like_train["test"]}, {LIKE_TRAIN: owners["test"]}
+    for name, mix in mixes.items():
+        mask = draw_present(
+            "over-all-data", mix, owners["test"], num_clients, alpha=1.0, seed=seed, split=f"test {name}"
+        )
+        own = _scenario_rows(mask, samples.there[indices["test"]])
+        if len(own):  # it may be that no test sample has the one modality
+            present = what_is_left(mask[own], samples.there[indices["test"][own]])
+            scenarios[name] = Shard(samples, indices["test"][own], present)
+            scenario_owners[name] = owners["test"][own]
+    return Experiment(
+        settings,
+        method,
+        model,
+        source,
+        mechanism,
+        shards=training_shards(samples, mechanism, splits["train"], num_clients),
+        validation=like_train["validation"],
+        scenarios=scenarios,
+        validation_owners=owners["validation"],
+        test_owners=owners["test"],
+        scenario_owners=scenario_owners,
+    )
+
+
+def configured_backbone(settings: Settings, modalities: Sequence[str]) -> Backbone:
+    """Loads the backbone as the settings say.
+
+    Args:
+        settings: The settings.
+        modalities: What it shall read.
+
+    Raises:
+        BackboneError: If it cannot be loaded.
+    """
+    return load_backbone(
+        settings.backbone,
+        modalities,
+        settings.max_text_tokens,
+        settings.precision,
+        settings.device,
+        activation_checkpointing=settings.training.activation_checkpointing,
+    )
+
+
+def build_method(settings: Settings) -> Method:
+    """Builds the method, with its quirks; it takes from the settings what it knows.
+
+    Args:
+        settings: The settings.
+    """
+    return settings.method.built()
+
+
+def _scenario_rows(
+    drawn: Bool[np.ndarray, "sample modality"], there: Bool[np.ndarray, "sample modality"]
+) -> Int[np.ndarray, " row"]:
+    """Returns the samples of a scenario: where all have one pattern, those that can have it."""
+    is_mixed = len(np.unique(drawn, axis=0)) > 1
+    return np.flatnonzero(is_mixed | (drawn & there).any(axis=1))

@@ -1,0 +1,131 @@
+"""One client's part of an experiment: what it trains on, what it measures on, and what it tells about itself.
+
+A simulated client is one of those that the settings divide a data set among. A client at a site may have a folder of
+its own instead: then all of it is this client's, and nothing of it leaves the site but trained values and scores.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fedprime.data.batches import Shard
+from fedprime.experiment.build import Experiment, build_experiment
+from fedprime.models.evaluation import predict, score
+from fedprime.models.prompted_model import Weights
+from fedprime.reproducibility.seeding import stream_seed
+from fedprime.settings.settings import PartitionSettings, Settings
+
+__all__ = ["VALIDATION", "Site", "build_site_experiment", "weighted_scores"]
+
+#: What the samples are called that accuracy is measured on during a run; the others are called like their scenario.
+VALIDATION = "validation"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One client's part of an experiment.
+
+    Attributes:
+        client: The client's number in the federation.
+        experiment: What it is part of; its model's weights are overwritten.
+        has_own_data: Whether all samples of the experiment are this client's.
+    """
+
+    client: int
+    experiment: Experiment
+    has_own_data: bool
+
+    @property
+    def shard(self) -> Shard:
+        """The client's training samples."""
+        return self.experiment.holders[0 if self.has_own_data else self.client]
+
+    def description(self) -> dict[str, Any]:
+        """Returns what the server has to know: what is predicted, from what, how much there is of it."""
+        backbone = self.experiment.model.backbone
+        return {
+            "client": self.client,
+            "task": self.experiment.source.task,
+            "label_names": list(self.experiment.source.label_names),
+            "modalities": list(backbone.modalities),
+            "backbone": backbone.fingerprint,
+            "num_samples": len(self.shard),
+        }
+
+    def measure(self, weights: Weights, names: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Measures weights on the client's own samples; what it has no samples for is left out.
+
+        Args:
+            weights: A value for every parameter.
+            names: `VALIDATION` or names of test scenarios; None for all scenarios.
+        """
+        model, settings = self.experiment.model, self.experiment.settings
+        model.load_weights(weights)
+        scores: dict[str, dict[str, Any]] = {}
+        for name, shard in self._measured().items():
+            is_asked = name != VALIDATION if names is None else name in names
+            if is_asked and len(shard):
+                found = asdict(score(predict(model, shard, settings.evaluation.batch_size)))
+                scores[name] = {key: value for key, value in found.items() if value is not None}
+        return scores
+
+    def _measured(self) -> Mapping[str, Shard]:
+        experiment = self.experiment
+        measured = {VALIDATION: (experiment.validation, experiment.validation_owners)}
+        measured |= {name: (shard, experiment.scenario_owners[name]) for name, shard in experiment.scenarios.items()}
+        if self.has_own_data:
+            return {name: shard for name, (shard, _) in measured.items()}
+        return {name: shard.rows(np.flatnonzero(owners == self.client)) for name, (shard, owners) in measured.items()}
+
+
+def weighted_scores(by_client: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Returns scores over all sites: the mean of theirs, each weighted by its number of samples.
+
+    For accuracy and loss, that is what one place with all samples would measure. Other scores are means of what sites
+    measured by themselves, and over those alone where they are defined.
+
+    Args:
+        by_client: By client and name of the samples, scores with their ``num_samples``.
+
+    >>> ours, theirs = {"accuracy": 0.5, "num_samples": 1}, {"accuracy": 1.0, "num_samples": 3}
+    >>> weighted_scores({0: {"full": ours}, 1: {"full": theirs}})
+    {'full': {'accuracy': 0.875, 'num_samples': 4}}
+    """
+    joined: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(name for scores in by_client.values() for name in scores):
+        entries = [by_client[client][name] for client in sorted(by_client) if name in by_client[client]]
+        joined[name] = {}
+        for key in (key for key in entries[0] if key != "num_samples"):
+            known = [(entry[key], entry["num_samples"]) for entry in entries if key in entry]
+            joined[name][key] = sum(value * count for value, count in known) / sum(count for _, count in known)
+        joined[name]["num_samples"] = sum(entry["num_samples"] for entry in entries)
+    return joined
+
+
+def build_site_experiment(settings: Settings, client: int, data_path: str = "", backbone: str = "") -> Experiment:
+    """Builds what a client trains in.
+
+    Args:
+        settings: The settings of the run.
+        client: The client's number.
+        data_path: Folder of the client's own data; without one, the settings divide their data set among the clients.
+        backbone: Where the frozen model is at the client, if not where the settings say.
+
+    Raises:
+        SettingsError: If settings do not fit together.
+        DataError: If the data set cannot be found, read or used.
+        BackboneError: If the backbone cannot be loaded.
+    """
+    # The weights come with every message; the model that they began with is the server's.
+    settings = replace(settings, initial_model="", backbone=backbone or settings.backbone)
+    if data_path:
+        settings = replace(
+            settings,
+            # Or else sites would simulate the same holes at the same places.
+            seed=stream_seed(settings.seed, "site", client) >> 1,
+            data=replace(settings.data, path=data_path),
+            partition=PartitionSettings(kind="even", num_clients=1),
+        )
+    return build_experiment(settings)

@@ -1,0 +1,1 @@
+"""The rounds, and what happens to an update on its way."""

@@ -1,0 +1,150 @@
+"""Client-level differential privacy: whatever a client sends is clipped, and noise hides whether it was sent.
+
+The unit is a client with all its samples. Two sets of clients are *neighbours* if one client is replaced by another.
+Its whole update, all values together, is clipped to norm ``C``, so that replacing it moves the sum by at most ``2 C``.
+
+* Of what is averaged, the sum of the clipped updates gets normal noise of standard deviation ``z C`` once.
+* Alignment has to see single prompts: there, every client's clipped update gets noise of ``z C`` of its own.
+
+Both together are one Gaussian mechanism of sensitivity ``2 C`` and noise ``z C``: its noise multiplier, in the sense of
+accountants, is ``z / 2``. All that a server does with it is post-processing.
+
+Source: McMahan, Ramage, Talwar, Zhang. Learning Differentially Private Recurrent Language Models. ICLR 2018, for the
+mechanism; Wang, Balle, Kasiviswanathan. Subsampled Rényi Differential Privacy and Analytical Moments Accountant.
+AISTATS 2019, for rounds in which a fixed number of clients, drawn without replacement, takes part.
+"""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from scipy.special import ndtri
+from torch import Tensor
+
+from fedprime.methods.aggregation.robust import clip_towards, moved
+from fedprime.methods.method import Update
+from fedprime.models.prompted_model import Weights
+from fedprime.reproducibility.seeding import torch_stream
+
+__all__ = ["ClientPrivacy", "Noise", "operating_system_noise", "private_updates", "seeded_noise", "spent_epsilon"]
+
+#: Standard normal values in double precision, of a shape.
+Noise = Callable[[Sequence[int]], Float64[Tensor, "..."]]
+
+
+@dataclass(frozen=True)
+class ClientPrivacy:
+    """How updates are made private.
+
+    Attributes:
+        clip_norm: The largest norm of an update (C); 0 for no privacy.
+        noise_multiplier: Standard deviation of the noise, in units of `clip_norm` (z); with 0 updates are only clipped.
+        delta: Probability with which the bound epsilon may be exceeded.
+        secret: Whether noise, and who takes part, come from the operating system's randomness, as privacy demands. If
+            not, they follow from the seed: who knows it can take the noise off again.
+    """
+
+    clip_norm: float
+    noise_multiplier: float
+    delta: float
+    secret: bool
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is done at all."""
+        return self.clip_norm > 0
+
+
+def private_updates(
+    updates: Sequence[Update],
+    asked: Sequence[int],
+    received: Weights,
+    *,
+    aligned: str,
+    privacy: ClientPrivacy,
+    noise: Noise,
+) -> list[Update]:
+    """Returns updates that any server step may be made from: averaging and aligning them is post-processing.
+
+    All of them have the same private mean for everything that is averaged; what is aligned is each client's own, under
+    noise of its own. A client that failed counts as one that changed nothing, so that the number of updates, by which
+    the sum is divided, tells nothing. Numbers of samples and losses are left out: every client counts as one sample.
+
+    Args:
+        updates: The valid updates, in the order of clients.
+        asked: The clients that were asked to train, in ascending order, at least one.
+        received: What the server sent out of what travels, the same to everybody.
+        aligned: Name of the value that is aligned; empty if none is.
+        privacy: Norm and noise.
+        noise: Source of the noise.
+    """
+    sent = {update.client: clip_towards(received, update.weights, privacy.clip_norm)[0] for update in updates}
+    deviation = privacy.noise_multiplier * privacy.clip_norm
+    private: list[Update] = [Update(client, 1, {}) for client in asked]
+    for name, before in sorted(received.items()):
+        nothing = torch.zeros(before.shape, dtype=torch.float64)
+        changes = [sent[client][name] if client in sent else nothing for client in asked]
+        if name == aligned:
+            changes = [change + deviation * noise(before.shape) for change in changes]
+        else:
+            total = sum(changes, start=nothing) + deviation * noise(before.shape)
+            changes = [total / len(asked)] * len(asked)
+        for update, change in zip(private, changes, strict=True):
+            update.weights[name] = moved(before, change)
+    return private
+
+
+def seeded_noise(seed: int, round_number: int) -> Noise:
+    """Returns noise that follows from the seed: for experiments, which must be repeatable, and not for privacy.
+
+    Args:
+        seed: Seed of the run.
+        round_number: Which round, from 0.
+    """
+    rng = torch_stream(seed, "server", "round", round_number, "privacy")
+    return lambda shape: torch.randn(tuple(shape), generator=rng, dtype=torch.float64)
+
+
+def operating_system_noise(shape: Sequence[int]) -> Float64[Tensor, "..."]:
+    """Returns noise from the operating system's cryptographic generator, by the inverse of the normal distribution.
+
+    Args:
+        shape: How much.
+    """
+    words = np.frombuffer(os.urandom(8 * math.prod(shape)), dtype=np.uint64)
+    # 52 bits and a half: strictly between 0 and 1, and symmetric about one half.
+    uniform = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return torch.from_numpy(ndtri(uniform)).reshape(tuple(shape))
+
+
+def spent_epsilon(privacy: ClientPrivacy, *, num_clients: int, num_asked: int, rounds: int) -> float:
+    """Returns epsilon of a run for the `delta` asked for, under replacement of one client; infinity without noise.
+
+    Rounds are composed as Rényi differential privacy. That who took part is not known counts in favour of privacy (if
+    `ClientPrivacy.secret`); the bound without that is taken where it is the lower one.
+
+    Args:
+        privacy: Norm, noise, delta.
+        num_clients: How many clients there are.
+        num_asked: How many of them are drawn, without replacement, in every round.
+        rounds: How many rounds there were.
+
+    Source: the accountant is `dp_accounting`'s.
+    """
+    from dp_accounting import GaussianDpEvent, NeighboringRelation, SampledWithoutReplacementDpEvent
+    from dp_accounting.rdp import RdpAccountant
+
+    if not privacy.noise_multiplier > 0:
+        return math.inf
+    mechanism = GaussianDpEvent(privacy.noise_multiplier / 2)  # the sum moves by up to twice the norm
+    events = [mechanism, SampledWithoutReplacementDpEvent(num_clients, num_asked, mechanism)]
+    epsilons: list[float] = []
+    for event in events:
+        accountant = RdpAccountant(neighboring_relation=NeighboringRelation.REPLACE_ONE)
+        accountant.compose(event, rounds)
+        epsilons.append(float(accountant.get_epsilon(privacy.delta)))
+    return min(epsilons)

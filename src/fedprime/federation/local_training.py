@@ -1,0 +1,145 @@
+"""Local training at one client: what it received, its own samples, an update to send."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from fedprime.data.batches import Batch, Shard
+from fedprime.data.micro_batches import divide_by_length
+from fedprime.methods.method import Method, Update
+from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.reproducibility.seeding import stream
+
+__all__ = ["LocalTraining", "learning_rate_factor", "optimiser_step", "train_locally"]
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """How a client trains.
+
+    Attributes:
+        epochs: Passes over the client's samples per round.
+        batch_size: Samples per optimiser step.
+        optimizer: Stochastic gradient descent as in the paper, or AdamW.
+        lr: Learning rate at the start of the run.
+        momentum: Of SGD.
+        weight_decay: Of either optimiser.
+        max_gradient_norm: Longer gradients are scaled down to it; 0 for no limit.
+        schedule: How the learning rate falls over the rounds.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: Literal["sgd", "adamw"]
+    lr: float
+    momentum: float
+    weight_decay: float
+    max_gradient_norm: float
+    schedule: Literal["constant", "cosine", "linear"]
+
+
+def learning_rate_factor(
+    schedule: Literal["constant", "cosine", "linear"], round_number: int, num_rounds: int
+) -> float:
+    """Returns the share of the initial learning rate that a round trains with, in (0, 1].
+
+    Args:
+        schedule: The shape of the decay.
+        round_number: Which round, from 0.
+        num_rounds: Rounds of the whole run.
+
+    >>> [learning_rate_factor("linear", round_number, 4) for round_number in range(4)]
+    [1.0, 0.75, 0.5, 0.25]
+    """
+    done = round_number / num_rounds
+    if schedule == "constant":
+        return 1.0
+    if schedule == "linear":
+        return 1 - done
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def train_locally(
+    model: PromptedModel,
+    method: Method,
+    shard: Shard,
+    received: Weights,
+    training: LocalTraining,
+    *,
+    client: int,
+    round_number: int,
+    num_rounds: int,
+    seed: int,
+) -> Update:
+    """Trains a client's model from what it received; the optimiser starts anew in every round.
+
+    Args:
+        model: Any model of the method's shape; its weights are overwritten.
+        method: What is minimised.
+        shard: The client's samples.
+        received: A value for every parameter.
+        training: Epochs, batches, optimiser.
+        client: Which client, for the order of samples.
+        round_number: Which round, from 0.
+        num_rounds: Rounds of the whole run, for the learning rate.
+        seed: Seed of the run.
+
+    Returns:
+        The update with *all* trained values; the runtime sends what travels and keeps the rest.
+    """
+    now = shard.at(round_number, num_rounds)
+    start, measured = method.prepare(model, now, received)
+    model.load_weights(start)
+    model.train()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    lr = training.lr * learning_rate_factor(training.schedule, round_number, num_rounds)
+    if training.optimizer == "sgd":
+        optimizer = torch.optim.SGD(parameters, lr, momentum=training.momentum, weight_decay=training.weight_decay)
+    else:
+        optimizer = torch.optim.AdamW(parameters, lr, weight_decay=training.weight_decay, fused=True)
+    total_loss, num_seen = 0.0, 0
+    for epoch in range(training.epochs):
+        order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
+        for batch in now.batches(training.batch_size, order):
+            total_loss += optimiser_step(model, method, batch, received, optimizer, training.max_gradient_norm)
+            num_seen += len(batch)
+    return Update(client, len(shard), {**model.weights(), **measured}, {"loss": total_loss / num_seen})
+
+
+def optimiser_step(
+    model: PromptedModel,
+    method: Method,
+    batch: Batch,
+    received: Weights,
+    optimizer: torch.optim.Optimizer,
+    max_gradient_norm: float,
+) -> float:
+    """Takes one step on a batch, whose gradients are summed over parts that are small enough to be held in memory.
+
+    Args:
+        model: What is trained.
+        method: What is minimised.
+        batch: The samples.
+        received: What the client got from the server.
+        optimizer: Of the model's trained parameters.
+        max_gradient_norm: Longer gradients are scaled down to it; 0 for no limit.
+
+    Returns:
+        The loss, summed over samples.
+    """
+    whole = model.prompter.reads_whole_batches
+    total_loss = 0.0
+    optimizer.zero_grad(set_to_none=True)
+    for part in [batch] if whole else divide_by_length(batch, model.backbone.dim):
+        loss = method.loss(model, part, received)
+        # Losses are means over samples, and a term that depends on no sample is the same for every part: weighted by
+        # samples, the gradients of the parts sum to that of the batch.
+        (loss * (len(part) / len(batch))).backward()
+        total_loss += loss.item() * len(part)
+    if max_gradient_norm > 0:
+        nn.utils.clip_grad_norm_([value for value in model.parameters() if value.requires_grad], max_gradient_norm)
+    optimizer.step()
+    return total_loss

@@ -1,0 +1,1 @@
+"""What a server makes of many values: means, robust ones, alignment."""

@@ -1,0 +1,180 @@
+"""How good a model is: on every test scenario, for every client."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from torch import Tensor
+
+from fedprime.data.batches import Shard
+from fedprime.data.missingness.patterns import all_patterns, pattern_name
+from fedprime.models.prompted_model import PromptedModel
+
+__all__ = ["Predictions", "Scores", "count_usage", "predict", "score"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about samples.
+
+    Attributes:
+        probabilities: Of every class or label.
+        labels: The truth, as in `Batch`.
+        losses: Task loss of each sample.
+        chosen: By pool, which of its prompts each sample was given; empty if the model has no pools.
+    """
+
+    probabilities: Float[np.ndarray, "sample output"]
+    labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"]
+    losses: Float[np.ndarray, " sample"]
+    chosen: Mapping[str, Int[np.ndarray, "sample chosen"]] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
+        """Returns predictions of several models, one after the other; prompts of different models do not compare.
+
+        Args:
+            parts: At least one.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([part.probabilities for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.losses for part in parts]),
+        )
+
+    def rows(self, rows: Int[np.ndarray, " row"]) -> "Predictions":
+        """Returns some of the predictions.
+
+        Args:
+            rows: Which.
+        """
+        chosen = {pool: indices[rows] for pool, indices in self.chosen.items()}
+        return Predictions(self.probabilities[rows], self.labels[rows], self.losses[rows], chosen)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good predictions are.
+
+    Attributes:
+        accuracy: Share of samples whose class, or whose every label, is right, 0 to 1.
+        macro_f1: F1 per class that occurs in the truth or the predictions, averaged without weights, 0 to 1.
+        loss: Mean task loss.
+        num_samples: How many samples were scored.
+        micro_f1: F1 over all decisions about all labels, 0 to 1; None for one class, where it is the accuracy.
+        auroc: Area under the ROC curve, 0 to 1: of the second of two classes, or the plain mean over several labels.
+            Labels that all samples have, or none, do not count; None if none counts, and with more than two classes.
+    """
+
+    accuracy: float
+    macro_f1: float
+    loss: float
+    num_samples: int
+    micro_f1: float | None = None
+    auroc: float | None = None
+
+
+@torch.no_grad()
+def predict(model: PromptedModel, shard: Shard, batch_size: int = 128) -> Predictions:
+    """Returns a model's predictions in the order of the samples.
+
+    They do not depend on the batch size, unless the samples of a batch vote for their prompts
+    (`fedprime.reproduction.reading.VotedPools`).
+
+    Args:
+        model: The model.
+        shard: The samples and what is present of each.
+        batch_size: Samples at a time.
+    """
+    model.eval()
+    probabilities, labels, losses = [], [], []
+    chosen: dict[str, list[Tensor]] = {}
+    for batch in shard.batches(batch_size):
+        output = model(batch)
+        logits = output.logits.cpu()
+        probabilities.append(model.probabilities(logits))
+        labels.append(batch.labels)
+        losses += [
+            model.task_loss(row[None], label[None]).item() for row, label in zip(logits, batch.labels, strict=True)
+        ]
+        for pool, indices in output.chosen.indices.items():
+            chosen.setdefault(pool, []).append(indices.cpu())
+    return Predictions(
+        torch.cat(probabilities).numpy(),
+        torch.cat(labels).numpy(),
+        np.array(losses),
+        {pool: torch.cat(parts).numpy() for pool, parts in chosen.items()},
+    )
+
+
+def score(predictions: Predictions) -> Scores:
+    """Scores predictions against the truth.
+
+    Args:
+        predictions: At least one.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if len(predictions.labels) == 0:
+        raise ValueError("there are no predictions to score; give at least one sample")
+    if predictions.labels.ndim == 1:
+        answers = predictions.probabilities.argmax(axis=1)
+    else:
+        answers = predictions.probabilities > 0.5
+    # scikit-learn's stub takes a text alone for zero_division.
+    macro_f1 = f1_score(predictions.labels, answers, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
+    micro_f1 = None
+    if predictions.labels.ndim == 2:
+        micro_f1 = float(f1_score(predictions.labels, answers, average="micro", zero_division=0.0))  # pyright: ignore[reportArgumentType]
+    return Scores(
+        accuracy=float(accuracy_score(predictions.labels, answers)),
+        macro_f1=float(macro_f1),
+        loss=float(predictions.losses.mean()),
+        num_samples=len(predictions.labels),
+        micro_f1=micro_f1,
+        auroc=_auroc(predictions),
+    )
+
+
+def _auroc(predictions: Predictions) -> float | None:
+    labels, probabilities = predictions.labels, predictions.probabilities
+    if labels.ndim == 1 and probabilities.shape[1] == 2:
+        labels, probabilities = labels[:, None], probabilities[:, 1:]
+    if labels.ndim == 1 or not np.isfinite(probabilities).all():  # more than two classes; a model that diverged
+        return None
+    counted = np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1))
+    areas = [roc_auc_score(labels[:, column], probabilities[:, column]) for column in counted]
+    return float(np.mean(areas)) if areas else None
+
+
+def count_usage(
+    predictions: Predictions,
+    present: Bool[np.ndarray, "sample modality"],
+    modalities: Sequence[str],
+    pool_sizes: Mapping[str, int],
+) -> dict[str, dict[str, list[int]]]:
+    """Counts how often each prompt was chosen for samples of each missing pattern that occurs.
+
+    Args:
+        predictions: Of one model.
+        present: Which modalities each sample has.
+        modalities: Their names.
+        pool_sizes: By pool, its number of prompts.
+
+    Returns:
+        By pool and name of the pattern, a count for each prompt of the pool.
+    """
+    usage: dict[str, dict[str, list[int]]] = {pool: {} for pool in predictions.chosen}
+    for pattern in all_patterns(len(modalities)):
+        rows = (present == pattern).all(axis=1)
+        for pool, indices in predictions.chosen.items():
+            if rows.any():
+                counts = np.bincount(indices[rows].ravel(), minlength=pool_sizes[pool])
+                usage[pool][pattern_name(pattern, modalities)] = counts.tolist()
+    return usage

@@ -1,0 +1,312 @@
+"""The model that is trained: a frozen backbone, prompts, a pooler and a head."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone
+from fedprime.data.batches import Batch, Task
+from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
+from fedprime.reproducibility.atomic_files import replaced_folder
+from fedprime.reproducibility.plugins import load_plugin, plugin_names
+
+__all__ = ["HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
+
+#: Trained values by the name of their parameter.
+Weights = dict[str, Tensor]
+#: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the paper's classifier.
+HeadKind = Literal["linear", "pooled", "paper"]
+
+_FORMAT = 1  # of a saved model
+_FILES = ("config.json", "model.safetensors")  # of a saved model
+#: Kinds of prompters of other packages, by the name that a saved model carries.
+_PROMPTER_PLUGINS = "fedprime.prompters"
+#: What wraps a backbone to read it in another way, by the name that a saved model carries.
+_READING_PLUGINS = "fedprime.readings"
+
+
+class ModelError(ValueError):
+    """Weights or a saved model that do not fit."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the model says about a batch.
+
+    Attributes:
+        logits: One score per class or label.
+        chosen: The prompts that each sample was given.
+    """
+
+    logits: Float[Tensor, "sample output"]
+    chosen: Chosen
+
+
+class PromptedModel(nn.Module):
+    """``head(pooler(encode(tokens.prepend(prompts))))`` around a frozen backbone.
+
+    Everything that is a parameter of this module is trained; the backbone is not part of it, never changes and never
+    travels. It is trained where the backbone runs; weights come and go in main memory.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        prompter: Prompter,
+        label_names: Sequence[str],
+        task: Task = "one_class",
+        rng: torch.Generator | None = None,
+        head: HeadKind = "pooled",
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            backbone: The frozen model.
+            prompter: Chooses and holds the prompts.
+            label_names: Name of every output, in order.
+            task: Whether one class or several labels apply to a sample.
+            rng: Source of the initial pooler and head; without one they are zero, to be loaded.
+            head: What reads the feature.
+        """
+        super().__init__()
+        # A tuple hides the backbone from torch: not a child module, so never listed, moved, trained, saved or sent.
+        self._frozen = (backbone,)
+        self.label_names = tuple(label_names)
+        self.task: Task = task
+        self.prompter = prompter
+        self.head_kind: HeadKind = head
+        dim, num_outputs = backbone.feature_dim, len(self.label_names)
+        self.pooler = None if head == "linear" else _linear(dim, dim, rng)
+        self.head = _paper_classifier(dim, num_outputs, rng) if head == "paper" else _linear(dim, num_outputs, rng)
+        self.to(backbone.device)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen backbone."""
+        return self._frozen[0]
+
+    def forward(self, batch: Batch) -> Output:
+        """Returns the scores of each sample.
+
+        Args:
+            batch: Samples, embedded by this model's backbone.
+        """
+        tokens = self.backbone.assemble(batch.embedded)
+        chosen = self.prompter(tokens, batch.present.to(tokens.values.device))
+        feature = self.backbone.encode(tokens.prepend(chosen.prompts))
+        pooled = feature if self.pooler is None else torch.tanh(self.pooler(feature))
+        return Output(self.head(pooled), chosen)
+
+    def task_loss(self, logits: Float[Tensor, "sample output"], labels: Tensor) -> Float[Tensor, ""]:
+        """Returns cross-entropy for one class, binary cross-entropy averaged over the labels for several.
+
+        Args:
+            logits: Scores of the model.
+            labels: As in `Batch`.
+        """
+        labels = labels.to(logits.device)
+        if self.task == "one_class":
+            return nn.functional.cross_entropy(logits, labels)
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+
+    def squared_distance(self, weights: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        """Returns the squared distance of everything that is trained to given values, for proximal terms.
+
+        Args:
+            weights: A value for every parameter.
+        """
+        return torch.stack(
+            [(value - weights[name].to(value.device)).square().sum() for name, value in self.named_parameters()]
+        ).sum()
+
+    def probabilities(self, logits: Float[Tensor, "sample output"]) -> Float[Tensor, "sample output"]:
+        """Turns scores into probabilities: over the classes, or of each label.
+
+        Args:
+            logits: Scores of the model.
+        """
+        return logits.softmax(dim=1) if self.task == "one_class" else logits.sigmoid()
+
+    def weights(self) -> Weights:
+        """Returns a copy of everything that is trained, in main memory."""
+        return {name: value.detach().to("cpu", copy=True) for name, value in self.named_parameters()}
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Sets everything that is trained; a pool takes the number of prompts that comes.
+
+        Args:
+            weights: A value for every parameter.
+
+        Raises:
+            ModelError: If a parameter is missing, unknown, or of another shape.
+        """
+        own = dict(self.named_parameters())
+        problems = [f"{name} is missing" for name in own if name not in weights]
+        problems += [f"{name} is unknown" for name in weights if name not in own]
+        resizable = {f"prompter.{name}" for name in self.prompter.resizable}
+        for name in own.keys() & weights.keys():
+            expected, found = tuple(own[name].shape), tuple(weights[name].shape)
+            fits = (
+                expected[1:] == found[1:] and len(found) > 0 and found[0] > 0
+                if name in resizable
+                else expected == found
+            )
+            if not fits:
+                shape = ("any", *expected[1:]) if name in resizable else expected
+                problems.append(f"{name} has shape {found}, expected {shape}")
+        if problems:
+            raise ModelError("these weights are not of this model: " + "; ".join(sorted(problems)))
+        for name, value in weights.items():
+            parameter = own[name]
+            # A new tensor, never a view: whoever sent the weights keeps theirs unchanged.
+            parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
+            parameter.grad = None
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors``, whole or not at all; an older model there is replaced.
+
+        Args:
+            folder: Where to; its parent is made if needed.
+
+        Raises:
+            ModelError: If there is anything else, which would be lost.
+        """
+        folder = Path(folder)
+        found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
+        others = sorted({path.name for path in found} - set(_FILES))
+        if others:
+            raise ModelError(
+                f"{folder} is no saved model: replacing it would delete {', '.join(others[:3])}; name another folder"
+            )
+        names = {kind: name for name, kind in _prompter_kinds().items()}
+        config = {
+            "format": _FORMAT,
+            "task": self.task,
+            "label_names": list(self.label_names),
+            "backbone": {
+                "reference": self.backbone.reference,
+                "modalities": list(self.backbone.modalities),
+                "fingerprint": self.backbone.fingerprint,
+            },
+            "prompter": {"kind": names[type(self.prompter)], "options": self.prompter.options()},
+            "head": self.head_kind,
+        }
+        if self.backbone.options:
+            config["backbone"]["options"] = dict(self.backbone.options)
+        config["backbone"] |= getattr(self.backbone, "reading", {})
+        with replaced_folder(folder) as beside:
+            save_file(self.weights(), beside / "model.safetensors")
+            (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, backbone: Backbone | None = None, device: str = "cpu"
+    ) -> "PromptedModel":
+        """Loads a saved model, to predict or to train on.
+
+        Args:
+            folder: What `save_pretrained` wrote.
+            backbone: The frozen backbone, if it is loaded already; otherwise it is loaded from where the model says.
+            device: Where to run then, as `load_backbone` takes it.
+
+        Raises:
+            ModelError: If the folder holds no model, a broken one, or one of another backbone.
+        """
+        folder = Path(folder)
+        for name in _FILES:
+            if not (folder / name).is_file():
+                raise ModelError(f"{folder} is not a saved model: {name} is not there")
+        try:
+            config = json.loads((folder / "config.json").read_text())
+            weights = load_file(folder / "model.safetensors")
+        except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+            raise _broken(folder, error) from error
+        found = config.get("format") if isinstance(config, dict) else None
+        if found != _FORMAT:
+            raise ModelError(f"the model in {folder} has format {found!r}; this fedprime reads format {_FORMAT}")
+        try:
+            saved, label_names, task = config["backbone"], config["label_names"], config["task"]
+            reference, modalities, fingerprint = saved["reference"], tuple(saved["modalities"]), saved["fingerprint"]
+            kind, options = _prompter_kinds()[config["prompter"]["kind"]], config["prompter"]["options"]
+        except (KeyError, TypeError) as error:
+            raise _broken(folder, error) from error
+        if task not in get_args(Task):
+            raise _broken(folder, ValueError(f"unknown task {task!r}"))
+        head = _saved_head(config, folder)
+        backbone = _read_as_saved(backbone or _load_saved_backbone(saved, device, folder), saved, folder)
+        if backbone.fingerprint != fingerprint:
+            raise ModelError(
+                f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
+                f"found one with {backbone.fingerprint}; load the backbone it was trained with"
+            )
+        if backbone.modalities != modalities:
+            raise ModelError(
+                f"the model in {folder} was trained around a backbone that reads {', '.join(modalities)}, found one "
+                f"that reads {', '.join(backbone.modalities)}; load the backbone with the same modalities in that order"
+            )
+        try:
+            prompter = kind(backbone.dim, **options)
+        except TypeError as error:
+            raise _broken(folder, error) from error
+        model = cls(backbone, prompter, label_names, task, head=head)
+        model.load_weights(weights)
+        return model
+
+
+def _saved_head(config: Mapping[str, Any], folder: Path) -> HeadKind:
+    head = config.get("head", "pooled")  # models saved before there was a choice do not say
+    if head not in get_args(HeadKind):
+        raise _broken(folder, ValueError(f"unknown head {head!r}"))
+    return head
+
+
+def _load_saved_backbone(saved: Mapping[str, Any], device: str, folder: Path) -> Backbone:
+    try:
+        return load_backbone(saved["reference"], tuple(saved["modalities"]), device=device, **saved.get("options", {}))
+    except TypeError as error:
+        raise _broken(folder, error) from error
+
+
+def _read_as_saved(backbone: Backbone, saved: Mapping[str, Any], folder: Path) -> Backbone:
+    """Returns the backbone, wrapped as the model that was saved read it."""
+    for name in plugin_names(_READING_PLUGINS):
+        if name in saved and not hasattr(backbone, "reading"):
+            try:
+                backbone = load_plugin(_READING_PLUGINS, name)(backbone, saved[name])
+            except (TypeError, ValueError) as error:
+                raise _broken(folder, error) from error
+    return backbone
+
+
+def _prompter_kinds() -> dict[str, type[Prompter]]:
+    return PROMPTERS | {name: load_plugin(_PROMPTER_PLUGINS, name) for name in plugin_names(_PROMPTER_PLUGINS)}
+
+
+def _broken(folder: Path, error: Exception) -> ModelError:
+    return ModelError(f"the model in {folder} is broken ({error!r}); save it again or take another copy")
+
+
+def _paper_classifier(dim: int, num_outputs: int, rng: torch.Generator | None) -> nn.Sequential:
+    wide = 2 * dim
+    return nn.Sequential(_linear(dim, wide, rng), nn.LayerNorm(wide), nn.GELU(), _linear(wide, num_outputs, rng))
+
+
+def _linear(num_inputs: int, num_outputs: int, rng: torch.Generator | None) -> nn.Linear:
+    # torch.nn initialises from the global generator; skip_init leaves that untouched.
+    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, num_inputs, num_outputs))
+    with torch.no_grad():
+        layer.bias.zero_()
+        if rng is None:
+            layer.weight.zero_()
+        else:
+            layer.weight.copy_(torch.randn(num_outputs, num_inputs, generator=rng) * num_inputs**-0.5)
+    return layer

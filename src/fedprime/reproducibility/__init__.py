@@ -1,0 +1,1 @@
+"""What every room stands on: named random streams, fixed sums, files that appear whole, errors of users."""

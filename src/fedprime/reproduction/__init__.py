@@ -1,0 +1,1 @@
+"""Where the authors' research code departs from the paper, as switches, and nowhere else."""

@@ -1,0 +1,144 @@
+"""What is told of a run whatever its samples are: after each round, and in all."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fedprime.settings.settings import Settings
+from fedprime.federation.rounds import Round, num_taking_part, size_bytes
+from fedprime.methods.method import Method
+from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.federation.differential_privacy import spent_epsilon
+from fedprime.runtime.packed_clients import transport_of
+
+__all__ = ["Progress", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known after a round, for display.
+
+    Attributes:
+        round_number: Rounds that are finished.
+        num_rounds: Rounds of the whole run.
+        loss: Mean training loss of the round.
+        accuracy: On the validation samples when they were last measured, 0 to 1; None before that.
+        best_accuracy: The best possible on the same samples (Bayes limit); None before that or where it is not known.
+        bytes_sent: In both directions, over all rounds so far.
+        seconds_left: Estimated from the rounds of this process.
+    """
+
+    round_number: int
+    num_rounds: int
+    loss: float
+    accuracy: float | None
+    best_accuracy: float | None
+    bytes_sent: int
+    seconds_left: float
+
+
+def progress_after(
+    history: Sequence[Mapping[str, Any]], settings: Settings, first_round: int, seconds: float
+) -> Progress:
+    """Returns what is known after a round, for display.
+
+    Args:
+        history: The lines of metrics so far.
+        settings: The settings.
+        first_round: The round that this process began with.
+        seconds: How long this process has been at it.
+    """
+    done = len(history)
+    measured = next((row for row in reversed(history) if "accuracy" in row), {})
+    loss = history[-1]["loss"]
+    return Progress(
+        done,
+        settings.training.rounds,
+        float("nan") if loss is None else loss,
+        measured.get("accuracy"),
+        measured.get("bayes_accuracy"),
+        sum(row["bytes_down"] + row["bytes_up"] for row in history),
+        seconds / (done - first_round) * (settings.training.rounds - done),
+    )
+
+
+def round_metrics(finished: Round, model: PromptedModel) -> dict[str, Any]:
+    """Returns what the line of metrics of a round says apart from what is measured on samples.
+
+    Args:
+        finished: The round.
+        model: A model of the method's shape.
+    """
+    state = finished.state
+    return {
+        "round": finished.number,
+        "loss": finished.loss if math.isfinite(finished.loss) else None,
+        "asked": len(finished.asked),
+        "answered": len(finished.updates),
+        "left_out": {str(client): reason for client, reason in sorted(finished.left_out.items())},
+        "pool_sizes": {name: len(state.shared[f"prompter.{name}"]) for name in sorted(model.prompter.resizable)},
+        "bytes_down": finished.bytes_down,
+        "bytes_up": finished.bytes_up,
+        "bytes_by_part": {"down": dict(finished.sent_down), "up": dict(finished.sent_up)},
+        "seconds": round(finished.seconds, 3),
+        **state.observations,
+    }
+
+
+def validation_metrics(scores: Mapping[str, float]) -> dict[str, float]:
+    """Returns what the line of metrics of a round says of the validation samples.
+
+    Args:
+        scores: Their scores; those that are not known are left out.
+    """
+    names = ("accuracy", "bayes_accuracy", "macro_f1", "micro_f1", "auroc")
+    return {name: scores[name] for name in names if name in scores} | {"validation_loss": scores["loss"]}
+
+
+def run_totals(
+    method: Method, settings: Settings, model: PromptedModel, shared: Weights, history: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Returns what ``results.json`` says apart from what is measured on samples.
+
+    Args:
+        method: The method.
+        settings: The settings.
+        model: A model of the method's shape.
+        shared: The weights that every client gets in the end.
+        history: The lines of metrics.
+    """
+    sent = {} if method.is_centralized else method.travelling(shared)
+    return {
+        "method": method.name,
+        "seed": settings.seed,
+        "rounds": len(history),
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "bytes_down": sum(row["bytes_down"] for row in history),
+        "bytes_up": sum(row["bytes_up"] for row in history),
+        "bytes_by_part": _bytes_by_part(history),
+        "trained_values": sum(shared[name].numel() for name, value in model.named_parameters() if value.requires_grad),
+        "sent_values": sum(value.numel() for value in sent.values()),
+        "sent_bytes_per_client_and_round": 2 * size_bytes(transport_of(method, settings).form(sent)),
+        **_privacy_spent(settings, len(history)),
+    }
+
+
+def _privacy_spent(settings: Settings, rounds: int) -> dict[str, Any]:
+    """Returns what is told of privacy in the final table: nothing if there is none; an epsilon of None is no bound."""
+    privacy, num_clients = settings.privacy, settings.partition.num_clients
+    if not privacy.is_on:
+        return {}
+    asked = num_taking_part(num_clients, settings.training.fraction)
+    epsilon = spent_epsilon(privacy, num_clients=num_clients, num_asked=asked, rounds=rounds)
+    return {"privacy": {"epsilon": epsilon if math.isfinite(epsilon) else None, **asdict(privacy)}}
+
+
+def _bytes_by_part(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Returns the bytes sent in all rounds, by direction and part of the model."""
+    total = {"down": Counter[str](), "up": Counter[str]()}
+    for row in history:
+        for direction, parts in row.get("bytes_by_part", {}).items():  # runs of earlier versions do not tell
+            total[direction].update(parts)
+    return {direction: dict(parts) for direction, parts in total.items()}

@@ -1,0 +1,79 @@
+"""From the setting of where clients live to the clients."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from secrets import token_hex
+from typing import Protocol, runtime_checkable
+
+from fedprime.experiment.build import Experiment
+from fedprime.federation.rounds import Clients
+from fedprime.models.prompted_model import Weights
+from fedprime.runtime.local_clients import local_clients
+from fedprime.settings.settings import Settings, SettingsError
+
+__all__ = ["KeepingClients", "OpenClients", "flower_is_missing", "open_clients", "refuse_sites"]
+
+
+@runtime_checkable
+class KeepingClients(Clients, Protocol):
+    """Clients of which the process that runs the rounds knows everything.
+
+    Attributes:
+        kept: By client, its trained values that do not travel; part of a run's state.
+        residuals: By client, what rounding held back of its last message; part of a run's state.
+    """
+
+    kept: dict[int, Weights]
+    residuals: dict[int, Weights]
+
+
+#: What brings the clients of an experiment to life, and ends them after the block.
+OpenClients = Callable[[Experiment], AbstractContextManager[KeepingClients]]
+
+
+@contextmanager
+def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
+    """Brings the clients of an experiment to life where the settings say.
+
+    Args:
+        experiment: What they work on.
+
+    Raises:
+        SettingsError: If they cannot live there.
+    """
+    settings, method = experiment.settings, experiment.method
+    refuse_sites(settings)
+    if settings.runtime.kind == "simulation":
+        if method.shares_parameters:
+            raise SettingsError(
+                ["shared_parameters: clients train one after the other; set runtime.kind to in-process"]
+            )
+        try:
+            from fedprime.runtime.flower.grid_clients import GridClients
+            from fedprime.runtime.flower.simulation import simulated_grid
+        except ImportError as error:
+            raise flower_is_missing("simulation", error) from error
+        with simulated_grid(len(experiment.holders), settings.runtime.processes) as (grid, check):
+            yield GridClients(grid, method, settings, len(experiment.holders), run_id=token_hex(16), check=check)
+        return
+    yield local_clients(experiment, dict(enumerate(experiment.holders)), settings)
+
+
+def refuse_sites(settings: Settings) -> None:
+    """Raises a `SettingsError` that says what to do if clients live at sites, which this process does not reach.
+
+    Args:
+        settings: The settings.
+    """
+    if settings.runtime.kind == "deployment":
+        raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
+
+
+def flower_is_missing(extra: str, error: ImportError) -> SettingsError:
+    """Returns the error that says how to install what is missing.
+
+    Args:
+        extra: The extra of fedprime that has it.
+        error: What was found missing.
+    """
+    return SettingsError([f'this needs Flower ({error}); install it: pip install "fedprime[{extra}]"'])

@@ -1,0 +1,121 @@
+"""The verb `data`, called in this process: what it prints, its exit codes, its errors."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from command_line import exit_code
+from fedprime.cli import data as data_command
+from miniatures import table_rows, write_csv, write_food101, write_hateful_memes, write_mmimdb, write_table
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_food101(tmp_path / "photos")
+
+
+def test_a_check_says_what_there_is_and_what_is_wrong(photos: Path, capsys: pytest.CaptureFixture[str]):
+    (photos / "images" / "train" / "sushi" / "sushi_3.jpg").write_bytes(b"not a photo")
+    assert exit_code("data", "check", photos, "--format", "food101") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "57 samples: 36 train, 9 validation, 12 test"
+    assert lines[1].split() == ["apple_pie", "12", "train", "3", "validation", "4", "test"]
+    assert lines[4] == "its authors count 90,840: some are not here; a part can be trained on, too"
+    assert lines[5].startswith("1 with an image that cannot be decoded: the image is missing; take another copy")
+    assert lines[5].endswith(": sushi_3.jpg")
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("food101", write_food101), ("mmimdb", write_mmimdb), ("hateful_memes", write_hateful_memes)]
+)
+def test_a_check_of_sound_data_ends_with_0(
+    name: str,
+    write: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    folder = write(tmp_path / "data")
+    num_samples = {"food101": 57, "mmimdb": 45, "hateful_memes": 38}[name]
+    monkeypatch.setattr(data_command, "EXPECTED", {name: num_samples})
+    assert exit_code("data", "check", folder, "--format", name) == 0
+    assert capsys.readouterr().out.endswith("nothing is wrong\n")
+
+
+def test_a_check_can_be_read_by_programs(photos: Path, capsys: pytest.CaptureFixture[str]):
+    (photos / "images" / "test" / "sushi" / "sushi_17.jpg").unlink()
+    assert exit_code("data", "check", photos, "--format=food101", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == {"train": 36, "validation": 9, "test": 12}
+    assert found["no_file"] == ["sushi_17.jpg"]
+    assert found["expected"] == 90_840
+
+
+def test_samples_are_shown(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    sheet = tmp_path / "sheet.png"
+    assert exit_code("data", "show", photos, "--format", "food101", "--output", sheet, "--count", 7) == 0
+    assert capsys.readouterr().out == f"7 of 57 samples are drawn in {sheet}\n"
+    with Image.open(sheet) as image:
+        assert image.format == "PNG"
+
+
+def test_no_samples_cannot_be_shown(photos: Path, complaint: Callable[..., str]):
+    said = complaint("data", "show", photos, "--format", "food101", "--count", 0)
+    assert said == "fedprime: --count is 0; show at least 1 sample\n"
+
+
+def test_a_folder_of_something_else_is_told(tmp_path: Path, complaint: Callable[..., str]):
+    said = complaint("data", "check", tmp_path, "--format", "mmimdb")
+    problem = "is not there; put it back, or name another folder with --data.path"
+    assert said == f"fedprime: {tmp_path / 'split.json'} {problem}\n"
+
+
+@pytest.mark.parametrize(("words", "code"), [((), 2), (("--help",), 0), (("chekc",), 2)])
+def test_without_check_or_show_the_usage_is_told(words: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("data", *words) == code
+    assert "usage: fedprime data check PATH" in capsys.readouterr().out
+
+
+def test_a_sound_table_is_checked_and_found_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("data", "check", write_table(tmp_path), "--columns", "image=file_name", "text=title+text") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["  image:image=file_name", "  text:text=title+text"]
+    assert "48 samples: 36 train, 12 test" in lines
+    assert "natural clients: shop 0 12, shop 1 12, shop 2 12, shop 3 12" in lines
+    assert lines[-1] == "nothing is wrong"
+
+
+def test_what_is_wrong_with_a_table_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = table_rows(tmp_path)
+    rows[3]["file_name"] = ""
+    rows[0]["label"] = "rare"
+    rows[5]["label"] = ""
+    (tmp_path / "photos" / "7.png").write_text("no photo")
+    write_csv(tmp_path / "metadata.csv", rows)
+    assert exit_code("data", "check", tmp_path, "--format", "table") == 1
+    said = capsys.readouterr().out
+    assert "1 samples lack image: sounds/3.wav" in said
+    assert "1 with an unreadable image, which counts as missing; mend the files:" in said
+    assert "1 classes that no training sample has: they cannot be learnt: rare" in said
+    assert "1 rows without a label: they are left out" in said
+    assert exit_code("data", "check", tmp_path, "--json", "--columns", "image=file_name") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["unreadable"]["image"]) == ["photos/7.png"]
+    assert found["only_measured"] == ["rare"]
+
+
+def test_a_table_is_shown_without_a_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("data", "show", write_table(tmp_path), "--output", tmp_path / "sheet.png", "--count", 5) == 0
+    assert capsys.readouterr().out == f"5 of 48 samples are drawn in {tmp_path / 'sheet.png'}\n"
+
+
+def test_a_wrong_column_is_told_with_the_nearest_name(tmp_path: Path, complaint: Callable[..., str]):
+    said = complaint("data", "check", write_table(tmp_path), "--label", "lable")
+    assert said.startswith(
+        f"fedprime: {tmp_path / 'metadata.csv'} has no column 'lable' (data.label); it has file_name"
+    )
+    assert said.endswith("; did you mean label?\n")

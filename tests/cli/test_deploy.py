@@ -1,0 +1,101 @@
+"""``fedprime deploy``: what it says to wrong words, before anything is started."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from command_line import exit_code
+from fedprime.cli import deploy as deploy_command
+from fedprime.experiment.run_folder import RunError
+from fedprime.settings.settings import Settings
+
+Complaint = Callable[..., str]
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    assert exit_code("deploy", "keys", tmp_path / "keys", "--hosts", "localhost", "--clients", 1) == 0
+    return tmp_path / "keys"
+
+
+def test_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]):
+    assert exit_code("deploy", "--help") == 0
+    assert "fedprime deploy client --keys" in capsys.readouterr().out
+    assert exit_code("deploy", "peer") == 2
+
+
+def test_keys_say_what_to_do_with_them_and_are_not_overwritten(
+    tmp_path: Path, complaint: Complaint, capsys: pytest.CaptureFixture[str]
+):
+    words = ["deploy", "keys", tmp_path / "keys", "--hosts", "localhost", "--clients", 1]
+    assert exit_code(*words) == 0
+    assert "put it away" in capsys.readouterr().out
+    assert "exists already" in complaint(*words)
+
+
+def test_a_server_needs_a_recipe_keys_and_a_folder(keys: Path, complaint: Complaint, tmp_path: Path):
+    assert "usage: fedprime deploy" in complaint(
+        "deploy", "server", "--keys", keys / "server", "--output", tmp_path / "r"
+    )
+    said = complaint("deploy", "server", "builtin/quickstart", "--keys", keys / "client-0", "--output", tmp_path / "r")
+    assert "has no server.crt, server.key; --keys names the folder server" in said
+    assert not (tmp_path / "r").exists()
+
+
+def test_settings_are_checked_before_anything_listens(keys: Path, complaint: Complaint, tmp_path: Path):
+    words = ["deploy", "server", "builtin/quickstart", "--keys", keys / "server", "--output", tmp_path / "r"]
+    assert "did you mean training.rounds?" in complaint(*words, "--training.round", 1)
+    assert "needs all samples in one place" in complaint(*words, "--method.name", "centralized-p")
+
+
+def test_a_client_needs_its_own_keys(keys: Path, complaint: Complaint, tmp_path: Path):
+    said = complaint("deploy", "client", "--keys", keys, "--server", "localhost:1", "--state", tmp_path / "state")
+    assert "has no ca.crt, client.key, client.json" in said
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_client_does_not_start_with_data_that_cannot_be_used(keys: Path, complaint: Complaint, tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    words = ["deploy", "client", "--keys", keys / "client-0", "--server", "localhost:1", "--state", tmp_path / "state"]
+    assert str(tmp_path / "data") in complaint(*words, "--data", tmp_path / "data", "--format", "food101")
+    assert not (tmp_path / "state").exists()
+
+
+class Running:
+    """A SuperLink's process that has not ended."""
+
+    def poll(self) -> None:
+        return None
+
+
+@dataclass
+class SlowLink:
+    """A SuperLink that says that the run has ended; the app says so too while the answer is on its way, if it does."""
+
+    outcome: Path
+    app_says_so: bool
+    process: Running
+
+    def status(self, _: str) -> str:
+        if self.app_says_so:
+            self.outcome.write_text(json.dumps({"attempt": "1", "error": None}))
+        return "finished:completed"
+
+
+@pytest.mark.parametrize("app_says_so", [True, False])
+def test_a_run_that_ends_while_flower_is_asked_has_not_failed(
+    app_says_so: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(deploy_command, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(deploy_command, "_STATUS_SECONDS", 0.0)
+    outcome = tmp_path / "outcome.json"
+    link = SlowLink(outcome, app_says_so, Running())
+    words = (link, "7", Settings(), tmp_path / "run", outcome, "1", lambda _: None)
+    if app_says_so:
+        deploy_command._follow(*words)
+    else:
+        with pytest.raises(RunError, match="Flower says that the run is finished:completed"):
+            deploy_command._follow(*words)

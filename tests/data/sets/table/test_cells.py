@@ -1,0 +1,134 @@
+"""The cells of one modality: holes that are found without opening a file, and values."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from fedprime.data.images import InputError
+from fedprime.data.sets.table.cells import Cells
+from fedprime.data.sets.table.columns import ModalityColumns, column_forms
+from fedprime.data.sets.table.files import open_parts
+from miniatures import write_csv, write_photo, write_sound
+
+
+def cells_of(folder: Path, columns: ModalityColumns, rows: list[dict[str, object]]) -> Cells:
+    parts = open_parts(str(write_csv(folder / "metadata.csv", rows)))
+    return Cells(columns, parts, column_forms(parts))
+
+
+def test_texts_are_joined_and_a_hole_is_a_row_without_any(tmp_path: Path):
+    rows: list[dict[str, object]] = [
+        {"title": "a  cake", "text": "sweet\nand round"},
+        {"title": "", "text": "only this"},
+        {"title": " ", "text": "NaN"},
+    ]
+    cells = cells_of(tmp_path, ModalityColumns("text", "text", ("title", "text")), rows)
+    assert cells.there.tolist() == [True, True, False]
+    assert cells.holes == {"empty": 1}
+    assert [cells.read(row) for row in (0, 1)] == ["a cake sweet and round", "only this"]
+    assert cells.named(0) == ""
+
+
+def test_a_row_of_numbers_and_categories_has_its_filled_cells(tmp_path: Path):
+    rows: list[dict[str, object]] = [
+        {"price": "1.5", "size": "3", "colour": "red"},
+        {"price": "nan", "size": "", "colour": "red"},
+        {"price": "n/a", "size": "", "colour": ""},
+        {"price": "", "size": "", "colour": " "},
+        {"price": "-2e1", "size": "inf", "colour": "blue"},
+        *({"price": "1", "size": "1", "colour": "red"} for _ in range(20)),
+    ]
+    cells = cells_of(tmp_path, ModalityColumns("facts", "table", ("price", "size", "colour")), rows)
+    assert cells.there[:5].tolist() == [True, True, False, False, True]
+    assert cells.holes == {"empty": 1, "no number": 1}
+    assert [cells.read(row) for row in (0, 1, 4)] == [
+        {"price": 1.5, "size": 3, "colour": "red"},
+        {"colour": "red"},
+        {"price": -20.0, "colour": "blue"},
+    ]
+
+
+def test_files_that_are_not_there_or_empty_are_holes(tmp_path: Path):
+    write_photo(tmp_path / "photos" / "a.png", 0)
+    (tmp_path / "photos" / "empty.png").touch()
+    (tmp_path / "photos" / "text.png").write_text("no image")
+    names = ["photos/a.png", "photos/empty.png", "photos/none.png", "", "elsewhere/b.png", "photos/text.png"]
+    cells = cells_of(
+        tmp_path, ModalityColumns("image", "image", ("file_name",)), [{"file_name": name} for name in names]
+    )
+    assert cells.there.tolist() == [True, False, False, False, False, True]
+    assert cells.holes == {"file of 0 bytes": 1, "file not there": 2, "empty": 1}
+    assert cells.named(0) == "photos/a.png"
+    image = cells.read(0)
+    assert isinstance(image, np.ndarray)
+    assert image.shape == (32, 40, 3)
+    with pytest.raises(InputError, match=r"cannot read .*photos/text\.png as an image"):
+        cells.read(5)
+
+
+def test_an_image_of_200_megapixels_is_refused_without_decoding_it(tmp_path: Path):
+    # One colour: a few kilobytes of file for 600 megabytes of pixels.
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "huge.png")
+    cells = cells_of(tmp_path, ModalityColumns("image", "image", ("file_name",)), [{"file_name": "huge.png"}])
+    with pytest.raises(InputError, match=r"huge\.png as an image: Image size \(200000000 pixels\) exceeds limit"):
+        cells.read(0)
+
+
+def test_a_sound_has_samples_and_a_rate(tmp_path: Path):
+    write_sound(tmp_path / "a.wav", 0)
+    cells = cells_of(tmp_path, ModalityColumns("voice", "audio", ("sound",)), [{"sound": "a.wav"}])
+    sound = cells.read(0)
+    assert isinstance(sound, Mapping)
+    assert sound["sampling_rate"] == 8000
+    assert np.asarray(sound["array"]).shape == (800,)
+
+
+def test_images_and_classes_inside_a_saved_data_set_are_read_by_row_over_all_parts(tmp_path: Path):
+    def part(*greys: int | None) -> datasets.Dataset:
+        images = [None if grey is None else Image.new("L", (4, 3), grey) for grey in greys]
+        rows = [{"image": image, "kind": number % 2} for number, image in enumerate(images)]
+        features = datasets.Features({"image": datasets.Image(), "kind": datasets.ClassLabel(names=["cake", "soup"])})
+        return datasets.Dataset.from_list(rows, features=features)
+
+    datasets.DatasetDict({"train": part(10, None), "test": part(30)}).save_to_disk(tmp_path / "saved")
+    parts = open_parts(str(tmp_path / "saved"))
+    images = Cells(ModalityColumns("image", "image", ("image",)), parts, column_forms(parts))
+    assert images.there.tolist() == [True, False, True]
+    assert images.holes == {"empty": 1}
+    assert [int(np.asarray(images.read(row)).mean()) for row in (0, 2)] == [10, 30]
+    kinds = Cells(ModalityColumns("kind", "table", ("kind",)), parts, column_forms(parts))
+    assert [kinds.read(row) for row in range(3)] == [{"kind": "cake"}, {"kind": "soup"}, {"kind": "cake"}]
+
+
+def test_what_tells_values_apart_is_the_value_itself_or_the_state_of_its_file(tmp_path: Path):
+    write_photo(tmp_path / "a.png", 0)
+    rows: list[dict[str, object]] = [
+        {"file_name": "a.png", "text": "red"},
+        {"file_name": "none.png", "text": "red"},
+        {"file_name": "a.png", "text": "blue"},
+    ]
+    texts = cells_of(tmp_path, ModalityColumns("text", "text", ("text",)), rows)
+    assert texts.identity(0) == texts.identity(1) != texts.identity(2)
+    photos = cells_of(tmp_path, ModalityColumns("image", "image", ("file_name",)), rows)
+    before = photos.identity(0)
+    assert before == photos.identity(2) is not None
+    assert photos.identity(1) is None
+    write_photo(tmp_path / "a.png", 1)
+    os.utime(tmp_path / "a.png", ns=(1, 1))
+    assert photos.identity(0) != before
+
+
+def test_bytes_in_a_table_are_told_apart_by_content(tmp_path: Path):
+    for place, colour in (("a", 0), ("b", 0), ("c", 1)):
+        write_photo(tmp_path / f"{place}.png", colour)
+    photos = [{"path": None, "bytes": (tmp_path / f"{place}.png").read_bytes()} for place in "abc"]
+    rows = datasets.Dataset.from_dict({"photo": photos, "label": [0, 1, 1]})
+    rows.cast_column("photo", datasets.Image()).save_to_disk(tmp_path / "saved")
+    parts = open_parts(str(tmp_path / "saved"))
+    cells = Cells(ModalityColumns("image", "image", ("photo",)), parts, column_forms(parts))
+    assert cells.identity(0) == cells.identity(1) != cells.identity(2)

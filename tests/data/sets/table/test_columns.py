@@ -1,0 +1,129 @@
+"""Which column is what, stated and found out."""
+
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from fedprime.data.batches import DataError
+from fedprime.data.sets.table.columns import choose_columns, column_forms, need_column
+from fedprime.data.sets.table.files import Part, open_parts
+from miniatures import write_csv, write_table
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Part]:
+    return open_parts(str(write_table(tmp_path_factory.mktemp("table"))))
+
+
+def chosen(parts: list[Part], *stated: str, without: str = "label") -> list[str]:
+    forms = {name: form for name, form in column_forms(parts).items() if name != without}
+    return [str(own) for own in choose_columns(stated, parts, forms)]
+
+
+def test_the_form_of_a_column_is_told_by_its_cells(parts: list[Part]):
+    assert column_forms(parts) == {
+        "file_name": "image",
+        "audio": "audio",
+        "title": "text",
+        "text": "category",  # three texts, again and again
+        "price": "number",
+        "colour": "category",
+        "label": "category",
+        "split": "category",
+        "client": "category",
+    }
+
+
+def test_the_form_of_a_column_is_told_by_its_type(tmp_path: Path):
+    image = Image.fromarray(np.zeros((3, 4, 3), dtype=np.uint8))
+    rows = datasets.Dataset.from_list([{"photo": image, "size": 1.5, "count": 2, "open": True, "kind": 0, "box": [1]}])
+    rows = rows.cast_column("photo", datasets.Image()).cast_column("kind", datasets.ClassLabel(names=["a"]))
+    rows.save_to_disk(tmp_path / "saved")
+    assert column_forms(open_parts(str(tmp_path / "saved"))) == {
+        "photo": "image",
+        "size": "number",
+        "count": "number",
+        "open": "category",
+        "kind": "category",
+        "box": "other",
+    }
+
+
+def test_some_words_among_numbers_are_holes(tmp_path: Path):
+    cells = ["1"] * 18 + ["n/a", "2e3"]
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"price": cell} for cell in cells])))
+    assert column_forms(parts) == {"price": "number"}
+
+
+def test_nothing_stated_takes_columns_with_usual_names(parts: list[Part]):
+    assert chosen(parts) == ["image:image=file_name", "text:text=text", "audio:audio=audio"]
+
+
+def test_the_only_column_of_texts_needs_no_usual_name(tmp_path: Path):
+    rows = [{"headline": f"news of day {day}", "label": str(day % 2)} for day in range(8)]
+    assert chosen(open_parts(str(write_csv(tmp_path / "metadata.csv", rows)))) == ["text:text=headline"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("image=file_name", "image:image=file_name"),
+        ("text=title+text", "text:text=title+text"),
+        ("photo=file_name", "photo:image=file_name"),
+        ("voice=audio", "voice:audio=audio"),
+        ("facts=price+colour", "facts:table=price+colour"),
+        ("story=title", "story:text=title"),
+        ("mixed=title+price", "mixed:text=title+price"),
+        ("colour:text=colour", "colour:text=colour"),
+        ("table=title", "table:table=title"),
+    ],
+)
+def test_the_kind_of_a_modality_follows_from_its_name_or_columns_unless_stated(
+    stated: str, expected: str, parts: list[Part]
+):
+    assert chosen(parts, stated) == [expected]
+
+
+def test_a_column_with_a_plus_in_its_name_can_be_stated(tmp_path: Path):
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"age+sex": "40", "label": "a"}])))
+    assert chosen(parts, "who=age+sex") == ["who:table=age+sex"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "problem"),
+    [
+        (("image=filename",), r"has no column 'filename' \(data.columns, image=filename\); .*did you mean file_name\?"),
+        (("image",), r"states 'image'; expected MODALITY=COLUMN, as image=file_name"),
+        (("1st=title",), "states '1st=title'; expected MODALITY=COLUMN"),
+        (("photo:picture=file_name",), "'picture' is not one of the kinds image, text, audio, table"),
+        (("image=file_name+title",), "images are in one column; make a modality of each"),
+        (("image=price",), r"in price are no images \(number\)"),
+        (("audio=file_name",), r"in file_name are no audios \(image\)"),
+        (("text=title", "text=text"), r"states 'text' twice; join several columns as text=title\+text"),
+        (("text=label",), "label is the label; an input cannot be the answer"),
+    ],
+)
+def test_what_cannot_be_is_told(stated: tuple[str, ...], problem: str, parts: list[Part]):
+    with pytest.raises(DataError, match=problem):
+        chosen(parts, *stated)
+
+
+def test_several_columns_of_images_have_to_be_named(tmp_path: Path):
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"front": "a.png", "back": "b.png"}])))
+    with pytest.raises(DataError, match="has several columns of images, front, back; name those to use in"):
+        chosen(parts)
+
+
+def test_numbers_alone_have_to_be_named(tmp_path: Path):
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"price": "1", "size": "2"}])))
+    with pytest.raises(DataError, match="no column that looks like an image, a text or a sound, but price, size; name"):
+        chosen(parts)
+
+
+def test_a_column_that_is_needed_is_missed_with_its_nearest_name(parts: list[Part]):
+    need_column("split", parts, "data.split")
+    with pytest.raises(DataError, match=r"has no column 'spilt' \(data.split\); .*; did you mean split\?$"):
+        need_column("spilt", parts, "data.split")

@@ -1,0 +1,121 @@
+"""Where a table's rows come from, and files that are not what they should be: one clear line each."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from fedprime.data.batches import DataError
+from fedprime.data.sets.table.files import open_parts
+from miniatures import write_csv
+
+ROWS = [{"file_name": "a.png", "label": "007"}, {"file_name": "", "label": "x, y"}]
+
+
+def columns_of(path: Path) -> list[dict[str, list[object]]]:
+    return [{name: part.column(name).to_pylist() for name in part.rows.column_names} for part in open_parts(str(path))]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_folder_with_one_metadata_file_is_a_table(ending: str, tmp_path: Path):
+    file = tmp_path / f"metadata.{ending}"
+    if ending == "csv":
+        write_csv(file, ROWS)
+    elif ending == "jsonl":
+        file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    else:
+        datasets.Dataset.from_list([dict(row) for row in ROWS]).to_parquet(file)
+    expected = [{"file_name": ["a.png", ""], "label": ["007", "x, y"]}]
+    assert columns_of(tmp_path) == expected
+    assert columns_of(file) == expected
+    (part,) = open_parts(str(tmp_path))
+    assert (part.split, part.folder) == (None, tmp_path)
+
+
+def test_a_file_that_was_changed_is_read_anew(tmp_path: Path):
+    file = write_csv(tmp_path / "metadata.csv", ROWS)
+    assert len(open_parts(str(file))[0]) == 2
+    write_csv(file, ROWS * 2)
+    assert len(open_parts(str(file))[0]) == 4
+
+
+def test_a_folder_for_each_split_is_a_table_in_parts(tmp_path: Path):
+    for name, rows in (("train", ROWS), ("dev", ROWS[:1]), ("test", ROWS[1:])):
+        write_csv(tmp_path / name / "metadata.csv", rows)
+    parts = open_parts(str(tmp_path))
+    assert [(part.split, len(part), part.folder.name) for part in parts] == [
+        ("train", 2, "train"),
+        ("validation", 1, "dev"),
+        ("test", 1, "test"),
+    ]
+
+
+def test_a_name_with_signs_of_patterns_is_a_name(tmp_path: Path):
+    write_csv(tmp_path / "we[i]rd *folder?" / "metadata.csv", ROWS)
+    assert len(open_parts(str(tmp_path / "we[i]rd *folder?"))[0]) == 2
+
+
+def test_what_the_library_saved_is_a_table_whose_images_are_not_decoded(tmp_path: Path):
+    image = Image.fromarray(np.zeros((3, 4, 3), dtype=np.uint8))
+    rows = datasets.Dataset.from_list([{"image": image, "label": 0}]).cast_column("image", datasets.Image())
+    datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(tmp_path / "saved")
+    train, validation = open_parts(str(tmp_path / "saved"))
+    assert (train.split, validation.split) == ("train", "validation")
+    (cell,) = train.column("image").to_pylist()
+    assert cell["bytes"].startswith(b"\x89PNG")
+
+
+def test_a_column_that_a_part_lacks_is_empty_there(tmp_path: Path):
+    write_csv(tmp_path / "train" / "metadata.csv", ROWS)
+    write_csv(tmp_path / "test" / "metadata.csv", [{"file_name": "b.png"}])
+    assert open_parts(str(tmp_path))[1].column("label").to_pylist() == [None]
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({}, "is no table: expected metadata.csv, metadata.jsonl or metadata.parquet with a row for each sample$"),
+        ({"photos.csv": b"a,b\n"}, r"is no table: .*; or name the file: --data.path .*photos\.csv"),
+        ({"metadata.csv": b"a\n1\n", "metadata.jsonl": b"{}"}, r"has metadata\.csv and metadata\.jsonl; keep one"),
+        ({"metadata.csv": b""}, "is empty; expected a header"),
+        ({"metadata.jsonl": b""}, "is empty; expected a row for each sample"),
+        (
+            {"metadata.csv": "a,b\n1,\xe9\n".encode("latin-1")},
+            r"is not in UTF-8 \(byte \d+: b'\\xe9'\); save it as CSV in",
+        ),
+        ({"metadata.csv": "a,b\n1,2\n".encode("utf-16")}, "is not in UTF-8"),
+        ({"metadata.csv": b"a,b\n1,2,3\n"}, "line 2: 3 cells under 2 columns; put texts with commas into quotes"),
+        ({"metadata.csv": b"a,a\n1,2\n"}, "has the column 'a' twice; rename one"),
+        ({"metadata.csv": b"a;b\n1;2\n"}, "has the header 'a;b'; expected columns with commas between them"),
+        ({"metadata.csv": b'a,b\n1,"2\n'}, "cannot be read as CSV: unexpected end of data"),
+        ({"metadata.jsonl": b'{"a": 1}\n{"a": \n'}, "cannot be read as a JSON file: JSON parse error"),
+        ({"metadata.parquet": b"no parquet"}, "cannot be read as a PARQUET file"),
+        ({"state.json": b"{}"}, "cannot be read as a data set that save_to_disk wrote"),
+    ],
+)
+def test_a_folder_that_is_no_table_gives_one_clear_line(files: Mapping[str, bytes], problem: str, tmp_path: Path):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=problem) as caught:
+        open_parts(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_path_a_path_to_nothing_and_a_file_of_another_kind_are_told(tmp_path: Path):
+    (tmp_path / "rows.xlsx").touch()
+    with pytest.raises(DataError, match="name its folder, --data"):
+        open_parts("")
+    with pytest.raises(DataError, match=r"/nowhere/at/all is not there; expected the folder of a table"):
+        open_parts("/nowhere/at/all")
+    with pytest.raises(DataError, match=r"expected a file that ends in \.csv, \.jsonl, \.parquet"):
+        open_parts(str(tmp_path / "rows.xlsx"))
+
+
+def test_offline_a_name_of_the_hub_gives_one_clear_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError, match="there is no folder nobody/nothing here, and as the name of a data set on"):
+        open_parts("nobody/nothing")

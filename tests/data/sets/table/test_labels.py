@@ -1,0 +1,92 @@
+"""Labels of a table: classes, lists, words with signs between them, a column for each."""
+
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+
+from fedprime.data.batches import DataError
+from fedprime.data.sets.table.files import Part, open_parts
+from fedprime.data.sets.table.labels import Labels, read_labels
+from miniatures import write_csv
+
+
+def csv_parts(folder: Path, **columns: list[str]) -> list[Part]:
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return open_parts(str(write_csv(folder / "metadata.csv", rows)))
+
+
+def saved_parts(folder: Path, rows: datasets.Dataset) -> list[Part]:
+    rows.save_to_disk(folder / "saved")
+    return open_parts(str(folder / "saved"))
+
+
+def read(parts: list[Part], *stated: str, several_labels: bool = False) -> Labels:
+    return read_labels(stated, parts, several_labels=several_labels)
+
+
+def test_classes_are_sorted_by_name_and_a_hole_is_not_known(tmp_path: Path):
+    labels = read(csv_parts(tmp_path, label=["soup", " cake", "", "soup", "nan"]))
+    assert (labels.task, labels.columns, labels.names) == ("one_class", ("label",), ("cake", "soup"))
+    assert labels.values.tolist() == [1, 0, 0, 1, 0]
+    assert labels.known.tolist() == [True, True, False, True, False]
+
+
+def test_classes_that_are_numbers_are_sorted_by_size(tmp_path: Path):
+    assert read(csv_parts(tmp_path, target=["10", "9", "-1"])).names == ("-1", "9", "10")
+
+
+def test_named_classes_whole_numbers_and_truth_are_classes(tmp_path: Path):
+    rows = datasets.Dataset.from_dict({"label": [1, 0, 1], "grade": [2.0, None, 1.0], "good": [True, False, None]})
+    parts = saved_parts(tmp_path, rows.cast_column("label", datasets.ClassLabel(names=["soup", "cake"])))
+    assert read(parts).names == ("cake", "soup")
+    assert read(parts, "grade").names == ("1", "2")
+    assert read(parts, "grade").known.tolist() == [True, False, True]
+    assert read(parts, "good").names == ("False", "True")
+
+
+@pytest.mark.parametrize("sign", ["|", ";", ","])
+def test_several_labels_stand_with_a_sign_between_them(sign: str, tmp_path: Path):
+    labels = read(csv_parts(tmp_path, label=[f"red{sign} round", "red", ""]), several_labels=True)
+    assert (labels.task, labels.names) == ("several_labels", ("red", "round"))
+    assert labels.values.tolist() == [[1, 1], [1, 0], [0, 0]]
+    assert labels.known.tolist() == [True, True, False]
+
+
+def test_several_labels_stand_in_a_list_which_may_be_empty(tmp_path: Path):
+    parts = saved_parts(tmp_path, datasets.Dataset.from_dict({"tags": [["b", "a"], [], None]}))
+    labels = read(parts, "tags", several_labels=True)
+    assert labels.names == ("a", "b")
+    assert labels.values.tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert labels.known.tolist() == [True, True, False]
+
+
+def test_each_label_can_have_a_column_of_its_own(tmp_path: Path):
+    labels = read(csv_parts(tmp_path, hot=["1", "0", "", ""], wet=["yes", "", "No", ""]), "hot", "wet")
+    assert (labels.task, labels.names) == ("several_labels", ("hot", "wet"))
+    assert labels.values.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0]]
+    assert labels.values.dtype == np.float32
+    assert labels.known.tolist() == [True, True, True, False]
+
+
+def test_labels_that_cannot_be_are_told(tmp_path: Path):
+    parts = csv_parts(
+        tmp_path,
+        text=[f"text {number}" for number in range(30)],
+        same=["a"] * 30,
+        empty=[""] * 30,
+        odd=["maybe"] * 30,
+    )
+    for stated, problem in (
+        ((), r"has no column label or labels or class, but text, same, empty, odd; name the one with the classes"),
+        (("txet",), r"has no column 'txet' \(data.label\); .*did you mean text\?"),
+        (("same",), "has only one class, a, in the column same; there is nothing to learn"),
+        (("empty",), "has no class at all, in the column empty"),
+        (("text",), "has 30 different values in 30 rows of the column text; expected classes that rows share"),
+        (("same", "odd"), "has 'a' in the column same; of several columns of labels each has 1 or 0"),
+    ):
+        with pytest.raises(DataError, match=problem):
+            read(parts, *stated)
+    with pytest.raises(DataError, match="has no label at all in the column empty"):
+        read(parts, "empty", several_labels=True)

@@ -1,0 +1,153 @@
+"""UPMC Food-101: both layouts give the same samples; what is wrong is said in one line."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedprime.data.batches import DataError, SampleSource
+from fedprime.data.sets.food101 import open_food101
+from miniatures import DISHES, write_food101, write_kaggle_food101, write_photo
+
+
+def test_the_layout_of_the_research_code_is_read(tmp_path: Path):
+    source = open_food101(write_food101(tmp_path), 3)
+    assert isinstance(source, SampleSource)
+    assert source.label_names == DISHES
+    assert {name: len(own) for name, own in source.splits.items()} == {"train": 36, "validation": 9, "test": 12}
+    assert np.bincount(source.labels[source.splits["test"]]).tolist() == [4, 4, 4]
+    index = source.ids.index("sushi_17.jpg")
+    assert index in source.splits["test"]
+    assert source.labels[index] == 2
+    values = source.read(index, ("image", "text"))
+    assert values["text"] == "rice and fish number 17"
+    assert values["image"].shape == (32, 40, 3)  # pyright: ignore[reportAttributeAccessIssue]
+    assert source.there.all()
+
+
+@pytest.mark.parametrize("subfolder", ["texts", "."])
+def test_the_layout_of_kaggle_holds_the_same_without_a_validation_split(subfolder: str, tmp_path: Path):
+    research = open_food101(write_food101(tmp_path / "research"), 3)
+    kaggle = open_food101(write_kaggle_food101(tmp_path / "kaggle", subfolder), 3)
+    assert set(kaggle.ids) == set(research.ids)
+    assert {name: len(own) for name, own in kaggle.splits.items()} == {"train": 45, "test": 12}
+    index = kaggle.ids.index("sushi_17.jpg")
+    assert kaggle.read(index, ("text",)) == {"text": "rice and fish number 17, a recipe"}
+    assert kaggle.labels[index] == 2
+
+
+def test_a_header_of_the_titles_is_no_sample(tmp_path: Path):
+    folder = write_kaggle_food101(tmp_path, ".")
+    titles = folder / "train_titles.csv"
+    titles.write_text("image,title,label\n" + titles.read_text())
+    assert len(open_food101(folder, 3)) == 57
+
+
+def test_the_most_frequent_classes_are_used_with_one_label_map_for_all_splits(tmp_path: Path):
+    counts = {"waffles": (3, 1, 1), "bibimbap": (6, 1, 1), "ramen": (1, 1, 3), "sushi": (2, 1, 4)}
+    source = open_food101(write_food101(tmp_path, counts), 2)
+    assert source.label_names == ("bibimbap", "sushi")  # 8 and 7 samples; by name
+    assert len(source) == 15
+    for index, name in enumerate(source.ids):
+        assert source.label_names[source.labels[index]] == name.rpartition("_")[0]
+
+
+def test_no_photo_is_opened_before_it_is_read(tmp_path: Path):
+    folder = write_food101(tmp_path)
+    for file in (folder / "images").rglob("*.jpg"):
+        file.write_bytes(b"not a photo")
+    source = open_food101(folder, 3)
+    assert source.there.all()
+    assert source.read(0, ("text",)) == {"text": "warm apple tart number 0"}
+
+
+def test_a_sample_without_a_text_has_its_photo_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    folder = write_food101(tmp_path)
+    texts = json.loads((folder / "text.json").read_text())
+    del texts["sushi_0.jpg"]
+    texts["sushi_1.jpg"], texts["sushi_2.jpg"], texts["sushi_3.jpg"] = ["  \n"], [], "a text of its own"
+    (folder / "text.json").write_text(json.dumps(texts))
+    with caplog.at_level(logging.WARNING):
+        source = open_food101(folder, 3)
+    there = {name: source.there[source.ids.index(name)].tolist() for name in texts | {"sushi_0.jpg": []}}
+    assert [name for name in there if not all(there[name])] == ["sushi_1.jpg", "sushi_2.jpg", "sushi_0.jpg"]
+    assert there["sushi_0.jpg"] == [True, False]
+    assert source.read(source.ids.index("sushi_3.jpg"), ("text",)) == {"text": "a text of its own"}
+    assert caplog.messages == [
+        "food101: of 57 samples, 0 have no image (0 files are not there, 0 are empty) and 3 no text"
+    ]
+
+
+def break_json(folder: Path) -> None:
+    (folder / "split.json").write_text('{"train": [')
+
+
+def remove_texts(folder: Path) -> None:
+    (folder / "text.json").unlink()
+
+
+def remove_test_split(folder: Path) -> None:
+    (folder / "split.json").write_text(json.dumps({"train": ["sushi_0.jpg"], "exam": ["sushi_1.jpg"]}))
+
+
+def name_a_strange_class(folder: Path) -> None:
+    (folder / "split.json").write_text(json.dumps({"train": ["soup_0.jpg"], "test": ["sushi_1.jpg"]}))
+
+
+def remove_all(folder: Path) -> None:
+    (folder / "split.json").unlink()
+
+
+def hide_photos(folder: Path) -> None:
+    (folder / "images").rename(folder / "photos")
+
+
+def nest_splits(folder: Path) -> None:
+    (folder / "split.json").write_text(json.dumps({"train": {"sushi": ["sushi_0.jpg"]}}))
+
+
+@pytest.mark.parametrize(
+    ("wreck", "message"),
+    [
+        (break_json, r"split\.json cannot be read as JSON in UTF-8: .*; take another copy of it"),
+        (remove_texts, r"has no texts: expected text\.json, or train_titles\.csv and test_titles\.csv"),
+        (remove_test_split, r"has the splits train, exam; expected train, test and, if there is one, dev"),
+        (
+            name_a_strange_class,
+            r"names 1 files of classes that class_idx\.json does not know, the first is soup_0\.jpg",
+        ),
+        (remove_all, r"is not UPMC Food-101: expected split\.json"),
+        (hide_photos, r"has no folder images; expected photos in images/train/CLASS"),
+        (nest_splits, r"split\.json holds no list of ids for train, but dict; take another copy"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_told_what_is_wrong(
+    wreck: Callable[[Path], None], message: str, tmp_path: Path
+):
+    folder = write_food101(tmp_path)
+    wreck(folder)
+    with pytest.raises(DataError, match=message):
+        open_food101(folder, 3)
+
+
+def test_more_classes_than_there_are_are_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"has 3 classes, fewer than data\.num_classes 8; ask for fewer"):
+        open_food101(write_food101(tmp_path), 8)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("", "food101 does not come along: name the folder"), ("nowhere", "nowhere is not there; expected the folder of")],
+)
+def test_a_folder_that_is_not_there_is_told(path: str, message: str):
+    with pytest.raises(DataError, match=message):
+        open_food101(path, 8)
+
+
+def test_a_file_is_no_folder(tmp_path: Path):
+    write_photo(tmp_path / "photo.jpg", 0)
+    with pytest.raises(DataError, match=r"photo\.jpg is a file; expected the folder of food101"):
+        open_food101(tmp_path / "photo.jpg", 8)

@@ -1,0 +1,196 @@
+"""The data set of a run: opened by name, kept for the next run, complained about in one line."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fedprime.backbones.backbone import Backbone
+from fedprime.data.batches import Batch, DataError, EmbeddedSamples
+from fedprime.data.embeddings.cache_folder import CacheError
+from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.experiment import embedded_data as samples
+from fedprime.experiment.embedded_data import embedded_samples, usable_splits
+from fedprime.settings.settings import DataSettings
+from miniatures import write_food101, write_photo
+
+
+def embed(modality: str, values: Sequence[object]) -> list[Tensor]:
+    return [torch.zeros(1, len(modality)) for _ in values]
+
+
+@pytest.fixture
+def world() -> BuiltinWorld:
+    return BuiltinWorld(10, num_validation=2, num_test=3)
+
+
+def test_the_same_settings_open_a_data_set_once(tiny: Backbone):
+    data = DataSettings(num_train=3, num_validation=1, num_test=1)
+    first = embedded_samples(data, tiny)
+    assert embedded_samples(replace(data), tiny) is first
+    assert embedded_samples(replace(data, num_test=2), tiny) is not first
+    assert len(first.source) == 5
+
+
+def test_a_modality_that_the_data_lacks_is_an_error_of_the_data(tiny: Backbone, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(BuiltinWorld, "modalities", ("text",))
+    with pytest.raises(DataError, match="the data has no image, only text; name those to use in data"):
+        embedded_samples(DataSettings(num_train=4, num_validation=1, num_test=1), tiny)
+
+
+def test_samples_of_which_nothing_is_there_are_left_out_and_counted(
+    world: BuiltinWorld, caplog: pytest.LogCaptureFixture
+):
+    world.there[[1, 8, 9], :2] = False
+    world.there[3, 0] = False
+    with caplog.at_level(logging.WARNING, logger=samples.__name__):
+        splits = usable_splits(EmbeddedSamples(world, ("image", "text"), embed))
+    assert {name: own.tolist() for name, own in splits.items()} == {
+        "train": [0, 2, 3, 4],
+        "validation": [5, 6],
+        "test": [7],
+    }
+    assert caplog.messages[0] == "left out, because nothing of them is there: 1 of train, 2 of test samples"
+    assert caplog.messages[1].startswith("no training sample is of dish-01, dish-02, dish-07: what is measured")
+
+
+def test_a_split_without_a_usable_sample_is_named(world: BuiltinWorld):
+    world.there[5:7, 1] = False
+    with pytest.raises(DataError, match="the data has no validation sample with any of text; it needs some of each of"):
+        usable_splits(EmbeddedSamples(world, ("text",), embed))
+
+
+def test_training_samples_of_a_single_class_are_refused(world: BuiltinWorld):
+    world.labels[:5] = 2
+    with pytest.raises(DataError, match="all training samples are of one class, dish-02; there is nothing to learn"):
+        usable_splits(EmbeddedSamples(world, ("text",), embed))
+    assert np.unique(world.labels[5:]).size > 0
+
+
+# The cache
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an empty cache."""
+    monkeypatch.setenv("FEDPRIME_CACHE", str(tmp_path / "cache"))
+    samples._latest.clear()
+    return tmp_path / "cache"
+
+
+class Counting:
+    """A backbone that notes how many values it embeds."""
+
+    def __init__(self, backbone: Backbone, fingerprint: str = "", options: dict[str, int] | None = None) -> None:
+        self.modalities, self.reference = backbone.modalities, backbone.reference
+        self.dim, self.feature_dim = backbone.dim, backbone.feature_dim
+        self.fingerprint, self.options = fingerprint or backbone.fingerprint, options or {}
+        self.assemble, self.encode, self.device = backbone.assemble, backbone.encode, backbone.device
+        self._embed = backbone.embed
+        self.embedded: list[str] = []
+
+    def embed(self, modality: str, values: Sequence[object]) -> list[Tensor]:
+        self.embedded += [modality] * len(values)
+        return self._embed(modality, values)
+
+
+def photos(folder: Path) -> DataSettings:
+    return DataSettings(name="food101", path=str(folder), num_classes=3)
+
+
+def batch_of(data: DataSettings, backbone: Backbone, num_samples: int = 12) -> Batch:
+    """The first samples, as a new process would see them."""
+    samples._latest.clear()
+    found = embedded_samples(data, backbone)
+    batch = found.batch(np.arange(num_samples), np.ones((num_samples, 2), dtype=bool))
+    found.save()
+    return batch
+
+
+def assert_equal(one: Batch, other: Batch) -> None:
+    for modality, parts in one.embedded.items():
+        for part, counterpart in zip(parts, other.embedded[modality], strict=True):
+            assert part is not None
+            assert counterpart is not None
+            assert torch.equal(part, counterpart)
+
+
+def test_a_later_run_computes_nothing_and_sees_the_same_to_the_bit(
+    tiny: Backbone, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data = photos(write_food101(tmp_path / "photos"))
+    with monkeypatch.context() as patch:
+        patch.setenv("FEDPRIME_CACHE", "off")
+        plain = batch_of(data, tiny)
+    assert not cache.exists()
+    first, second = Counting(tiny), Counting(tiny)
+    assert_equal(batch_of(data, first), plain)
+    assert first.embedded == ["image"] * 12 + ["text"] * 12
+    assert_equal(batch_of(data, second), plain)
+    assert second.embedded == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_built_in_world_is_cached_too(tiny: Backbone):
+    data, second = DataSettings(num_train=10, num_validation=1, num_test=1), Counting(tiny)
+    first = batch_of(data, tiny)
+    assert_equal(batch_of(replace(data, num_train=20), second), first)
+    assert second.embedded == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_limit_that_is_no_size_is_an_error_of_the_cache(tiny: Backbone, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FEDPRIME_CACHE_LIMIT", "plenty")
+    with pytest.raises(CacheError, match=r"for example 20GB$"):
+        embedded_samples(DataSettings(num_train=10, num_validation=1, num_test=1), tiny)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_changed_file_is_embedded_again(tiny: Backbone, tmp_path: Path):
+    data = photos(write_food101(tmp_path / "photos"))
+    before = batch_of(data, tiny)
+    write_photo(tmp_path / "photos" / "images" / "train" / "apple_pie" / "apple_pie_3.jpg", 1, 99)
+    again = Counting(tiny)
+    after = batch_of(data, again)
+    assert again.embedded == ["image"]
+    images = zip(before.embedded["image"], after.embedded["image"], strict=True)
+    changed = [
+        number
+        for number, (old, new) in enumerate(images)
+        if old is not None and new is not None and not torch.equal(old, new)
+    ]
+    assert changed == [3]
+
+
+@pytest.mark.usefixtures("cache")
+def test_another_backbone_or_number_of_threads_computes_anew(tiny: Backbone, tmp_path: Path):
+    data = photos(write_food101(tmp_path / "photos"))
+    batch_of(data, tiny)
+    for other in (Counting(tiny, fingerprint="other"), Counting(tiny, options={"max_text_tokens": 7})):
+        batch_of(data, other)
+        assert len(other.embedded) == 24
+    threads = Counting(tiny)
+    torch.set_num_threads(2)
+    try:
+        batch_of(data, threads)
+    finally:
+        torch.set_num_threads(1)
+    assert len(threads.embedded) == 24
+
+
+@pytest.mark.usefixtures("cache")
+def test_what_cannot_be_read_is_asked_for_by_every_run(
+    tiny: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    data = photos(write_food101(tmp_path / "photos"))
+    broken = tmp_path / "photos" / "images" / "train" / "apple_pie" / "apple_pie_3.jpg"
+    broken.write_bytes(b"no image")
+    for _ in range(2):
+        caplog.clear()
+        assert batch_of(data, tiny).present[3].tolist() == [False, True]
+        assert [message for message in caplog.messages if str(broken) in message]

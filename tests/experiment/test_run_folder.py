@@ -1,0 +1,304 @@
+"""Run folders: complete, never overwritten, locked, and either healed or clear about what is broken."""
+
+import json
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder
+from fedprime.methods.method import ServerState
+from fedprime.models.prompted_model import Weights
+from fedprime.settings.reading import read_settings
+from fedprime.settings.settings import Settings
+
+SETTINGS = "seed = 3\n"
+MASKS = {"client.0.samples": torch.tensor([4, 7])}
+MISSINGNESS: list[dict[str, object]] = [{"client": 0, "samples": 2}]
+
+
+def weights(value: float) -> Weights:
+    return {"head.weight": torch.full((2, 3), value), "prompter.pools.inter": torch.full((4, 3), -value)}
+
+
+@pytest.fixture
+def start() -> Checkpoint:
+    return Checkpoint(0, ServerState(weights(0.1)))
+
+
+@pytest.fixture
+def run(tmp_path: Path, start: Checkpoint) -> RunFolder:
+    """The folder of a run of which no round is finished."""
+    return RunFolder.create(tmp_path / "run", SETTINGS, "fingerprint", MASKS, MISSINGNESS, start)
+
+
+@pytest.fixture
+def advanced(run: RunFolder) -> RunFolder:
+    """The folder of a run of which three rounds are finished."""
+    for number in range(3):
+        run.save_round(
+            {"round": number, "loss": 1 / (number + 1)}, Checkpoint(number + 1, ServerState(weights(float(number))))
+        )
+    return run
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def same(here: Weights, there: Weights) -> bool:
+    return here.keys() == there.keys() and all(
+        torch.equal(here[name], there[name]) and here[name].dtype == there[name].dtype for name in here
+    )
+
+
+def test_a_new_run_is_complete_from_the_first_moment(run: RunFolder):
+    assert names(run.path) == {
+        "settings.toml",
+        "environment.json",
+        "missingness.json",
+        "masks.safetensors",
+        "checkpoint.safetensors",
+        "metrics.jsonl",
+    }
+    assert (run.path / "settings.toml").read_text() == SETTINGS
+    assert json.loads((run.path / "missingness.json").read_text()) == MISSINGNESS
+    assert same(run.masks(), MASKS)
+    assert run.metrics() == []
+    assert not run.is_finished
+
+
+def test_nothing_is_left_beside_a_new_run(run: RunFolder):
+    assert names(run.path.parent) == {"run"}
+
+
+def test_the_environment_names_versions_commit_and_machine(run: RunFolder):
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["versions"]["python"] == platform.python_version()
+    assert environment["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert environment.keys() == {"versions", "commit", "backbone_fingerprint", "machine"}
+    assert environment["backbone_fingerprint"] == run.backbone_fingerprint() == "fingerprint"
+    assert environment["machine"]["cores"] >= 1
+
+
+def test_a_checkpoint_comes_back_to_the_bit(tmp_path: Path):
+    tricky = {
+        "tiny": torch.tensor([1e-45, -0.0, 0.1, 3.4e38]),
+        "double": torch.tensor([[0.1]], dtype=torch.float64),
+        "half": torch.ones(2, dtype=torch.float16),
+        "turned": torch.arange(6.0).reshape(2, 3).T,
+        "empty": torch.zeros(0, 4),
+    }
+    checkpoint = Checkpoint(7, ServerState(tricky, {3: weights(3.0), 11: weights(11.0)}), {0: weights(0.5)})
+    loaded = RunFolder.create(
+        tmp_path / "run", SETTINGS, "fingerprint", MASKS, MISSINGNESS, checkpoint
+    ).load_checkpoint()
+    assert loaded.next_round == 7
+    assert same(loaded.state.shared, tricky)
+    assert loaded.state.personal.keys() == {3, 11}
+    assert all(same(loaded.state.personal[client], weights(float(client))) for client in (3, 11))
+    assert loaded.kept.keys() == {0}
+    assert same(loaded.kept[0], weights(0.5))
+
+
+def test_a_loaded_checkpoint_does_not_change_with_the_file(advanced: RunFolder):
+    loaded = advanced.load_checkpoint()
+    advanced.save_round({"round": 3}, Checkpoint(4, ServerState(weights(99.0))))
+    assert same(loaded.state.shared, weights(2.0))
+
+
+def test_a_saved_round_is_the_state_to_go_on_from(advanced: RunFolder):
+    checkpoint = advanced.load_checkpoint()
+    assert checkpoint.next_round == 3
+    assert same(checkpoint.state.shared, weights(2.0))
+    assert advanced.metrics() == [{"round": number, "loss": 1 / (number + 1)} for number in range(3)]
+
+
+@pytest.mark.parametrize("content", ["run", "other folder", "empty folder", "file"])
+def test_what_exists_already_is_never_overwritten(content: str, tmp_path: Path, start: Checkpoint):
+    path = tmp_path / "run"
+    if content == "run":
+        RunFolder.create(path, SETTINGS, "fingerprint", MASKS, MISSINGNESS, start)
+    elif content == "file":
+        path.write_text("precious")
+    else:
+        path.mkdir()
+        if content == "other folder":
+            (path / "notes.txt").write_text("precious")
+    before = {entry: entry.read_bytes() for entry in [path, *path.rglob("*")] if entry.is_file()}
+    with pytest.raises(RunError, match="exists already and is not overwritten"):
+        RunFolder.create(path, "seed = 4\n", "fingerprint", MASKS, MISSINGNESS, start)
+    assert {entry: entry.read_bytes() for entry in [path, *path.rglob("*")] if entry.is_file()} == before
+
+
+def test_a_run_that_appears_while_another_prepares_the_same_folder_is_not_overwritten(
+    tmp_path: Path, start: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    other = RunFolder.create(tmp_path / "other", "seed = 1\n", "fingerprint", MASKS, MISSINGNESS, start)
+
+    def save_while_another_process_makes_the_folder(*arguments: Any, **options: Any) -> None:
+        save_file(*arguments, **options)
+        shutil.copytree(other.path, tmp_path / "run", dirs_exist_ok=True)
+
+    monkeypatch.setattr("fedprime.experiment.run_folder.save_file", save_while_another_process_makes_the_folder)
+    with pytest.raises(RunError, match="exists already and is not overwritten"):
+        RunFolder.create(tmp_path / "run", "seed = 2\n", "fingerprint", MASKS, MISSINGNESS, start)
+    assert (tmp_path / "run" / "settings.toml").read_text() == "seed = 1\n"
+    assert names(tmp_path) == {"run", "other"}
+
+
+def test_a_run_folder_is_made_with_its_parents(tmp_path: Path, start: Checkpoint):
+    run = RunFolder.create(tmp_path / "a" / "b" / "run", SETTINGS, "fingerprint", MASKS, MISSINGNESS, start)
+    assert run.load_checkpoint().next_round == 0
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(RunError, match="there is no run folder"):
+        RunFolder(tmp_path / "none")
+
+
+def test_another_folder_is_no_run_folder(tmp_path: Path):
+    with pytest.raises(RunError, match="is not a run folder"):
+        RunFolder(tmp_path)
+
+
+READERS: dict[str, Callable[[RunFolder], object]] = {
+    "checkpoint.safetensors": RunFolder.load_checkpoint,
+    "masks.safetensors": RunFolder.masks,
+    "metrics.jsonl": RunFolder.metrics,
+    "results.json": RunFolder.results,
+}
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "masks.safetensors", "metrics.jsonl"])
+def test_a_missing_file_is_named(name: str, advanced: RunFolder):
+    (advanced.path / name).unlink()
+    with pytest.raises(RunError, match=f"{name} is not there"):
+        READERS[name](advanced)
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("damage", ["empty", "cut", "noise"])
+def test_a_broken_file_gives_one_error_that_names_it(damage: str, name: str, advanced: RunFolder):
+    advanced.save_results({"scenarios": {}})
+    path = advanced.path / name
+    whole = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "noise": b"\x93\xff\x00" * 40 + b"\n"}[damage])
+    if name == "metrics.jsonl" and damage in ("empty", "cut"):
+        # Only the end of a file can be torn by a crash; too few lines are found out when the run goes on.
+        with pytest.raises(RunError, match=name):
+            advanced.drop_unfinished(advanced.load_checkpoint())
+        return
+    with pytest.raises(RunError, match=name) as caught:
+        READERS[name](advanced)
+    assert str(path) in str(caught.value)
+    assert "restore it from a copy" in str(caught.value)
+
+
+def test_a_checkpoint_cut_off_anywhere_is_never_taken_for_a_whole_one(advanced: RunFolder):
+    path = advanced.path / "checkpoint.safetensors"
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(RunError, match="is broken"):
+            advanced.load_checkpoint()
+
+
+@pytest.mark.parametrize("metadata", [None, {"next_round": "many"}, {"round": "3"}])
+def test_a_safetensors_file_that_is_no_checkpoint_is_refused(metadata: dict[str, str] | None, advanced: RunFolder):
+    save_file(weights(1.0), advanced.path / "checkpoint.safetensors", metadata=metadata)
+    with pytest.raises(RunError, match="is broken"):
+        advanced.load_checkpoint()
+
+
+def test_values_of_another_name_are_no_checkpoint(advanced: RunFolder):
+    save_file(weights(1.0), advanced.path / "checkpoint.safetensors", metadata={"next_round": "3"})
+    with pytest.raises(RunError, match="is broken"):
+        advanced.load_checkpoint()
+
+
+def test_a_torn_last_line_of_metrics_is_left_out(advanced: RunFolder):
+    with (advanced.path / "metrics.jsonl").open("a") as file:
+        file.write('{"round": 3, "lo')
+    assert [line["round"] for line in advanced.metrics()] == [0, 1, 2]
+
+
+def test_going_on_drops_the_metrics_of_rounds_that_the_checkpoint_does_not_know(advanced: RunFolder):
+    with (advanced.path / "metrics.jsonl").open("a") as file:
+        file.write('{"round": 3, "loss": 0.1}\n{"round": 4, "lo')
+    advanced.drop_unfinished(advanced.load_checkpoint())
+    text = (advanced.path / "metrics.jsonl").read_text()
+    assert [json.loads(line)["round"] for line in text.splitlines()] == [0, 1, 2]
+    assert text.endswith("\n")
+
+
+def test_going_on_keeps_metrics_to_the_byte(advanced: RunFolder):
+    before = (advanced.path / "metrics.jsonl").read_bytes()
+    advanced.drop_unfinished(advanced.load_checkpoint())
+    assert (advanced.path / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_lost_line_of_metrics_is_an_error_and_not_a_gap(lost: int, advanced: RunFolder):
+    path = advanced.path / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:lost] + lines[lost + 1 :]))
+    with pytest.raises(RunError, match=r"metrics\.jsonl"):
+        advanced.drop_unfinished(advanced.load_checkpoint())
+
+
+def test_going_on_clears_away_what_a_killed_process_left(advanced: RunFolder):
+    (advanced.path / ".checkpoint.safetensors.4711.tmp").write_bytes(b"half a checkpo")
+    for name in (".model.4711.tmp", ".model.4711.old"):
+        (advanced.path / name).mkdir()
+        (advanced.path / name / "config.json").write_text("{}")
+    before = names(advanced.path) - {".checkpoint.safetensors.4711.tmp", ".model.4711.tmp", ".model.4711.old"}
+    advanced.drop_unfinished(advanced.load_checkpoint())
+    assert names(advanced.path) == before
+
+
+def test_a_run_in_use_is_refused_and_free_again_afterwards(run: RunFolder):
+    with run.locked(), pytest.raises(RunError, match="another process is running"), RunFolder(run.path).locked():
+        pass
+    with RunFolder(run.path).locked():
+        pass
+
+
+def test_an_error_inside_frees_the_run(run: RunFolder):
+    with pytest.raises(ZeroDivisionError), run.locked():
+        raise ZeroDivisionError
+    with run.locked():
+        pass
+
+
+def test_a_run_is_finished_when_its_results_are_there(advanced: RunFolder):
+    with pytest.raises(RunError, match="is not finished; continue it with `fedprime run --resume"):
+        advanced.results()
+    results = {"accuracy": 0.1 + 0.2, "scenarios": {"full": {"loss": 1e-300}}}
+    advanced.save_results(results)
+    assert advanced.is_finished
+    assert advanced.results() == results
+
+
+def test_a_whole_run_folder_can_be_moved(advanced: RunFolder, tmp_path: Path):
+    moved = RunFolder(Path(shutil.move(advanced.path, tmp_path / "elsewhere")))
+    assert moved.load_checkpoint().next_round == 3
+
+
+def test_the_settings_of_a_finished_run_can_be_read_again(finished_run: Path, small_settings: Settings):
+    assert read_settings(finished_run / "settings.toml") == small_settings
+
+
+def test_what_rounding_held_back_is_saved_and_makes_nobodys_model_differ(tmp_path: Path):
+    residuals = {3: weights(0.25), 7: weights(0.5)}
+    checkpoint = Checkpoint(1, ServerState(weights(1.0)), residuals=residuals)
+    run = RunFolder.create(tmp_path / "run", "", "abc", {}, [], checkpoint)
+    found = run.load_checkpoint()
+    assert found.personal_clients == ()
+    assert found.residuals.keys() == residuals.keys()
+    assert all(torch.equal(found.residuals[7][name], value) for name, value in residuals[7].items())

@@ -1,0 +1,609 @@
+"""The model that is trained: what it computes, what it learns, what it keeps apart, and how it is saved."""
+
+import itertools
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fedprime.backbones import backbone as contract
+from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
+from fedprime.data.batches import Batch, EmbeddedSamples, Task
+from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.models import prompted_model as model_module
+from fedprime.models.prompted_model import HeadKind, ModelError, PromptedModel, Weights
+from fedprime.models.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
+from fedprime.reproducibility.seeding import torch_stream
+
+examples = settings(max_examples=20, deadline=None, derandomize=True)
+
+THREE = ("image", "text", "readings")
+LABELS = ("soup", "cake", "salad")
+PROMPTED: dict[str, Callable[[Backbone, torch.Generator], Prompter]] = {
+    "pools": lambda backbone, rng: PromptPools(backbone.dim, {"inter": 6, "intra": 4}, 2, rng),
+    "patterns": lambda backbone, rng: PatternPrompts(backbone.dim, len(backbone.modalities), 3, rng),
+    "all": lambda backbone, rng: AllPrompts(backbone.dim, 3, rng),
+    "none": lambda backbone, _: NoPrompts(backbone.dim),
+}
+
+
+class Averaging:
+    """A backbone of width 2 whose feature is the mean of all tokens, and whose summary token is zero."""
+
+    modalities: tuple[str, ...] = ("image", "text")
+    dim = 2
+    feature_dim = 2
+    options: Mapping[str, int] = {}
+    reference = "averaging"
+
+    def __init__(self, fingerprint: str = "of averaging") -> None:
+        self.fingerprint = fingerprint
+        self.device = torch.device("cpu")
+
+    def embed(self, modality: str, values: Sequence[object]) -> list[Tensor]:
+        return [torch.tensor(value) for value in values]
+
+    def assemble(self, embedded: Mapping[str, Sequence[Tensor | None]]) -> Tokens:
+        return contract.assemble(embedded, torch.zeros(2), self.modalities)
+
+    def encode(self, tokens: Tokens) -> Tensor:
+        return tokens.pooled()
+
+
+class Poisoned:
+    """The built-in world with garbage for what is missing."""
+
+    def __init__(self, world: BuiltinWorld, present: np.ndarray) -> None:
+        self.world, self.present = world, present
+        self.modalities, self.task, self.label_names = world.modalities, world.task, world.label_names
+        self.there, self.splits = world.there, world.splits
+        self.labels, self.sites = world.labels, world.sites
+
+    def __len__(self) -> int:
+        return len(self.world)
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        garbage = {
+            "image": np.full((64, 64, 3), np.nan),
+            "text": "\x00 garbage \ud800",
+            "readings": np.full(6, np.nan, dtype=np.float32),
+        }
+        there = dict(zip(THREE, self.present[index], strict=True))
+        true = self.world.read(index, [modality for modality in modalities if there[modality]])
+        return {modality: true.get(modality, garbage[modality]) for modality in modalities}
+
+
+@pytest.fixture(scope="session")
+def three() -> Backbone:
+    return load_backbone(modalities=THREE)
+
+
+@pytest.fixture(scope="session")
+def world() -> BuiltinWorld:
+    return BuiltinWorld(num_samples=14, num_classes=3)
+
+
+@pytest.fixture(scope="session")
+def batch(three: Backbone, world: BuiltinWorld) -> Batch:
+    """Fourteen samples of three modalities, with each of the seven patterns twice."""
+    return EmbeddedSamples(world, THREE, three.embed).batch(np.arange(14), seven_patterns_twice())
+
+
+@pytest.fixture(params=PROMPTED)
+def prompted(request: pytest.FixtureRequest, three: Backbone) -> PromptedModel:
+    """A model of three modalities with each kind of prompts."""
+    return model_of(three, request.param)
+
+
+@pytest.fixture
+def pooled(three: Backbone) -> PromptedModel:
+    return model_of(three, "pools")
+
+
+@pytest.fixture
+def saved(pooled: PromptedModel, tmp_path: Path) -> Path:
+    pooled.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def seven_patterns_twice() -> np.ndarray:
+    patterns = [pattern for pattern in itertools.product([False, True], repeat=3) if any(pattern)]
+    return np.array(patterns * 2)
+
+
+def model_of(backbone: Backbone, kind: str, task: Task = "one_class", seed: int = 0) -> PromptedModel:
+    rng = torch_stream(seed, "test model")
+    model = PromptedModel(backbone, PROMPTED[kind](backbone, rng), LABELS, task, rng)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch_stream(seed, "moved", name))
+    return model
+
+
+def rows_of(batch: Batch, rows: Sequence[int]) -> Batch:
+    embedded = {modality: [parts[row] for row in rows] for modality, parts in batch.embedded.items()}
+    return Batch(embedded, batch.present[list(rows)], batch.labels[list(rows)])
+
+
+def set_values(model: PromptedModel, **values: object) -> None:
+    """Sets parameters of the model; an underscore in a name stands for a dot."""
+    weights = {name.replace("_", "."): torch.tensor(value) for name, value in values.items()}
+    model.load_weights(model.weights() | weights)
+
+
+def write_half(*_: object) -> None:
+    raise OSError("no space left on device")
+
+
+# What it computes
+
+
+def test_scores_are_those_worked_out_by_hand() -> None:
+    model = PromptedModel(Averaging(), AllPrompts(2, 1), ("a", "b", "c"))
+    set_values(
+        model,
+        prompter_prompts=[[2.0, 4.0]],
+        pooler_weight=[[1.0, 0.0], [1.0, 1.0]],
+        pooler_bias=[0.0, -1.0],
+        head_weight=[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]],
+        head_bias=[0.0, 0.5, 0.0],
+    )
+    # Tokens: the prompt (2, 4), the summary (0, 0), image (1, 0), text (1, 0); their mean is (1, 1).
+    text = torch.tensor([[1.0, 0.0]])
+    batch = Batch({"image": [text], "text": [text]}, torch.tensor([[True, True]]), torch.tensor([0]))
+    pooled = [math.tanh(1), math.tanh(1 + 1 - 1)]
+    expected = [pooled[0], 2 * pooled[1] + 0.5, pooled[0] + pooled[1]]
+    assert model(batch).logits.tolist() == [pytest.approx(expected)]
+
+
+def test_what_is_missing_is_left_out_of_what_is_worked_out_by_hand() -> None:
+    model = PromptedModel(Averaging(), NoPrompts(2), ("a", "b"))
+    set_values(model, pooler_weight=[[1.0, 0.0], [0.0, 1.0]], head_weight=[[1.0, 0.0], [0.0, 1.0]])
+    image = torch.tensor([[4.0, 2.0]])
+    batch = Batch(
+        {"image": [image, image], "text": [None, torch.tensor([[2.0, 1.0]])]},
+        torch.tensor([[True, False], [True, True]]),
+        torch.tensor([0, 1]),
+    )
+    # Means with the summary token (0, 0): (2, 1) of two tokens and (2, 1) of three.
+    assert torch.allclose(model(batch).logits, torch.tensor([[2.0, 1.0], [2.0, 1.0]]).tanh())
+
+
+def test_one_class_is_judged_by_cross_entropy() -> None:
+    model = PromptedModel(Averaging(), NoPrompts(2), ("a", "b", "c"))
+    logits, labels = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]]), torch.tensor([1, 2])
+    losses = [-math.log(math.exp(2) / (math.exp(1) + math.exp(2) + 1)), math.log(3)]
+    assert model.task_loss(logits, labels).item() == pytest.approx(sum(losses) / 2)
+    assert model.probabilities(logits)[1].tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_several_labels_are_judged_by_binary_cross_entropy() -> None:
+    model = PromptedModel(Averaging(), NoPrompts(2), ("a", "b"), "several_labels")
+    logits, labels = torch.tensor([[0.0, 2.0], [-1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    sigmoid = [1 / (1 + math.exp(-score)) for score in (0, 2, -1, 0)]
+    # The loss of a sample is the mean over its labels.
+    losses = [
+        (-math.log(sigmoid[0]) - math.log(1 - sigmoid[1])) / 2,
+        (-math.log(1 - sigmoid[2]) - math.log(sigmoid[3])) / 2,
+    ]
+    assert model.task_loss(logits, labels).item() == pytest.approx(sum(losses) / 2)
+    assert model.probabilities(logits).flatten().tolist() == pytest.approx(sigmoid)
+
+
+def test_the_squared_distance_is_summed_over_all_that_is_trained() -> None:
+    model = PromptedModel(Averaging(), AllPrompts(2, 1), ("a", "b"))
+    other = {name: torch.zeros_like(value) for name, value in model.weights().items()}
+    set_values(model, prompter_prompts=[[3.0, 0.0]], head_bias=[1.0, -2.0])
+    distance = model.squared_distance(other)
+    assert distance.item() == 9 + 1 + 4
+    distance.backward()
+    assert model.head.bias.grad is not None
+    assert model.head.bias.grad.tolist() == [2, -4]
+
+
+@examples
+@given(st.sampled_from(list(PROMPTED)), st.lists(st.integers(0, 13), min_size=1, max_size=8))
+def test_a_prediction_does_not_depend_on_who_shares_the_batch(
+    three: Backbone, batch: Batch, kind: str, rows: list[int]
+) -> None:
+    model = model_of(three, kind)
+    with torch.no_grad():
+        together = model(rows_of(batch, rows)).logits
+        alone = torch.cat([model(rows_of(batch, [row])).logits for row in rows])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_a_prediction_is_the_same_in_training_and_in_evaluation(prompted: PromptedModel, batch: Batch) -> None:
+    with torch.no_grad():
+        assert torch.equal(prompted.train()(batch).logits, prompted.eval()(batch).logits)
+
+
+def test_content_of_what_is_missing_changes_nothing(
+    prompted: PromptedModel, three: Backbone, world: BuiltinWorld, batch: Batch
+) -> None:
+    present = seven_patterns_twice()
+    poisoned = EmbeddedSamples(Poisoned(world, present), THREE, three.embed).batch(np.arange(14), present)
+    with torch.no_grad():
+        assert torch.equal(prompted(poisoned).logits, prompted(batch).logits)
+
+
+def test_the_poison_would_be_noticed(three: Backbone, world: BuiltinWorld) -> None:
+    poisoned = EmbeddedSamples(Poisoned(world, np.zeros((14, 3), dtype=bool)), THREE, three.embed)
+    for column in (0, 2):
+        with pytest.raises(BackboneError):
+            poisoned.batch(np.arange(14), np.arange(3)[None].repeat(14, axis=0) == column)
+
+
+@pytest.mark.parametrize("modalities", [("text",), ("image", "text"), ("readings", "image"), THREE])
+@pytest.mark.parametrize("kind", PROMPTED)
+def test_there_may_be_any_number_of_modalities(modalities: tuple[str, ...], kind: str, world: BuiltinWorld) -> None:
+    backbone = load_backbone(modalities=modalities)
+    present = np.ones((4, len(modalities)), dtype=bool)
+    present[0, 1:] = False
+    batch = EmbeddedSamples(world, modalities, backbone.embed).batch(np.arange(4), present)
+    model = model_of(backbone, kind)
+    model.task_loss(model(batch).logits, batch.labels).backward()
+    assert model(batch).logits.isfinite().all()
+    assert model.head.weight.grad is not None
+
+
+# What it learns
+
+
+def test_gradients_reach_all_that_is_trained_and_nothing_else(prompted: PromptedModel, batch: Batch) -> None:
+    frozen = load_backbone(modalities=THREE)
+    output = prompted(batch)
+    (prompted.task_loss(output.logits, batch.labels) + output.chosen.distance.mean()).backward()
+    for name, parameter in prompted.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+    assert isinstance(prompted.backbone.model, nn.Module)
+    assert all(parameter.grad is None for parameter in prompted.backbone.model.parameters())
+    assert all(part is None or part.grad_fn is None for parts in batch.embedded.values() for part in parts)
+    for name, value in prompted.backbone.model.state_dict().items():
+        assert torch.equal(value, frozen.model.state_dict()[name])
+
+
+def test_training_lowers_the_loss_and_leaves_the_backbone_alone(prompted: PromptedModel, batch: Batch) -> None:
+    before = {name: value.clone() for name, value in prompted.backbone.model.state_dict().items()}
+    optimizer = torch.optim.SGD(prompted.parameters(), lr=0.1)
+    losses = []
+    for _ in range(5):
+        loss = prompted.task_loss(prompted(batch).logits, batch.labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
+    assert all(torch.equal(value, before[name]) for name, value in prompted.backbone.model.state_dict().items())
+
+
+def test_the_backbone_is_no_part_of_what_is_trained_or_sent(pooled: PromptedModel) -> None:
+    expected = {"head.weight", "head.bias", "pooler.weight", "pooler.bias", "prompter.query", "prompter.key"}
+    expected |= {"prompter.pools.inter", "prompter.pools.intra"}
+    assert (
+        {name for name, _ in pooled.named_parameters()} == set(pooled.state_dict()) == set(pooled.weights()) == expected
+    )
+
+
+def test_initial_weights_come_from_the_generator_and_from_nowhere_else(three: Backbone) -> None:
+    before = torch.get_rng_state()
+    one, other, third = (model_of(three, "pools", seed=seed).weights() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not torch.equal(one["head.weight"], third["head.weight"])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# Weights in and out
+
+
+def test_weights_go_out_and_come_in_unchanged(prompted: PromptedModel, three: Backbone, batch: Batch) -> None:
+    kind = next(kind for kind in PROMPTED if type(PROMPTED[kind](three, torch.Generator())) is type(prompted.prompter))
+    other = model_of(three, kind, seed=1)
+    other.load_weights(prompted.weights())
+    assert all(torch.equal(value, prompted.weights()[name]) for name, value in other.weights().items())
+    with torch.no_grad():
+        assert torch.equal(other(batch).logits, prompted(batch).logits)
+
+
+def test_weights_that_went_out_do_not_change_with_the_model(pooled: PromptedModel) -> None:
+    sent = pooled.weights()
+    before = {name: value.clone() for name, value in sent.items()}
+    with torch.no_grad():
+        for parameter in pooled.parameters():
+            parameter += 1
+    assert all(torch.equal(value, before[name]) for name, value in sent.items())
+
+
+def test_weights_that_came_in_do_not_change_with_the_model(pooled: PromptedModel, three: Backbone) -> None:
+    received = model_of(three, "pools", seed=1).weights()
+    before = {name: value.clone() for name, value in received.items()}
+    pooled.load_weights(received)
+    with torch.no_grad():
+        for parameter in pooled.parameters():
+            parameter += 1
+    assert all(torch.equal(value, before[name]) for name, value in received.items())
+
+
+@examples
+@given(st.integers(1, 12), st.integers(1, 12))
+def test_a_pool_of_any_size_can_be_loaded(three: Backbone, batch: Batch, num_inter: int, num_intra: int) -> None:
+    model = model_of(three, "pools")
+    pools = {"inter": torch.randn(num_inter, 64), "intra": torch.randn(num_intra, 64)}
+    model.load_weights(model.weights() | {f"prompter.pools.{name}": pool for name, pool in pools.items()})
+    output = model(batch)
+    assert output.chosen.prompts.shape == (14, min(2, num_inter) + min(2, num_intra), 64)
+    output.logits.sum().backward()
+    gradient = model.get_parameter("prompter.pools.inter").grad
+    assert gradient is not None
+    assert gradient.shape == (num_inter, 64)
+
+
+def test_a_set_of_prompts_that_all_samples_get_may_have_any_size(three: Backbone, batch: Batch) -> None:
+    model = model_of(three, "all")
+    model.load_weights(model.weights() | {"prompter.prompts": torch.randn(9, 64)})
+    assert model(batch).chosen.prompts.shape == (14, 9, 64)
+
+
+def test_loading_forgets_the_gradients_of_before(pooled: PromptedModel, batch: Batch) -> None:
+    pooled(batch).logits.sum().backward()
+    pooled.load_weights(pooled.weights())
+    assert all(parameter.grad is None for parameter in pooled.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head.bias": None}, "head.bias is missing"),
+        ({"tail.bias": torch.zeros(3)}, "tail.bias is unknown"),
+        ({"head.bias": torch.zeros(4)}, r"head.bias has shape \(4,\), expected \(3,\)"),
+        ({"prompter.query": torch.zeros(9, 64)}, r"prompter.query has shape \(9, 64\), expected \(64, 64\)"),
+        ({"prompter.pools.inter": torch.zeros(9, 32)}, r"has shape \(9, 32\), expected \('any', 64\)"),
+        ({"prompter.pools.inter": torch.zeros(0, 64)}, r"has shape \(0, 64\), expected \('any', 64\)"),
+        ({"prompter.pools.inter": torch.zeros(())}, r"has shape \(\), expected \('any', 64\)"),
+        ({"head.bias": None, "head.weight": torch.zeros(3)}, "head.bias is missing; head.weight has shape"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_and_change_nothing(
+    pooled: PromptedModel, changes: dict[str, Tensor | None], message: str
+) -> None:
+    before = pooled.weights()
+    weights: Weights = {name: value + 1 for name, value in before.items()}
+    for name, value in changes.items():
+        if value is None:
+            del weights[name]
+        else:
+            weights[name] = value
+    with pytest.raises(ModelError, match=message):
+        pooled.load_weights(weights)
+    assert all(torch.equal(value, before[name]) for name, value in pooled.weights().items())
+
+
+# Saved models
+
+
+@pytest.mark.parametrize("task", ["one_class", "several_labels"])
+@pytest.mark.parametrize("kind", PROMPTED)
+def test_a_model_comes_back_from_its_folder_as_it_was(
+    three: Backbone, batch: Batch, tmp_path: Path, kind: str, task: Task
+) -> None:
+    model = model_of(three, kind, task)
+    model.save_pretrained(tmp_path / "new" / "model")
+    again = PromptedModel.from_pretrained(tmp_path / "new" / "model")
+    assert again.label_names == LABELS
+    assert again.task == task
+    assert again.backbone.modalities == THREE
+    assert again.backbone.reference == "tiny"
+    assert {name: value.tolist() for name, value in again.weights().items()} == {
+        name: value.tolist() for name, value in model.weights().items()
+    }
+    with torch.no_grad():
+        assert torch.equal(again(batch).logits, model(batch).logits)
+
+
+def test_a_pool_that_has_grown_comes_back_in_its_new_size(pooled: PromptedModel, tmp_path: Path) -> None:
+    pool = torch.randn(11, 64)
+    pooled.load_weights(pooled.weights() | {"prompter.pools.inter": pool})
+    pooled.save_pretrained(tmp_path / "model")
+    assert torch.equal(PromptedModel.from_pretrained(tmp_path / "model").weights()["prompter.pools.inter"], pool)
+
+
+def test_a_backbone_that_is_loaded_already_is_used(saved: Path, three: Backbone) -> None:
+    assert PromptedModel.from_pretrained(saved, three).backbone is three
+
+
+def test_a_saved_model_says_what_it_is_and_holds_no_backbone(saved: Path, pooled: PromptedModel) -> None:
+    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+    assert json.loads((saved / "config.json").read_text()) == {
+        "format": 1,
+        "task": "one_class",
+        "label_names": ["soup", "cake", "salad"],
+        "backbone": {
+            "reference": "tiny",
+            "modalities": ["image", "text", "readings"],
+            "fingerprint": pooled.backbone.fingerprint,
+        },
+        "prompter": {
+            "kind": "pools",
+            "options": {
+                "pools": {"inter": 6, "intra": 4},
+                "num_chosen": 2,
+                "learns_maps": True,
+                "standardised": False,
+                "context_weight": 0.0,
+            },
+        },
+        "head": "pooled",
+    }
+    assert load_file(saved / "model.safetensors").keys() == pooled.weights().keys()
+
+
+def test_a_model_remembers_how_its_backbone_was_loaded(tmp_path: Path) -> None:
+    long = load_backbone(modalities=("text",), max_text_tokens=30)
+    PromptedModel(long, NoPrompts(64), LABELS).save_pretrained(tmp_path / "model")
+    again = PromptedModel.from_pretrained(tmp_path / "model").backbone
+    assert again.options == {"max_text_tokens": 30}
+    assert again.fingerprint == long.fingerprint != load_backbone().fingerprint
+    assert len(again.embed("text", ["e " * 100])[0]) == 29
+
+
+def test_a_model_whose_backbone_was_loaded_in_an_unknown_way_is_refused(saved: Path) -> None:
+    edited(lambda config: config.update(backbone={**config["backbone"], "options": {"depth": 3}}))(saved)
+    with pytest.raises(ModelError, match=r"is broken.*depth"):
+        PromptedModel.from_pretrained(saved)
+
+
+def test_label_names_of_any_script_come_back(three: Backbone, tmp_path: Path) -> None:
+    names = ("jalapeño", "味噌汁", 'a "quoted" \\ name')
+    PromptedModel(three, NoPrompts(64), names).save_pretrained(tmp_path / "model")
+    assert PromptedModel.from_pretrained(tmp_path / "model").label_names == names
+
+
+def test_a_saved_model_replaces_an_older_one(saved: Path, three: Backbone) -> None:
+    model_of(three, "none").save_pretrained(saved)
+    assert isinstance(PromptedModel.from_pretrained(saved).prompter, NoPrompts)
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_model_that_could_not_be_saved_leaves_the_older_one(
+    saved: Path, three: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "save_file", write_half)
+    with pytest.raises(OSError, match="no space left"):
+        model_of(three, "none").save_pretrained(saved)
+    assert isinstance(PromptedModel.from_pretrained(saved).prompter, PromptPools)
+
+
+def test_a_folder_that_holds_anything_else_is_not_replaced(pooled: PromptedModel, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ModelError, match=r"thesis\.tex"):
+        pooled.save_pretrained(tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_a_file_is_not_replaced_by_a_folder(pooled: PromptedModel, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ModelError, match=r"thesis\.tex"):
+        pooled.save_pretrained(tmp_path / "thesis.tex")
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_an_empty_folder_can_be_saved_to(pooled: PromptedModel, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    pooled.save_pretrained(str(tmp_path / "model"))
+    assert PromptedModel.from_pretrained(str(tmp_path / "model")).label_names == LABELS
+
+
+def test_a_model_around_a_backbone_with_other_weights_is_refused(tmp_path: Path) -> None:
+    PromptedModel(Averaging("one"), NoPrompts(2), LABELS).save_pretrained(tmp_path / "model")
+    with pytest.raises(ModelError, match="'averaging' with fingerprint one, found one with other; load the backbone"):
+        PromptedModel.from_pretrained(tmp_path / "model", Averaging("other"))
+
+
+@pytest.mark.parametrize("modalities", [("image", "text"), ("text", "image", "readings")])
+def test_a_model_around_a_backbone_of_other_modalities_is_refused(saved: Path, modalities: tuple[str, ...]) -> None:
+    # All of them have the same fingerprint.
+    with pytest.raises(ModelError, match=r"image, text, readings.*found one that reads " + ", ".join(modalities)):
+        PromptedModel.from_pretrained(saved, load_backbone(modalities=modalities))
+
+
+def edited(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        change(config)
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return edit
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    def halve(folder: Path) -> None:
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: len(whole) // 2])
+
+    return halve
+
+
+BREAKAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no folder": (shutil.rmtree, "is not a saved model: config.json is not there"),
+    "no configuration": (lambda folder: (folder / "config.json").unlink(), "config.json is not there"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is not there"),
+    "half of the configuration": (cut("config.json"), "is broken"),
+    "half of the weights": (cut("model.safetensors"), "is broken"),
+    "empty configuration": (lambda folder: (folder / "config.json").write_bytes(b""), "is broken"),
+    "empty weights": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "is broken"),
+    "a configuration that is no text": (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe"), "is broken"),
+    "a configuration that is no table": (
+        lambda folder: (folder / "config.json").write_text("[1]"),
+        "has format None; this fedprime reads format 1",
+    ),
+    "another format": (edited(lambda config: config.update(format=2)), "has format 2; this fedprime reads format 1"),
+    "no format": (edited(lambda config: config.pop("format")), "has format None"),
+    "no backbone": (edited(lambda config: config.pop("backbone")), "is broken.*backbone"),
+    "no prompter": (edited(lambda config: config.pop("prompter")), "is broken.*prompter"),
+    "no label names": (edited(lambda config: config.pop("label_names")), "is broken.*label_names"),
+    "unknown prompts": (
+        edited(lambda config: config.update(prompter={"kind": "wishes", "options": {}})),
+        "is broken.*wishes",
+    ),
+    "prompts with unknown options": (
+        edited(lambda config: config.update(prompter={"kind": "none", "options": {"depth": 3}})),
+        "is broken.*depth",
+    ),
+    "unknown task": (edited(lambda config: config.update(task="haiku")), "is broken.*haiku"),
+    "fewer labels than outputs": (
+        edited(lambda config: config.update(label_names=["soup"])),
+        r"head.bias has shape \(3,\), expected \(1,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_broken_model_is_refused(saved: Path, three: Backbone, breakage: str) -> None:
+    damage, message = BREAKAGES[breakage]
+    damage(saved)
+    with pytest.raises(ModelError, match=message):
+        PromptedModel.from_pretrained(saved, three)
+
+
+def test_a_file_is_not_a_saved_model(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("not a folder")
+    with pytest.raises(ModelError, match="is not a saved model"):
+        PromptedModel.from_pretrained(tmp_path / "model")
+
+
+def test_a_saved_model_whose_backbone_is_gone_says_so(saved: Path) -> None:
+    edited(lambda config: config.update(backbone={**config["backbone"], "reference": "/no/such/folder"}))(saved)
+    with pytest.raises(BackboneError, match="/no/such/folder"):
+        PromptedModel.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    ("head", "num_values"),
+    [
+        ("linear", lambda dim: 3 * dim + 3),
+        ("pooled", lambda dim: dim * dim + dim + 3 * dim + 3),
+        ("paper", lambda dim: dim * dim + dim + 2 * dim * dim + 2 * dim + 4 * dim + 6 * dim + 3),
+    ],
+)
+def test_every_head_has_the_values_of_its_layers_learns_and_comes_back_from_disk(
+    three: Backbone, batch: Batch, tmp_path: Path, head: HeadKind, num_values: Callable[[int], int]
+) -> None:
+    model = PromptedModel(three, NoPrompts(three.dim), ("a", "b", "c"), rng=torch_stream(0, "head"), head=head)
+    assert sum(value.numel() for value in model.parameters()) == num_values(three.feature_dim)
+    logits = model(batch).logits
+    logits.square().sum().backward()
+    assert all(value.grad is not None and value.grad.any() for value in model.parameters())
+    model.save_pretrained(tmp_path / "model")
+    assert torch.equal(PromptedModel.from_pretrained(tmp_path / "model", three)(batch).logits, logits)

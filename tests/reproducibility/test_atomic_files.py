@@ -1,0 +1,207 @@
+"""Files and folders that appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from fedprime.reproducibility import atomic_files as durable
+from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "results.json"
+    path.write_text("old")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "config.json").write_text("old")
+    (path / "only-in-the-old").touch()
+    return path
+
+
+def write_half(path: Path, error: type[BaseException]) -> NoReturn:
+    path.write_text("half")
+    raise error
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def run_and_die(lines: str, path: Path) -> None:
+    """Runs lines in another process that dies inside them without cleaning up; `path` is known to them."""
+    # By its path, so that the process does not load torch.
+    script = (
+        "import importlib.util, os, pathlib, sys\n"
+        "spec = importlib.util.spec_from_file_location('durable', sys.argv[1])\n"
+        "durable = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(durable)\n"
+        "path = pathlib.Path(sys.argv[2])\n" + lines
+    )
+    process = subprocess.run([sys.executable, "-c", script, str(durable.__file__), str(path)], check=False)
+    assert process.returncode == 9
+
+
+# Files
+
+
+def test_a_file_is_written_where_there_was_none_and_its_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "first" / "results.json"
+    with replaced_file(path) as beside:
+        beside.write_text("new")
+    assert content(tmp_path) == {"runs/first/results.json": "new"}
+
+
+def test_a_file_replaces_the_old_one_and_leaves_nothing_beside_it(file: Path) -> None:
+    with replaced_file(file) as beside:
+        beside.write_text("new")
+    assert content(file.parent) == {"results.json": "new"}
+
+
+def test_readers_see_the_old_file_until_the_new_one_is_whole(file: Path) -> None:
+    with replaced_file(file) as beside:
+        beside.write_text("ne")
+        assert file.read_text() == "old"
+        beside.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_while_writing_leaves_the_old_file(file: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), replaced_file(file) as beside:
+        write_half(beside, error)
+    assert content(file.parent) == {"results.json": "old"}
+
+
+def test_a_file_that_was_not_written_leaves_the_old_one(file: Path) -> None:
+    with pytest.raises(FileNotFoundError), replaced_file(file):
+        pass
+    assert content(file.parent) == {"results.json": "old"}
+
+
+def test_a_process_that_is_killed_while_writing_leaves_the_old_file(file: Path) -> None:
+    run_and_die("with durable.replaced_file(path) as beside:\n    beside.write_text('half')\n    os._exit(9)", file)
+    assert file.read_text() == "old"
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recorded_fsync(descriptor: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def recorded_replace(path: Path, target: Path) -> Path:
+        events.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(Path, "replace", recorded_replace)
+    with replaced_file(file) as beside:
+        beside.write_text("new")
+    assert events == ["file", "rename", "folder"]
+
+
+def test_a_file_in_the_working_folder_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with replaced_file(Path("results.json")) as beside:
+        beside.write_text("new")
+    assert content(tmp_path) == {"results.json": "new"}
+
+
+# Folders
+
+
+def test_a_folder_is_written_where_there_was_none_and_its_parent_is_made(tmp_path: Path) -> None:
+    with replaced_folder(tmp_path / "runs" / "model") as beside:
+        (beside / "config.json").write_text("new")
+    assert content(tmp_path) == {"runs/model/config.json": "new"}
+
+
+def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(folder: Path) -> None:
+    with replaced_folder(folder) as beside:
+        assert list(beside.iterdir()) == []
+        (beside / "config.json").write_text("new")
+        assert content(folder)["config.json"] == "old"
+    assert content(folder.parent) == {"model/config.json": "new"}
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_while_filling_leaves_the_old_folder(folder: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), replaced_folder(folder) as beside:
+        write_half(beside / "config.json", error)
+    assert content(folder.parent) == {"model/config.json": "old", "model/only-in-the-old": ""}
+
+
+def test_a_folder_that_went_away_while_it_was_filled_leaves_the_old_one(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError), replaced_folder(folder) as beside:
+        shutil.rmtree(beside)
+    assert content(folder)["config.json"] == "old"
+
+
+def test_a_process_that_is_killed_while_filling_leaves_the_old_folder(folder: Path) -> None:
+    run_and_die(
+        "with durable.replaced_folder(path) as beside:\n    (beside / 'config.json').touch()\n    os._exit(9)", folder
+    )
+    assert content(folder)["config.json"] == "old"
+
+
+def test_a_folder_that_may_not_be_replaced_is_not(folder: Path) -> None:
+    def fill() -> None:
+        with replaced_folder(folder, overwrites=False) as beside:
+            (beside / "config.json").write_text("new")
+
+    with pytest.raises(OSError, match="not empty"):
+        fill()
+    assert content(folder.parent) == {"model/config.json": "old", "model/only-in-the-old": ""}
+
+
+def test_a_file_is_not_replaced_by_a_folder_that_may_not_overwrite(file: Path) -> None:
+    with pytest.raises(NotADirectoryError), replaced_folder(file, overwrites=False):
+        pass
+    assert content(file.parent) == {"results.json": "old"}
+
+
+@pytest.mark.parametrize("ending", ["tmp", "old"])
+def test_what_a_killed_process_of_the_same_number_left_behind_is_not_in_the_way(folder: Path, ending: str) -> None:
+    # In a container, the program often has the same process number every time.
+    left = folder.with_name(f".model.{os.getpid()}.{ending}")
+    left.mkdir()
+    (left / "half").touch()
+    with replaced_folder(folder) as beside:
+        assert list(beside.iterdir()) == []
+        (beside / "config.json").write_text("new")
+    assert content(folder) == {"config.json": "new"}
+
+
+def test_a_folder_comes_back_when_it_is_interrupted_between_the_two_renamings(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name.endswith(".tmp"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with contextlib.suppress(KeyboardInterrupt), replaced_folder(folder) as beside:
+        (beside / "new").write_text("new")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -1,0 +1,77 @@
+"""What is told of a run after each round and in all."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fedprime.backbones import Backbone
+from fedprime.settings.settings import PrivacySettings, Settings
+from fedprime.federation.rounds import Round
+from fedprime.methods import METHODS
+from fedprime.methods.method import ServerState, Update
+from fedprime.models.prompted_model import PromptedModel
+from fedprime.runs.metrics import progress_after, round_metrics, run_totals, validation_metrics
+
+METHOD = METHODS["head-only"]()
+
+
+@pytest.fixture
+def model(tiny: Backbone) -> PromptedModel:
+    return METHOD.build(tiny, ["soup", "cake"], rng=torch.Generator().manual_seed(0))
+
+
+def line(loss: float | None, **more: float) -> dict[str, object]:
+    return {"loss": loss, "bytes_down": 3, "bytes_up": 4, "seconds": 1.5, **more}
+
+
+def test_progress_tells_the_last_accuracy_and_extrapolates_the_pace_of_this_process():
+    settings = replace(Settings(), training=replace(Settings().training, rounds=10))
+    history = [line(3.0), line(2.0, accuracy=0.25), line(None)]
+    # This process made the rounds from the second on: two in 8 seconds, and seven are left.
+    progress = progress_after(history, settings, first_round=1, seconds=8.0)
+    assert (progress.round_number, progress.num_rounds) == (3, 10)
+    assert math.isnan(progress.loss)
+    assert (progress.accuracy, progress.best_accuracy) == (0.25, None)
+    assert progress.bytes_sent == 3 * (3 + 4)
+    assert progress.seconds_left == 7 * 8.0 / 2
+
+
+def test_a_round_tells_who_answered_who_was_left_out_and_what_was_sent(model: PromptedModel):
+    update = Update(2, 10, {}, {"loss": 0.5})
+    state = ServerState(model.weights(), observations={"seen": 1})
+    finished = Round(4, state, (1, 2), (update,), {1: "no answer"}, 2.0, {"head": 8}, {"head": 4, "pooler": 1})
+    metrics = round_metrics(finished, model)
+    assert (metrics["round"], metrics["loss"], metrics["asked"], metrics["answered"]) == (4, 0.5, 2, 1)
+    assert metrics["left_out"] == {"1": "no answer"}
+    assert (metrics["bytes_down"], metrics["bytes_up"], metrics["seen"]) == (8, 5, 1)
+    assert metrics["bytes_by_part"] == {"down": {"head": 8}, "up": {"head": 4, "pooler": 1}}
+
+
+def test_totals_add_up_the_rounds_by_part_and_leave_out_what_earlier_versions_did_not_tell(model: PromptedModel):
+    told = {"bytes_by_part": {"down": {"head": 1}, "up": {"head": 2, "pooler": 3}}}
+    totals = run_totals(METHOD, Settings(), model, model.weights(), [line(1.0), line(1.0) | told, line(1.0) | told])
+    assert (totals["rounds"], totals["seconds"], totals["bytes_down"], totals["bytes_up"]) == (3, 4.5, 9, 12)
+    assert totals["bytes_by_part"] == {"down": {"head": 2}, "up": {"head": 4, "pooler": 6}}
+    num_values = sum(value.numel() for value in model.weights().values())
+    assert totals["trained_values"] == totals["sent_values"] == num_values
+    assert totals["sent_bytes_per_client_and_round"] == 2 * 4 * num_values
+    assert "privacy" not in totals
+
+
+def test_totals_of_a_private_run_tell_its_epsilon_and_of_one_without_noise_that_there_is_no_bound(
+    model: PromptedModel,
+):
+    noisy = PrivacySettings(clip_norm=1.0, noise_multiplier=2.0, delta=1e-3)
+    spent = [
+        run_totals(METHOD, replace(Settings(), privacy=privacy), model, model.weights(), [line(1.0)])["privacy"]
+        for privacy in (noisy, replace(noisy, noise_multiplier=0.0))
+    ]
+    assert 0 < spent[0]["epsilon"] < 10
+    assert spent[1]["epsilon"] is None
+
+
+def test_a_line_of_metrics_tells_the_known_scores_of_validation_and_calls_the_loss_by_its_samples():
+    scores = {"accuracy": 0.5, "auroc": 0.75, "loss": 2.0, "num_samples": 8}
+    assert validation_metrics(scores) == {"accuracy": 0.5, "auroc": 0.75, "validation_loss": 2.0}

@@ -1,0 +1,702 @@
+"""The life of a run: stopped anywhere and continued, it ends as if it had never stopped."""
+
+import functools
+import itertools
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor
+
+import fedprime.backbones
+from fedprime.experiment import run_folder as checkpoints
+from fedprime.models import prompted_model as model
+from fedprime.backbones import load_backbone
+from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, RunInUseError
+from fedprime.settings.settings import Settings, SettingsError
+from fedprime.data.batches import Batch
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.models.evaluation import Predictions, predict
+from fedprime.methods import METHODS
+from fedprime.methods.fedavg_p import FedAvgP
+from fedprime.methods.fedprime import FedIntra
+from fedprime.methods.method import ServerState
+from fedprime.models.prompted_model import ModelError, PromptedModel, Weights
+from fedprime.runs.run import Progress, complete_run, evaluate_scenarios, load_experiment, resume_run, start_run
+from pretended_gpu import DEVICE, pretended_gpu
+from private_head import PrivateHead
+from run_files import metrics_of, results_of
+
+
+@dataclass(frozen=True)
+class Poisoned(FedAvgP):
+    """FEDAVG-P whose loss is not a number for every batch with a sample of class 2 in it, in every round."""
+
+    name = "poisoned"
+
+    def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
+        return super().loss(model, batch, received) * (math.nan if (batch.labels == 2).any() else 1.0)
+
+
+@dataclass(frozen=True)
+class PrivateIntra(FedIntra):
+    """FED-INTRA whose pool stays at its client."""
+
+    name = "private-intra"
+
+    def travels(self, name: str) -> bool:
+        return "pools" not in name
+
+
+def weights_of(folder: Path) -> Weights:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def files_of(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def assert_same_run(here: Path, there: Path) -> None:
+    """Two runs ended with the same weights to the bit, the same metrics and the same files."""
+    assert files_of(here) == files_of(there)
+    assert metrics_of(here) == metrics_of(there)
+    assert results_of(here) == results_of(there)
+    models = [name for name in files_of(here) if name.endswith("model.safetensors")]
+    assert models
+    for name in models:
+        ours, theirs = load_file(here / name), load_file(there / name)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(value, theirs[parameter]) for parameter, value in ours.items())
+
+
+def stop_after(rounds: int) -> Callable[[Progress], None]:
+    def watch(progress: Progress) -> None:
+        if progress.round_number == rounds:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+def changed(settings: Settings, **sections: dict[str, Any] | int | str) -> Settings:
+    """Settings with some values changed, by section."""
+    return replace(
+        settings,
+        **{
+            name: replace(getattr(settings, name), **value) if isinstance(value, dict) else value
+            for name, value in sections.items()
+        },
+    )
+
+
+load_backbone_once = functools.cache(load_backbone)
+
+
+@pytest.fixture(autouse=True)
+def quick_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without what takes longest and shows nothing here: the backbone is loaded once, nothing is drawn."""
+    monkeypatch.setattr("fedprime.experiment.build.load_backbone", load_backbone_once)
+
+    def write(_: object, path: Path) -> None:
+        with replaced_file(path) as beside:
+            beside.write_text("a plot")
+
+    monkeypatch.setattr("fedprime.runs.run.plot_scenarios", write)
+
+
+def test_a_finished_run_holds_everything_there_is_to_know_about_it(finished_run: Path):
+    names = {path.relative_to(finished_run).as_posix() for path in finished_run.rglob("*") if path.is_file()}
+    assert names - {".lock"} == {
+        "settings.toml",
+        "environment.json",
+        "masks.safetensors",
+        "missingness.json",
+        "checkpoint.safetensors",
+        "metrics.jsonl",
+        "results.json",
+        "scenarios.png",
+        "model/config.json",
+        "model/model.safetensors",
+    }
+    assert {path.name for path in finished_run.parent.iterdir()} == {"finished"}
+
+
+def test_there_is_a_line_of_metrics_for_every_round(finished_run: Path):
+    lines = metrics_of(finished_run)
+    assert [line["round"] for line in lines] == [0, 1, 2]
+    for line in lines:
+        assert line["asked"] == line["answered"] == 4
+        assert line["left_out"] == {}
+        assert line["pool_sizes"].keys() == {"pools.inter", "pools.intra"}
+        assert line["bytes_down"] > 0
+        assert math.isfinite(line["loss"])
+
+
+def test_accuracy_is_measured_as_often_as_asked_and_at_the_end(finished_run: Path):
+    # Every second round, and the last.
+    assert ["accuracy" in line for line in metrics_of(finished_run)] == [False, True, True]
+
+
+def test_every_round_tells_which_prompts_met_in_which_centre(finished_run: Path):
+    for line in metrics_of(finished_run):
+        (inter,) = line["matches"].values()
+        assert len(inter) == line["answered"]
+        # Each client sent what it had received, and each of its prompts is at a centre of its own.
+        assert all(len(set(centres)) == len(centres) for centres in inter)
+        assert {centre for centres in inter for centre in centres} == set(range(line["pool_sizes"]["pools.inter"]))
+
+
+def test_where_accuracy_is_measured_it_is_told_how_often_each_prompt_was_chosen(finished_run: Path):
+    experiment = load_experiment(RunFolder(finished_run))
+    present = experiment.validation.present.tolist()
+    for line in metrics_of(finished_run):
+        assert ("usage" in line) == ("accuracy" in line)
+        for pool, usage in line.get("usage", {}).items():
+            for name, there in (("image", [True, False]), ("text", [False, True]), ("image+text", [True, True])):
+                if there in present:
+                    assert len(usage[name]) == line["pool_sizes"][f"pools.{pool}"]
+                    assert sum(usage[name]) == 2 * present.count(there)  # 4 prompts from 2 pools
+                else:
+                    assert name not in usage
+
+
+def test_clients_with_models_of_their_own_tell_no_usage(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(METHODS, PrivateIntra.name, PrivateIntra)
+    start_run(changed(small_settings, method={"name": PrivateIntra.name}), tmp_path / "run")
+    assert all("usage" not in line and "matches" not in line for line in metrics_of(tmp_path / "run"))
+
+
+def test_the_results_add_up_what_was_sent(finished_run: Path):
+    results, lines = results_of(finished_run), metrics_of(finished_run)
+    assert results["bytes_down"] == sum(line["bytes_down"] for line in lines)
+    assert results["bytes_up"] == sum(line["bytes_up"] for line in lines)
+    assert results["rounds"] == 3
+
+
+def test_the_results_count_the_values_that_are_trained_and_sent(finished_run: Path):
+    results = results_of(finished_run)
+    values = sum(value.numel() for value in weights_of(finished_run).values())
+    assert results["trained_values"] == results["sent_values"] == values
+    assert results["sent_bytes_per_client_and_round"] == 2 * 4 * values
+
+
+def test_the_final_model_is_the_last_checkpoint(finished_run: Path):
+    shared = RunFolder(finished_run).load_checkpoint().state.shared
+    assert all(torch.equal(shared[name], value) for name, value in weights_of(finished_run).items())
+
+
+def test_every_client_is_scored_on_its_own_test_samples(finished_run: Path):
+    results = results_of(finished_run)
+    clients = [scores for scores in results["clients"].values() if scores]
+    assert results["clients"].keys() == {"0", "1", "2", "3"}
+    assert sum(scores["num_samples"] for scores in clients) == 24
+    right = sum(scores["accuracy"] * scores["num_samples"] for scores in clients)
+    assert right / 24 == pytest.approx(results["scenarios"]["like train"]["accuracy"])
+
+
+def test_the_model_of_a_run_scores_what_its_results_say(finished_run: Path):
+    run = RunFolder(finished_run)
+    measured = evaluate_scenarios(load_experiment(run), Checkpoint(3, ServerState(weights_of(finished_run))))
+    assert measured["scenarios"] == run.results()["scenarios"]
+    assert measured["clients"] == run.results()["clients"]
+
+
+def test_a_run_returns_its_results(small_settings: Settings, tmp_path: Path):
+    results = start_run(small_settings, tmp_path / "run")
+    assert results == json.loads((tmp_path / "run" / "results.json").read_text())
+
+
+def test_the_same_settings_give_the_same_run_to_the_bit(small_settings: Settings, finished_run: Path, tmp_path: Path):
+    start_run(small_settings, tmp_path / "run")
+    assert_same_run(tmp_path / "run", finished_run)
+
+
+def test_a_run_on_a_device_gives_the_same_results(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    training = replace(small_settings.training, optimizer="sgd")  # the fused AdamW knows what devices there are
+    settings = replace(
+        small_settings, training=training, method=replace(small_settings.method, standardised_queries=True)
+    )
+    expected = start_run(settings, tmp_path / "processor")
+    monkeypatch.setattr(fedprime.backbones, "choose_device", lambda _: DEVICE)
+    with pretended_gpu():
+        found = start_run(replace(settings, device="cuda"), tmp_path / "device")
+    for name, scores in expected["scenarios"].items():
+        assert found["scenarios"][name]["loss"] == pytest.approx(scores["loss"], rel=1e-4)
+
+
+def test_another_seed_gives_another_run(small_settings: Settings, finished_run: Path, tmp_path: Path):
+    start_run(replace(small_settings, seed=1), tmp_path / "run")
+    ours, theirs = weights_of(tmp_path / "run"), weights_of(finished_run)
+    assert not torch.equal(ours["head.weight"], theirs["head.weight"])
+
+
+def test_what_was_drawn_before_has_no_influence(small_settings: Settings, finished_run: Path, tmp_path: Path):
+    torch.manual_seed(12345)
+    torch.rand(7)
+    start_run(small_settings, tmp_path / "run")
+    assert_same_run(tmp_path / "run", finished_run)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """A process that computes with two threads."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_run_leaves_the_global_random_state_and_settings_of_torch_alone(small_settings: Settings, tmp_path: Path):
+    random_state = torch.get_rng_state()
+    inside: list[tuple[int, bool]] = []
+
+    def watch(_: Progress) -> None:
+        inside.append((torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(small_settings, tmp_path / "run", watch)
+    assert inside == [(1, True)]
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.get_num_threads() == 2
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_evaluation_computes_with_as_many_threads_as_the_run_did(finished_run: Path, monkeypatch: pytest.MonkeyPatch):
+    run = RunFolder(finished_run)
+    num_threads: list[int] = []
+
+    def watched(*arguments: Any) -> Predictions:
+        num_threads.append(torch.get_num_threads())
+        return predict(*arguments)
+
+    monkeypatch.setattr("fedprime.runs.run.predict", watched)
+    evaluate_scenarios(load_experiment(run), run.load_checkpoint())
+    assert set(num_threads) == {1}
+    assert torch.get_num_threads() == 2
+
+
+def test_progress_tells_where_the_run_is(small_settings: Settings, tmp_path: Path):
+    seen: list[Progress] = []
+    start_run(small_settings, tmp_path / "run", seen.append)
+    assert [progress.round_number for progress in seen] == [1, 2, 3]
+    assert {progress.num_rounds for progress in seen} == {3}
+    assert [progress.accuracy is None for progress in seen] == [True, False, False]
+    assert seen[-1].seconds_left == 0
+    assert seen[-1].bytes_sent == sum(line["bytes_down"] + line["bytes_up"] for line in metrics_of(tmp_path / "run"))
+    assert seen[0].best_accuracy is None
+    assert all(1 / 3 < progress.best_accuracy <= 1 for progress in seen[1:])
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
+    rounds: int, small_settings: Settings, finished_run: Path, tmp_path: Path
+):
+    with pytest.raises(KeyboardInterrupt):
+        start_run(small_settings, tmp_path / "run", stop_after(rounds))
+    assert len(metrics_of(tmp_path / "run")) == rounds
+    resume_run(tmp_path / "run")
+    assert_same_run(tmp_path / "run", finished_run)
+
+
+@pytest.mark.parametrize("kind", ["by-label", "by-observed", "by-site", "drift"])
+def test_whatever_missingness_depends_on_a_stopped_run_ends_as_if_it_had_not_stopped(
+    kind: str, small_settings: Settings, tmp_path: Path
+):
+    settings = changed(small_settings, missing={"kind": kind})
+    start_run(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "stopped", stop_after(1))
+    resume_run(tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
+    name: str, small_settings: Settings, tmp_path: Path
+):
+    settings = changed(
+        small_settings, method={"name": name}, training={"fraction": 0.5}, data={"num_validation": 4, "num_test": 4}
+    )
+    start_run(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "stopped", stop_after(1))
+    with pytest.raises(KeyboardInterrupt):
+        resume_run(tmp_path / "stopped", stop_after(2))
+    resume_run(tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    num_asked = 1 if METHODS[name].is_centralized else 2
+    assert {line["asked"] for line in metrics_of(tmp_path / "whole")} == {num_asked}
+
+
+def test_what_stays_at_the_clients_is_there_after_a_stop(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(METHODS, PrivateHead.name, PrivateHead)
+    settings = changed(small_settings, method={"name": PrivateHead.name})
+    start_run(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "stopped", stop_after(2))
+    kept = RunFolder(tmp_path / "stopped").load_checkpoint().kept
+    assert kept.keys() == {0, 1, 2, 3}
+    resume_run(tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+# Everything by which a run changes a file. A process that is killed dies before or after one of these.
+FILE_OPERATIONS: dict[str, tuple[Any, ...]] = {
+    "fsync": (os,),
+    "mkdir": (Path,),
+    "write_text": (Path,),
+    "touch": (Path,),
+    "rename": (Path,),
+    "replace": (Path,),
+    "unlink": (Path,),
+    "rmtree": (shutil,),
+    "save_file": (checkpoints, model),
+}
+
+
+class Deaths:
+    """What a process leaves of its run folder if it is killed before any of its file operations.
+
+    Attributes:
+        left: Copies of the folder, one for each state that it was in.
+    """
+
+    process_numbers = itertools.count(100_000)
+
+    def __init__(self, folder: Path, copies: Path) -> None:
+        self.left: list[Path] = []
+        self._folder = folder
+        self._copies = copies
+        self._last: dict[Path, bytes] | None = None
+
+    def before(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(operation)
+        def watched(*arguments: Any, **options: Any) -> Any:
+            state = {path: path.read_bytes() if path.is_file() else b"" for path in self._folder.rglob("*")}
+            if state and state != self._last:
+                self._last = state
+                self.left.append(Path(shutil.copytree(self._folder, self._copies / str(len(self.left)) / "run")))
+            return operation(*arguments, **options)
+
+        return watched
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        process_number = next(self.process_numbers)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: process_number)
+            for name, holders in FILE_OPERATIONS.items():
+                for holder in holders:
+                    patch.setattr(holder, name, self.before(getattr(holder, name)))
+            yield
+
+
+@pytest.fixture(scope="module")
+def brief_settings(small_settings: Settings) -> Iterator[Settings]:
+    """The settings of a run of two rounds with a model for each client, quick enough to be killed many times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, PrivateHead.name, PrivateHead)
+        yield changed(
+            small_settings,
+            data={"num_train": 12, "num_validation": 4, "num_test": 4, "modalities": ("text",)},
+            missing={"rate": 0.0},
+            partition={"num_clients": 2},
+            method={"name": PrivateHead.name},
+            training={"rounds": 2},
+            evaluation={"every": 2},
+        )
+
+
+@pytest.fixture(scope="module")
+def brief_run(brief_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two rounds."""
+    folder = tmp_path_factory.mktemp("brief") / "run"
+    start_run(brief_settings, folder)
+    return folder
+
+
+def test_a_run_killed_at_any_file_operation_ends_as_if_it_had_not_been(
+    brief_settings: Settings, brief_run: Path, tmp_path: Path
+):
+    deaths = Deaths(tmp_path / "run", tmp_path / "left")
+    with deaths.watching():
+        start_run(brief_settings, tmp_path / "run")
+    assert len(deaths.left) > 20
+    for folder in deaths.left:
+        resume_run(folder)
+        assert_same_run(folder, brief_run)
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
+    brief_settings: Settings, brief_run: Path, tmp_path: Path
+):
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        start_run(brief_settings, folder, stop_after(1))
+    kills = 0
+    while not (folder / "results.json").exists():
+        deaths = Deaths(folder, tmp_path / f"life-{kills}")
+        with deaths.watching():
+            resume_run(folder)
+        # Not long after the start of each life: most of the kills fall into the healing after another.
+        folder = deaths.left[min(2, len(deaths.left) - 1)] if kills < 8 else folder
+        kills += 1
+    assert kills > 8
+    assert_same_run(folder, brief_run)
+
+
+def test_a_run_killed_while_its_folder_is_made_leaves_nothing_in_its_place(
+    brief_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    present: list[bool] = []
+
+    def watched(path: Path, *arguments: Any) -> Path:
+        present.append((tmp_path / "run").exists())
+        return rename(path, *arguments)
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", watched)
+    with pytest.raises(KeyboardInterrupt):
+        start_run(brief_settings, tmp_path / "run", stop_after(1))
+    # It appears whole, by a single renaming.
+    assert present == [False]
+
+
+def test_a_finished_run_is_not_trained_again(finished_copy: Path):
+    before = {path: path.read_bytes() for path in finished_copy.rglob("*") if path.is_file()}
+    seen: list[Progress] = []
+    assert resume_run(finished_copy, seen.append) == json.loads((finished_copy / "results.json").read_text())
+    assert seen == []
+    assert {path: path.read_bytes() for path in finished_copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_whose_results_were_lost_makes_them_again(finished_copy: Path, finished_run: Path):
+    shutil.rmtree(finished_copy / "model")
+    (finished_copy / "results.json").unlink()
+    resume_run(finished_copy)
+    assert_same_run(finished_copy, finished_run)
+
+
+def test_a_torn_line_of_metrics_heals(stopped_run: Path, finished_run: Path):
+    with (stopped_run / "metrics.jsonl").open("a") as file:
+        file.write('{"round": 1, "loss": 0.')
+    resume_run(stopped_run)
+    assert_same_run(stopped_run, finished_run)
+
+
+@pytest.mark.parametrize("kind", ["run", "folder", "file"])
+def test_an_existing_folder_is_never_overwritten(kind: str, small_settings: Settings, finished_copy: Path):
+    path = finished_copy
+    if kind != "run":
+        path = finished_copy.parent / "existing"
+        path.mkdir() if kind == "folder" else path.write_text("precious")
+    before = {entry: entry.read_bytes() for entry in finished_copy.parent.rglob("*") if entry.is_file()}
+    with pytest.raises(RunError, match="exists already and is not overwritten"):
+        start_run(small_settings, path)
+    assert {entry: entry.read_bytes() for entry in finished_copy.parent.rglob("*") if entry.is_file()} == before
+
+
+def test_a_run_in_use_is_refused_and_not_touched(stopped_run: Path):
+    before = {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()}
+    with RunFolder(stopped_run).locked(), pytest.raises(RunError, match="another process is running"):
+        resume_run(stopped_run)
+    after = {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == {path: content for path, content in before.items() if path.name != ".lock"}
+
+
+def test_settings_that_do_not_fit_leave_no_folder_behind(small_settings: Settings, tmp_path: Path):
+    settings = changed(small_settings, partition={"num_clients": 41})
+    with pytest.raises(SettingsError):
+        start_run(settings, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("begin", ["nothing", "half a run", "a finished run"])
+def test_a_run_is_completed_from_wherever_it_is(
+    begin: str, small_settings: Settings, finished_run: Path, stopped_run: Path, tmp_path: Path
+):
+    folder = {"nothing": tmp_path / "deep" / "new", "half a run": stopped_run, "a finished run": finished_run}[begin]
+    rounds: list[int] = []
+    results = complete_run(small_settings, folder, lambda progress: rounds.append(progress.round_number))
+    assert rounds == {"nothing": [1, 2, 3], "half a run": [2, 3], "a finished run": []}[begin]
+    assert_same_run(folder, finished_run)
+    assert results["scenarios"] == results_of(finished_run)["scenarios"]
+
+
+def test_a_run_with_other_settings_is_not_completed_but_told_what_differs(small_settings: Settings, stopped_run: Path):
+    before = {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()}
+    other = replace(changed(small_settings, missing={"rate": 0.25}), seed=5)
+    with pytest.raises(
+        RunError, match=r"stopped has other settings: seed is 0 there, 5 here; missing\.rate is 0\.7 th"
+    ):
+        complete_run(other, stopped_run)
+    assert {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_in_use_is_not_even_prepared(
+    small_settings: Settings, stopped_run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fedprime.runs.run.build_experiment", None)
+    with RunFolder(stopped_run).locked(), pytest.raises(RunInUseError, match="another process is running"):
+        complete_run(small_settings, stopped_run)
+
+
+def test_a_run_that_another_process_makes_first_is_left_to_it(
+    small_settings: Settings, stopped_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    create = RunFolder.create
+    with ExitStack() as elsewhere:
+
+        def come_second(path: Path, *rest: Any) -> RunFolder:
+            shutil.copytree(stopped_run, path)
+            elsewhere.enter_context(RunFolder(path).locked())
+            return create(path, *rest)
+
+        monkeypatch.setattr(RunFolder, "create", come_second)
+        with pytest.raises(RunInUseError, match="another process is running"):
+            complete_run(small_settings, tmp_path / "run")
+
+
+def test_a_run_whose_settings_file_is_broken_is_refused(stopped_run: Path):
+    (stopped_run / "settings.toml").write_text("[training\n")
+    with pytest.raises(SettingsError, match=r"settings\.toml is not a readable TOML file"):
+        resume_run(stopped_run)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "masks.safetensors", "metrics.jsonl"])
+def test_a_run_with_a_missing_file_is_refused(name: str, stopped_run: Path):
+    (stopped_run / name).unlink()
+    with pytest.raises(RunError, match=f"{name} is not there"):
+        resume_run(stopped_run)
+
+
+def test_a_run_with_a_broken_checkpoint_is_refused_and_not_touched(stopped_run: Path):
+    (stopped_run / "checkpoint.safetensors").write_bytes(b"broken")
+    before = {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors is broken"):
+        resume_run(stopped_run)
+    assert {path: path.read_bytes() for path in stopped_run.rglob("*") if path.is_file()} == before
+
+
+def test_a_checkpoint_of_another_method_is_refused(stopped_run: Path):
+    text = (stopped_run / "settings.toml").read_text()
+    (stopped_run / "settings.toml").write_text(text.replace('name = "fedprime"', 'name = "fedavg-p"'))
+    with pytest.raises(ModelError, match="these weights are not of this model"):
+        resume_run(stopped_run)
+
+
+@pytest.mark.parametrize(
+    "change", [("seed = 0", "seed = 1"), ("rate = 0.7", "rate = 0.5"), ("num_train = 40", "num_train = 41")]
+)
+def test_a_run_whose_samples_or_masks_would_be_others_is_refused(change: tuple[str, str], stopped_run: Path):
+    text = (stopped_run / "settings.toml").read_text()
+    assert change[0] in text
+    (stopped_run / "settings.toml").write_text(text.replace(*change))
+    with pytest.raises(RunError, match="began with other samples or masks"):
+        resume_run(stopped_run)
+
+
+def test_a_client_that_diverges_is_reported_and_the_run_goes_on(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(METHODS, Poisoned.name, Poisoned)
+    settings = changed(small_settings, method={"name": Poisoned.name}, partition={"alpha": 0.05, "min_samples": 1})
+    start_run(settings, tmp_path / "run")
+    for line in metrics_of(tmp_path / "run"):
+        assert line["left_out"]
+        assert all("is not finite" in reason for reason in line["left_out"].values())
+        assert line["answered"] + len(line["left_out"]) == line["asked"] == 4
+    assert all(value.isfinite().all() for value in weights_of(tmp_path / "run").values())
+
+
+def test_a_run_in_which_everybody_diverges_ends_with_the_weights_it_began_with(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(METHODS, Poisoned.name, Poisoned)
+    settings = changed(small_settings, method={"name": Poisoned.name}, training={"batch_size": 1000})
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "run", stop_after(1))
+    assert {line["answered"] for line in metrics_of(tmp_path / "run")} == {0}
+    results = resume_run(tmp_path / "run")
+    assert math.isfinite(results["scenarios"]["full"]["loss"])
+
+
+def test_a_run_that_started_from_a_saved_model_does_not_need_it_any_more(
+    small_settings: Settings, finished_copy: Path, tmp_path: Path
+):
+    settings = replace(small_settings, initial_model=str(finished_copy / "model"))
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "stopped", stop_after(1))
+    start_run(settings, tmp_path / "whole")
+    shutil.rmtree(finished_copy)
+    resume_run(tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_a_run_is_not_continued_with_another_backbone(stopped_run: Path):
+    path = stopped_run / "environment.json"
+    path.write_text(path.read_text().replace(RunFolder(stopped_run).backbone_fingerprint(), "another"))
+    with pytest.raises(RunError, match="began with a backbone of fingerprint another"):
+        resume_run(stopped_run)
+
+
+def test_the_limit_of_a_client_knows_its_labels(finished_run: Path):
+    # Whatever the skew, always answering a client's most frequent class is no better than the best possible.
+    experiment = load_experiment(RunFolder(finished_run))
+    results = RunFolder(finished_run).results()["clients"]
+    for client, scores in results.items():
+        own = experiment.scenarios["like train"].indices[experiment.test_owners == int(client)]
+        most_frequent = np.bincount(experiment.source.labels[own]).max() / len(own)
+        assert scores["bayes_accuracy"] >= most_frequent - 1e-9
+
+
+def with_privacy(settings: Settings, **privacy: Any) -> Settings:
+    return replace(
+        settings,
+        training=replace(settings.training, rounds=2),
+        privacy=replace(settings.privacy, **{"clip_norm": 1.0, "delta": 0.01, **privacy}),
+    )
+
+
+def test_a_private_run_tells_its_epsilon_and_no_losses(small_settings: Settings, tmp_path: Path):
+    results = start_run(with_privacy(small_settings, noise_multiplier=8.0), tmp_path / "run")
+    spent = results["privacy"]
+    assert {"clip_norm": 1.0, "noise_multiplier": 8.0, "delta": 0.01, "secret": False}.items() <= spent.items()
+    # Exactly that of one Gaussian mechanism of noise 8 / 2 / sqrt(2) at delta 0.01 is 0.64; composing costs a little.
+    assert 0.6 < spent["epsilon"] < 1.0
+    lines = metrics_of(tmp_path / "run")
+    assert [line["loss"] for line in lines] == [None, None]
+    assert all("matches" not in line for line in lines)
+
+
+def test_clipping_without_noise_has_no_bound(small_settings: Settings, tmp_path: Path):
+    results = start_run(with_privacy(small_settings, noise_multiplier=0.0), tmp_path / "run")
+    assert results["privacy"]["epsilon"] is None
+
+
+@pytest.mark.parametrize("kind", ["sign-flip", "label-flip"])
+def test_a_run_under_attack_ends_otherwise_than_one_in_peace(kind: str, small_settings: Settings, tmp_path: Path):
+    attack = replace(small_settings.attack, kind=kind, share=0.5)
+    one_round = replace(small_settings, training=replace(small_settings.training, rounds=1))
+    start_run(one_round, tmp_path / "peace")
+    start_run(replace(one_round, attack=attack), tmp_path / "attacked")
+    peace, attacked = weights_of(tmp_path / "peace"), weights_of(tmp_path / "attacked")
+    assert any(not torch.equal(value, attacked[name]) for name, value in peace.items())

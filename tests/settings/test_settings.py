@@ -1,0 +1,206 @@
+"""Settings: right defaults, every mistake reported at once, the same after a round trip through TOML."""
+
+import ast
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from fedprime.federation.local_training import LocalTraining
+from fedprime.methods import METHODS
+from fedprime.reproduction.quirks import QUIRKS
+from fedprime.settings import settings as config
+from fedprime.settings.reading import flat_settings, read_settings
+from fedprime.settings.settings import Settings, SettingsError
+
+
+def problems_of(*flags: str, recipe: Path | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(recipe, flags)
+    return list(caught.value.problems)
+
+
+def test_a_modality_named_twice_is_refused():
+    assert problems_of("--data.modalities", "text", "image", "text") == [
+        "data.modalities: text stands there more than once; name each once"
+    ]
+
+
+def test_a_wrong_method_is_told_the_nearest_right_one():
+    assert problems_of("--method.name", "fed-avg-p") == [
+        f"method.name: 'fed-avg-p' is not one of {', '.join(METHODS)}; did you mean fedavg-p?"
+    ]
+
+
+def test_every_method_can_be_named():
+    assert [read_settings(None, ["--method.name", name]).method.name for name in METHODS] == list(METHODS)
+
+
+def test_the_explanation_of_the_method_setting_names_every_method():
+    source = Path(inspect.getfile(config)).read_text(encoding="utf-8")
+    explanation = source.split('"""Which method: ')[1].split('"""')[0]
+    assert re.split(r",\s+", explanation.rstrip(".")) == list(METHODS)
+
+
+def test_the_explanation_of_the_quirks_explains_every_one():
+    source = Path(inspect.getfile(config)).read_text(encoding="utf-8")
+    explanation = source.split("reference_quirks:")[1].split('"""')[1]
+    assert re.findall(r"(\w+): ", explanation) == list(QUIRKS)
+
+
+def test_quirks_are_named_in_any_order_and_none_by_default():
+    assert Settings().method.reference_quirks == ()
+    flags = ["--method.reference_quirks", "prompt_readout", "shared_parameters"]
+    assert read_settings(None, flags).method.reference_quirks == ("prompt_readout", "shared_parameters")
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--training.rounds=0",
+        "--training.rounds=2.5",
+        "--training.rounds=many",
+        "--training.rounds=",
+        "--training.fraction=0",
+        "--training.fraction=1.1",
+        "--training.epochs=0",
+        "--training.batch_size=-1",
+        "--training.optimizer=adam",
+        "--training.lr=0",
+        "--training.lr=nan",
+        "--training.lr=inf",
+        "--training.momentum=1",
+        "--training.weight_decay=-0.1",
+        "--training.max_gradient_norm=-1",
+        "--training.schedule=exponential",
+        "--data.name=imagenet",
+        "--data.num_train=0",
+        "--data.num_classes=1",
+        "--data.num_classes=102",
+        "--data.num_sites=0",
+        "--partition.kind=random",
+        "--partition.num_clients=0",
+        "--partition.alpha=0",
+        "--partition.min_samples=0",
+        "--missing.kind=sometimes",
+        "--missing.rate=70",
+        "--missing.rate=-0.1",
+        "--missing.alpha=-1",
+        "--method.num_prompts=0",
+        "--method.pool_size=0",
+        "--method.pull_weight=-1",
+        "--method.centres_per_prompt=0.5",
+        "--method.likelihood=median",
+        "--method.num_alternations=0",
+        "--evaluation.every=0",
+        "--evaluation.rate=1.01",
+        "--evaluation.batch_size=0",
+        "--threads=0",
+        "--seed=lucky",
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_and_named(flag: str):
+    name, _, value = flag.removeprefix("--").partition("=")
+    (problem,) = problems_of(flag)
+    assert name.rpartition(".")[2] in problem
+    assert value in problem
+
+
+@pytest.mark.parametrize("flag", ["--training.fraction=1", "--missing.rate=0", "--missing.rate=1", "--seed=-7"])
+def test_a_value_at_the_end_of_its_range_is_accepted(flag: str):
+    name, _, value = flag.removeprefix("--").partition("=")
+    assert flat_settings(read_settings(None, [flag]))[name] == float(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_prompts"), [("fedprime", 1), ("fedprime", 5), ("fed-inter", 12), ("fed-intra", 12)]
+)
+def test_prompts_that_the_pools_cannot_give_evenly_are_refused(name: str, num_prompts: int):
+    # Another number would enter the transformer than was asked for, and methods would not compare.
+    (problem,) = problems_of("--method.name", name, "--method.num_prompts", str(num_prompts), "--method.pool_size", "8")
+    assert str(num_prompts) in problem
+
+
+@pytest.mark.parametrize("name", ["fedavg-p", "head-only"])
+def test_a_method_without_pools_may_have_any_number_of_prompts(name: str):
+    flags = ["--method.name", name, "--method.num_prompts", "5", "--method.pool_size", "2"]
+    assert read_settings(None, flags).method.num_prompts == 5
+
+
+def test_defaults_of_methods_are_the_defaults_of_settings():
+    settings = dataclasses.asdict(Settings().method)
+    for method in METHODS.values():
+        for entry in dataclasses.fields(method):
+            assert entry.default == settings[entry.name], f"{method.name}.{entry.name}"
+
+
+def test_every_option_of_a_method_is_a_setting():
+    options = {entry.name for method in METHODS.values() for entry in dataclasses.fields(method)}
+    assert options | {"name", "reference_quirks"} == {entry.name for entry in dataclasses.fields(Settings().method)}
+
+
+def test_everything_that_local_training_needs_is_a_setting():
+    names = {entry.name for entry in dataclasses.fields(LocalTraining)}
+    assert names <= {entry.name for entry in dataclasses.fields(Settings().training)}
+
+
+def test_every_setting_has_a_sentence_under_it():
+    module = ast.parse(Path(inspect.getfile(config)).read_text(encoding="utf-8"))
+    settings = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name.endswith("Settings")]
+    assert len(settings) >= 8
+    for section in settings:
+        for field, below in zip(section.body, [*section.body[1:], None], strict=True):
+            # Sections have a docstring of their own.
+            if isinstance(field, ast.AnnAssign) and not ast.unparse(field.annotation).endswith("Settings"):
+                text = (
+                    below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
+                )
+                assert str(text).endswith("."), f"{section.name}.{ast.unparse(field.target)}"
+
+
+def test_settings_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().seed = 3
+
+
+@pytest.mark.parametrize("flag", ["--data.modalities", "--missing.lacking"])
+def test_a_modality_that_the_world_does_not_have_is_reported_with_the_nearest_name(flag: str):
+    (problem,) = problems_of(flag, "imge")
+    assert "'imge' is not one of image, text, readings; did you mean image?" in problem
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--method.name=fedmsplit-p", "--method.aggregation=median"], "a mix of its own"),
+        (["--method.name=local-p", "--method.clip_norm=1"], "its clients send nothing"),
+        (["--method.name=centralized-p", "--method.aggregation=trimmed-mean"], "one holder has all samples"),
+        (["--method.reference_quirks", "shared_parameters", "--method.aggregation=median"], "one model in turn"),
+        (["--method.name=fedmsplit-p", "--privacy.clip_norm=1"], "fedmsplit-p cannot be made private"),
+        (["--method.name=local-p", "--privacy.clip_norm=1"], "its clients send nothing"),
+        (["--method.standardised_queries=true", "--privacy.clip_norm=1"], "means of their samples"),
+        (["--method.aggregation=median", "--privacy.clip_norm=1"], "work on single updates"),
+        (["--privacy.clip_norm=1", "--privacy.delta=0.05"], "choose less than 0.05"),
+        (["--method.name=centralized-p", "--attack.kind=noise"], "no clients to be hostile"),
+    ],
+)
+def test_what_cannot_be_made_robust_or_private_is_refused_with_the_reason(flags: list[str], reason: str):
+    (problem,) = problems_of(*flags)
+    assert reason in problem
+    assert problem.startswith(("method: ", "privacy", "attack.kind "))
+
+
+def test_a_method_that_answers_each_client_may_still_clip():
+    assert read_settings(None, ["--method.name=fedmsplit-p", "--method.clip_norm=2"]).method.clip_norm == 2
+
+
+def test_no_site_is_asked_to_be_hostile():
+    (problem,) = problems_of("--runtime.kind", "deployment", "--attack.kind", "noise")
+    assert problem.startswith("attack.kind is 'noise': an attack is simulated, and no site is asked to be hostile")
+    assert read_settings(None, ["--runtime.kind", "simulation", "--attack.kind", "noise"]).attack.kind == "noise"
+
+
+def test_values_may_travel_in_fewer_bits_wherever_clients_live():
+    assert read_settings(None, ["--runtime.kind", "deployment", "--transport.bits", "8"]).transport.bits == 8
