@@ -3,8 +3,8 @@
 What a mask depends on beside clients (class, values that are there, group, time): see `mechanisms` beside this.
 
 ``present`` is a boolean per (sample, modality): true means there. Every sample keeps at least one modality. A *pattern*
-is a set of modalities that are present; M modalities have 2^M - 1 patterns, numbered as by `prompts.pattern_index`: bit m
-of (number + 1) says whether modality m is there, so the last pattern is the complete one.
+is a set of modalities that are present; M modalities have 2^M - 1 patterns, numbered as by `prompts.pattern_index`: bit
+m of (number + 1) says whether modality m is there, so the last pattern is the complete one.
 
 What a rate means: ``rate = 0.7`` says that 70 % of the samples lack something. What they lack is said by ``lacking``:
 the name of a modality, or ``"any"``: each of them lacks exactly one modality, each modality equally often (with two
