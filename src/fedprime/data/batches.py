@@ -89,11 +89,14 @@ class Batch:
             where it is missing.
         present: Which modalities each sample has, in the order of the backbone's modalities.
         labels: The class of each sample, or for several labels 1 where a label applies.
+        blocks: By modality, one entry per sample: its frozen vector (`backbones.blocks`), or None where it is missing;
+            None where nobody has kept them.
     """
 
     embedded: Mapping[str, Sequence[Tensor | None]]
     present: Bool[Tensor, "sample modality"]
     labels: Int[Tensor, " sample"] | Float[Tensor, "sample label"]
+    blocks: Mapping[str, Sequence[Tensor | None]] | None = None
 
     def __len__(self) -> int:
         return len(self.present)
@@ -111,6 +114,7 @@ class EmbeddedSamples:
         modalities: Sequence[str],
         embed: Callable[[str, Sequence[object]], list[Tensor]],
         store: EmbeddingStore | None = None,
+        block: Callable[[str, Sequence[Tensor]], Tensor] | None = None,
     ) -> None:
         """Takes the parts; nothing is read yet.
 
@@ -119,6 +123,7 @@ class EmbeddedSamples:
             modalities: The modalities in use, in the order of the backbone.
             embed: The backbone's `embed`.
             store: Where embeddings are kept; in memory, if not given.
+            block: Makes one vector of each embedding, which is kept in memory; without it batches have no blocks.
 
         Raises:
             ValueError: If the data set lacks a modality.
@@ -137,6 +142,8 @@ class EmbeddedSamples:
             :, [source.modalities.index(modality) for modality in modalities]
         ]
         self._store = store or EmbeddingStore()
+        self._block = block
+        self._blocks: dict[tuple[str, int], Tensor] = {}
 
     def batch(self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]) -> Batch:
         """Returns samples as a batch.
@@ -156,7 +163,22 @@ class EmbeddedSamples:
                 known[int(index)] if there else None for index, there in zip(indices, own, strict=True)
             ]
         labels = torch.from_numpy(self.source.labels[indices])
-        return Batch(embedded, torch.from_numpy(present), labels)
+        blocks = None
+        if self._block is not None:
+            blocks = {name: self._blocks_of(name, indices, parts) for name, parts in embedded.items()}
+        return Batch(embedded, torch.from_numpy(present), labels, blocks)
+
+    def _blocks_of(
+        self, modality: str, indices: Int[np.ndarray, " sample"], embedded: Sequence[Tensor | None]
+    ) -> list[Tensor | None]:
+        """Returns the block of each sample that has the modality; each is computed once."""
+        there = {int(index): tokens for index, tokens in zip(indices, embedded, strict=True) if tokens is not None}
+        new = [index for index in there if (modality, index) not in self._blocks]
+        if new and self._block is not None:
+            made = self._block(modality, [there[index] for index in new])
+            # A copy of each, or one sample that is kept would keep all of them in memory.
+            self._blocks |= {(modality, index): row.clone() for index, row in zip(new, made, strict=True)}
+        return [self._blocks[modality, int(index)] if int(index) in there else None for index in indices]
 
     def save(self) -> None:
         """Writes to disk what has been embedded and not written yet."""

@@ -4,6 +4,8 @@ What a step holds in memory grows with the tokens that go through the transforme
 samples of one length need no padding. Which samples form a step does not change.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Int
@@ -47,8 +49,9 @@ def _lengths(batch: Batch) -> Int[np.ndarray, " sample"]:
 
 
 def _rows(batch: Batch, rows: Int[np.ndarray, " row"]) -> Batch:
-    embedded: dict[str, list[Tensor | None]] = {
-        modality: [parts[row] for row in rows] for modality, parts in batch.embedded.items()
-    }
+    def of_rows(entries: Mapping[str, Sequence[Tensor | None]]) -> dict[str, list[Tensor | None]]:
+        return {modality: [parts[row] for row in rows] for modality, parts in entries.items()}
+
     chosen = torch.from_numpy(rows)
-    return Batch(embedded, batch.present[chosen], batch.labels[chosen])
+    blocks = None if batch.blocks is None else of_rows(batch.blocks)
+    return Batch(of_rows(batch.embedded), batch.present[chosen], batch.labels[chosen], blocks)

@@ -46,12 +46,14 @@ class ServerState:
     Attributes:
         shared: The values that every client gets.
         personal: By client, the values in which its answer differs from the shared ones.
+        server: What the method keeps at the server from round to round, for example momentum; it is never sent.
         observations: By name, what the method saw while it made this state, as plain JSON values, for the line of
             metrics of the round; neither sent nor kept.
     """
 
     shared: Weights
     personal: Mapping[int, Weights] = field(default_factory=dict)
+    server: Mapping[str, Tensor] = field(default_factory=dict)
     observations: Mapping[str, Any] = field(default_factory=dict)
 
     def answer(self, client: int) -> Weights:

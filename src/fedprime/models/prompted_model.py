@@ -16,6 +16,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Task
 from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
+from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
@@ -23,8 +24,9 @@ __all__ = ["HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]
-#: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the paper's classifier.
-HeadKind = Literal["linear", "pooled", "paper"]
+#: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the paper's classifier; or, of
+#: blocks, one linear layer for each (`EvidenceHead`).
+HeadKind = Literal["linear", "pooled", "paper", "evidence"]
 
 _FORMAT = 1  # of a saved model
 _FILES = ("config.json", "model.safetensors")  # of a saved model
@@ -66,6 +68,7 @@ class PromptedModel(nn.Module):
         task: Task = "one_class",
         rng: torch.Generator | None = None,
         head: HeadKind = "pooled",
+        readout: Readout = "summary",
     ) -> None:
         """Puts the parts together.
 
@@ -76,6 +79,7 @@ class PromptedModel(nn.Module):
             task: Whether one class or several labels apply to a sample.
             rng: Source of the initial pooler and head; without one they are zero, to be loaded.
             head: What reads the feature.
+            readout: Which blocks the head reads; more than the summary feature is for "evidence" alone.
         """
         super().__init__()
         # A tuple hides the backbone from torch: not a child module, so never listed, moved, trained, saved or sent.
@@ -84,9 +88,15 @@ class PromptedModel(nn.Module):
         self.task: Task = task
         self.prompter = prompter
         self.head_kind: HeadKind = head
+        self.readout: Readout = readout
+        #: What is added to evidence while a client trains: the logarithm of its own label frequencies, or None.
+        self.training_prior: Float[Tensor, " output"] | None = None
         dim, num_outputs = backbone.feature_dim, len(self.label_names)
-        self.pooler = None if head == "linear" else _linear(dim, dim, rng)
-        self.head = _paper_classifier(dim, num_outputs, rng) if head == "paper" else _linear(dim, num_outputs, rng)
+        self.pooler = None if head in ("linear", "evidence") else _linear(dim, dim, rng)
+        if head == "evidence":
+            self.head = EvidenceHead(readout_widths(backbone, readout), num_outputs, rng)
+        else:
+            self.head = _paper_classifier(dim, num_outputs, rng) if head == "paper" else _linear(dim, num_outputs, rng)
         self.to(backbone.device)
 
     @property
@@ -100,20 +110,43 @@ class PromptedModel(nn.Module):
         Args:
             batch: Samples, embedded by this model's backbone.
         """
-        tokens = self.backbone.assemble(batch.embedded)
-        chosen = self.prompter(tokens, batch.present.to(tokens.values.device))
-        feature = self.backbone.encode(tokens.prepend(chosen.prompts))
+        feature, chosen = self._summarise(batch)
+        if isinstance(self.head, EvidenceHead):
+            return Output(self.head(self._blocks(batch, feature)), chosen)
         pooled = feature if self.pooler is None else torch.tanh(self.pooler(feature))
         return Output(self.head(pooled), chosen)
 
+    def read(self, batch: Batch) -> Blocks:
+        """Returns all that an `EvidenceHead` reads of a batch.
+
+        Args:
+            batch: Samples, embedded by this model's backbone.
+        """
+        return self._blocks(batch, self._summarise(batch)[0])
+
+    def _summarise(self, batch: Batch) -> tuple[Float[Tensor, "sample feature"], Chosen]:
+        """Returns the summary feature of each sample and the prompts that it was given."""
+        tokens = self.backbone.assemble(batch.embedded)
+        chosen = self.prompter(tokens, batch.present.to(tokens.values.device))
+        return self.backbone.encode(tokens.prepend(chosen.prompts)), chosen
+
+    def _blocks(self, batch: Batch, feature: Float[Tensor, "sample feature"]) -> Blocks:
+        frozen = Blocks({}, {}) if self.readout == "summary" else frozen_blocks(self.backbone, batch)
+        everywhere = torch.ones(len(feature), dtype=torch.bool, device=feature.device)
+        return Blocks({SUMMARY: feature, **frozen.values}, {SUMMARY: everywhere, **frozen.present})
+
     def task_loss(self, logits: Float[Tensor, "sample output"], labels: Tensor) -> Float[Tensor, ""]:
         """Returns cross-entropy for one class, binary cross-entropy averaged over the labels for several.
+
+        Where there is a `training_prior`, it is added to the scores.
 
         Args:
             logits: Scores of the model.
             labels: As in `Batch`.
         """
         labels = labels.to(logits.device)
+        if self.training_prior is not None:
+            logits = logits + self.training_prior.to(logits.device, logits.dtype)
         if self.task == "one_class":
             return nn.functional.cross_entropy(logits, labels)
         return nn.functional.binary_cross_entropy_with_logits(logits, labels)
@@ -128,12 +161,23 @@ class PromptedModel(nn.Module):
             [(value - weights[name].to(value.device)).square().sum() for name, value in self.named_parameters()]
         ).sum()
 
-    def probabilities(self, logits: Float[Tensor, "sample output"]) -> Float[Tensor, "sample output"]:
+    @property
+    def log_prior(self) -> Float[Tensor, " output"] | None:
+        """Logarithms of the shared label frequencies, to predict with; None where scores hold a prior."""
+        return self.head.log_prior.detach().cpu() if isinstance(self.head, EvidenceHead) else None
+
+    def probabilities(
+        self, logits: Float[Tensor, "sample output"], log_prior: Float[Tensor, " output"] | None = None
+    ) -> Float[Tensor, "sample output"]:
         """Turns scores into probabilities: over the classes, or of each label.
 
         Args:
             logits: Scores of the model.
+            log_prior: The prior to predict with, as logarithms (of several labels, log-odds); the model's own if None.
         """
+        log_prior = self.log_prior if log_prior is None else log_prior
+        if log_prior is not None:
+            logits = logits + log_prior.to(logits.device, logits.dtype)
         return logits.softmax(dim=1) if self.task == "one_class" else logits.sigmoid()
 
     def weights(self) -> Weights:
@@ -200,6 +244,8 @@ class PromptedModel(nn.Module):
             "prompter": {"kind": names[type(self.prompter)], "options": self.prompter.options()},
             "head": self.head_kind,
         }
+        if self.readout != "summary":
+            config["readout"] = self.readout
         if self.backbone.options:
             config["backbone"]["options"] = dict(self.backbone.options)
         config["backbone"] |= getattr(self.backbone, "reading", {})
@@ -241,7 +287,7 @@ class PromptedModel(nn.Module):
             raise _broken(folder, error) from error
         if task not in get_args(Task):
             raise _broken(folder, ValueError(f"unknown task {task!r}"))
-        head = _saved_head(config, folder)
+        reading = _saved_reading(config, folder)
         backbone = _read_as_saved(backbone or _load_saved_backbone(saved, device, folder), saved, folder)
         if backbone.fingerprint != fingerprint:
             raise ModelError(
@@ -257,16 +303,19 @@ class PromptedModel(nn.Module):
             prompter = kind(backbone.dim, **options)
         except TypeError as error:
             raise _broken(folder, error) from error
-        model = cls(backbone, prompter, label_names, task, head=head)
+        model = cls(backbone, prompter, label_names, task, **reading)
         model.load_weights(weights)
         return model
 
 
-def _saved_head(config: Mapping[str, Any], folder: Path) -> HeadKind:
-    head = config.get("head", "pooled")  # models saved before there was a choice do not say
+def _saved_reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns what a saved model's head is and reads; models saved before there was a choice do not say."""
+    head, readout = config.get("head", "pooled"), config.get("readout", "summary")
     if head not in get_args(HeadKind):
         raise _broken(folder, ValueError(f"unknown head {head!r}"))
-    return head
+    if readout not in get_args(Readout) or (readout != "summary" and head != "evidence"):
+        raise _broken(folder, ValueError(f"a head {head!r} cannot read {readout!r}"))
+    return {"head": head, "readout": readout}
 
 
 def _load_saved_backbone(saved: Mapping[str, Any], device: str, folder: Path) -> Backbone:

@@ -1,0 +1,103 @@
+"""The closed form, against scikit-learn and by hand."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from fedprime.models.class_sums import ClassSums, sum_blocks
+from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, log_frequencies
+from fedprime.models.readout import Blocks
+
+
+def samples(num_samples: int = 200, width: int = 6, num_classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    labels = np.concatenate([np.arange(num_classes), rng.integers(0, num_classes, num_samples - num_classes)])
+    centres = rng.normal(size=(num_classes, width))
+    mixing = rng.normal(size=(width, width))
+    return 5 + (centres[labels] + rng.normal(size=(num_samples, width)) @ mixing) * np.arange(1, width + 1), labels
+
+
+def summed(values: np.ndarray, labels: np.ndarray, num_labels: int, task: str = "one_class") -> ClassSums:
+    there = torch.ones(len(values), dtype=torch.bool)
+    blocks = Blocks({"image": torch.from_numpy(values)}, {"image": there})
+    return sum_blocks(blocks, torch.from_numpy(labels), num_labels, task)  # pyright: ignore[reportArgumentType]
+
+
+def scores(sums: ClassSums, values: np.ndarray, shrinkage: float, task: str = "one_class") -> np.ndarray:
+    found = BlockDiscriminant.of_sums(sums, "image", task, mean_strength=0.0)  # pyright: ignore[reportArgumentType]
+    weight, bias = found.evidence(shrinkage)
+    mean, deviation = found.moments
+    return ((torch.from_numpy(values) - mean) / deviation @ weight.T + bias).numpy()
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.1, 0.7])
+def test_it_is_the_linear_discriminant_of_scikit_learn(shrinkage: float):
+    values, labels = samples()
+    standardised = (values - values.mean(axis=0)) / values.std(axis=0)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage or None).fit(standardised, labels)
+    expected = theirs.decision_function(standardised) - np.log(np.bincount(labels) / len(labels))
+    found = scores(summed(values, labels, 4), values, shrinkage)
+    # Evidence is known up to what is the same for all classes.
+    np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], rtol=1e-6, atol=1e-6)
+
+
+def test_of_several_labels_each_is_the_discriminant_between_samples_with_and_without_it():
+    values, labels = samples()
+    applies = np.stack([labels == 0, labels >= 2], axis=1)
+    standardised = (values - values.mean(axis=0)) / values.std(axis=0)
+    found = scores(summed(values, applies.astype(np.float32), 2, "several_labels"), values, 0.0, "several_labels")
+    for column, own in enumerate(applies.T):
+        theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(standardised, own)
+        expected = theirs.decision_function(standardised) - np.log(own.mean() / (1 - own.mean()))
+        np.testing.assert_allclose(found[:, column], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_full_shrinkage_measures_distances_to_the_means():
+    values, labels = samples()
+    found = BlockDiscriminant.of_sums(summed(values, labels, 4), "image", "one_class", mean_strength=0.0)
+    weight, bias = found.evidence(1.0)
+    level = found.spectrum.mean()
+    torch.testing.assert_close(weight, found.means / level)
+    torch.testing.assert_close(bias, -0.5 * found.means.square().sum(dim=1) / level)
+
+
+def test_a_class_without_samples_says_nothing():
+    values, labels = samples(num_classes=3)
+    weight, bias = BlockDiscriminant.of_sums(summed(values, labels, 4), "image", "one_class").evidence(0.1)
+    assert not weight[3].any()
+    assert bias[3] == 0
+
+
+def test_means_of_small_classes_move_towards_the_mean_of_all():
+    sums = summed(np.array([[2.0], [-1.0], [-1.0]]), np.array([0, 1, 1]), 2)
+    found = BlockDiscriminant.of_sums(sums, "image", "one_class", mean_strength=1.0)
+    deviation = 2**0.5  # of 2, -1, -1
+    torch.testing.assert_close(found.means[:, 0], torch.tensor([2 / 2, -2 / 3], dtype=torch.float64) / deviation)
+
+
+def test_fewer_samples_than_coordinates_still_have_finite_evidence():
+    values, labels = samples(num_samples=5, width=9)
+    for shrinkage in SHRINKAGES:
+        weight, bias = BlockDiscriminant.of_sums(summed(values, labels, 4), "image", "one_class").evidence(shrinkage)
+        assert weight.isfinite().all()
+        assert bias.isfinite().all()
+
+
+def test_a_coordinate_that_is_the_same_for_all_samples_does_not_matter():
+    values, labels = samples()
+    constant = np.concatenate([values, np.full((len(values), 1), 3.0)], axis=1)
+    found, expected = scores(summed(constant, labels, 4), constant, 0.1), scores(summed(values, labels, 4), values, 0.1)
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.97
+
+
+def test_log_frequencies_of_several_labels_are_log_odds():
+    counts = torch.tensor([3.0, 1.0], dtype=torch.float64)
+    expected = [np.log(3.5 / 1.5), np.log(1.5 / 3.5)]
+    np.testing.assert_allclose(log_frequencies(counts, 4, "several_labels").numpy(), expected)
+
+
+def test_frequencies_are_smoothed_by_the_shared_ones():
+    counts = torch.tensor([2.0, 0.0, 0.0], dtype=torch.float64)
+    found = log_frequencies(counts, 2, "one_class", shared=[0.2, 0.6, 0.2]).exp()
+    np.testing.assert_allclose(found.numpy(), [2.2 / 3, 0.6 / 3, 0.2 / 3])
