@@ -46,12 +46,14 @@ class ServerState:
     Attributes:
         shared: The values that every client gets.
         personal: By client, the values in which its answer differs from the shared ones.
+        server: What the method keeps at the server from round to round, for example momentum; it is never sent.
         observations: By name, what the method saw while it made this state, as plain JSON values, for the line of
             metrics of the round; neither sent nor kept.
     """
 
     shared: Weights
     personal: Mapping[int, Weights] = field(default_factory=dict)
+    server: Mapping[str, Tensor] = field(default_factory=dict)
     observations: Mapping[str, Any] = field(default_factory=dict)
 
     def answer(self, client: int) -> Weights:
@@ -111,6 +113,15 @@ class Method:
         """
         return PromptedModel(backbone, self.build_prompter(backbone, rng), label_names, task, rng, self.head)
 
+    def initial_state(self, model: PromptedModel, num_clients: int) -> ServerState:  # noqa: ARG002
+        """Returns what the server holds before the first round: here the model's weights alone.
+
+        Args:
+            model: The model before training.
+            num_clients: How many clients there are.
+        """
+        return ServerState(model.weights())
+
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> Prompter:
         """Returns the prompts before training.
 
@@ -139,6 +150,28 @@ class Method:
             received: The values that the client got from the server in this round, and those it kept.
         """
         return received, {}
+
+    def adjust_step(self, model: PromptedModel, received: Weights, lr: float) -> None:
+        """Changes what a step of the optimiser has made of a client's model, without gradients: here nothing.
+
+        Args:
+            model: The client's model.
+            received: The values that the client got from the server in this round, and those it kept.
+            lr: Learning rate of the step.
+        """
+
+    def conclude(self, trained: Weights, received: Weights, num_steps: int, lr: float) -> Weights:  # noqa: ARG002
+        """Returns what a client works out after training: sent beside the trained values if it travels, or else kept.
+
+        Values that are not the model's have names that begin with `BESIDE_MODEL`.
+
+        Args:
+            trained: What it has come to.
+            received: The values that the client got from the server in this round, and those it kept.
+            num_steps: How many steps the optimiser took.
+            lr: Learning rate of each.
+        """
+        return {}
 
     def travels(self, name: str) -> bool:  # noqa: ARG002
         """Says whether a trained value is sent to the server; what is not sent stays at its client from round to round.
