@@ -9,7 +9,9 @@ from fedprime.data.images import InputError, read_image
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.federation.rounds import Clients, Round, federate
+from fedprime.federation.clients import Clients
+from fedprime.federation.processors import UpdateProcessor
+from fedprime.federation.rounds import Round, Schedule, federate
 from fedprime.methods import METHODS, Method
 from fedprime.methods.aggregation.alignment import Alignment, align
 from fedprime.methods.method import ServerState, Update
@@ -48,6 +50,7 @@ __all__ = [
     "RunError",
     "RunFolder",
     "SampleSource",
+    "Schedule",
     "Scores",
     "ServerState",
     "Settings",
@@ -55,6 +58,7 @@ __all__ = [
     "Shard",
     "Tokens",
     "Update",
+    "UpdateProcessor",
     "align",
     "build_experiment",
     "federate",

@@ -178,7 +178,8 @@ def test_a_method_takes_from_the_settings_what_it_knows(name: str, small_setting
     method = build_method(settings)
     assert type(method) is METHODS[name]
     for entry in dataclasses.fields(method):
-        assert getattr(method, entry.name) == getattr(settings.method, entry.name)
+        if entry.name != "server_lr":  # 0 stands for the method's own
+            assert getattr(method, entry.name) == getattr(settings.method, entry.name)
 
 
 @pytest.mark.parametrize(

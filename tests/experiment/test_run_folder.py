@@ -94,7 +94,9 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path: Path):
         "turned": torch.arange(6.0).reshape(2, 3).T,
         "empty": torch.zeros(0, 4),
     }
-    checkpoint = Checkpoint(7, ServerState(tricky, {3: weights(3.0), 11: weights(11.0)}), {0: weights(0.5)})
+    server = {"momentum.head/weight": torch.tensor([[0.1]], dtype=torch.float64), "number": torch.tensor(20)}
+    state = ServerState(tricky, {3: weights(3.0), 11: weights(11.0)}, server)
+    checkpoint = Checkpoint(7, state, {0: weights(0.5)})
     loaded = RunFolder.create(
         tmp_path / "run", SETTINGS, "fingerprint", MASKS, MISSINGNESS, checkpoint
     ).load_checkpoint()
@@ -102,6 +104,7 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path: Path):
     assert same(loaded.state.shared, tricky)
     assert loaded.state.personal.keys() == {3, 11}
     assert all(same(loaded.state.personal[client], weights(float(client))) for client in (3, 11))
+    assert same(dict(loaded.state.server), server)
     assert loaded.kept.keys() == {0}
     assert same(loaded.kept[0], weights(0.5))
 

@@ -269,7 +269,7 @@ def test_a_few_epochs_lower_the_loss_and_leave_the_backbone_alone(
     batch = next(shard.batches(12))
     loss_at_start = method.loss(model, batch, model.weights()).item()
     place = {"client": 0, "round_number": 0, "num_rounds": 1, "seed": 0}
-    update = train_locally(model, method, shard, model.weights(), training, **place)
+    update = train_locally(model, method, shard, method.initial_state(model, 4).shared, training, **place)
     model.load_weights(update.weights)
     assert method.loss(model, batch, update.weights).item() < 0.8 * loss_at_start
     assert all(torch.equal(value, before[key]) for key, value in tiny.model.state_dict().items())

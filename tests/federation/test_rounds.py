@@ -9,16 +9,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
+from fedprime.federation.clients import Clients, choose_clients
 from fedprime.federation.differential_privacy import ClientPrivacy
-from fedprime.federation.rounds import (
-    Clients,
-    Round,
-    TooFewAnswersError,
-    choose_clients,
-    federate,
-    size_bytes,
-    update_problems,
-)
+from fedprime.federation.processors import UpdateProcessor
+from fedprime.federation.rounds import Round, Schedule, TooFewAnswersError, federate
 from fedprime.methods.centralized import CentralizedP
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
@@ -78,11 +72,14 @@ def run(
     clients: FakeClients,
     state: ServerState,
     method: Method = Mean(),
-    privacy: ClientPrivacy | None = None,
-    **settings: float,
+    *processors: UpdateProcessor,
+    rounds: int = 1,
+    fraction: float = 1.0,
+    seed: int = 0,
+    first_round: int = 0,
 ) -> list[Round]:
-    settings = {"rounds": 1, "fraction": 1.0, "seed": 0} | settings
-    return list(federate(method, clients, state, privacy=privacy, **settings))
+    schedule = Schedule(rounds, fraction)
+    return list(federate(method, clients, state, schedule, seed=seed, processors=processors, first_round=first_round))
 
 
 def same(here: Weights, there: Weights) -> bool:
@@ -168,13 +165,6 @@ def test_a_client_that_is_left_out_is_named_with_the_reason(
     assert [update.client for update in finished.updates] == [0, 1, 3]
 
 
-def test_everything_wrong_with_an_update_is_said_at_once(state: ServerState):
-    weights = {"head": torch.ones(2), "pool": torch.full((2, 5), math.nan), "extra": torch.ones(1)}
-    problems = update_problems(Update(0, 0, weights), state, Mean())
-    # extra, samples, head, pool
-    assert len(problems) == 4
-
-
 def test_a_client_that_answers_twice_is_left_out(state: ServerState):
     clients = FakeClients(3, order=lambda updates: [*updates, updates[1]])
     (finished,) = run(clients, state)
@@ -213,7 +203,7 @@ def test_bytes_are_counted_in_both_directions(state: ServerState):
 
 
 def test_where_all_samples_are_at_one_holder_nothing_is_sent(state: ServerState):
-    (finished,) = federate(CentralizedP(), FakeClients(1), state, rounds=1, fraction=1.0, seed=0)
+    (finished,) = federate(CentralizedP(), FakeClients(1), state, Schedule(1), seed=0)
     assert (finished.bytes_down, finished.bytes_up) == (0, 0)
 
 
@@ -231,57 +221,6 @@ def test_bytes_of_an_invalid_answer_count_and_those_of_a_silent_client_do_not(st
     assert finished.bytes_up == 40 + 2 * 52
 
 
-def test_bytes_follow_the_data_type():
-    assert size_bytes({"half": torch.ones(3, dtype=torch.float16), "double": torch.ones(2, 2).double()}) == 6 + 32
-
-
-def test_what_does_not_travel_must_not_be_sent(state: ServerState):
-    private = ServerState({**state.shared, "own": torch.zeros(1)})
-    weights = {name: value.clone() for name, value in state.shared.items()}
-    update = Update(0, 1, weights, {"loss": 0.5})
-    assert update_problems(update, private, Mean()) == []
-    assert update_problems(instead(own=torch.ones(1))(update), private, Mean()) == ["own is unknown"]
-
-
-def test_an_update_is_measured_against_what_its_client_was_sent(state: ServerState):
-    personal = ServerState(state.shared, {1: {"pool": torch.zeros(7, 5)}})
-    longer = Update(1, 1, {"head": torch.zeros(3), "pool": torch.zeros(7, 5)}, {"loss": 0.5})
-    assert update_problems(longer, personal, Mean()) == []
-    assert len(update_problems(replace(longer, client=0), personal, Mean())) == 1
-
-
-def test_all_clients_take_part_at_fraction_one():
-    assert choose_clients(5, 1.0, seed=3, round_number=8) == (0, 1, 2, 3, 4)
-
-
-@pytest.mark.parametrize(("fraction", "expected"), [(0.5, 5), (0.25, 2), (0.1, 1), (0.001, 1)])
-def test_as_many_clients_take_part_as_asked_and_never_none(fraction: float, expected: int):
-    chosen = choose_clients(10, fraction, seed=0, round_number=0)
-    assert len(chosen) == len(set(chosen)) == expected
-    assert set(chosen) <= set(range(10))
-
-
-def test_the_chosen_clients_are_in_ascending_order():
-    assert all(
-        list(chosen) == sorted(chosen) for chosen in (choose_clients(50, 0.3, 0, number) for number in range(20))
-    )
-
-
-def test_other_clients_take_part_in_every_round_and_for_every_seed():
-    rounds = {choose_clients(20, 0.5, seed=0, round_number=number) for number in range(20)}
-    seeds = {choose_clients(20, 0.5, seed=seed, round_number=0) for seed in range(20)}
-    assert len(rounds) == len(seeds) == 20
-
-
-def test_over_many_rounds_every_client_takes_part_equally_often():
-    counts = [0] * 10
-    for number in range(1000):
-        for client in choose_clients(10, 0.3, seed=0, round_number=number):
-            counts[client] += 1
-    # Binomial with mean 300 and standard deviation 14.5.
-    assert all(abs(count - 300) < 5 * 14.5 for count in counts)
-
-
 def test_only_the_chosen_clients_are_asked_and_sent_to(state: ServerState):
     finished = run(FakeClients(10), state, rounds=5, fraction=0.3)
     assert [entry.asked for entry in finished] == [choose_clients(10, 0.3, 0, number) for number in range(5)]
@@ -291,7 +230,7 @@ def test_only_the_chosen_clients_are_asked_and_sent_to(state: ServerState):
 
 def test_rounds_are_run_only_when_they_are_asked_for(state: ServerState):
     clients = FakeClients()
-    rounds = federate(Mean(), clients, state, rounds=5, fraction=1.0, seed=0)
+    rounds = federate(Mean(), clients, state, Schedule(5), seed=0)
     next(rounds)
     next(rounds)
     assert clients.rounds == [0, 1]
@@ -322,17 +261,6 @@ def test_the_fake_clients_keep_the_protocol():
     assert isinstance(FakeClients(), Clients)
 
 
-def test_an_update_that_moves_too_far_is_scaled_down(state: ServerState):
-    # 13 values moved by 1 and by 2: lengths sqrt(13) and 2 sqrt(13); each is scaled down to 1.
-    (finished,) = run(FakeClients(2), state, Mean(clip_norm=1.0))
-    assert finished.state.shared["head"].tolist() == pytest.approx([13**-0.5] * 3)
-
-
-def test_an_update_within_the_norm_is_what_it_was_to_the_bit(state: ServerState):
-    (plain,), (clipped,) = run(FakeClients(3), state), run(FakeClients(3), state, Mean(clip_norm=1e6))
-    assert same(plain.state.shared, clipped.state.shared)
-
-
 def test_with_the_median_one_client_of_three_cannot_move_the_server(state: ServerState):
     liar: dict[int, Answer] = {0: instead(head=torch.full((3,), 1e9), pool=torch.full((2, 5), -1e9))}
     (finished,) = run(FakeClients(3, liar), state, Mean(aggregation="median"))
@@ -346,34 +274,34 @@ NOISY = replace(CLIPPED, noise_multiplier=1.0)
 
 
 def test_a_private_round_is_the_plain_mean_of_clipped_updates(state: ServerState):
-    (finished,) = run(FakeClients(2), state, privacy=CLIPPED)
+    (finished,) = run(FakeClients(2), state, Mean(), CLIPPED)
     # Both have length 1 in the same direction; numbers of samples do not count.
     assert finished.state.shared["head"].tolist() == pytest.approx([13**-0.5] * 3)
 
 
 def test_a_private_round_divides_by_those_who_were_asked(state: ServerState):
-    (finished,) = run(FakeClients(2, {1: lambda _: None}), state, privacy=CLIPPED)
+    (finished,) = run(FakeClients(2, {1: lambda _: None}), state, Mean(), CLIPPED)
     assert finished.state.shared["head"].tolist() == pytest.approx([13**-0.5 / 2] * 3)
 
 
 def test_private_rounds_repeat_with_their_seed_and_go_on_as_if_never_stopped(state: ServerState):
-    whole = run(FakeClients(3), state, privacy=NOISY, rounds=3)
-    rest = run(FakeClients(3), whole[0].state, privacy=NOISY, rounds=3, first_round=1)
+    whole = run(FakeClients(3), state, Mean(), NOISY, rounds=3)
+    rest = run(FakeClients(3), whole[0].state, Mean(), NOISY, rounds=3, first_round=1)
     assert same(whole[-1].state.shared, rest[-1].state.shared)
     assert not same(
-        whole[-1].state.shared, run(FakeClients(3), state, privacy=NOISY, rounds=3, seed=1)[-1].state.shared
+        whole[-1].state.shared, run(FakeClients(3), state, Mean(), NOISY, rounds=3, seed=1)[-1].state.shared
     )
 
 
 def test_with_secret_noise_no_two_runs_are_alike(state: ServerState):
     secret = replace(NOISY, secret=True)
-    one, other = (run(FakeClients(3), state, privacy=secret)[0].state.shared for _ in range(2))
+    one, other = (run(FakeClients(3), state, Mean(), secret)[0].state.shared for _ in range(2))
     assert not same(one, other)
 
 
 def test_with_secret_noise_who_takes_part_does_not_follow_from_the_seed(state: ServerState):
     secret = replace(NOISY, secret=True)
-    drawn = {run(FakeClients(50), state, privacy=secret, fraction=0.5)[0].asked for _ in range(3)}
+    drawn = {run(FakeClients(50), state, Mean(), secret, fraction=0.5)[0].asked for _ in range(3)}
     assert len(drawn) == 3  # the same 25 of 50 twice: never
 
 
@@ -382,7 +310,7 @@ def test_a_private_round_tells_no_losses_and_nothing_that_the_method_saw(state: 
         def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
             return replace(super().aggregate(current, updates, rng), observations={"seen": [1, 2]})
 
-    (finished,) = run(FakeClients(2), state, Telling(), privacy=NOISY)
+    (finished,) = run(FakeClients(2), state, Telling(), NOISY)
     assert math.isnan(finished.loss)
     assert finished.state.observations == {}
 
@@ -397,7 +325,7 @@ class FirstSilent(FakeClients):
 
 def test_a_round_without_its_quorum_asks_those_again_who_are_missing(state: ServerState):
     clients = FirstSilent(4)
-    (finished,) = federate(Mean(), clients, state, rounds=1, fraction=1.0, seed=0, quorum=1.0, repeats=1)
+    (finished,) = federate(Mean(), clients, state, Schedule(1, quorum=1.0, repeats=1), seed=0)
     assert [update.client for update in finished.updates] == [0, 1, 2, 3]
     assert finished.left_out == {}
     assert finished.bytes_down == 5 * 52
@@ -405,13 +333,13 @@ def test_a_round_without_its_quorum_asks_those_again_who_are_missing(state: Serv
 
 def test_a_quorum_that_is_reached_asks_nobody_again(state: ServerState):
     clients = FirstSilent(4)
-    (finished,) = federate(Mean(), clients, state, rounds=1, fraction=1.0, seed=0, quorum=0.75, repeats=5)
+    (finished,) = federate(Mean(), clients, state, Schedule(1, quorum=0.75, repeats=5), seed=0)
     assert finished.left_out == {1: "no answer"}
 
 
 def test_a_quorum_that_is_never_reached_stops_the_run_with_the_reasons(state: ServerState):
     clients = FakeClients(10, {0: lambda _: None, 1: without("head"), 2: lambda _: None, 3: lambda _: None})
-    rounds = federate(Mean(), clients, state, rounds=1, fraction=1.0, seed=0, quorum=0.7, repeats=1)
+    rounds = federate(Mean(), clients, state, Schedule(1, quorum=0.7, repeats=1), seed=0)
     with pytest.raises(
         TooFewAnswersError, match=r"6 of 10 .* 7 must .* client 1: head is missing; client 2: no answer"
     ):
@@ -425,16 +353,55 @@ def test_a_private_round_that_nobody_answers_is_noise_as_if_nobody_had_changed_a
     unchanged: dict[int, Answer] = {
         client: lambda update: replace(update, weights=dict(state.shared)) for client in (0, 1)
     }
-    (silent,) = run(FakeClients(2, NOBODY), state, privacy=NOISY)
-    (idle,) = run(FakeClients(2, unchanged), state, privacy=NOISY)
+    (silent,) = run(FakeClients(2, NOBODY), state, Mean(), NOISY)
+    (idle,) = run(FakeClients(2, unchanged), state, Mean(), NOISY)
     assert same(silent.state.shared, idle.state.shared)
     assert not same(silent.state.shared, state.shared)
 
 
 def test_with_a_quorum_a_private_round_that_nobody_answers_adds_no_noise_and_is_not_counted(state: ServerState):
     rounds = federate(
-        Mean(), FakeClients(2, NOBODY), state, rounds=1, fraction=1.0, seed=0, privacy=NOISY, quorum=0.1, repeats=1
+        Mean(), FakeClients(2, NOBODY), state, Schedule(1, quorum=0.1, repeats=1), seed=0, processors=[NOISY]
     )
     with pytest.raises(TooFewAnswersError, match="0 of 2 clients sent something valid, 1 must"):
         next(rounds)
     assert not state.shared["head"].any()
+
+
+@dataclass(frozen=True)
+class Counting(Mean):
+    """FedAvg whose server counts its rounds."""
+
+    name = "counting"
+
+    def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
+        count = current.server.get("count", torch.zeros(()))
+        return replace(super().aggregate(current, updates, rng), server={"count": count + 1})
+
+
+@dataclass
+class Recording(FakeClients):
+    """Clients that remember every state that they were given."""
+
+    given: list[ServerState] = field(default_factory=list)
+
+    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+        self.given.append(state)
+        return super().train(round_number, clients, state)
+
+
+@pytest.mark.parametrize("processors", [(), (NOISY,)], ids=["plain", "private"])
+def test_what_a_method_keeps_at_the_server_goes_from_round_to_round_and_to_no_client(
+    processors: tuple[UpdateProcessor, ...], state: ServerState
+):
+    clients = Recording(2)
+    finished = run(clients, state, Counting(), *processors, rounds=3)
+    assert [entry.state.server["count"].item() for entry in finished] == [1, 2, 3]
+    assert [given.server for given in clients.given] == [{}, {}, {}]
+    assert all(given.shared.keys() == state.shared.keys() for given in clients.given)
+
+
+def test_what_a_method_keeps_at_the_server_stays_when_nobody_answers(state: ServerState):
+    kept = replace(state, server={"count": torch.tensor(5.0)})
+    (finished,) = run(FakeClients(2, NOBODY), kept, Counting())
+    assert finished.state.server["count"].item() == 5

@@ -8,7 +8,8 @@ import torch
 from fedprime.cli.main import main
 from fedprime.experiment.build import build_experiment
 from fedprime.experiment.run_folder import RunFolder
-from fedprime.federation.rounds import choose_clients, federate
+from fedprime.federation.clients import choose_clients
+from fedprime.federation.rounds import Schedule, federate
 from fedprime.methods.method import ServerState
 from fedprime.runs.run import start_run
 from fedprime.runtime.in_process import InProcessClients
@@ -45,7 +46,7 @@ def test_a_client_goes_on_from_where_it_was(small_flags: tuple[str, ...]):
         )
         state = ServerState(experiment.model.weights())
         if only is None:
-            list(federate(experiment.method, clients, state, rounds=2, fraction=1.0, seed=0))
+            list(federate(experiment.method, clients, state, Schedule(2), seed=0))
         else:
             for round_number in range(2):
                 clients.train(round_number, [only], state)

@@ -22,9 +22,13 @@ NUM_PROMPTS = 4
 LABELS = ("bread", "soup", "cake")
 
 
+#: With these, a step of Adam is the change that it is made from.
+LIKE_THE_MEAN = {"fedadam-p": {"server_lr": 1e6, "tau": 1e6, "beta_1": 0.0}}
+
+
 @pytest.fixture(params=list(METHODS))
 def method(request: pytest.FixtureRequest) -> Method:
-    return METHODS[request.param](num_prompts=NUM_PROMPTS)
+    return METHODS[request.param](num_prompts=NUM_PROMPTS, **LIKE_THE_MEAN.get(request.param, {}))
 
 
 @pytest.fixture
@@ -109,8 +113,8 @@ def test_every_trained_value_either_travels_or_stays(method: Method, model: Prom
 
 
 def test_identical_updates_are_what_the_server_makes_of_them(method: Method, model: PromptedModel):
-    current = ServerState(model.weights())
-    sent = travelling(method, moved(model.weights(), seed=1))
+    current = method.initial_state(model, 5)
+    sent = travelling(method, moved(current.shared, seed=1))
     updates = [
         Update(client, 10 + client, {name: value.clone() for name, value in sent.items()}) for client in range(5)
     ]
@@ -126,33 +130,37 @@ def test_identical_updates_are_what_the_server_makes_of_them(method: Method, mod
 
 
 def test_a_single_update_is_what_the_server_makes_of_it(method: Method, model: PromptedModel):
-    sent = travelling(method, moved(model.weights(), seed=1))
-    state = method.aggregate(ServerState(model.weights()), [Update(0, 7, sent)], torch_stream(0, "server"))
+    current = method.initial_state(model, 1)
+    sent = travelling(method, moved(current.shared, seed=1))
+    state = method.aggregate(current, [Update(0, 7, sent)], torch_stream(0, "server"))
     for name, value in sent.items():
         torch.testing.assert_close(torch.tensor(as_set(state.answer(0)[name][None])), torch.tensor(as_set(value[None])))
 
 
 def test_aggregation_changes_neither_the_old_state_nor_the_updates(method: Method, model: PromptedModel):
-    current = ServerState(model.weights())
-    updates = [Update(client, 10, travelling(method, moved(model.weights(), seed=client))) for client in range(3)]
-    before = [
-        {name: value.clone() for name, value in w.items()} for w in (current.shared, *(u.weights for u in updates))
-    ]
+    current = method.initial_state(model, 3)
+    updates = [Update(client, 10, travelling(method, moved(current.shared, seed=client))) for client in range(3)]
+    current = method.aggregate(current, updates, torch_stream(0, "server"))  # the server has come to keep something
+    updates = [Update(client, 10, travelling(method, moved(current.shared, seed=client))) for client in range(3)]
+    holders = [current.shared, current.server, *(update.weights for update in updates)]
+    before = [{name: value.clone() for name, value in values.items()} for values in holders]
     method.aggregate(current, updates, torch_stream(0, "server"))
-    after = [current.shared, *(update.weights for update in updates)]
+    after = [current.shared, current.server, *(update.weights for update in updates)]
     assert all(torch.equal(old[name], new[name]) for old, new in zip(before, after, strict=True) for name in old)
 
 
 def test_aggregation_is_repeatable_to_the_bit(method: Method, model: PromptedModel):
-    updates = [Update(client, 10, travelling(method, moved(model.weights(), seed=client))) for client in range(4)]
-    current = ServerState(model.weights())
+    current = method.initial_state(model, 4)
+    updates = [Update(client, 10, travelling(method, moved(current.shared, seed=client))) for client in range(4)]
     first, second = (method.aggregate(current, updates, torch_stream(0, "server")) for _ in range(2))
     assert all(torch.equal(value, second.shared[name]) for name, value in first.shared.items())
+    assert all(torch.equal(value, second.server[name]) for name, value in first.server.items())
 
 
 def test_every_client_can_go_on_from_the_server_answer(method: Method, model: PromptedModel, batch: Batch):
-    updates = [Update(client, 10, travelling(method, moved(model.weights(), seed=client))) for client in range(4)]
-    state = method.aggregate(ServerState(model.weights()), updates, torch_stream(0, "server"))
+    current = method.initial_state(model, 6)
+    updates = [Update(client, 10, travelling(method, moved(current.shared, seed=client))) for client in range(4)]
+    state = method.aggregate(current, updates, torch_stream(0, "server"))
     for client in range(6):  # also clients that did not take part
         received = {**model.weights(), **state.answer(client)}
         model.load_weights(received)

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from fedprime.experiment.build import Experiment
+from fedprime.federation.clients import Clients
 from fedprime.federation.local_training import train_locally
-from fedprime.federation.rounds import Clients, federate
+from fedprime.federation.rounds import Schedule, federate
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedmsplit_p import FedMSplitP
 from fedprime.methods.fedprime import FedPrime
@@ -85,9 +86,7 @@ def test_then_they_train_one_after_the_other_on_one_model(small_experiment: Expe
 def test_a_round_begins_with_what_the_last_client_left(method: Method, small_experiment: Experiment):
     quirky = with_quirks(method, ["shared_parameters"])
     state = ServerState(built(small_experiment, method).weights())
-    rounds = list(
-        federate(quirky, clients_of(small_experiment, quirky), state, rounds=NUM_ROUNDS, fraction=0.5, seed=0)
-    )
+    rounds = list(federate(quirky, clients_of(small_experiment, quirky), state, Schedule(NUM_ROUNDS, 0.5), seed=0))
     left = rounds[0].state.shared
     for finished in rounds[1:]:
         for client in finished.asked:

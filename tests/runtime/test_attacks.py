@@ -1,58 +1,41 @@
 """Simulated hostile clients: what they send, worked by hand, and that honest ones are left alone."""
 
-from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 import torch
 
 from fedprime.experiment.build import Experiment
-from fedprime.federation.rounds import Clients
-from fedprime.methods.method import ServerState, Update
-from fedprime.runtime.attacks import AttackKind, HostileClients, LabelFlippedShard, draw_hostile
+from fedprime.methods.method import Update
+from fedprime.runtime.attacks import Attack, LabelFlippedShard, draw_hostile
+
+Kind = Literal["sign-flip", "scaling", "noise"]
 
 
-class TwoClients:
-    """Client 0 and client 1, who both move from what they got by (3, 4)."""
-
-    def __len__(self) -> int:
-        return 2
-
-    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
-        del round_number
-        return [Update(client, 7, {"head": state.shared["head"] + torch.tensor([3.0, 4.0])}) for client in clients]
+RECEIVED = {"head": torch.tensor([1.0, 1.0])}
+#: Client 1 is hostile. Everybody moved from what was received by (3, 4).
+TRAINED = {client: Update(client, 7, {"head": torch.tensor([4.0, 5.0])}) for client in (0, 1)}
 
 
-STATE = ServerState({"head": torch.tensor([1.0, 1.0])})
+def attack(kind: Kind, strength: float) -> Attack:
+    return Attack(kind, strength, frozenset({1}), seed=0)
 
 
-def sent(kind: AttackKind, strength: float, round_number: int = 0) -> list[list[float]]:
-    clients = HostileClients(TwoClients(), {1}, kind, strength, seed=0)
-    return [update.weights["head"].tolist() for update in clients.train(round_number, (0, 1), STATE)]
+@pytest.mark.parametrize(("kind", "forged"), [("sign-flip", [-5.0, -7.0]), ("scaling", [7.0, 9.0])])
+def test_a_hostile_client_sends_what_the_attack_says(kind: Kind, forged: list[float]):
+    assert attack(kind, 2.0).at_client(TRAINED[1], RECEIVED, 0).weights["head"].tolist() == forged
 
 
-def test_they_are_clients_like_others():
-    clients = HostileClients(TwoClients(), {1}, "noise", 1.0, seed=0)
-    assert isinstance(clients, Clients)
-    assert len(clients) == 2
-
-
-@pytest.mark.parametrize(
-    ("kind", "forged"), [("sign-flip", [-5.0, -7.0]), ("scaling", [7.0, 9.0]), ("label-flip", [4.0, 5.0])]
-)
-def test_a_hostile_client_sends_what_the_attack_says(kind: AttackKind, forged: list[float]):
-    assert sent(kind, 2.0) == [[4.0, 5.0], forged]
+@pytest.mark.parametrize("kind", ["sign-flip", "scaling", "noise"])
+def test_an_honest_client_sends_what_it_trained(kind: Kind):
+    assert attack(kind, 2.0).at_client(TRAINED[0], RECEIVED, 0) is TRAINED[0]
 
 
 def test_noise_is_about_as_long_as_asked_for_and_new_in_every_round():
-    class Long(TwoClients):
-        def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
-            del round_number
-            return [Update(client, 7, {"head": state.shared["head"] + 1}) for client in clients]
-
-    state = ServerState({"head": torch.zeros(10_000)})
-    clients = HostileClients(Long(), {0}, "noise", 3.0, seed=0)
-    first, second = (clients.train(number, (0,), state)[0].weights["head"] for number in (0, 1))
-    assert first.norm().item() == pytest.approx(3 * 100, rel=0.05)  # the honest change has length 100
+    honest = Update(1, 7, {"head": torch.ones(10_000)})  # a change of length 100
+    received = {"head": torch.zeros(10_000)}
+    first, second = (attack("noise", 3.0).at_client(honest, received, number).weights["head"] for number in (0, 1))
+    assert first.norm().item() == pytest.approx(3 * 100, rel=0.05)
     assert not torch.equal(first, second)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fedprime.experiment.build import Experiment, build_method
-from fedprime.runtime.clients import KeepingClients, open_clients
-from fedprime.runtime.packed_clients import PackedClients
+from fedprime.federation.clients import KeepingClients
+from fedprime.runtime.clients import open_clients
+from fedprime.runtime.local_clients import LocalClients
 from fedprime.settings.settings import SettingsError
 
 
@@ -25,7 +26,7 @@ def living(experiment: Experiment, kind: str, quirks: tuple[str, ...] = ()) -> E
 def test_clients_live_in_this_process_if_nothing_else_is_said(small_experiment: Experiment):
     with open_clients(small_experiment) as clients:
         assert isinstance(clients, KeepingClients)
-        assert type(clients) is PackedClients
+        assert type(clients) is LocalClients
 
 
 @pytest.mark.parametrize(

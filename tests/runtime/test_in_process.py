@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fedprime.data.batches import Batch
 from fedprime.experiment.build import Experiment
-from fedprime.federation.rounds import Clients, federate
+from fedprime.federation.clients import Clients
+from fedprime.federation.rounds import Schedule, federate
 from fedprime.methods import Method
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState
@@ -165,7 +166,7 @@ def test_a_client_that_diverges_is_left_out_and_the_round_goes_on(small_experime
     sizes = [len(shard) for shard in small_experiment.shards]
     method = OneDiverges(num_samples=sizes[0])
     clients = clients_of(small_experiment, method)
-    (finished,) = federate(method, clients, pattern_state(small_experiment), rounds=1, fraction=1.0, seed=0)
+    (finished,) = federate(method, clients, pattern_state(small_experiment), Schedule(1), seed=0)
     diverged = {client for client, size in enumerate(sizes) if size == sizes[0]}
     assert finished.left_out.keys() == diverged
     assert finished.updates

@@ -133,7 +133,8 @@ def test_defaults_of_methods_are_the_defaults_of_settings():
     settings = dataclasses.asdict(Settings().method)
     for method in METHODS.values():
         for entry in dataclasses.fields(method):
-            assert entry.default == settings[entry.name], f"{method.name}.{entry.name}"
+            if entry.name != "server_lr":  # 0 stands for the method's own
+                assert entry.default == settings[entry.name], f"{method.name}.{entry.name}"
 
 
 def test_every_option_of_a_method_is_a_setting():

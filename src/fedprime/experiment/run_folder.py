@@ -38,7 +38,8 @@ from fedprime.reproducibility.environment import processor_name
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
 
-#: Parts of a checkpoint that belong to one client each.
+#: Parts of a checkpoint: those of everybody, and those that belong to one client each.
+_SINGLE = ("shared", "server")
 _OWNED = ("personal", "kept", "residual")
 
 
@@ -194,18 +195,19 @@ class RunFolder:
     def load_checkpoint(self) -> Checkpoint:
         """Returns the state after the last finished round."""
         path = self._readable("checkpoint.safetensors")
-        shared: Weights = {}
+        single: dict[str, Weights] = {part: {} for part in _SINGLE}  # earlier versions had no "server"
         owned: dict[str, dict[int, Weights]] = {part: {} for part in _OWNED}
         try:
             with safe_open(path, framework="pt") as file:
                 next_round = int(file.metadata()["next_round"])
                 for key in file.keys():  # noqa: SIM118 - not a dict
                     part, owner, name = key.split("/", 2)
-                    holder = shared if part == "shared" else owned[part].setdefault(int(owner), {})
+                    holder = single[part] if part in single else owned[part].setdefault(int(owner), {})
                     holder[name] = file.get_tensor(key)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise _broken(path, error) from error
-        return Checkpoint(next_round, ServerState(shared, owned["personal"]), owned["kept"], owned["residual"])
+        state = ServerState(single["shared"], owned["personal"], single["server"])
+        return Checkpoint(next_round, state, owned["kept"], owned["residual"])
 
     def save_round(self, metrics: Mapping[str, Any], checkpoint: Checkpoint) -> None:
         """Records a finished round.
@@ -305,7 +307,9 @@ def _broken(path: Path, error: object) -> RunError:
 
 
 def _save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    tensors = {f"shared//{name}": value for name, value in checkpoint.state.shared.items()}
+    tensors: dict[str, Tensor] = {}
+    for part, weights in zip(_SINGLE, (checkpoint.state.shared, checkpoint.state.server), strict=True):
+        tensors |= {f"{part}//{name}": value for name, value in weights.items()}
     for part, owners in zip(_OWNED, (checkpoint.state.personal, checkpoint.kept, checkpoint.residuals), strict=True):
         for owner, weights in owners.items():
             tensors |= {f"{part}/{owner}/{name}": value for name, value in weights.items()}

@@ -1,4 +1,4 @@
-"""How values travel: as they are, or as whole numbers of 16 or 8 bits with one scale for each row.
+"""Compression with error feedback: values travel as whole numbers of 16 or 8 bits with one scale for each row.
 
 Downwards the server sends its values, rounded. Upwards a client sends what it changed since it received them, together
 with what rounding held back of its last message, which is therefore late but never lost. The server adds the change to
@@ -10,161 +10,95 @@ Speech DNNs. Interspeech 2014; Karimireddy et al. Error Feedback Fixes SignSGD a
 ICML 2019.
 """
 
-from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from fedprime.federation.processors import ServerRound, UpdateProcessor
+from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Weights
 
-__all__ = ["EXACT", "UNKNOWN_PART", "Transport", "bytes_by_part", "form_problems", "part_of"]
+__all__ = ["SCALE", "Compression"]
 
-#: The part that what nobody asked for belongs to.
-UNKNOWN_PART = "unknown"
+#: Ends the name of the steps, one for each row, that belong to the values of the same name without it.
+SCALE = ".scale"
 
-_SCALE = ".scale"
 _TYPES = {16: torch.int16, 8: torch.int8}
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Transport:
-    """What both ends agree on.
+class Compression(UpdateProcessor):
+    """What both ends agree on, and what clients have to remember.
 
     Attributes:
-        bits: Of a value on its way; with 32 it travels as it is.
+        bits: Of a value on its way.
+        residuals: By client, what rounding held back of its last message; part of a run's state.
     """
 
-    bits: Literal[32, 16, 8] = 32
+    bits: Literal[16, 8]
+    residuals: dict[int, Weights] = field(default_factory=dict, repr=False, compare=False)
 
-    def pack(self, weights: Mapping[str, Tensor]) -> Weights:
-        """Returns values as they are sent: whole numbers, and under the same name with ".scale" a step for each row.
+    def sent(self, weights: Mapping[str, Tensor]) -> Weights:
+        """Returns values as they travel: whole numbers, and under the same name with ".scale" a step for each row.
 
         Args:
             weights: Values by name. Where a row is not finite, its step is not either.
 
-        >>> packed = Transport(8).pack({"head": torch.tensor([[1.0, -0.5], [0.0, 0.0]])})
+        >>> packed = Compression(8).sent({"head": torch.tensor([[1.0, -0.5], [0.0, 0.0]])})
         >>> packed["head"].tolist(), (packed["head.scale"] * 127).tolist()
         ([[127, -64], [0, 0]], [[1.0], [0.0]])
         """
-        if self.bits == 32:
-            return dict(weights)
         packed: Weights = {}
         for name, value in weights.items():
             largest = 2 ** (self.bits - 1) - 1
             step = value.abs().amax(-1, keepdim=True).float() / largest
             # A row of zeros has a step of zero; one that is not finite is told by its step.
             numbers = (value / step).nan_to_num(0, 0, 0).round().clamp(-largest, largest)
-            packed[name], packed[name + _SCALE] = numbers.to(_TYPES[self.bits]), step
+            packed[name], packed[name + SCALE] = numbers.to(_TYPES[self.bits]), step
         return packed
 
-    def unpack(self, packed: Mapping[str, Tensor]) -> Weights:
+    def arrived(self, weights: Mapping[str, Tensor]) -> Weights:
         """Returns the values that were sent, as exactly as they travelled.
 
         Args:
-            packed: What `pack` returned.
+            weights: What `sent` returned.
         """
-        if self.bits == 32:
-            return dict(packed)
-        return {name: packed[name].float() * packed[name + _SCALE] for name in packed if not name.endswith(_SCALE)}
+        return {name: weights[name].float() * weights[name + SCALE] for name in weights if not name.endswith(SCALE)}
 
-    def pack_change(
-        self, trained: Mapping[str, Tensor], received: Mapping[str, Tensor], residual: Mapping[str, Tensor]
-    ) -> tuple[Weights, Weights]:
-        """Returns what a client sends, and what rounding held back of it.
+    def at_client(self, update: Update, received: Weights, round_number: int) -> Update:
+        """Returns what a client changed, as it travels, and remembers what rounding held back of it.
 
         Args:
-            trained: The client's values.
+            update: The client's values.
             received: The values that it got, as exactly as they travelled.
-            residual: What was held back of its last message. A pool that has another size by now gets nothing of it.
+            round_number: Which round, from 0.
         """
-        if self.bits == 32:
-            return dict(trained), {}
-        change = {name: value - received[name] for name, value in trained.items()}
-        for name in change.keys() & residual.keys():
-            if residual[name].shape == change[name].shape:
-                change[name] = change[name] + residual[name]
-        packed = self.pack(change)
-        sent = self.unpack(packed)
-        return packed, {name: value - sent[name] for name, value in change.items()}
+        change = {name: value - received[name] for name, value in update.weights.items()}
+        for name, late in self.residuals.get(update.client, {}).items():
+            if name in change and late.shape == change[name].shape:  # a pool of another size by now gets nothing of it
+                change[name] = change[name] + late
+        packed = self.sent(change)
+        arriving = self.arrived(packed)
+        held_back = {name: value - arriving[name] for name, value in change.items()}
+        # The server leaves out a client that diverged; the next round starts as if it had not trained.
+        if held_back and all(value.isfinite().all() for value in held_back.values()):
+            self.residuals[update.client] = held_back
+        _logger.debug("round %d: client %d sends a change in %d bits", round_number, update.client, self.bits)
+        return replace(update, weights=packed)
 
-    def unpack_change(self, packed: Mapping[str, Tensor], answer: Mapping[str, Tensor]) -> Weights:
-        """Returns a client's values as the server sees them.
+    def at_server(self, update: Update, asked: ServerRound) -> Update:
+        """Returns a client's values: what the server sent, before it was rounded, and what the client changed.
 
         Args:
-            packed: What the client sent.
-            answer: What the server sent to it, before it was rounded.
+            update: What the client sent.
+            asked: The round that it belongs to.
         """
-        if self.bits == 32:
-            return dict(packed)
-        return {name: (answer[name] + change).to(answer[name].dtype) for name, change in self.unpack(packed).items()}
-
-    def form(self, weights: Mapping[str, Tensor]) -> Weights:
-        """Returns tensors with the names, shapes and types that values have on their way, but no content.
-
-        Args:
-            weights: Values by name.
-        """
-        form: Weights = {}
-        for name, value in weights.items():
-            form[name] = torch.empty(value.shape, dtype=_TYPES.get(self.bits, value.dtype), device="meta")
-            if self.bits != 32:
-                form[name + _SCALE] = torch.empty((*value.shape[:-1], 1), dtype=torch.float32, device="meta")
-        return form
-
-
-#: Values travel as they are.
-EXACT = Transport()
-
-
-def form_problems(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """Says what is wrong with values that came in: names, shapes, types, what is not finite; nothing if they are valid.
-
-    Args:
-        found: Values by name, as they travelled.
-        expected: Tensors of the right names, shapes and types, as of `Transport.form`; their content does not matter.
-
-    >>> form_problems({"a": torch.zeros(2), "b": torch.zeros(1)}, Transport().form({"a": torch.zeros(3)}))
-    ['b is unknown', 'a is (2,) torch.float32, expected (3,) torch.float32']
-    """
-    problems = [f"{name} is missing" for name in expected if name not in found]
-    problems += [f"{name} is unknown" for name in found if name not in expected]
-    for name in sorted(expected.keys() & found.keys()):
-        value, wanted = found[name], expected[name]
-        if not (isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"):
-            problems.append(f"{name} is no dense tensor in main memory")
-        elif value.shape != wanted.shape or value.dtype != wanted.dtype:
-            have = f"{tuple(value.shape)} {value.dtype}"
-            problems.append(f"{name} is {have}, expected {tuple(wanted.shape)} {wanted.dtype}")
-        elif not torch.isfinite(value).all():
-            problems.append(f"{name} is not finite")
-    return problems
-
-
-def part_of(name: str) -> str:
-    """Returns the part of the model that a travelling value belongs to.
-
-    Args:
-        name: Of the parameter, or of its scale.
-
-    >>> [part_of(name) for name in ("prompter.pools.inter", "prompter.query.scale", "head.2.weight", "pooler.bias")]
-    ['pools.inter', 'query', 'head', 'pooler']
-    """
-    name = name.removesuffix(_SCALE)
-    return name.removeprefix("prompter.") if name.startswith("prompter.") else name.partition(".")[0]
-
-
-def bytes_by_part(weights: Mapping[str, Tensor], expected: Collection[str] | None = None) -> Counter[str]:
-    """Returns how many bytes values take, by the part of the model that they belong to.
-
-    Args:
-        weights: Values by name, as they travel.
-        expected: The names that belong there, all if None; the others are counted together.
-    """
-    parts: Counter[str] = Counter()
-    for name, value in weights.items():
-        part = part_of(name) if expected is None or name in expected else UNKNOWN_PART
-        parts[part] += value.numel() * value.element_size()
-    return parts
+        answer = asked.answer(update.client)
+        changes = self.arrived(update.weights)
+        weights = {name: (answer[name] + change).to(answer[name].dtype) for name, change in changes.items()}
+        return replace(update, weights=weights)

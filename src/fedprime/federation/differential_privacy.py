@@ -14,6 +14,7 @@ mechanism; Wang, Balle, Kasiviswanathan. Subsampled Rényi Differential Privacy 
 AISTATS 2019, for rounds in which a fixed number of clients, drawn without replacement, takes part.
 """
 
+import logging
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from jaxtyping import Float64
 from scipy.special import ndtri
 from torch import Tensor
 
+from fedprime.federation.processors import ServerRound, UpdateProcessor
 from fedprime.methods.aggregation.robust import clip_towards, moved
 from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Weights
@@ -35,10 +37,12 @@ __all__ = ["ClientPrivacy", "Noise", "operating_system_noise", "private_updates"
 #: Standard normal values in double precision, of a shape.
 Noise = Callable[[Sequence[int]], Float64[Tensor, "..."]]
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
-class ClientPrivacy:
-    """How updates are made private.
+class ClientPrivacy(UpdateProcessor):
+    """The server makes updates private before the method sees them.
 
     Attributes:
         clip_norm: The largest norm of an update (C); 0 for no privacy.
@@ -53,10 +57,40 @@ class ClientPrivacy:
     delta: float
     secret: bool
 
+    hides_clients = True
+
     @property
     def is_on(self) -> bool:
         """Whether anything is done at all."""
         return self.clip_norm > 0
+
+    @property
+    def hides_choice(self) -> bool:
+        """Whether nobody may know from the seed who takes part in a round."""
+        return self.secret
+
+    def of_round(self, updates: Sequence[Update], asked: ServerRound) -> list[Update]:
+        """Returns private updates, one for each client that was asked, whether it answered or not.
+
+        Args:
+            updates: The valid updates.
+            asked: The round that they belong to.
+        """
+        if not updates:
+            # Left out, the step would tell that nobody answered: failures may depend on samples.
+            _logger.warning("round %d: nobody answered; noise alone is added (see runtime.quorum)", asked.number)
+        _logger.debug(
+            "round %d: updates are clipped to %g, noise is %g times that",
+            *(asked.number, self.clip_norm, self.noise_multiplier),
+        )
+        return private_updates(
+            updates,
+            asked.asked,
+            asked.method.travelling(asked.state.shared),
+            aligned=asked.method.aligned,
+            privacy=self,
+            noise=operating_system_noise if self.secret else seeded_noise(asked.seed, asked.number),
+        )
 
 
 def private_updates(

@@ -100,13 +100,18 @@ def train_locally(
         optimizer = torch.optim.SGD(parameters, lr, momentum=training.momentum, weight_decay=training.weight_decay)
     else:
         optimizer = torch.optim.AdamW(parameters, lr, weight_decay=training.weight_decay, fused=True)
-    total_loss, num_seen = 0.0, 0
+    total_loss, num_seen, num_steps = 0.0, 0, 0
     for epoch in range(training.epochs):
         order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
         for batch in now.batches(training.batch_size, order):
             total_loss += optimiser_step(model, method, batch, received, optimizer, training.max_gradient_norm)
+            with torch.no_grad():
+                method.adjust_step(model, received, lr)
             num_seen += len(batch)
-    return Update(client, len(shard), {**model.weights(), **measured}, {"loss": total_loss / num_seen})
+            num_steps += 1
+    trained = model.weights()
+    concluded = method.conclude(trained, received, num_steps, lr)
+    return Update(client, len(shard), {**trained, **measured, **concluded}, {"loss": total_loss / num_seen})
 
 
 def optimiser_step(

@@ -19,7 +19,7 @@ from fedprime.methods.method import ServerState, Update
 from fedprime.models.calibration import SCALES, TEMPERATURES, Curvature, best_temperatures, curvature, log_likelihoods
 from fedprime.models.class_sums import ClassSums, sum_blocks
 from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, log_frequencies
-from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
 from fedprime.models.readout import Blocks, EvidenceHead
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 
 _AT_ONCE = 256  # samples
 #: Values that are sent in the start alone, beside the model's.
-_CANDIDATES = "start."
+_CANDIDATES = f"{BESIDE_MODEL}start."
 #: Where no client has a validation sample that has a block.
 _USUAL_SHRINKAGE, _USUAL_TEMPERATURE = 0.1, 0.3
 

@@ -113,6 +113,15 @@ class Method:
         """
         return PromptedModel(backbone, self.build_prompter(backbone, rng), label_names, task, rng, self.head)
 
+    def initial_state(self, model: PromptedModel, num_clients: int) -> ServerState:  # noqa: ARG002
+        """Returns what the server holds before the first round: here the model's weights alone.
+
+        Args:
+            model: The model before training.
+            num_clients: How many clients there are.
+        """
+        return ServerState(model.weights())
+
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> Prompter:
         """Returns the prompts before training.
 
@@ -141,6 +150,28 @@ class Method:
             received: The values that the client got from the server in this round, and those it kept.
         """
         return received, {}
+
+    def adjust_step(self, model: PromptedModel, received: Weights, lr: float) -> None:
+        """Changes what a step of the optimiser has made of a client's model, without gradients: here nothing.
+
+        Args:
+            model: The client's model.
+            received: The values that the client got from the server in this round, and those it kept.
+            lr: Learning rate of the step.
+        """
+
+    def conclude(self, trained: Weights, received: Weights, num_steps: int, lr: float) -> Weights:  # noqa: ARG002
+        """Returns what a client works out after training: sent beside the trained values if it travels, or else kept.
+
+        Values that are not the model's have names that begin with `BESIDE_MODEL`.
+
+        Args:
+            trained: What it has come to.
+            received: The values that the client got from the server in this round, and those it kept.
+            num_steps: How many steps the optimiser took.
+            lr: Learning rate of each.
+        """
+        return {}
 
     def travels(self, name: str) -> bool:  # noqa: ARG002
         """Says whether a trained value is sent to the server; what is not sent stays at its client from round to round.

@@ -20,10 +20,12 @@ from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, froz
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
-__all__ = ["HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
+__all__ = ["BESIDE_MODEL", "HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]
+#: Begins the names of values that a method sends or keeps beside those of the model, which does not load them.
+BESIDE_MODEL = "method."
 #: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the paper's classifier; or, of
 #: blocks, one linear layer for each (`EvidenceHead`).
 HeadKind = Literal["linear", "pooled", "paper", "evidence"]
@@ -188,12 +190,13 @@ class PromptedModel(nn.Module):
         """Sets everything that is trained; a pool takes the number of prompts that comes.
 
         Args:
-            weights: A value for every parameter.
+            weights: A value for every parameter; names that begin with `BESIDE_MODEL` are passed over.
 
         Raises:
             ModelError: If a parameter is missing, unknown, or of another shape.
         """
         own = dict(self.named_parameters())
+        weights = {name: value for name, value in weights.items() if not name.startswith(BESIDE_MODEL)}
         problems = [f"{name} is missing" for name in own if name not in weights]
         problems += [f"{name} is unknown" for name in weights if name not in own]
         resizable = {f"prompter.{name}" for name in self.prompter.resizable}

@@ -10,7 +10,7 @@ Source: the authors' research code of FED-PRIME (arXiv 2602.07081); see docs/pap
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fedprime.federation.rounds import Clients
+from fedprime.federation.clients import Clients
 from fedprime.methods.method import ServerState, Update
 
 __all__ = ["SharedParameterClients"]

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedprime.settings.settings import Settings
-from fedprime.federation.rounds import Round, num_taking_part, size_bytes
+from fedprime.federation.clients import num_taking_part
+from fedprime.federation.processors import form_on_the_way
+from fedprime.federation.rounds import Round
+from fedprime.federation.traffic import size_bytes
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.federation.differential_privacy import spent_epsilon
-from fedprime.runtime.packed_clients import transport_of
+from fedprime.runtime.processors import processors_of
 
 __all__ = ["Progress", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
 
@@ -120,7 +123,7 @@ def run_totals(
         "bytes_by_part": _bytes_by_part(history),
         "trained_values": sum(shared[name].numel() for name, value in model.named_parameters() if value.requires_grad),
         "sent_values": sum(value.numel() for value in sent.values()),
-        "sent_bytes_per_client_and_round": 2 * size_bytes(transport_of(method, settings).form(sent)),
+        "sent_bytes_per_client_and_round": 2 * size_bytes(form_on_the_way(processors_of(method, settings), sent)),
         **_privacy_spent(settings, len(history)),
     }
 

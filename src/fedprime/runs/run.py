@@ -18,14 +18,13 @@ from fedprime.data.batches import Shard
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.models.evaluation import Predictions, count_usage, predict, score
 from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
-from fedprime.federation.rounds import Round, federate
+from fedprime.federation.rounds import Round, Schedule, federate
 from fedprime.methods import Method
-from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.report import plot_scenarios
 from fedprime.runs.metrics import Progress, progress_after, round_metrics, run_totals, validation_metrics
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
-from fedprime.runtime.packed_clients import transport_of
+from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml, flat_settings, read_settings
 
 __all__ = [
@@ -78,7 +77,7 @@ def start_run(
             experiment.model.backbone.fingerprint,
             experiment.masks(),
             experiment.realised_missingness(),
-            Checkpoint(0, ServerState(experiment.model.weights())),
+            Checkpoint(0, experiment.method.initial_state(experiment.model, len(experiment.holders))),
         )
         return _go_on(run, experiment, watch, opening)
 
@@ -316,14 +315,15 @@ def _go_on(
             experiment.method,
             clients,
             checkpoint.state,
-            rounds=settings.training.rounds,
-            fraction=settings.training.fraction,
+            Schedule(
+                settings.training.rounds,
+                settings.training.fraction,
+                settings.runtime.quorum,
+                settings.runtime.repeats,
+            ),
             seed=settings.seed,
+            processors=processors_of(experiment.method, settings),
             first_round=first_round,
-            privacy=settings.privacy if settings.privacy.is_on else None,
-            transport=transport_of(experiment.method, settings),
-            quorum=settings.runtime.quorum,
-            repeats=settings.runtime.repeats,
         ):
             checkpoint = Checkpoint(finished.number + 1, finished.state, dict(clients.kept), dict(clients.residuals))
             history.append(_measure(finished, experiment, checkpoint))

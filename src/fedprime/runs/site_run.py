@@ -12,14 +12,15 @@ from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder
 from fedprime.settings.settings import Settings, SettingsError
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.experiment.build import LIKE_TRAIN, build_method, configured_backbone
-from fedprime.federation.rounds import Clients, federate
+from fedprime.federation.clients import Clients
+from fedprime.federation.rounds import Schedule, federate
 from fedprime.methods import Method
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.report import plot_scenarios
 from fedprime.runs.run import refuse_other_settings, save_models
 from fedprime.runs.metrics import Progress, progress_after, round_metrics, run_totals, validation_metrics
-from fedprime.runtime.packed_clients import transport_of
+from fedprime.runtime.processors import processors_of
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.settings.reading import dump_toml
 from fedprime.experiment.site import VALIDATION, weighted_scores
@@ -101,7 +102,7 @@ def complete_site_run(
                     {"client": client, "samples": said["num_samples"]}
                     for client, said in sorted(clients.descriptions.items())
                 ],
-                Checkpoint(0, ServerState(model.weights())),
+                Checkpoint(0, method.initial_state(model, len(clients))),
             )
         run = RunFolder(folder)
         if run.backbone_fingerprint() != model.backbone.fingerprint:
@@ -161,14 +162,10 @@ def _go_on(
             method,
             clients,
             checkpoint.state,
-            rounds=last,
-            fraction=settings.training.fraction,
+            Schedule(last, settings.training.fraction, settings.runtime.quorum, settings.runtime.repeats),
             seed=settings.seed,
+            processors=processors_of(method, settings),
             first_round=first_round,
-            privacy=settings.privacy if settings.privacy.is_on else None,
-            transport=transport_of(method, settings),
-            quorum=settings.runtime.quorum,
-            repeats=settings.runtime.repeats,
         ):
             done = finished.number + 1
             checkpoint = Checkpoint(done, finished.state)

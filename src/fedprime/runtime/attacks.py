@@ -5,8 +5,9 @@ Li et al. RSA: Byzantine-Robust Stochastic Aggregation Methods. AAAI 2019 (sign 
 (scaling); Yin et al. ICML 2018 (label flip).
 """
 
+import logging
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,14 +15,15 @@ import numpy as np
 import torch
 
 from fedprime.data.batches import Batch, Shard
-from fedprime.federation.rounds import Clients
+from fedprime.federation.processors import UpdateProcessor
 from fedprime.methods.aggregation.robust import clip_towards, moved
-from fedprime.methods.method import ServerState, Update
+from fedprime.methods.method import Update
+from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.seeding import stream, torch_stream
 
-__all__ = ["AttackKind", "HostileClients", "LabelFlippedShard", "draw_hostile"]
+__all__ = ["Attack", "LabelFlippedShard", "draw_hostile"]
 
-AttackKind = Literal["none", "sign-flip", "scaling", "noise", "label-flip"]
+_logger = logging.getLogger(__name__)
 
 
 def draw_hostile(num_clients: int, share: float, seed: int) -> tuple[int, ...]:
@@ -72,61 +74,44 @@ class LabelFlippedShard(Shard):
             yield replace(batch, labels=largest - batch.labels)
 
 
-class HostileClients:
-    """Clients some of which send something else than what they trained; in all else the clients that they are around.
+@dataclass(frozen=True)
+class Attack(UpdateProcessor):
+    """Hostile clients send something else than what they trained.
 
     With ``u`` what a client changed, a hostile one sends what it received plus ``-strength * u`` (sign flip),
     ``strength * u`` (scaling), or a normal random vector of expected length ``strength * |u|`` (noise).
+
+    Attributes:
+        kind: What they send.
+        strength: How strong the attack is.
+        hostile: Who sends it.
+        seed: Seed of the run.
     """
 
-    def __init__(
-        self, clients: Clients, hostile: Collection[int], kind: AttackKind, strength: float, *, seed: int
-    ) -> None:
-        """Takes the parts.
+    kind: Literal["sign-flip", "scaling", "noise"]
+    strength: float
+    hostile: frozenset[int]
+    seed: int
+
+    def at_client(self, update: Update, received: Weights, round_number: int) -> Update:
+        """Returns what a client sends: the update, if it is honest.
 
         Args:
-            clients: All clients, who train honestly.
-            hostile: Those who send something else.
-            kind: What they send; with "label-flip" they are honest about what they trained on flipped labels.
-            strength: How strong the attack is.
-            seed: Seed of the run.
-        """
-        self._clients = clients
-        self._hostile = frozenset(hostile)
-        self._kind = kind
-        self._strength = strength
-        self._seed = seed
-
-    def __len__(self) -> int:
-        """Returns how many clients there are."""
-        return len(self._clients)
-
-    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
-        """Lets clients train and replaces what hostile ones send.
-
-        Args:
+            update: What it trained.
+            received: What arrived of the values that travel.
             round_number: Which round, from 0.
-            clients: Who takes part.
-            state: What the server holds.
         """
-        updates = self._clients.train(round_number, clients, state)
-        return [
-            self._forged(update, state, round_number) if update.client in self._hostile else update
-            for update in updates
-        ]
-
-    def _forged(self, update: Update, state: ServerState, round_number: int) -> Update:
-        if self._kind in ("none", "label-flip"):
+        if update.client not in self.hostile:
             return update
-        received = state.answer(update.client)
+        _logger.debug("round %d: client %d is hostile: %s", round_number, update.client, self.kind)
         changes, norm = clip_towards(received, update.weights, math.inf)
-        if self._kind == "noise":
-            rng = torch_stream(self._seed, "client", update.client, "round", round_number, "hostile noise")
+        if self.kind == "noise":
+            rng = torch_stream(self.seed, "client", update.client, "round", round_number, "hostile noise")
             deviation = norm / max(1, sum(change.numel() for change in changes.values())) ** 0.5
             changes = {
                 name: deviation * torch.randn(change.shape, generator=rng, dtype=change.dtype)
                 for name, change in changes.items()
             }
-        factor = -self._strength if self._kind == "sign-flip" else self._strength
+        factor = -self.strength if self.kind == "sign-flip" else self.strength
         weights = {name: moved(received[name], factor * change) for name, change in changes.items()}
         return replace(update, weights=weights)

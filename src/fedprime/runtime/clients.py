@@ -3,28 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from secrets import token_hex
-from typing import Protocol, runtime_checkable
 
 from fedprime.experiment.build import Experiment
-from fedprime.federation.rounds import Clients
-from fedprime.models.prompted_model import Weights
+from fedprime.federation.clients import KeepingClients
 from fedprime.runtime.local_clients import local_clients
 from fedprime.settings.settings import Settings, SettingsError
 
-__all__ = ["KeepingClients", "OpenClients", "flower_is_missing", "open_clients", "refuse_sites"]
-
-
-@runtime_checkable
-class KeepingClients(Clients, Protocol):
-    """Clients of which the process that runs the rounds knows everything.
-
-    Attributes:
-        kept: By client, its trained values that do not travel; part of a run's state.
-        residuals: By client, what rounding held back of its last message; part of a run's state.
-    """
-
-    kept: dict[int, Weights]
-    residuals: dict[int, Weights]
+__all__ = ["OpenClients", "flower_is_missing", "open_clients", "refuse_sites"]
 
 
 #: What brings the clients of an experiment to life, and ends them after the block.

@@ -166,7 +166,7 @@ class MethodSettings:
 
     name: Annotated[str, AfterValidator(_known_method)] = "fedprime"
     """Which method: fedprime, fed-inter, fed-intra, pfpt, fedavg-p, fedprox-p, fedmsplit-p, local-p, head-only,
-    centralized-p, centralized-pools."""
+    fedavgm-p, fedadam-p, scaffold-p, centralized-p, centralized-pools."""
     num_prompts: Count = 10
     """Prompt tokens that enter the transformer with each sample, over all pools."""
     head: HeadKind = "pooled"
@@ -179,6 +179,16 @@ class MethodSettings:
     would not learn, and there are none."""
     proximal_weight: NotNegative = 0.01
     """Weight of the squared distance between a client's values and those it received (fedprox-p, fedmsplit-p)."""
+    server_lr: NotNegative = 0.0
+    """Learning rate of the server (fedavgm-p, fedadam-p, scaffold-p); 0 for the method's own default."""
+    server_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the server's earlier moves that goes on (fedavgm-p)."""
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of earlier changes in their running mean (fedadam-p)."""
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Share of earlier squared changes in their running mean (fedadam-p)."""
+    tau: Positive = 0.001
+    """Changes far below it count less: the smaller, the more adaptive the server (fedadam-p)."""
     centres_per_prompt: NotNegative = 2.0
     """Bound on the size of the aligned pool as a multiple of the pool size, at least 1; 0 for no bound."""
     likelihood: Literal["mean", "sum"] = "mean"
@@ -247,6 +257,8 @@ class MethodSettings:
         """
         method = METHODS[self.name]
         values = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(method)}
+        if self.server_lr == 0:
+            values.pop("server_lr", None)
         return with_quirks(method(**values), self.reference_quirks)
 
 

@@ -15,7 +15,7 @@ from fedprime.backbones.vilt import ViltBackbone
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import build_experiment
 from fedprime.experiment.site import build_site_experiment
-from fedprime.federation.compression import Transport
+from fedprime.federation.compression import Compression
 from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower import client_app
 from fedprime.runtime.flower.client_app import BACKBONE_KEY, DATA_KEY, FORMAT_KEY, NUMBER_KEY, STATE_KEY, app
@@ -80,7 +80,7 @@ def test_a_task_that_is_not_what_it_should_be_is_refused(changed: dict[str, Any]
 @pytest.fixture
 def sent(small_flags: tuple[str, ...]) -> Weights:
     """What a server sends with 8 bits."""
-    return Transport(8).pack(build_experiment(read_settings(None, small_flags)).model.weights())
+    return Compression(8).sent(build_experiment(read_settings(None, small_flags)).model.weights())
 
 
 Change = Callable[[Weights], Weights]
@@ -123,7 +123,9 @@ def test_what_rounding_held_back_stays_on_the_disk_of_a_site_and_is_sent_in_the_
     assert {name.partition("/")[0] for name in held_back} == {"residual"}
     with_it = asked("train", {**task, "round": 1}, node, sent).weights["sent"]
     without = asked("train", {**task, "round": 1}, {}, sent).weights["sent"]
-    change = {name: value - Transport(8).unpack(without)[name] for name, value in Transport(8).unpack(with_it).items()}
+    change = {
+        name: value - Compression(8).arrived(without)[name] for name, value in Compression(8).arrived(with_it).items()
+    }
     step = without["head.weight.scale"] + with_it["head.weight.scale"]
     assert not torch.equal(with_it["head.weight"], without["head.weight"])
     assert ((change["head.weight"] - held_back["residual/head.weight"]).abs() <= step).all()

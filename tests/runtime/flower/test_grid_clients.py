@@ -14,20 +14,22 @@ from torch import Tensor
 
 from fake_grid import FakeGrid, Fault, adding_one
 from fedprime.experiment.build import Experiment, build_experiment
-from fedprime.federation.rounds import Clients, Round, TooFewAnswersError, federate
+from fedprime.federation.clients import Clients
+from fedprime.federation.compression import Compression
+from fedprime.federation.rounds import Round, Schedule, TooFewAnswersError, federate
 from fedprime.methods import Method
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
-from fedprime.runtime.local_clients import local_clients
-from fedprime.runtime.packed_clients import PackedClients, transport_of
+from fedprime.runtime.local_clients import LocalClients, local_clients
+from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import read_settings
 
 RUN = "0123456789abcdef"
 
 
-def in_process(experiment: Experiment) -> PackedClients:
+def in_process(experiment: Experiment) -> LocalClients:
     model = experiment.method.build(experiment.model.backbone, experiment.model.label_names)
     shards = dict(enumerate(experiment.holders))
     return local_clients(replace(experiment, model=model), shards, experiment.settings)
@@ -39,16 +41,15 @@ def on_grid(experiment: Experiment, grid: FakeGrid) -> GridClients:
 
 def rounds(experiment: Experiment, clients: Clients) -> list[Round]:
     training = experiment.settings.training
-    state = ServerState(experiment.model.weights())
+    state = experiment.method.initial_state(experiment.model, len(clients))
     return list(
         federate(
             experiment.method,
             clients,
             state,
-            rounds=training.rounds,
-            fraction=training.fraction,
+            Schedule(training.rounds, training.fraction),
             seed=experiment.settings.seed,
-            transport=transport_of(experiment.method, experiment.settings),
+            processors=processors_of(experiment.method, experiment.settings),
         )
     )
 
@@ -62,11 +63,17 @@ def same_values(ours: Mapping[int, Weights], theirs: Mapping[int, Weights]) -> b
 
 
 def same_state(here: ServerState, there: ServerState) -> bool:
-    return same_values({0: here.shared}, {0: there.shared}) and same_values(here.personal, there.personal)
+    return same_values(
+        {0: here.shared, 1: dict(here.server)}, {0: there.shared, 1: dict(there.server)}
+    ) and same_values(here.personal, there.personal)
 
 
 LIKE_IN_PROCESS: dict[str, tuple[str, ...]] = {
     "fedprime": (),
+    "fedavgm-p": ("--method.name=fedavgm-p",),
+    "fedadam-p": ("--method.name=fedadam-p",),
+    "scaffold-p": ("--method.name=scaffold-p", "--training.fraction=0.5"),
+    "scaffold-p in 8 bits": ("--method.name=scaffold-p", "--transport.bits=8"),
     "fedprox-p": ("--method.name=fedprox-p",),
     "fedmsplit-p": ("--method.name=fedmsplit-p",),
     "local-p": ("--method.name=local-p",),
@@ -100,7 +107,8 @@ def test_the_weights_are_those_of_clients_in_process_to_the_bit(flags: tuple[str
     ]
     assert same_values(grid.kept, here.kept)
     assert same_values(grid.residuals, here.residuals)
-    assert bool(here.residuals) == (transport_of(experiment.method, settings).bits < 32)
+    processors = processors_of(experiment.method, settings)
+    assert bool(here.residuals) == any(isinstance(processor, Compression) for processor in processors)
 
 
 @dataclass(frozen=True)
@@ -123,11 +131,8 @@ def federated(grid: FakeGrid, num_clients: int = 4, *, num_rounds: int = 1, flag
             Mean(),
             clients,
             STATE,
-            rounds=num_rounds,
-            fraction=1.0,
+            Schedule(num_rounds, quorum=runtime.quorum, repeats=runtime.repeats),
             seed=0,
-            quorum=runtime.quorum,
-            repeats=runtime.repeats,
         )
     )
 

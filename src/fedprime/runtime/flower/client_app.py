@@ -6,7 +6,7 @@ An engine may start a process for each message, or keep one for many clients; th
 import logging
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,14 +21,15 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.data.batches import DataError
 from fedprime.experiment.build import Experiment
 from fedprime.experiment.site import Site, build_site_experiment
-from fedprime.federation.compression import EXACT, Transport, form_problems
+from fedprime.federation.processors import UpdateProcessor, form_on_the_way, values_arrived
+from fedprime.federation.updates import form_problems
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import ModelError, Weights
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runtime.client_state import KeptWeights, KeptWeightsError
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
 from fedprime.runtime.local_clients import local_clients
-from fedprime.runtime.packed_clients import transport_of
+from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import check_settings
 from fedprime.settings.settings import Settings, SettingsError
 
@@ -96,7 +97,7 @@ class _Task:
     def round_number(self) -> int:
         return self.facts["round"]
 
-    def received(self, transport: Transport) -> Weights:
+    def received(self, processors: Sequence[UpdateProcessor]) -> Weights:
         """Returns a value for every parameter: what was sent, what the client kept, what everybody began with."""
         experiment = self.site.experiment
         resizable = {f"prompter.{name}" for name in experiment.model.prompter.resizable}
@@ -104,8 +105,8 @@ class _Task:
         for name in expected.keys() & self.sent.keys() & resizable:
             rows = self.sent[name].shape[:1] or (1,)
             expected[name] = torch.empty((*rows, *expected[name].shape[1:]), device="meta")
-        problems = form_problems(self.sent, transport.form(expected))
-        sent = {} if problems else transport.unpack(self.sent)
+        problems = form_problems(self.sent, form_on_the_way(processors, expected))
+        sent = {} if problems else values_arrived(processors, self.sent)
         # A finite step can still be so long that values are not.
         problems = problems or form_problems(sent, expected)
         if problems:
@@ -140,11 +141,10 @@ def _describe(task: _Task) -> Content:
 
 def _train(task: _Task) -> Content:
     site, settings, client = task.site, task.settings, task.site.client
-    transport = transport_of(site.experiment.method, settings)
     clients = local_clients(site.experiment, {client: site.shard}, settings)
     if task.own["residual"]:
         clients.residuals[client] = task.own["residual"]
-    state = ServerState(task.received(transport))
+    state = ServerState(task.received(processors_of(site.experiment.method, settings)))
     (update,) = clients.train_from_arrived(task.round_number, (client,), state)
     own = {"kept": clients.kept.get(client, {}), "residual": clients.residuals.get(client, {})}
     if task.disk is not None:
@@ -158,7 +158,7 @@ def _train(task: _Task) -> Content:
 
 
 def _evaluate(task: _Task) -> Content:
-    return Content({"scores": task.site.measure(task.received(EXACT), task.facts["names"])})
+    return Content({"scores": task.site.measure(task.received(()), task.facts["names"])})
 
 
 def _joined(parts: Mapping[str, Weights]) -> Weights:
@@ -221,4 +221,5 @@ def _read_task(content: Content, settings: Settings, node: Mapping[str, Any]) ->
 def _experiment(settings_toml: str, client: int, data_path: str, backbone: str) -> tuple[Experiment, Weights]:
     """Returns what the client trains in, and the weights that everybody begins with."""
     experiment = build_site_experiment(check_settings(tomllib.loads(settings_toml)), client, data_path, backbone)
-    return experiment, experiment.model.weights()
+    initial = experiment.method.initial_state(experiment.model, len(experiment.holders))
+    return experiment, initial.shared

@@ -8,12 +8,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from flwr.app import Message
 
-from fedprime.federation.compression import EXACT, Transport
-from fedprime.federation.rounds import size_bytes
+from fedprime.federation.processors import UpdateProcessor, values_sent
+from fedprime.federation.traffic import size_bytes
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
-from fedprime.runtime.packed_clients import transport_of
+from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml
 from fedprime.settings.settings import Settings
 
@@ -72,7 +72,7 @@ class GridClients:
         """
         self._grid = grid
         self._method = method
-        self._transport = transport_of(method, settings)
+        self._processors = processors_of(method, settings)
         self._settings = settings
         self._settings_toml = dump_toml(settings)
         self._num_clients = num_clients
@@ -118,7 +118,7 @@ class GridClients:
         """
         quorum = self._settings.runtime.quorum
         self.find(clients, len(clients) if not self._nodes else max(1, math.ceil(quorum * len(clients))))
-        weights = {client: self._parts(client, state.answer(client), self._transport) for client in clients}
+        weights = {client: self._parts(client, state.answer(client), self._processors) for client in clients}
         answers = self._ask("train", round_number, weights, {})
         updates: list[Update] = []
         for client, answer in sorted(answers.items()):
@@ -142,7 +142,7 @@ class GridClients:
             By client that answered, scores by name of the samples.
         """
         # What is measured is the model that the server holds, and not what is left of it on a line that rounds.
-        weights = {client: self._parts(client, state.answer(client), EXACT) for client in range(self._num_clients)}
+        weights = {client: self._parts(client, state.answer(client), ()) for client in range(self._num_clients)}
         # What a client kept after this round is what it has before the next.
         extra = {"names": None if names is None else list(names)}
         answers = self._ask("evaluate", round_number + 1, weights, extra)
@@ -178,9 +178,9 @@ class GridClients:
         self._refused[node] = time.monotonic()
         _logger.warning("node %d is not used: %s", node, reason)
 
-    def _parts(self, client: int, values: Weights, transport: Transport) -> dict[str, Weights]:
+    def _parts(self, client: int, values: Weights, processors: Sequence[UpdateProcessor]) -> dict[str, Weights]:
         sent = self._method.travelling(values)
-        packed = transport.pack(sent)
+        packed = values_sent(processors, sent)
         if self._is_deployment:
             return {"sent": packed, "kept": {}, "residual": {}}
         # A simulated client has no disk: what it keeps, and what it begins with, stays here and goes along.

@@ -1,0 +1,176 @@
+"""What touches values on their way between server and clients: clipping, compression, privacy, simulated attacks.
+
+Processors lie like layers between the method and the network. What is sent passes them in their order, what arrives in
+reverse order; so the last one says how values travel. Each has two sides: what a client does and what the server does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from fedprime.methods.method import Method, ServerState, Update
+from fedprime.models.prompted_model import Weights
+
+__all__ = [
+    "ServerRound",
+    "UpdateProcessor",
+    "form_on_the_way",
+    "processed_at_client",
+    "processed_at_server",
+    "values_arrived",
+    "values_sent",
+]
+
+
+@dataclass(frozen=True)
+class ServerRound:
+    """What the server knows of a round in which it asks clients to train.
+
+    Attributes:
+        number: Which round, from 0.
+        seed: Seed of the run.
+        asked: The clients that take part, in ascending order.
+        method: The federated method.
+        state: What the server holds before the round.
+    """
+
+    number: int
+    seed: int
+    asked: Sequence[int]
+    method: Method
+    state: ServerState
+
+    def answer(self, client: int) -> Weights:
+        """Returns what a client is sent and sends back, as the server holds it.
+
+        Args:
+            client: Which client.
+        """
+        return self.method.travelling(self.state.answer(client))
+
+
+class UpdateProcessor:
+    """What happens to values on their way; a processor overrides what it changes, the defaults leave all as it is.
+
+    A processor logs what it does, on level DEBUG, and its `repr` tells how it is set.
+
+    Attributes:
+        hides_clients: Whether nothing of single clients is told: neither their losses nor what the method saw of them.
+    """
+
+    hides_clients: ClassVar[bool] = False
+
+    @property
+    def hides_choice(self) -> bool:
+        """Whether nobody may know from the seed who takes part in a round."""
+        return False
+
+    def at_client(self, update: Update, received: Weights, round_number: int) -> Update:  # noqa: ARG002
+        """Returns what a client sends in the place of an update. The client's side.
+
+        Args:
+            update: What it would send.
+            received: What arrived of the values that travel.
+            round_number: Which round, from 0.
+        """
+        return update
+
+    def arrived(self, weights: Weights) -> Weights:
+        """Returns values that the server sent, as a client reads them. The client's side.
+
+        Args:
+            weights: The values as they travelled.
+        """
+        return weights
+
+    def sent(self, weights: Weights) -> Weights:
+        """Returns values as they travel to a client. The server's side.
+
+        Args:
+            weights: The values that the server sends.
+        """
+        return weights
+
+    def at_server(self, update: Update, asked: ServerRound) -> Update:  # noqa: ARG002
+        """Returns an update as the server reads it; what is not finite afterwards is left out. The server's side.
+
+        Args:
+            update: A valid one, as it travelled.
+            asked: The round that it belongs to.
+        """
+        return update
+
+    def of_round(self, updates: Sequence[Update], asked: ServerRound) -> Sequence[Update]:  # noqa: ARG002
+        """Returns what the method sees of all updates of a round together. The server's side.
+
+        Args:
+            updates: The valid ones, in the order of clients; there may be none.
+            asked: The round that they belong to.
+        """
+        return updates
+
+
+def values_sent(processors: Sequence[UpdateProcessor], weights: Weights) -> Weights:
+    """Returns values as they travel to a client.
+
+    Args:
+        processors: All processors.
+        weights: The values that the server sends.
+    """
+    for processor in processors:
+        weights = processor.sent(weights)
+    return weights
+
+
+def values_arrived(processors: Sequence[UpdateProcessor], weights: Weights) -> Weights:
+    """Returns values that the server sent, as a client reads them.
+
+    Args:
+        processors: All processors.
+        weights: The values as they travelled.
+    """
+    for processor in reversed(processors):
+        weights = processor.arrived(weights)
+    return weights
+
+
+def processed_at_client(
+    processors: Sequence[UpdateProcessor], update: Update, received: Weights, round_number: int
+) -> Update:
+    """Returns an update as it travels.
+
+    Args:
+        processors: All processors.
+        update: What the client would send.
+        received: What arrived of the values that travel.
+        round_number: Which round, from 0.
+    """
+    for processor in processors:
+        update = processor.at_client(update, received, round_number)
+    return update
+
+
+def processed_at_server(processors: Sequence[UpdateProcessor], update: Update, asked: ServerRound) -> Update:
+    """Returns an update as the server reads it.
+
+    Args:
+        processors: All processors.
+        update: A valid one, as it travelled.
+        asked: The round that it belongs to.
+    """
+    for processor in reversed(processors):
+        update = processor.at_server(update, asked)
+    return update
+
+
+def form_on_the_way(processors: Sequence[UpdateProcessor], weights: Weights) -> Weights:
+    """Returns tensors with the names, shapes and types that values have on their way, but no content.
+
+    Args:
+        processors: All processors.
+        weights: Values by name.
+    """
+    empty = {name: torch.empty_like(value, device="meta") for name, value in weights.items()}
+    return values_sent(processors, empty)

@@ -1,0 +1,87 @@
+"""Updates that come in are checked before they are used: names, shapes, types, values that are not finite."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from fedprime.federation.processors import ServerRound, UpdateProcessor, form_on_the_way, processed_at_server
+from fedprime.methods.method import Update
+
+__all__ = ["form_problems", "judged", "update_problems"]
+
+
+def judged(
+    received: Sequence[Update], expected: Sequence[int], asked: ServerRound, processors: Sequence[UpdateProcessor]
+) -> tuple[list[Update], dict[int, str]]:
+    """Returns the valid ones of some updates as the server reads them, and by client that is left out, why.
+
+    Args:
+        received: What came in, as it travelled.
+        expected: The clients that were asked for them.
+        asked: The round that they belong to.
+        processors: All processors.
+    """
+    counts = Counter(update.client for update in received)
+    left_out = dict.fromkeys(set(expected) - counts.keys(), "no answer")
+    valid: list[Update] = []
+    for update in received:
+        answer = asked.answer(update.client)
+        problems = update_problems(update, form_on_the_way(processors, answer))
+        if processors and not problems:
+            update = processed_at_server(processors, update, asked)
+            # A finite step can still be so long that values are not.
+            problems = form_problems(update.weights, answer)
+        if update.client not in expected:
+            problems = ["was not asked"]
+        if counts[update.client] > 1:
+            # Which of them is meant nobody can tell, and the result must not depend on which came first.
+            problems = ["answered more than once"]
+        if problems:
+            left_out[update.client] = "; ".join(problems)
+        else:
+            valid.append(update)
+    return valid, left_out
+
+
+def update_problems(update: Update, form: Mapping[str, Tensor]) -> list[str]:
+    """Says what is wrong with an update: its counts, and the form of its values; nothing if it is valid.
+
+    Args:
+        update: What a client sent, as it travelled.
+        form: As for `form_problems`.
+    """
+    problems: list[str] = []
+    # bool counts as int for Python, nan as a float: neither is a number of samples.
+    if type(update.num_samples) is not int or update.num_samples < 1:
+        problems.append(f"trained on {update.num_samples!r} samples, expected a whole number from 1")
+    loss = update.metrics.get("loss", 0.0)
+    if not isinstance(loss, int | float) or not math.isfinite(loss):
+        problems.append(f"its loss is {loss!r}, expected a finite number")
+    return problems + form_problems(update.weights, form)
+
+
+def form_problems(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Says what is wrong with values that came in: names, shapes, types, what is not finite; nothing if they are valid.
+
+    Args:
+        found: Values by name, as they travelled.
+        expected: Tensors of the right names, shapes and types; their content does not matter.
+
+    >>> form_problems({"a": torch.zeros(2), "b": torch.zeros(1)}, {"a": torch.zeros(3)})
+    ['b is unknown', 'a is (2,) torch.float32, expected (3,) torch.float32']
+    """
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} is unknown" for name in found if name not in expected]
+    for name in sorted(expected.keys() & found.keys()):
+        value, wanted = found[name], expected[name]
+        if not (isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"):
+            problems.append(f"{name} is no dense tensor in main memory")
+        elif value.shape != wanted.shape or value.dtype != wanted.dtype:
+            have = f"{tuple(value.shape)} {value.dtype}"
+            problems.append(f"{name} is {have}, expected {tuple(wanted.shape)} {wanted.dtype}")
+        elif not torch.isfinite(value).all():
+            problems.append(f"{name} is not finite")
+    return problems
