@@ -71,7 +71,16 @@ def test_a_value_is_encoded_the_same_to_the_bit_whatever_stands_beside_it(encode
 def test_the_length_of_tokens_is_about_what_it_says(encoder: Encoder, name: str) -> None:
     with torch.no_grad():
         tokens = torch.cat(encoder.encode(ENCODERS[name][1]))
+    if encoder.is_normalised:
+        tokens = torch.nn.functional.layer_norm(tokens, tokens.shape[-1:])
     assert 1 / 3 < tokens.square().sum(dim=1).mean() / encoder.squared_length < 3
+
+
+def test_the_tokens_of_a_value_are_pooled_to_one_row_of_finite_numbers(encoder: Encoder, name: str) -> None:
+    with torch.no_grad():
+        pooled = [encoder.pool(tokens) for tokens in encoder.encode(ENCODERS[name][1])]
+    assert all(row.shape == (encoder.block_width,) and row.isfinite().all() for row in pooled)
+    assert not torch.allclose(pooled[0], pooled[1], atol=1e-3)
 
 
 def test_loaded_again_it_is_the_same(encoder: Encoder, name: str, checkpoints: Mapping[str, Path]) -> None:

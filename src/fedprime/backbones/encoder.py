@@ -16,12 +16,16 @@ class Encoder(Protocol):
 
     Attributes:
         width: Numbers of a token.
-        squared_length: Squared length of a typical token; a random projection is scaled by it.
+        squared_length: Squared length of a typical token, once normalised; a random projection is scaled by it.
+        is_normalised: Whether a token is brought to a mean of 0 and a variance of 1 before it is projected.
+        block_width: Numbers of what `pool` returns.
         fingerprint: Digest of everything that decides its tokens.
     """
 
     width: int
     squared_length: float
+    is_normalised: bool
+    block_width: int
     fingerprint: str
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
@@ -32,6 +36,14 @@ class Encoder(Protocol):
 
         Raises:
             BackboneError: If a value is not of its kind.
+        """
+        ...
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " block"]:
+        """Returns what a value's tokens say together, as this kind of encoder is usually pooled.
+
+        Args:
+            tokens: Those of one value.
         """
         ...
 
