@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedprime.backbones.encoder import Encoder
+from fedprime.backbones.encoder import Encoder, PooledEncoder
+from fedprime.backbones.hashed_table import HashedTable
 from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
@@ -32,6 +33,8 @@ ENCODERS: dict[str, tuple[Callable[[Mapping[str, Path]], Encoder], list[object]]
     "log-mel": (lambda _: LogMel(8000, 8, 3, 0.5), SOUNDS),
     "patches": (lambda _: PixelPatches(32, 8), IMAGES),
     "table": (lambda _: TableTokens({"price": (1.0, 2.0)}, {"brand": ["acme"]}), ROWS),
+    "hashed table": (lambda _: HashedTable(), ROWS),
+    "pooled log-mel": (lambda _: PooledEncoder(LogMel(8000, 8, 3, 0.5)), SOUNDS),
 }
 
 

@@ -23,7 +23,7 @@ from fedprime.backbones.composite_file import (
     write_composition,
 )
 from fedprime.backbones.computation import PLAIN, Computation
-from fedprime.backbones.encoder import Encoder
+from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.raw_values import embed_in_chunks
 from fedprime.backbones.vilt_layers import run_layers
 from fedprime.reproducibility.atomic_files import replaced_folder
@@ -96,9 +96,10 @@ class JointLayers(nn.Module):
 class CompositeBackbone:
     """Any number of modalities, each with a frozen encoder of its own, joined by transformer layers.
 
-    `embed` runs a modality's encoder, once per sample; `assemble` projects its tokens to the common width, where prompts
-    enter the joint layers. Those have the weights of ``model.safetensors`` in the folder of ``composite.json``, for example of a
-    composite that was trained elsewhere; without that file they are drawn from the seed that the composition names.
+    `embed` runs a modality's encoder, once per sample; `assemble` projects its tokens to the common width, where
+    prompts enter the joint layers. Those have the weights of ``model.safetensors`` in the folder of ``composite.json``,
+    for example of a composite that was trained elsewhere; without that file they are drawn from the seed that the
+    composition names.
 
     Attributes:
         composition: What its ``composite.json`` says.
@@ -171,7 +172,10 @@ class CompositeBackbone:
         chosen = tuple(modalities) or tuple(composition.modalities)
         check_modalities("this composite", chosen, tuple(composition.modalities))
         parts = {name: part for name, part in composition.modalities.items() if name in chosen}
-        encoders = {name: load_encoder(part, Path(folder), computation.device) for name, part in parts.items()}
+        encoders: dict[str, Encoder] = {}
+        for name, part in parts.items():
+            encoder = load_encoder(part, Path(folder), computation.device)
+            encoders[name] = PooledEncoder(encoder) if composition.pooled else encoder
         joint = JointLayers(composition, encoders)
         if (Path(folder) / _WEIGHTS).exists():
             with reading_checkpoint(folder, f"{_WEIGHTS} as `CompositeBackbone.save_pretrained` writes it"):

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "PooledEncoder"]
 
 
 @runtime_checkable
@@ -54,3 +54,44 @@ class Encoder(Protocol):
             folder: An empty folder.
         """
         ...
+
+
+class PooledEncoder:
+    """An encoder around another one whose only token of a value is what the one inside pools its tokens to."""
+
+    is_normalised = True
+
+    def __init__(self, inside: Encoder) -> None:
+        """Wraps an encoder.
+
+        Args:
+            inside: The encoder.
+        """
+        self.inside = inside
+        self.width = self.block_width = inside.block_width
+        self.squared_length = float(self.width)
+        self.fingerprint = f"pooled {inside.fingerprint}"
+
+    def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns one token of each value.
+
+        Args:
+            values: Raw values of its modality.
+        """
+        return [self.inside.pool(tokens)[None] for tokens in self.inside.encode(values)]
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
+        """Returns the one token.
+
+        Args:
+            tokens: That of one value.
+        """
+        return tokens[0]
+
+    def save(self, folder: Path) -> None:
+        """Writes what the encoder inside was loaded from.
+
+        Args:
+            folder: An empty folder.
+        """
+        self.inside.save(folder)

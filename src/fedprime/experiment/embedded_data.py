@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from fedprime.backbones import value_kinds
+from fedprime.backbones import ValueKind, value_kinds
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource
 from fedprime.data.embeddings.cache import EmbeddingCache
@@ -24,7 +24,7 @@ from fedprime.experiment.partitioning import label_groups
 from fedprime.reproducibility.environment import code_digest, device_name, numeric_environment
 from fedprime.settings.settings import DataSettings
 
-__all__ = ["SOURCES", "embedded_samples", "table_options", "usable_splits"]
+__all__ = ["SOURCES", "embedded_samples", "source_kinds", "table_options", "usable_splits"]
 
 _logger = logging.getLogger(__name__)
 
@@ -83,12 +83,25 @@ _WITH_ARTICLE = {"image": "an image", "text": "a text", "audio": "a sound", "tab
 _latest: dict[object, EmbeddedSamples] = {}
 
 
-def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
+def source_kinds(source: SampleSource) -> dict[str, ValueKind]:
+    """Returns what the values of each modality of a data set are.
+
+    Args:
+        source: The data set.
+    """
+    if isinstance(source, Table):
+        return {own.modality: own.kind for own in source.columns}
+    known: dict[str, ValueKind] = {"image": "image", "text": "text", "readings": "numbers"}
+    return {modality: known[modality] for modality in source.modalities}
+
+
+def embedded_samples(data: DataSettings, backbone: Backbone, source: SampleSource | None = None) -> EmbeddedSamples:
     """Returns the samples; runs of one process that follow each other on the same ones embed each once.
 
     Args:
         data: The settings of the data set.
         backbone: What embeds them.
+        source: The data set, if it has been opened already.
 
     Raises:
         DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
@@ -98,7 +111,7 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
     key = (data, backbone.fingerprint, backbone.modalities, backbone.device, torch.get_num_threads())
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
-        source = SOURCES[data.name](data)
+        source = source or SOURCES[data.name](data)
         if isinstance(source, Table):
             _check_kinds(source, backbone, data)
         groups = label_groups(source)[0]
