@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from fedprime.backbones import ValueKind, value_kinds
 from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.composite import CompositeBackbone
 from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource
 from fedprime.data.embeddings.cache import EmbeddingCache
 from fedprime.data.embeddings.cache_folder import CacheFolder
@@ -151,15 +152,21 @@ def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
     folder = CacheFolder.of_environment()
     if folder is None or not isinstance(source, IdentifiedSource):
         return EmbeddingStore()
+    # What an encoder of a composite makes of a value does not depend on the other modalities that are read.
+    encoders = backbone.encoders if isinstance(backbone, CompositeBackbone) else {}
+    made_by = {name: getattr(encoders.get(name), "fingerprint", backbone.fingerprint) for name in backbone.modalities}
     described = {
-        "backbone fingerprint": backbone.fingerprint,
-        "backbone options": json.dumps(dict(backbone.options), sort_keys=True),
+        "backbone options": json.dumps({} if encoders else dict(backbone.options), sort_keys=True),
         "code of fedprime": code_digest(_EMBEDDING_CODE),
         **numeric_environment(),
         "device": device_name(backbone.device),
     }
     caches = {
-        modality: EmbeddingCache(folder, described | {"modality": modality}, {"backbone": backbone.reference})
+        modality: EmbeddingCache(
+            folder,
+            described | {"modality": modality, "backbone fingerprint": made_by[modality]},
+            {"backbone": backbone.reference},
+        )
         for modality in backbone.modalities
     }
     return EmbeddingStore(len(source), source.identity, caches)
