@@ -56,11 +56,6 @@ def block_of(
         backbone: Any backbone.
         modality: One of its modalities.
         embedded: What `embed` returned for each sample.
-
-    >>> from types import SimpleNamespace
-    >>> tokens = [torch.tensor([[1.0, 2.0], [3.0, 6.0]]), torch.tensor([[5.0, 7.0]])]
-    >>> block_of(SimpleNamespace(modalities=("text",), dim=2), "text", tokens).tolist()
-    [[2.0, 4.0], [5.0, 7.0]]
     """
     width = block_widths(backbone)[modality]
     blocks = [torch.empty(0, width)]
