@@ -81,6 +81,16 @@ class Experiment:
         """The training samples of everybody who trains: of the clients, or of the one holder of all their samples."""
         return (type(self.shards[0]).joined(self.shards),) if self.method.is_centralized else self.shards
 
+    def validation_of(self, client: int) -> Shard:
+        """Returns the validation samples of a client, or of the one holder of all clients' samples.
+
+        Args:
+            client: Which client; any, where there is one holder.
+        """
+        if len(self.holders) == 1:
+            return self.validation
+        return self.validation.rows(np.flatnonzero(self.validation_owners == client))
+
     def best_possible(
         self, shard: Shard, owners: Int[np.ndarray, " sample"], personal: Collection[int] = ()
     ) -> Float[np.ndarray, " sample"] | None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from fedprime.data.batches import Batch, Shard
 from fedprime.data.micro_batches import divide_by_length
+from fedprime.federation.start import own_log_prior
 from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream
@@ -94,6 +95,7 @@ def train_locally(
     start, measured = method.prepare(model, now, received)
     model.load_weights(start)
     model.train()
+    model.training_prior = own_log_prior(model, shard) if method.prior_aware else None
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     lr = training.lr * learning_rate_factor(training.schedule, round_number, num_rounds)
     if training.optimizer == "sgd":

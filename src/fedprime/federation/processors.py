@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import torch
 
+from fedprime.federation.start import StartRound
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
 
@@ -34,6 +35,7 @@ class ServerRound:
         asked: The clients that take part, in ascending order.
         method: The federated method.
         state: What the server holds before the round.
+        start: What clients measure, in a round before the first; None where they train.
     """
 
     number: int
@@ -41,6 +43,7 @@ class ServerRound:
     asked: Sequence[int]
     method: Method
     state: ServerState
+    start: StartRound | None = None
 
     def answer(self, client: int) -> Weights:
         """Returns what a client is sent and sends back, as the server holds it.

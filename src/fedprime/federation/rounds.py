@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fedprime.federation.clients import Clients, choose_clients
 from fedprime.federation.clipping import Clipping
 from fedprime.federation.processors import ServerRound, UpdateProcessor
+from fedprime.federation.start import StartRound
 from fedprime.federation.traffic import traffic
 from fedprime.federation.updates import judged
 from fedprime.methods.method import Method, ServerState, Update
@@ -33,12 +34,14 @@ class Schedule:
         fraction: Share of the clients that take part in a round, in (0, 1]; at least one client does.
         quorum: Share of the asked clients that must send something valid, in [0, 1]; with 0, nobody has to.
         repeats: How often those who did not are asked again when there are too few.
+        start: Rounds before the first, which has the number 0, in which all clients measure instead of training.
     """
 
     num_rounds: int
     fraction: float = 1.0
     quorum: float = 0.0
     repeats: int = 0
+    start: tuple[StartRound, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,14 +123,18 @@ def federate(
     hides_clients = any(processor.hides_clients for processor in processors)
     for number in range(first_round, schedule.num_rounds):
         started = time.perf_counter()
-        chosen = choose_clients(len(clients), schedule.fraction, secrets.randbits(63) if hides_choice else seed, number)
-        asked = ServerRound(number, seed, chosen, method, state)
+        start = schedule.start[number] if number < 0 else None
+        fraction = 1.0 if start else schedule.fraction
+        chosen = choose_clients(len(clients), fraction, secrets.randbits(63) if hides_choice else seed, number)
+        asked = ServerRound(number, seed, chosen, method, state, start)
         answers = _ask(clients, asked, schedule, processors)
         down, up = traffic(asked, answers.asked, answers.received, processors)
         updates: Sequence[Update] = answers.valid
-        for processor in reversed(processors):
+        for processor in () if start else reversed(processors):
             updates = processor.of_round(updates, asked)
-        if updates:
+        if updates and start:
+            state = start.aggregate(state, updates)
+        elif updates:
             state = method.aggregate(state, updates, torch_stream(seed, "server", "round", number))
         else:
             _logger.warning("round %d: nobody answered; the weights stay as they were", number)

@@ -14,8 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fedprime.data.batches import Shard
-from fedprime.methods.method import ServerState, Update
+from fedprime.data.batches import Shard, Task
+from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.calibration import SCALES, TEMPERATURES, Curvature, best_temperatures, curvature, log_likelihoods
 from fedprime.models.class_sums import ClassSums, sum_blocks
 from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, log_frequencies
@@ -28,7 +28,10 @@ __all__ = [
     "StartRound",
     "SumsRound",
     "TemperatureRound",
+    "is_started",
     "own_log_prior",
+    "start_rounds",
+    "started_alone",
 ]
 
 _AT_ONCE = 256  # samples
@@ -70,11 +73,19 @@ class StartRound(Protocol):
         """
         ...
 
-    def form(self, state: ServerState) -> Weights:
+    def sent(self, weights: Weights) -> Weights:
+        """Returns tensors of what a client is sent beside the model's weights, without content.
+
+        Args:
+            weights: Those of the model.
+        """
+        ...
+
+    def form(self, weights: Weights) -> Weights:
         """Returns tensors of the names, shapes and types that a client sends, without content.
 
         Args:
-            state: What the server holds.
+            weights: Those of the model.
         """
         ...
 
@@ -128,13 +139,21 @@ class SumsRound:
             sums = sums + sum_blocks(blocks, labels, len(model.label_names), model.task)
         return sums.weights()
 
-    def form(self, state: ServerState) -> Weights:
+    def sent(self, weights: Weights) -> Weights:  # noqa: ARG002
+        """Returns nothing.
+
+        Args:
+            weights: Not used.
+        """
+        return {}
+
+    def form(self, weights: Weights) -> Weights:
         """Returns the form of sums over the blocks that the head reads.
 
         Args:
-            state: What the server holds.
+            weights: Those of the model.
         """
-        weight = _by_block(state.shared, "head.weight.")
+        weight = _by_block(weights, "head.weight.")
         num_labels = len(next(iter(weight.values())))
         with torch.device("meta"):
             return ClassSums.nothing({name: value.shape[1] for name, value in weight.items()}, num_labels).weights()
@@ -164,12 +183,13 @@ class SumsRound:
         shared = dict(current.shared)
         shared["head.log_prior"] = log_frequencies(sums.labels, float(sums.num_samples), task).float()
         for block, total in sums.total.items():
-            if total[0] == 0:
-                continue  # nobody has it: it says nothing
-            discriminant = BlockDiscriminant.of_sums(sums, block, task)
-            shared[f"head.moments.{block}"] = discriminant.moments.float()
-            if self._makes_head:
+            weight, bias = (shared[f"head.{kind}.{block}"] for kind in ("weight", "bias"))
+            candidates = [(torch.zeros_like(weight), torch.zeros_like(bias))] * len(SHRINKAGES)
+            if total[0] > 0:  # what nobody has says nothing
+                discriminant = BlockDiscriminant.of_sums(sums, block, task)
+                shared[f"head.moments.{block}"] = discriminant.moments.float()
                 candidates = [discriminant.evidence(shrinkage) for shrinkage in SHRINKAGES]
+            if self._makes_head:
                 shared[f"{_CANDIDATES}weight.{block}"] = torch.stack([weight for weight, _ in candidates]).float()
                 shared[f"{_CANDIDATES}bias.{block}"] = torch.stack([bias for _, bias in candidates]).float()
         return replace(current, shared=shared, server={**current.server, **sums.weights()}, observations={})
@@ -190,7 +210,7 @@ class ShrinkageRound:
         """
         log_prior = own_log_prior(model, samples.train)
         temperatures = torch.tensor(TEMPERATURES, dtype=torch.float64)[:, None, None]
-        found = {name: torch.zeros_like(value, device="cpu") for name, value in self._form(received).items()}
+        found = {name: torch.zeros_like(value, device="cpu") for name, value in self.form(received).items()}
         for blocks, labels in _read(model, samples.validation):
             for block, weight in _by_block(received, f"{_CANDIDATES}weight.").items():
                 there = blocks.present[block].cpu()
@@ -205,17 +225,27 @@ class ShrinkageRound:
                 found[f"count.{block}"] += float(there.sum())
         return found
 
-    def form(self, state: ServerState) -> Weights:
+    def sent(self, weights: Weights) -> Weights:
+        """Returns the form of the candidates: weights and biases of each block, for every shrinkage.
+
+        Args:
+            weights: Those of the model.
+        """
+        own = {kind: _by_block(weights, f"head.{kind}.") for kind in ("weight", "bias")}
+        return {
+            f"{_CANDIDATES}{kind}.{block}": torch.empty(len(SHRINKAGES), *value.shape, device="meta")
+            for kind, values in own.items()
+            for block, value in values.items()
+        }
+
+    def form(self, weights: Weights) -> Weights:
         """Returns the form of the tables.
 
         Args:
-            state: What the server holds.
+            weights: Those of the model.
         """
-        return self._form(state.shared)
-
-    def _form(self, sent: Weights) -> Weights:
         form: Weights = {}
-        for block in _by_block(sent, f"{_CANDIDATES}weight."):
+        for block in _by_block(weights, "head.weight."):
             shape = (len(SHRINKAGES), len(TEMPERATURES))
             form[f"likelihood.{block}"] = torch.empty(shape, dtype=torch.float64, device="meta")
             form[f"count.{block}"] = torch.empty(1, dtype=torch.float64, device="meta")
@@ -283,14 +313,22 @@ class TemperatureRound:
             found["count"] += len(labels)
         return found
 
-    def form(self, state: ServerState) -> Weights:
+    def sent(self, weights: Weights) -> Weights:  # noqa: ARG002
+        """Returns nothing.
+
+        Args:
+            weights: Not used.
+        """
+        return {}
+
+    def form(self, weights: Weights) -> Weights:
         """Returns the form of what is measured.
 
         Args:
-            state: What the server holds.
+            weights: Those of the model.
         """
         with torch.device("meta"):
-            return self._zeros(len(_by_block(state.shared, "head.weight.")))
+            return self._zeros(len(_by_block(weights, "head.weight.")))
 
     @staticmethod
     def _zeros(num_blocks: int) -> Weights:
@@ -330,6 +368,50 @@ class TemperatureRound:
                 shared[f"head.{kind}.{block}"] = factor * shared[f"head.{kind}.{block}"]
         told = {block: {"factor": factor} for block, factor in zip(weight, factors.tolist(), strict=True)}
         return replace(current, shared=shared, observations={"start": told})
+
+
+def start_rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
+    """Returns the rounds before the first; the last of them has the number -1.
+
+    Args:
+        method: Says how a model starts.
+        task: Whether one class or several labels apply to a sample.
+    """
+    if not method.reads_blocks:
+        return ()
+    sums = SumsRound(one_class=task == "one_class", makes_head=method.start == "closed-form")
+    if method.start != "closed-form":
+        return (sums,)
+    return (sums, ShrinkageRound(), TemperatureRound(), TemperatureRound())
+
+
+def started_alone(
+    method: Method, model: PromptedModel, samples: LocalSamples, received: Weights, num_samples: int
+) -> Weights:
+    """Returns the values of a client that shares its head with nobody, after a start of its own.
+
+    Args:
+        method: Says how a model starts.
+        model: A model of the method's shape; its weights are overwritten.
+        samples: The client's samples.
+        received: What it has.
+        num_samples: How many training samples it has.
+    """
+    state = ServerState(received)
+    for step in start_rounds(method, model.task):
+        model.load_weights(state.shared)
+        update = Update(0, num_samples, step.measure(model, samples, state.shared))
+        state = step.aggregate(state, [update])
+    return state.shared
+
+
+def is_started(weights: Weights) -> bool:
+    """Says whether blocks have been standardised.
+
+    Args:
+        weights: Those of a model.
+    """
+    return any(bool(value[0].any()) for value in _by_block(weights, "head.moments.").values())
 
 
 def own_log_prior(model: PromptedModel, train: Shard) -> Tensor:

@@ -37,7 +37,10 @@ def traffic(
         is_personal = client in asked.state.personal
         down.update(bytes_by_part(form_on_the_way(processors, asked.answer(client)) if is_personal else shared))
     for update in received:
-        up.update(bytes_by_part(update.weights, expected=shared.keys()))
+        if asked.start is not None:
+            up["start"] += size_bytes(update.weights)
+        else:
+            up.update(bytes_by_part(update.weights, expected=shared.keys()))
     return dict(down), dict(up)
 
 

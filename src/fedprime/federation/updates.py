@@ -27,13 +27,8 @@ def judged(
     counts = Counter(update.client for update in received)
     left_out = dict.fromkeys(set(expected) - counts.keys(), "no answer")
     valid: list[Update] = []
-    for update in received:
-        answer = asked.answer(update.client)
-        problems = update_problems(update, form_on_the_way(processors, answer))
-        if processors and not problems:
-            update = processed_at_server(processors, update, asked)
-            # A finite step can still be so long that values are not.
-            problems = form_problems(update.weights, answer)
+    for sent in received:
+        update, problems = _measured(sent, asked) if asked.start else _trained(sent, asked, processors)
         if update.client not in expected:
             problems = ["was not asked"]
         if counts[update.client] > 1:
@@ -44,6 +39,25 @@ def judged(
         else:
             valid.append(update)
     return valid, left_out
+
+
+def _trained(update: Update, asked: ServerRound, processors: Sequence[UpdateProcessor]) -> tuple[Update, list[str]]:
+    """Returns what a client trained as the server reads it, and what is wrong with it."""
+    answer = asked.answer(update.client)
+    problems = update_problems(update, form_on_the_way(processors, answer))
+    if processors and not problems:
+        update = processed_at_server(processors, update, asked)
+        # A finite step can still be so long that values are not.
+        problems = form_problems(update.weights, answer)
+    return update, problems
+
+
+def _measured(update: Update, asked: ServerRound) -> tuple[Update, list[str]]:
+    """Returns what a client measured in a round of the start, which travels as it is, and what is wrong with it."""
+    if asked.start is None:
+        return update, []
+    problems = update_problems(update, asked.start.form(asked.answer(update.client)))
+    return update, problems or asked.start.problems(update)
 
 
 def update_problems(update: Update, form: Mapping[str, Tensor]) -> list[str]:

@@ -7,7 +7,7 @@ Source: McMahan et al. Communication-Efficient Learning of Deep Networks from De
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,8 +18,12 @@ from fedprime.data.batches import Batch, Shard, Task
 from fedprime.methods.aggregation.robust import Aggregation, robust_mean
 from fedprime.models.prompted_model import HeadKind, PromptedModel, Weights
 from fedprime.models.prompts import Prompter
+from fedprime.models.readout import Readout
 
-__all__ = ["Method", "ServerState", "Update", "weighted_mean"]
+__all__ = ["Method", "ServerState", "Start", "Update", "weighted_mean"]
+
+#: Where a head starts.
+Start = Literal["random", "closed-form"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,11 @@ class Method:
             a robust one in which every client has one vote.
         hostile_share: The largest share of hostile clients that a robust aggregation is to withstand.
         clip_norm: The largest Euclidean norm of what a client may change in a round; 0 for no limit.
-        head: What reads the feature.
+        head: What reads the feature; with blocks, or a start in closed form, it is one linear layer for each block.
+        readout: What the head reads of a sample: the summary feature, or with it a block for each modality.
+        start: Where the head starts: at random values, or in closed form from sums over all clients' samples.
+        prior_aware: Whether clients add their own label frequencies to scores while they train, so that shared weights
+            hold evidence and nobody's label mix.
     """
 
     name: ClassVar[str]
@@ -95,6 +103,19 @@ class Method:
     hostile_share: float = 0.3
     clip_norm: float = 0.0
     head: HeadKind = "pooled"
+    readout: Readout = "summary"
+    start: Start = "random"
+    prior_aware: bool = False
+
+    @property
+    def reads_blocks(self) -> bool:
+        """Whether the head adds what blocks of a sample say."""
+        return self.readout == "blocks" or self.start == "closed-form"
+
+    @property
+    def shares_head(self) -> bool:
+        """Whether clients send what they make of the head."""
+        return self.travels("head.bias" if not self.reads_blocks else "head.bias.summary")
 
     def build(
         self,
@@ -111,7 +132,9 @@ class Method:
             task: Whether one class or several labels apply to a sample.
             rng: Source of the initial values.
         """
-        return PromptedModel(backbone, self.build_prompter(backbone, rng), label_names, task, rng, self.head)
+        head = "evidence" if self.reads_blocks else self.head
+        prompter = self.build_prompter(backbone, rng)
+        return PromptedModel(backbone, prompter, label_names, task, rng, head, self.readout)
 
     def initial_state(self, model: PromptedModel, num_clients: int) -> ServerState:  # noqa: ARG002
         """Returns what the server holds before the first round: here the model's weights alone.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fedprime.data.batches import Shard
 from fedprime.federation.local_training import LocalTraining, train_locally
+from fedprime.federation.start import LocalSamples, is_started, start_rounds, started_alone
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 
@@ -26,6 +27,7 @@ class InProcessClients:
         *,
         num_rounds: int,
         seed: int,
+        validation: Mapping[int, Shard] | None = None,
     ) -> None:
         """Takes the parts.
 
@@ -36,7 +38,10 @@ class InProcessClients:
             training: How a client trains.
             num_rounds: Rounds of the whole run.
             seed: Seed of the run.
+            validation: By client, samples that nothing is fitted to; for the start alone.
         """
+        self._validation = validation or {}
+        self._start = start_rounds(method, model.task)
         self._method = method
         self._model = model
         self._shards = shards
@@ -75,6 +80,14 @@ class InProcessClients:
 
     def _train_one(self, round_number: int, client: int, state: ServerState) -> Update:
         received = {**state.answer(client), **self.kept.get(client, {})}
+        if round_number < 0:
+            self._model.load_weights(received)
+            samples = self._samples(client)
+            measured = self._start[round_number].measure(self._model, samples, received)
+            return Update(client, len(samples.train), measured)
+        if self._start and not self._method.shares_head and not is_started(received):
+            samples = self._samples(client)
+            received = started_alone(self._method, self._model, samples, received, len(samples.train))
         update = train_locally(
             self._model,
             self._method,
@@ -92,3 +105,6 @@ class InProcessClients:
         if kept and all(value.isfinite().all() for value in update.weights.values()):
             self.kept[client] = kept
         return replace(update, weights=travelling)
+
+    def _samples(self, client: int) -> LocalSamples:
+        return LocalSamples(self._shards[client], self._validation[client])

@@ -80,6 +80,8 @@ class LocalClients:
             The updates as they travel.
         """
         updates = self._clients.train(round_number, clients, arrived)
+        if round_number < 0:
+            return updates  # what is measured in the start travels as it is
         received = [self._method.travelling(arrived.answer(update.client)) for update in updates]
         return [
             processed_at_client(self._processors, update, own, round_number)
@@ -112,6 +114,7 @@ def local_clients(experiment: Experiment, shards: Mapping[int, Shard], settings:
         settings.training,
         num_rounds=settings.training.rounds,
         seed=settings.seed,
+        validation={client: experiment.validation_of(client) for client in shards},
     )
     clients = SharedParameterClients(honest) if method.shares_parameters else honest
     return LocalClients(clients, method, processors_of(method, settings), honest.kept)

@@ -172,6 +172,12 @@ class MethodSettings:
     head: HeadKind = "pooled"
     """What reads the feature: one linear layer (linear); a pooler and one layer (pooled); a pooler and two layers,
     as in the paper's code, three times as much to send (paper)."""
+    readout: Literal["summary", "blocks"] = "summary"
+    """What the head reads of a sample: the summary feature, or with it a block for each modality."""
+    start: Literal["random", "closed-form"] = "random"
+    """Where the head starts: at random values, or in closed form from sums over all clients' samples."""
+    prior_aware: bool = False
+    """Whether clients add their own label frequencies to scores while they train."""
     pool_size: Count = 20
     """Prompts in each pool at the start."""
     pull_weight: NotNegative = 0.1

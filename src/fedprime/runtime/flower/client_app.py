@@ -22,6 +22,7 @@ from fedprime.data.batches import DataError
 from fedprime.experiment.build import Experiment
 from fedprime.experiment.site import Site, build_site_experiment
 from fedprime.federation.processors import UpdateProcessor, form_on_the_way, values_arrived
+from fedprime.federation.start import start_rounds
 from fedprime.federation.updates import form_problems
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import ModelError, Weights
@@ -102,6 +103,9 @@ class _Task:
         experiment = self.site.experiment
         resizable = {f"prompter.{name}" for name in experiment.model.prompter.resizable}
         expected = experiment.method.travelling(self.initial)
+        if self.round_number < 0:
+            start = start_rounds(experiment.method, experiment.model.task)[self.round_number]
+            expected = {**expected, **start.sent(expected)}
         for name in expected.keys() & self.sent.keys() & resizable:
             rows = self.sent[name].shape[:1] or (1,)
             expected[name] = torch.empty((*rows, *expected[name].shape[1:]), device="meta")

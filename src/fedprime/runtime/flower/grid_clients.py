@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from flwr.app import Message
 
 from fedprime.federation.processors import UpdateProcessor, values_sent
+from fedprime.federation.start import start_rounds
 from fedprime.federation.traffic import size_bytes
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
@@ -73,6 +74,7 @@ class GridClients:
         self._grid = grid
         self._method = method
         self._processors = processors_of(method, settings)
+        self._start = start_rounds(method, "one_class")  # what travels does not depend on the task
         self._settings = settings
         self._settings_toml = dump_toml(settings)
         self._num_clients = num_clients
@@ -123,7 +125,8 @@ class GridClients:
         updates: list[Update] = []
         for client, answer in sorted(answers.items()):
             try:
-                most = size_bytes(weights[client]["sent"]) if self._is_deployment else None
+                expected = state.answer(client) if round_number >= 0 else self._start[round_number].form(state.shared)
+                most = size_bytes(self._method.travelling(expected)) if self._is_deployment else None
                 content = self._read(answer, client, round_number, PARTS, most)
                 updates.append(self._update(client, content))
             except MessageError as error:
