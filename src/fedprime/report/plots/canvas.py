@@ -37,6 +37,10 @@ _SLOTS = (
     ("#8c564b", ">"),
     ("#0000ff", "d"),
     ("#b22222", "H"),
+    ("#00c5cd", "8"),
+    ("#ff69b4", "1"),
+    ("#6b8e23", "2"),
+    ("#4b0082", "3"),
 )
 _DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 #: These look the same in every report; other labels take what is free.
@@ -52,6 +56,9 @@ _FIXED = (
     "local-p",
     "centralized-p",
     "centralized-pools",
+    "fedavgm-p",
+    "fedadam-p",
+    "scaffold-p",
 )
 
 
