@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.report.collection import Collection, ReportError, collect_runs
+from fedprime.report.collection import Collection, ReportError, collect_runs, in_words
 from fedprime.report.runs_file import RunSet, write_runs_file
 from fedprime.settings.plans import read_plan
 from made_runs import make_run
@@ -217,3 +217,7 @@ def test_nothing_to_report_is_an_error_with_every_reason(tmp_path: Path, stopped
     assert f"fedprime run --resume {stopped_run}" in said
     assert f"there is no {tmp_path / 'nowhere'}" in said
     assert said.endswith("nothing is left to report")
+
+
+def test_no_labels_are_no_words():
+    assert in_words({}) == ""
