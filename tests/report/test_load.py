@@ -2,17 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedprime.experiment.run_folder import RunError
+from fedprime.report.finished_runs import PromptRecord
 from fedprime.report.load import find_runs, has_runs, is_run_folder, read_run
 from fedprime.report.runs_file import RunSet, write_runs_file
-from fedprime.settings.plans import read_plan
-from made_runs import make_run, write_json
+from made_runs import make_grid, make_run, write_json
 
 PLAN = """
 seeds = [0, 1]
@@ -30,35 +30,27 @@ fedavg-p.method.name = "fedavg-p"
 @pytest.fixture
 def grid(tmp_path: Path) -> Path:
     """The folder of a grid, all of whose runs are finished."""
-    folder = tmp_path / "grid"
-    folder.mkdir()
-    (folder / "plan.toml").write_text(PLAN)
-    for run in read_plan(folder / "plan.toml").runs:
-        make_run(folder / "runs" / run.folder, settings=run.settings)
-    return folder
+    return make_grid(tmp_path / "grid", PLAN)
 
 
-@pytest.fixture
-def problem() -> Callable[..., str]:
-    """Looks for runs of which something has to be left out; returns the one line on it."""
+def problem(*paths: Path) -> str:
+    """The one line on what has to be left out."""
+    (line,) = find_runs(paths)[1]
+    assert "\n" not in line
+    return line
 
-    def look(*paths: Path) -> str:
-        (line,) = find_runs(paths)[1]
-        assert "\n" not in line
-        return line
 
-    return look
+def prompts_of(folder: Path, *rows: Mapping[str, Any]) -> PromptRecord:
+    """What is kept of the prompts of a run, from what it recorded round by round."""
+    prompts = read_run(make_run(folder, rows=rows)).prompts
+    assert prompts is not None
+    return prompts
 
 
 def places(paths: Sequence[Path]) -> list[str]:
     sets, problems = find_runs(paths)
     assert problems == []
     return [run.place for runs in sets for run in runs.runs]
-
-
-def test_a_run_folder_is_found(tmp_path: Path):
-    folder = make_run(tmp_path / "run")
-    assert places([folder]) == [str(folder)]
 
 
 def test_run_folders_are_found_at_any_depth_in_order(tmp_path: Path):
@@ -96,25 +88,25 @@ def test_a_single_run_of_a_grid_knows_its_labels_and_misses_no_other(grid: Path)
     assert [run.labels for run in runs.runs] == [{"trained on": "miss text", "method": "fedavg-p"}]
 
 
-def test_a_grid_that_is_not_complete_says_how_much_is_missing(grid: Path, problem: Callable[..., str]):
+def test_a_grid_that_is_not_complete_says_how_much_is_missing(grid: Path):
     shutil.rmtree(grid / "runs" / "miss-text")
     assert problem(grid).startswith(f"4 of 8 runs of the grid {grid} are not there yet")
     assert problem(grid.parent).startswith(f"4 of 8 runs of the grid {grid} are not there yet")
 
 
-def test_a_grid_without_any_run_is_missing_all(grid: Path, problem: Callable[..., str]):
+def test_a_grid_without_any_run_is_missing_all(grid: Path):
     shutil.rmtree(grid / "runs")
     assert problem(grid).startswith("8 of 8 runs")
 
 
-def test_a_grid_whose_plan_is_broken_is_left_out_as_a_whole(grid: Path, problem: Callable[..., str]):
+def test_a_grid_whose_plan_is_broken_is_left_out_as_a_whole(grid: Path):
     (grid / "plan.toml").write_text("seeds = [")
     line = problem(grid)
     assert line.startswith(f"the plan of the grid {grid} cannot be used")
     assert "its 8 runs are left out" in line
 
 
-def test_a_run_with_other_settings_than_its_place_says_is_left_out(grid: Path, problem: Callable[..., str]):
+def test_a_run_with_other_settings_than_its_place_says_is_left_out(grid: Path):
     folder = grid / "runs" / "miss-text" / "fedprime" / "seed-0"
     shutil.rmtree(folder)
     make_run(folder, ["--method.name=fedprime", "--missing.lacking=text", "--training.lr=0.5"])
@@ -123,7 +115,7 @@ def test_a_run_with_other_settings_than_its_place_says_is_left_out(grid: Path, p
     assert "(training.lr is 0.5, there 0.01)" in line
 
 
-def test_a_run_with_another_seed_than_its_place_says_is_left_out(grid: Path, problem: Callable[..., str]):
+def test_a_run_with_another_seed_than_its_place_says_is_left_out(grid: Path):
     folder = grid / "runs" / "miss-text" / "fedprime" / "seed-0"
     shutil.rmtree(folder)
     make_run(folder, ["--method.name=fedprime", "--missing.lacking=text", "--seed=5"])
@@ -138,32 +130,32 @@ def test_threads_and_folders_may_differ_from_the_plan(grid: Path):
     assert len(places([grid])) == 8
 
 
-def test_a_run_that_is_not_in_the_plan_is_left_out(grid: Path, problem: Callable[..., str]):
+def test_a_run_that_is_not_in_the_plan_is_left_out(grid: Path):
     stray = make_run(grid / "runs" / "miss-text" / "fedprime" / "seed-99")
     assert problem(grid).startswith(f"{stray} is no run of the plan")
 
 
-def test_a_broken_run_is_left_out_and_the_others_are_read(tmp_path: Path, problem: Callable[..., str]):
+def test_a_broken_run_is_left_out_and_the_others_are_read(tmp_path: Path):
     good, broken = make_run(tmp_path / "good"), make_run(tmp_path / "broken")
     (broken / "results.json").write_text("{")
     assert problem(tmp_path).startswith(f"{broken / 'results.json'} is broken")
     assert [run.place for run in find_runs([tmp_path])[0][0].runs] == [str(good)]
 
 
-def test_a_half_finished_run_is_left_out(stopped_run: Path, problem: Callable[..., str]):
+def test_a_half_finished_run_is_left_out(stopped_run: Path):
     assert f"fedprime run --resume {stopped_run}" in problem(stopped_run.parent)
 
 
-def test_a_run_folder_that_lost_its_settings_is_found_and_left_out(tmp_path: Path, problem: Callable[..., str]):
+def test_a_run_folder_that_lost_its_settings_is_found_and_left_out(tmp_path: Path):
     (make_run(tmp_path / "run") / "settings.toml").unlink()
     assert problem(tmp_path).startswith(f"{tmp_path / 'run'} is not a run folder: settings.toml is not there")
 
 
-def test_a_path_that_does_not_exist_is_named(tmp_path: Path, problem: Callable[..., str]):
+def test_a_path_that_does_not_exist_is_named(tmp_path: Path):
     assert problem(tmp_path / "nowhere").startswith(f"there is no {tmp_path / 'nowhere'}")
 
 
-def test_a_folder_without_runs_is_named(tmp_path: Path, problem: Callable[..., str]):
+def test_a_folder_without_runs_is_named(tmp_path: Path):
     assert problem(tmp_path).startswith(f"there is no run in {tmp_path}")
 
 
@@ -184,7 +176,7 @@ def test_a_report_beside_runs_is_not_read_with_them(tmp_path: Path):
     assert places([tmp_path]) == [str(run)]
 
 
-def test_a_file_that_is_no_report_is_left_out(tmp_path: Path, problem: Callable[..., str]):
+def test_a_file_that_is_no_report_is_left_out(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("hello")
     assert problem(tmp_path / "notes.txt").startswith(f"{tmp_path / 'notes.txt'} cannot be read")
 
@@ -197,11 +189,7 @@ def test_has_runs_tells_folders_of_runs_from_others(grid: Path, tmp_path: Path):
 
 
 def test_what_is_said_by_method_may_differ_between_runs_of_a_plan(tmp_path: Path):
-    folder = tmp_path / "tuned"
-    folder.mkdir()
-    (folder / "plan.toml").write_text(f"{PLAN}\n[by_method]\nfedprime.training.lr = 0.25\n")
-    for run in read_plan(folder / "plan.toml").runs:
-        make_run(folder / "runs" / run.folder, settings=run.settings)
+    folder = make_grid(tmp_path / "tuned", f"{PLAN}\n[by_method]\nfedprime.training.lr = 0.25\n")
     (runs,), problems = find_runs([folder])
     assert problems == []
     assert runs.varied == {"missing.lacking", "method.name", "training.lr"}
@@ -231,29 +219,21 @@ def test_an_unfinished_run_is_told_how_to_go_on(stopped_run: Path):
         read_run(stopped_run)
 
 
-@pytest.mark.parametrize("name", ["settings.toml", "environment.json", "missingness.json", "metrics.jsonl"])
-def test_a_run_that_lacks_a_file_is_refused(name: str, tmp_path: Path):
-    folder = make_run(tmp_path / "run")
-    (folder / name).unlink()
-    with pytest.raises(RunError) as caught:
-        read_run(folder)
-    assert str(folder) in str(caught.value)
-    assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize(
     "name", ["settings.toml", "environment.json", "missingness.json", "metrics.jsonl", "results.json"]
 )
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\x00", '{"a": 1}\n'])
-def test_a_run_with_a_damaged_file_is_refused(name: str, content: str, tmp_path: Path):
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "3", "\x00", '{"a": 1}\n'])
+def test_a_run_that_lacks_a_file_or_has_a_damaged_one_is_refused(name: str, content: str | None, tmp_path: Path):
     folder = make_run(tmp_path / "run")
-    (folder / name).write_text(content)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
     if (name, content) == ("settings.toml", ""):
         return  # all defaults
     with pytest.raises(RunError) as caught:
         read_run(folder)
     assert str(folder) in str(caught.value)
+    assert content is not None or name == "results.json" or name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -292,8 +272,7 @@ def test_of_prompts_the_last_round_and_the_share_that_moved_are_kept(tmp_path: P
     matches = [[[0, 1], [0, 1], [0, 1]], [[0, 1], [0, 1], [0, 2]]]
     usage = {"inter": {"image": [3, 0], "image+text": [1, 2]}}
     rows = [{"matches": {"inter": matches[0]}}, {"usage": usage}, {"matches": {"inter": matches[1]}}]
-    prompts = read_run(make_run(tmp_path / "run", rows=rows)).prompts
-    assert prompts is not None
+    prompts = prompts_of(tmp_path / "run", *rows)
     assert prompts.matches == {"inter": ((0, 1), (0, 1), (0, 2))}
     assert prompts.moved == {"inter": (0.0, None, pytest.approx(1 / 6, abs=1e-5))}
     assert prompts.usage == {"inter": {"image": (3, 0), "image+text": (1, 2)}}
@@ -301,16 +280,12 @@ def test_of_prompts_the_last_round_and_the_share_that_moved_are_kept(tmp_path: P
 
 def test_centres_that_are_numbered_anew_do_not_move_a_prompt(tmp_path: Path):
     rows = [{"matches": {"inter": [[4, 0], [4, 0]]}}] * 3
-    prompts = read_run(make_run(tmp_path / "run", rows=rows)).prompts
-    assert prompts is not None
-    assert prompts.moved == {"inter": (0.0, 0.0, 0.0)}
+    assert prompts_of(tmp_path / "run", *rows).moved == {"inter": (0.0, 0.0, 0.0)}
 
 
 def test_clients_may_have_pools_of_different_sizes(tmp_path: Path):
     rows = [{"matches": {"inter": [[0, 1, 2], [0]]}}] * 3
-    prompts = read_run(make_run(tmp_path / "run", rows=rows)).prompts
-    assert prompts is not None
-    assert prompts.moved["inter"][0] == 0.0
+    assert prompts_of(tmp_path / "run", *rows).moved["inter"][0] == 0.0
 
 
 def test_a_run_that_recorded_nothing_about_prompts_has_no_record(tmp_path: Path):
