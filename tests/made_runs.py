@@ -160,7 +160,7 @@ def made_run(
         ),
         environment=Environment(commit=commit, processor="AMD EPYC", cores=2, backbone=fingerprint),
         finished="2026-11-23",
-        labels=None if labels is None else dict(labels),
+        labels=dict(labels or {}),
         patterns=dict(patterns or {}),
         prompts=prompts,
     )
@@ -170,7 +170,7 @@ def collected(runs: Sequence[FinishedRun]) -> Collection:
     """Puts labelled runs together without looking whether they belong together."""
     axes: dict[str, tuple[str, ...]] = {}
     for run in runs:
-        for axis, label in (run.labels or {}).items():
+        for axis, label in run.labels.items():
             axes[axis] = tuple(dict.fromkeys((*axes.get(axis, ()), label)))
     return Collection(axes, tuple(runs), RunSet(tuple(runs), axes), (), ())
 

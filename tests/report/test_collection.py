@@ -16,7 +16,7 @@ def grid(folder: Path, axes: str = METHODS, shared: str = "", seeds: Sequence[in
     return make_grid(folder, f"seeds = {list(seeds)}\n{shared}\n{axes}")
 
 
-def labels_of(collection: Collection) -> list[dict[str, str] | None]:
+def labels_of(collection: Collection) -> list[dict[str, str]]:
     return [run.labels for run in collection.runs]
 
 
@@ -99,7 +99,7 @@ def test_grids_with_the_same_axes_are_reported_together(tmp_path: Path):
     other = grid(tmp_path / "other", METHODS + 'pfpt.method.name = "pfpt"\n', seeds=[1])
     found = collect_runs([one, other])
     assert found.axes == {"method": ("fedprime", "fedavg-p", "pfpt")}
-    assert [(run.labels or {})["method"] for run in found.runs] == [
+    assert [run.labels["method"] for run in found.runs] == [
         "fedprime",
         "fedprime",
         "fedavg-p",

@@ -77,7 +77,6 @@ def test_runs_of_a_grid_have_the_labels_of_their_place(grid: Path):
     assert runs.varied == {"missing.lacking", "method.name"}
     assert len(runs.runs) == 8
     for run in runs.runs:
-        assert run.labels is not None
         assert run.labels["trained on"] == f"miss {run.settings['missing.lacking']}"
         assert run.labels["method"] == run.results.method
 
@@ -206,7 +205,7 @@ def test_a_finished_run_is_read(finished_run: Path):
     assert run.history.accuracy[0] is None  # it measures in every second round
     assert sum(run.history.bytes) == results["bytes_down"] + results["bytes_up"]
     assert sum(sum(counts) for counts in run.patterns.values()) == 40
-    assert run.labels is None
+    assert run.labels == {}
     assert run.place == str(finished_run)
 
 

@@ -66,16 +66,16 @@ def collect_runs(paths: Sequence[Path]) -> Collection:
         axes = {METHOD: tuple(dict.fromkeys(run.results.method for run in labelled))}
         labelled = [replace(run, labels={METHOD: run.results.method}) for run in labelled]
     axes = {
-        axis: tuple(label for label in labels if any((run.labels or {}).get(axis) == label for run in labelled))
+        axis: tuple(label for label in labels if any(run.labels.get(axis) == label for run in labelled))
         for axis, labels in axes.items()
     }
 
     def order(run: FinishedRun) -> tuple[int, ...]:
-        return (*(axes[axis].index(label) for axis, label in (run.labels or {}).items()), run.results.seed)
+        return (*(axes[axis].index(label) for axis, label in run.labels.items()), run.results.seed)
 
     labelled = _with_details_of_first_seeds(sorted(labelled, key=order))
     known = None if runs.axes is None else {axis: axes[axis] for axis in runs.axes}
-    kept = tuple(labelled) if runs.axes else tuple(replace(run, labels=known) for run in labelled)
+    kept = tuple(labelled) if runs.axes else tuple(replace(run, labels={}) for run in labelled)
     return Collection(axes, tuple(labelled), RunSet(kept, known, runs.varied), tuple(problems), tuple(notes))
 
 
@@ -103,7 +103,7 @@ def _joined(sets: Sequence[RunSet]) -> RunSet:
     axes = {
         axis: tuple(dict.fromkeys(label for runs in sets for label in (runs.axes or {})[axis])) for axis in first.axes
     }
-    in_order = tuple(replace(run, labels={axis: (run.labels or {})[axis] for axis in axes}) for run in joined)
+    in_order = tuple(replace(run, labels={axis: run.labels[axis] for axis in axes}) for run in joined)
     return RunSet(in_order, axes, frozenset[str]().union(*(runs.varied for runs in sets)))
 
 
@@ -116,7 +116,7 @@ def _without_duplicates(runs: RunSet, problems: list[str]) -> tuple[RunSet, list
     known: dict[str, FinishedRun] = {}
     twice: list[tuple[str, str]] = []
     for run in runs.runs:
-        what = comparable_settings(run) if run.labels is None else run.labels
+        what = comparable_settings(run) if runs.axes is None else run.labels
         key = json.dumps([what, run.results.seed], sort_keys=True)
         other = known.setdefault(key, run)
         if other is run:
@@ -150,7 +150,7 @@ def _refuse_strangers(runs: RunSet) -> None:
         differing = _differences(runs.runs, lambda name: name not in runs.varied)
         by_labels: dict[tuple[str, ...], list[FinishedRun]] = {}
         for run in runs.runs:
-            by_labels.setdefault(tuple((run.labels or {}).values()), []).append(run)
+            by_labels.setdefault(tuple(run.labels.values()), []).append(run)
         differing += [text for same in by_labels.values() for text in _differences(same, lambda n: n in runs.varied)]
     if differing:
         lines = [f"  {text}" for text in differing]
@@ -222,7 +222,7 @@ def _with_details_of_first_seeds(runs: Sequence[FinishedRun]) -> list[FinishedRu
     seen: set[tuple[str, ...]] = set()
     kept: list[FinishedRun] = []
     for run in runs:
-        labels = tuple((run.labels or {}).values())
+        labels = tuple(run.labels.values())
         clients, prompts = ("clients", *labels), ("prompts", *labels)
         if not run.results.clients or clients in seen:
             run = replace(run, patterns={}, results=replace(run.results, clients={}))

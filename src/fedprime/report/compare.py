@@ -149,7 +149,7 @@ def group_runs(collection: Collection) -> list[Block]:
     others = [axis for axis in collection.axes if axis != compared]
     by_labels: dict[tuple[str, ...], list[FinishedRun]] = {}
     for run in collection.runs:
-        labels = run.labels or {}
+        labels = run.labels
         by_labels.setdefault((*(labels[axis] for axis in others), labels[compared]), []).append(run)
     blocks: list[Block] = []
     for values in itertools.product(*(collection.axes[axis] for axis in others)):

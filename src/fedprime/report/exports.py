@@ -39,7 +39,7 @@ def runs_csv(collection: Collection) -> str:
         [*axes, "seed", "scenario", *scores, *results, *environment, "finished"],
         (
             [
-                *(run.labels or {}).values(),
+                *run.labels.values(),
                 run.results.seed,
                 scenario,
                 *(getattr(of_scenario, name) for name in scores),

@@ -169,7 +169,7 @@ class FinishedRun:
         place: Its folder, or the file that it was read from, for messages.
         settings: Every setting by its dotted name.
         finished: The day on which it was finished, as in 2026-11-23.
-        labels: By axis, the label that holds for it; None if it belongs to no plan.
+        labels: By axis, the label that holds for it; empty if it belongs to no plan.
         patterns: By missing pattern, how many training samples of each client have it; empty if not known.
         prompts: What its prompts did; None if not known.
     """
@@ -180,7 +180,7 @@ class FinishedRun:
     history: History
     environment: Environment
     finished: str
-    labels: dict[str, str] | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
     patterns: dict[str, tuple[Count, ...]] = Field(default_factory=dict)
     prompts: PromptRecord | None = None
 

@@ -166,7 +166,12 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
     file = "metrics.jsonl"
     try:
         rounds = [row["round"] for row in rows]
-        content = {"place": str(path), "settings": plain_settings(settings), "labels": labels, "results": results}
+        content = {
+            "place": str(path),
+            "settings": plain_settings(settings),
+            "labels": dict(labels or {}),
+            "results": results,
+        }
         content |= {"history": _history(rows), "prompts": _prompt_record(rows)}
         file = "environment.json"
         where = {"commit": environment["commit"], "backbone": environment["backbone_fingerprint"]}

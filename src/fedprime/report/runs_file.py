@@ -89,7 +89,7 @@ def read_runs_file(path: Path) -> RunSet:
             tuple(_run_content(entry, content, f"{path}, run {line}") for line, entry in entries)
         )
         axes = None if content["axes"] is None else {axis: tuple(of) for axis, of in content["axes"].items()}
-        if axes is not None and any((run.labels or {}).keys() != axes.keys() for run in runs):
+        if axes is not None and any(run.labels.keys() != axes.keys() for run in runs):
             raise ValueError("labels and axes do not fit together")
         return RunSet(runs, axes, frozenset(content["varied"]))
     except ValidationError as error:
@@ -147,7 +147,7 @@ def _run_content(entry: Mapping[str, Any], content: Mapping[str, Any], place: st
         | {"pool_sizes": {name: _spelt_out(sizes, rounds) for name, sizes in history.get("pool_sizes", {}).items()}},
         "environment": content["environments"][entry["environment"]],
         "finished": entry["finished"],
-        "labels": entry.get("labels", None if content["axes"] is None else {}),
+        "labels": entry.get("labels", {}),
         "patterns": entry.get("patterns", {}),
         "prompts": entry.get("prompts"),
     }

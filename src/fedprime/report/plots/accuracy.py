@@ -35,7 +35,7 @@ def draw_scenarios(collection: Collection, blocks: Sequence[Block]) -> Iterator[
     """Draws accuracy per test scenario, a panel per block."""
     compared = compared_axis(list(collection.axes))
     marks = marks_of(collection.axes[compared])
-    for ending, figure, panels in block_figures(blocks, 3.2):
+    for ending, figure, panels in block_figures(blocks, 3.2, 0.9):
         for panel, block in panels:
             _draw_scenarios(panel, block, marks)
         panels[-1][0].set_xlabel("what test samples have")

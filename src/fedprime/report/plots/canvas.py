@@ -145,15 +145,18 @@ def marks_in(marks: Mapping[str, Mark], blocks: Sequence[Block]) -> dict[str, Ma
     return {label: mark for label, mark in marks.items() if label in labels}
 
 
-def block_figures(blocks: Sequence[Block], inches: float) -> Iterator[tuple[str, Figure, list[tuple[Axes, Block]]]]:
+def block_figures(
+    blocks: Sequence[Block], inches: float, margin: float = 0.8
+) -> Iterator[tuple[str, Figure, list[tuple[Axes, Block]]]]:
     """Yields figures with a panel per block, and what each figure's name ends with.
 
     Args:
         blocks: As many as there are.
         inches: The height of a panel.
+        margin: Inches for what stands below all panels.
     """
     for ending, some in pages(blocks, _MAX_PANELS):
-        figure = Figure(figsize=(WIDTH, 0.8 + inches * len(some)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, margin + inches * len(some)), layout="constrained")
         panels = figure.subplots(len(some), squeeze=False)[:, 0]
         yield ending, figure, list(zip(panels, some, strict=True))
 
