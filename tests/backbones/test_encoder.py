@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedprime.backbones.encoder import Encoder
+from fedprime.backbones.encoder import Encoder, PooledEncoder
+from fedprime.backbones.hashed_table import HashedTable
 from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
@@ -32,6 +33,8 @@ ENCODERS: dict[str, tuple[Callable[[Mapping[str, Path]], Encoder], list[object]]
     "log-mel": (lambda _: LogMel(8000, 8, 3, 0.5), SOUNDS),
     "patches": (lambda _: PixelPatches(32, 8), IMAGES),
     "table": (lambda _: TableTokens({"price": (1.0, 2.0)}, {"brand": ["acme"]}), ROWS),
+    "hashed table": (lambda _: HashedTable(), ROWS),
+    "pooled log-mel": (lambda _: PooledEncoder(LogMel(8000, 8, 3, 0.5)), SOUNDS),
 }
 
 
@@ -71,7 +74,16 @@ def test_a_value_is_encoded_the_same_to_the_bit_whatever_stands_beside_it(encode
 def test_the_length_of_tokens_is_about_what_it_says(encoder: Encoder, name: str) -> None:
     with torch.no_grad():
         tokens = torch.cat(encoder.encode(ENCODERS[name][1]))
+    if encoder.is_normalised:
+        tokens = torch.nn.functional.layer_norm(tokens, tokens.shape[-1:])
     assert 1 / 3 < tokens.square().sum(dim=1).mean() / encoder.squared_length < 3
+
+
+def test_the_tokens_of_a_value_are_pooled_to_one_row_of_finite_numbers(encoder: Encoder, name: str) -> None:
+    with torch.no_grad():
+        pooled = [encoder.pool(tokens) for tokens in encoder.encode(ENCODERS[name][1])]
+    assert all(row.shape == (encoder.block_width,) and row.isfinite().all() for row in pooled)
+    assert not torch.allclose(pooled[0], pooled[1], atol=1e-3)
 
 
 def test_loaded_again_it_is_the_same(encoder: Encoder, name: str, checkpoints: Mapping[str, Path]) -> None:

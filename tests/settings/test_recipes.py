@@ -123,7 +123,7 @@ def test_every_setting_of_a_recipe_is_right(recipe: Path):
 
 def test_what_a_recipe_asks_for_fits_together(recipe: Path):
     settings = read_settings(recipe)
-    if settings.backbone != "tiny" or settings.data.name != "builtin":
+    if settings.backbone not in ("auto", "tiny") or settings.data.name != "builtin":
         pytest.skip("needs a checkpoint or data that do not come along")
     experiment = build_experiment(settings)
     assert len(experiment.shards) == settings.partition.num_clients

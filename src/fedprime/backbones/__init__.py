@@ -11,25 +11,30 @@ from fedprime.backbones.composite import CompositeBackbone
 from fedprime.backbones.computation import Computation, choose_device
 from fedprime.backbones.dual_encoder import DualEncoderBackbone
 from fedprime.backbones.precision import Precision, check_precision
+from fedprime.backbones.small import SMALL, load_small
 from fedprime.backbones.vilt import ViltBackbone
 
-__all__ = ["SHIPPED", "TINY", "ValueKind", "load_backbone", "value_kinds"]
+__all__ = ["NAMES", "SHIPPED", "SMALL", "TINY", "ValueKind", "load_backbone", "value_kinds"]
 
 #: The name of the tiny ViLT that comes with fedprime; it is loaded like any other checkpoint.
 TINY = "tiny"
 #: The checkpoints that come with fedprime, by name. The second was pretrained as those of the hub are: by masked words
 #: and matching alone, on scenes that have both picture and title.
 SHIPPED = {TINY: Path(__file__).parent / "tiny", "tiny-paired": Path(__file__).parent / "tiny_paired"}
+#: All names that mean a backbone by themselves, wherever they are used.
+NAMES = (*SHIPPED, SMALL)
 
 #: What the values of a modality are: images, texts, sounds, rows by column, or arrays of numbers.
 ValueKind = Literal["image", "text", "audio", "table", "numbers"]
 _KIND_OF_ENCODER: dict[str, ValueKind] = {
     "image_model": "image",
+    "efficientnet_lite0": "image",
     "pixel_patches": "image",
     "text_model": "text",
     "audio_model": "audio",
     "log_mel": "audio",
     "table": "table",
+    "hashed_table": "table",
 }
 
 # Kinds of references, beside those of dual encoders.
@@ -43,18 +48,20 @@ def load_backbone(
     precision: Precision = "float32",
     device: str = "cpu",
     *,
+    kinds: str = "",
     activation_checkpointing: bool = False,
 ) -> Backbone:
     """Loads a frozen backbone; which class it needs is decided by the configuration of the checkpoint.
 
     Args:
-        reference: A name in `SHIPPED`, the folder of a checkpoint or of a composite, the name of a checkpoint on the
+        reference: A name in `NAMES`, the folder of a checkpoint or of a composite, the name of a checkpoint on the
             hub, or the ``.ckpt`` file of an original ViLT.
         modalities: What it shall read, in order; nothing named means what it was trained for.
         max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for.
         precision: What the frozen transformer computes with; "auto" is bfloat16 where the device multiplies it faster,
             for a ViLT at least 256 wide. All others compute with float32.
         device: Where it runs, as `choose_device` takes it.
+        kinds: Of "small", what each modality is (see `load_small`), with commas between them; others know it.
         activation_checkpointing: Whether its layers are computed again for gradients instead of being kept: less
             memory, more time, the same result.
 
@@ -67,7 +74,7 @@ def load_backbone(
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; expected at least 2, or 0 for as many as trained")
     name, place = str(reference), SHIPPED.get(str(reference), reference)
     computation = Computation(precision, choose_device(device), activation_checkpointing)
-    kind = _kind_of(place)
+    kind = SMALL if name == SMALL else _kind_of(place)
     if kind != _VILT and max_text_tokens:
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; {name!r} reads as much as it was trained for")
     if kind != _VILT and precision == "bfloat16":
@@ -78,6 +85,8 @@ def load_backbone(
         )
         backbone.reference = name  # a saved model names it so, not by the place where fedprime is installed
         return backbone
+    if kind == SMALL:
+        return load_small(modalities, kinds.split(",") if kinds else (), computation)
     if kind == _COMPOSITE:
         return CompositeBackbone.from_pretrained(place, modalities, computation)
     return DualEncoderBackbone.from_pretrained(reference, tuple(modalities) or ("image", "text"), computation)

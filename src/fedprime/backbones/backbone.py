@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 __all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble", "check_modalities"]
 
-#: By modality, one entry per sample: its frozen token embeddings (token, dim), or None where the modality is missing.
+#: By modality, one entry per sample: what `Backbone.embed` made of it, or None where the modality is missing.
 Embedded = Mapping[str, Sequence[Tensor | None]]
 
 
@@ -93,7 +93,7 @@ class Backbone(Protocol):
     device: torch.device
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the frozen token embeddings of raw values of one modality, each (token, up to `dim`)."""
+        """Returns the frozen tokens of raw values of one modality, in a width that `assemble` brings to `dim`."""
         ...
 
     def assemble(self, embedded: Embedded) -> Tokens:
@@ -114,8 +114,8 @@ def assemble(
     """Joins a summary token and the tokens of each modality in order, each padded to the longest of the batch.
 
     Args:
-        embedded: By modality, one entry per sample, in main memory; None where it is missing. All entries have the same
-            number of samples.
+        embedded: By modality, one entry per sample; None where it is missing. All entries have the same number of
+            samples, those of one modality lie on one device.
         summary: Embedding of the summary token, which is always there and comes first; tokens go where it is.
         modalities: The modalities to join, in order.
         columns: As in `Tokens`.
@@ -131,13 +131,13 @@ def assemble(
     # What is there is counted outside of torch: many tiny operations, and on a GPU each answer would be waited for.
     masks = [np.ones((num_samples, 1), dtype=bool)]
     owners = [-1]
-    nothing = torch.empty(0, len(summary))
     for index, modality in enumerate(modalities):
-        present = [nothing if part is None else part for part in embedded[modality]]
+        there = next((part for part in embedded[modality] if part is not None), None)
+        if there is None:
+            continue
+        present = [there[:0] if part is None else part for part in embedded[modality]]
         lengths = np.array([len(part) for part in present])
         longest = int(lengths.max())
-        if longest == 0:
-            continue
         blocks.append(nn.utils.rnn.pad_sequence(present, batch_first=True).to(summary.device))
         masks.append(np.arange(longest) < lengths[:, None])
         owners += [index] * longest
@@ -145,9 +145,8 @@ def assemble(
     empty = np.flatnonzero(mask.sum(axis=1) == 1).tolist()
     if empty:
         raise BackboneError(f"samples {empty[:8]} of the batch have no modality; every sample needs at least one")
-    there, modality_of = torch.from_numpy(mask), torch.tensor(owners)
-    there, modality_of = there.to(summary.device), modality_of.to(summary.device)
-    return Tokens(torch.cat(blocks, dim=1), there, modality_of, summary=0, columns=columns)
+    present_tokens, modality_of = torch.from_numpy(mask).to(summary.device), torch.tensor(owners).to(summary.device)
+    return Tokens(torch.cat(blocks, dim=1), present_tokens, modality_of, summary=0, columns=columns)
 
 
 def check_modalities(kind: str, modalities: Sequence[str], possible: Sequence[str]) -> None:

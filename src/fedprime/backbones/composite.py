@@ -23,7 +23,7 @@ from fedprime.backbones.composite_file import (
     write_composition,
 )
 from fedprime.backbones.computation import PLAIN, Computation
-from fedprime.backbones.encoder import Encoder
+from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.raw_values import embed_in_chunks
 from fedprime.backbones.vilt_layers import run_layers
 from fedprime.reproducibility.atomic_files import replaced_folder
@@ -66,6 +66,7 @@ class JointLayers(nn.Module):
             self.summary = nn.Parameter(torch.empty(dim))
             self.layers = nn.ModuleList([ViltLayer(config) for _ in range(composition.num_layers)])
             self.layernorm = nn.LayerNorm(dim, eps=_EPSILON)
+        self._normalised = {name for name, part in encoders.items() if part.is_normalised}
         self.to_empty(device="cpu")
         for name, parameter in self.named_parameters():
             rng = torch_stream(composition.seed, "composite", name)
@@ -78,6 +79,8 @@ class JointLayers(nn.Module):
             modality: Which modality they are of.
             tokens: What its encoder made of a value.
         """
+        if modality in self._normalised:
+            tokens = nn.functional.layer_norm(tokens, tokens.shape[-1:])
         return self.projections[modality](tokens) + self.types[modality]
 
     def forward(self, tokens: Tokens, *, checkpointing: bool = False) -> Float[Tensor, "sample dim"]:
@@ -93,13 +96,15 @@ class JointLayers(nn.Module):
 class CompositeBackbone:
     """Any number of modalities, each with a frozen encoder of its own, joined by transformer layers.
 
-    `embed` runs a modality's encoder and projects its tokens to the common width, once per sample; prompts enter the
-    joint layers. Those have the weights of ``model.safetensors`` in the folder of ``composite.json``, for example of a
-    composite that was trained elsewhere; without that file they are drawn from the seed that the composition names.
+    `embed` runs a modality's encoder, once per sample; `assemble` projects its tokens to the common width, where
+    prompts enter the joint layers. Those have the weights of ``model.safetensors`` in the folder of ``composite.json``,
+    for example of a composite that was trained elsewhere; without that file they are drawn from the seed that the
+    composition names.
 
     Attributes:
         composition: What its ``composite.json`` says.
         encoders: By modality, its encoder.
+        blocks: By modality, how many numbers its encoder pools its tokens to.
         joint: Projections and joint layers, in evaluation mode, their parameters frozen.
     """
 
@@ -129,6 +134,7 @@ class CompositeBackbone:
         check_modalities("this composite", chosen, tuple(encoders))
         self.modalities = chosen
         self.encoders = dict(encoders)
+        self.blocks: Mapping[str, int] = {name: encoders[name].block_width for name in chosen}
         self.joint = joint.eval().requires_grad_(False)
         self.dim = self.feature_dim = composition.dim
         self.reference = reference
@@ -166,7 +172,10 @@ class CompositeBackbone:
         chosen = tuple(modalities) or tuple(composition.modalities)
         check_modalities("this composite", chosen, tuple(composition.modalities))
         parts = {name: part for name, part in composition.modalities.items() if name in chosen}
-        encoders = {name: load_encoder(part, Path(folder), computation.device) for name, part in parts.items()}
+        encoders: dict[str, Encoder] = {}
+        for name, part in parts.items():
+            encoder = load_encoder(part, Path(folder), computation.device)
+            encoders[name] = PooledEncoder(encoder) if composition.pooled else encoder
         joint = JointLayers(composition, encoders)
         if (Path(folder) / _WEIGHTS).exists():
             with reading_checkpoint(folder, f"{_WEIGHTS} as `CompositeBackbone.save_pretrained` writes it"):
@@ -199,8 +208,8 @@ class CompositeBackbone:
             write_composition(dataclasses.replace(self.composition, modalities=parts), beside)
             save_file(self.joint.state_dict(), beside / _WEIGHTS)
 
-    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
-        """Returns the tokens of a modality's encoder in the common width.
+    def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns the tokens of a modality's encoder, in its own width.
 
         Args:
             modality: One of `modalities`.
@@ -211,19 +220,36 @@ class CompositeBackbone:
         """
         if modality not in self.modalities:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
-        encoder = self.encoders[modality]
-        return embed_in_chunks(
-            lambda chunk: [self.joint.embed(modality, tokens.to(self.device)) for tokens in encoder.encode(chunk)],
-            values,
-        )
+        return embed_in_chunks(self.encoders[modality].encode, values)
+
+    def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample block"]:
+        """Returns what a modality's encoder pools its tokens to.
+
+        Args:
+            modality: One of `modalities`.
+            embedded: What `embed` returned for each sample.
+        """
+        return torch.stack([self.encoders[modality].pool(tokens) for tokens in embedded])
 
     def assemble(self, embedded: Embedded) -> Tokens:
-        """Joins the summary token and the tokens of what is there of each sample.
+        """Joins the summary token and the tokens, in the common width, of what is there of each sample.
 
         Args:
             embedded: By modality, one entry per sample; None where it is missing.
         """
-        return backbone.assemble(embedded, self.joint.summary, self.modalities)
+        projected = {
+            name: self._projected(name, parts) if name in self.modalities else parts for name, parts in embedded.items()
+        }
+        return backbone.assemble(projected, self.joint.summary, self.modalities)
+
+    def _projected(self, modality: str, parts: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Returns the tokens of samples in the common width, all computed at once, where the joint layers are."""
+        there = [part for part in parts if part is not None]
+        if not there:
+            return [None] * len(parts)
+        together = self.joint.embed(modality, torch.cat(there).to(self.device))
+        projected = iter(together.split([len(part) for part in there]))
+        return [None if part is None else next(projected) for part in parts]
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
         """Runs the joint layers and returns the normalised output of the summary token.

@@ -13,13 +13,25 @@ from torch import nn
 
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.computation import PLAIN
+from fedprime.backbones.efficientnet_lite import EfficientNetLite
 from fedprime.backbones.encoder import Encoder
+from fedprime.backbones.hashed_table import HashedTable
 from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 from fedprime.backbones.table_tokens import TableTokens
 
-__all__ = ["FILE", "Composition", "Part", "load_encoder", "read_composition", "write_composition"]
+__all__ = [
+    "FILE",
+    "Composition",
+    "HashedTablePart",
+    "LogMelPart",
+    "Part",
+    "PretrainedPart",
+    "load_encoder",
+    "read_composition",
+    "write_composition",
+]
 
 #: The file that makes a folder a composite.
 FILE = "composite.json"
@@ -32,10 +44,10 @@ _Count = Annotated[int, Field(ge=1)]
 class PretrainedPart:
     """A pretrained model reads the modality."""
 
-    encoder: Literal["image_model", "text_model", "audio_model"]
+    encoder: Literal["image_model", "text_model", "audio_model", "efficientnet_lite0"]
     """What the model reads."""
     reference: str
-    """A folder, relative to that of the file, or a name on the hub."""
+    """A folder, relative to that of the file, or a name on the hub; of EfficientNet-Lite0 a folder or .pth file."""
     max_tokens: _Count = 128
     """As many word pieces of a text are read."""
 
@@ -80,8 +92,16 @@ class TablePart:
     """By column of categories, their names."""
 
 
+@dataclass(frozen=True, config=_CONFIG)
+class HashedTablePart:
+    """The modality is a row of a table of which nothing is known."""
+
+    encoder: Literal["hashed_table"]
+    """Says so."""
+
+
 #: How one modality is read.
-Part = PretrainedPart | PixelPatchesPart | LogMelPart | TablePart
+Part = PretrainedPart | PixelPatchesPart | LogMelPart | TablePart | HashedTablePart
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -96,10 +116,15 @@ class Composition:
     """Joint layers."""
     num_heads: _Count = 4
     """Attention heads of each."""
+    pooled: bool = False
+    """Whether each modality is one token: what its encoder pools its tokens to."""
     seed: int = 0
     """Seed of the projections and joint layers where the folder has no ``model.safetensors``."""
     format: Literal[1] = 1
     """Of this file."""
+
+
+_READERS = {"image_model": ImageModel, "audio_model": AudioModel, "efficientnet_lite0": EfficientNetLite}
 
 
 def read_composition(folder: Path) -> Composition:
@@ -161,11 +186,13 @@ def load_encoder(part: Part, folder: Path, device: torch.device = PLAIN.device) 
         return LogMel(part.sampling_rate, part.num_bands, part.frames_per_token, part.max_seconds)
     if isinstance(part, TablePart):
         return TableTokens(part.numbers, part.categories)
+    if isinstance(part, HashedTablePart):
+        return HashedTable()
     inside = folder / part.reference
-    reference = inside if inside.is_dir() else part.reference
+    reference = inside if inside.exists() else part.reference
     if part.encoder == "text_model":
         encoder = TextModel.from_pretrained(reference, part.max_tokens)
     else:
-        encoder = (ImageModel if part.encoder == "image_model" else AudioModel).from_pretrained(reference)
+        encoder = _READERS[part.encoder].from_pretrained(reference)
     encoder.to(device)
     return encoder

@@ -44,6 +44,7 @@ class DualEncoderBackbone:
 
     Attributes:
         model: The `transformers` model, in evaluation mode, its parameters frozen.
+        blocks: By modality, the width of its tower's feature.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class DualEncoderBackbone:
             feature_widths = {"image": towers["image"].config.hidden_size, "text": head.out_features}
         self._feature_widths: list[int] = [feature_widths[modality] for modality in self.modalities]
         self.feature_dim: int = sum(self._feature_widths)
+        self.blocks: Mapping[str, int] = dict(zip(self.modalities, self._feature_widths, strict=True))
         shape: list[object] = [model.config.model_type]
         for tower in towers.values():
             config = tower.config.to_dict()
@@ -136,6 +138,17 @@ class DualEncoderBackbone:
         if modality not in self.modalities:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
         return embed_in_chunks(self._embed_images if modality == "image" else self._embed_texts, values)
+
+    def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample feature"]:
+        """Returns the feature of a modality's tower, which runs for it, without prompts.
+
+        Args:
+            modality: One of `modalities`.
+            embedded: What `embed` returned for each sample.
+        """
+        others = dict.fromkeys(self.modalities, [None] * len(embedded))
+        features = self.encode(self.assemble({**others, modality: embedded}))
+        return features.split(self._feature_widths, dim=1)[self.modalities.index(modality)]
 
     def assemble(self, embedded: Embedded) -> Tokens:
         """Joins the tokens of a batch, each in the columns of its tower, behind a row of zeros that nothing reads.

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "PooledEncoder"]
 
 
 @runtime_checkable
@@ -16,12 +16,16 @@ class Encoder(Protocol):
 
     Attributes:
         width: Numbers of a token.
-        squared_length: Squared length of a typical token; a random projection is scaled by it.
+        squared_length: Squared length of a typical token, once normalised; a random projection is scaled by it.
+        is_normalised: Whether a token is brought to a mean of 0 and a variance of 1 before it is projected.
+        block_width: Numbers of what `pool` returns.
         fingerprint: Digest of everything that decides its tokens.
     """
 
     width: int
     squared_length: float
+    is_normalised: bool
+    block_width: int
     fingerprint: str
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
@@ -35,6 +39,14 @@ class Encoder(Protocol):
         """
         ...
 
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " block"]:
+        """Returns what a value's tokens say together, as this kind of encoder is usually pooled.
+
+        Args:
+            tokens: Those of one value.
+        """
+        ...
+
     def save(self, folder: Path) -> None:
         """Writes what it was loaded from; nothing if its settings say it all.
 
@@ -42,3 +54,44 @@ class Encoder(Protocol):
             folder: An empty folder.
         """
         ...
+
+
+class PooledEncoder:
+    """An encoder around another one whose only token of a value is what the one inside pools its tokens to."""
+
+    is_normalised = True
+
+    def __init__(self, inside: Encoder) -> None:
+        """Wraps an encoder.
+
+        Args:
+            inside: The encoder.
+        """
+        self.inside = inside
+        self.width = self.block_width = inside.block_width
+        self.squared_length = float(self.width)
+        self.fingerprint = f"pooled {inside.fingerprint}"
+
+    def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns one token of each value.
+
+        Args:
+            values: Raw values of its modality.
+        """
+        return [self.inside.pool(tokens)[None] for tokens in self.inside.encode(values)]
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
+        """Returns the one token.
+
+        Args:
+            tokens: That of one value.
+        """
+        return tokens[0]
+
+    def save(self, folder: Path) -> None:
+        """Writes what the encoder inside was loaded from.
+
+        Args:
+            folder: An empty folder.
+        """
+        self.inside.save(folder)

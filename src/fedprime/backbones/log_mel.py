@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from fedprime.backbones.checkpoint_reading import fingerprint_of
@@ -18,6 +18,7 @@ _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.010  # as in speech recognition for dec
 #: Numbers that tell where a token is.
 NUM_PLACES = 16
 
+_PIECES = 8  # of a sound, each with the mean of its bands, in what a sound is pooled to
 _FLOOR = 1e-10  # of a mel band's power; silence has a logarithm
 _DECADES = 8.0  # of power below the loudest band that are kept, as Whisper does
 
@@ -28,6 +29,8 @@ class LogMel:
     Attributes:
         sampling_rate: Samples of a second; sounds of another rate are resampled.
     """
+
+    is_normalised = False
 
     def __init__(self, sampling_rate: int, num_bands: int, frames_per_token: int, max_seconds: float) -> None:
         """Sets the spectrogram up.
@@ -54,6 +57,7 @@ class LogMel:
         )
         self.width = num_bands * frames_per_token + NUM_PLACES
         self.squared_length = float(self.width)
+        self.block_width = num_bands * (_PIECES + 1)
         self.fingerprint = fingerprint_of(
             ["log_mel", sampling_rate, num_bands, frames_per_token, max_seconds, _HOP_SECONDS], {}
         )
@@ -68,6 +72,16 @@ class LogMel:
             BackboneError: If a value is no sound.
         """
         return [self._encode(sound[: self._max_samples]) for sound in as_sounds(values, self.sampling_rate)]
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " block"]:
+        """Returns the mean of each band in each eighth of the sound, and its standard deviation over all of it.
+
+        Args:
+            tokens: Those of one sound.
+        """
+        bands = tokens[:, :-NUM_PLACES].reshape(-1, self._num_bands)
+        pieces = nn.functional.adaptive_avg_pool1d(bands.T, _PIECES)
+        return torch.cat([pieces.T.flatten(), bands.std(dim=0, correction=0)])
 
     def save(self, folder: Path) -> None:
         """Writes nothing: its settings say it all.

@@ -20,6 +20,8 @@ __all__ = ["PixelPatches"]
 class PixelPatches:
     """Square patches of an image that is resized to a square, each with numbers that tell its row and column."""
 
+    is_normalised = False
+
     def __init__(self, side: int, patch_size: int) -> None:
         """Sets the patches up.
 
@@ -37,6 +39,7 @@ class PixelPatches:
         self._side, self._patch_size = side, patch_size
         num_pixels = 3 * patch_size**2
         self.width = num_pixels + 2 * NUM_PLACES
+        self.block_width = num_pixels
         # The mean square of a number between -1 and 1 is a third.
         self.squared_length = num_pixels / 3 + 2 * NUM_PLACES
         self.fingerprint = fingerprint_of(["pixel_patches", side, patch_size], {})
@@ -54,6 +57,14 @@ class PixelPatches:
             BackboneError: If a value is no image.
         """
         return [self._encode(image) for image in as_images(values)]
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " pixel"]:
+        """Returns the mean patch.
+
+        Args:
+            tokens: Those of one image.
+        """
+        return tokens[:, : self.block_width].mean(dim=0)
 
     def save(self, folder: Path) -> None:
         """Writes nothing: its settings say it all.

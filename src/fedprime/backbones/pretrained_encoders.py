@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel
 
 from fedprime.backbones.backbone import BackboneError
@@ -29,12 +29,15 @@ _EXPECTED = "a folder with config.json, model.safetensors and "
 
 
 class _PretrainedEncoder:
-    """The last hidden states of a model, each normalised to a mean of 0 and a variance of 1.
+    """The last hidden states of a model; pooled, their mean.
 
     Attributes:
+        is_normalised: True: a composite projects hidden states of a mean of 0 and a variance of 1.
         model: The `transformers` model, or the part of it that reads, in evaluation mode, its parameters frozen.
         processor: What turns raw values into its inputs.
     """
+
+    is_normalised = True
 
     def __init__(self, model: Any, processor: Any) -> None:
         """Wraps a loaded model; see `from_pretrained`.
@@ -51,6 +54,7 @@ class _PretrainedEncoder:
         self._shape = json.loads(json.dumps(config, default=str, sort_keys=True))
         # Convolutional networks have several widths; the last is that of their output.
         self.width: int = getattr(model.config, "hidden_size", None) or model.config.hidden_sizes[-1]
+        self.block_width = self.width
         self.squared_length = float(self.width)
 
     def to(self, device: torch.device) -> None:
@@ -60,6 +64,14 @@ class _PretrainedEncoder:
             device: Where to.
         """
         self._whole.to(device)
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
+        """Returns the mean token.
+
+        Args:
+            tokens: Those of one value.
+        """
+        return tokens.mean(dim=0)
 
     def save(self, folder: Path) -> None:
         """Writes the model and its processor in the format of the hub.
@@ -74,9 +86,6 @@ class _PretrainedEncoder:
     def _weights(self) -> dict[str, Tensor]:
         """Returns what decides the last hidden states."""
         return {name: value for name, value in self.model.state_dict().items() if not name.startswith(_UNREAD)}
-
-    def _normed(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
-        return nn.functional.layer_norm(states, states.shape[-1:])
 
 
 class ImageModel(_PretrainedEncoder):
@@ -124,7 +133,7 @@ class ImageModel(_PretrainedEncoder):
                 raise BackboneError(f"cannot resize an image of {shape} pixels ({error}); crop it") from error
             states = self.model(pixel_values=inputs["pixel_values"].to(self.model.device)).last_hidden_state[0]
             # A convolutional network answers (width, row, column).
-            encoded.append(self._normed(states.flatten(1).T if states.ndim == 3 else states))
+            encoded.append(states.flatten(1).T if states.ndim == 3 else states)
         return encoded
 
 
@@ -172,9 +181,7 @@ class TextModel(_PretrainedEncoder):
             words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
             if words["input_ids"].shape[1] == 0:
                 raise BackboneError(f"the tokenizer finds nothing in {text!r}; count it as missing")
-            encoded.append(
-                self._normed(self.model(input_ids=words["input_ids"].to(self.model.device)).last_hidden_state[0])
-            )
+            encoded.append(self.model(input_ids=words["input_ids"].to(self.model.device)).last_hidden_state[0])
         return encoded
 
 
@@ -227,5 +234,5 @@ class AudioModel(_PretrainedEncoder):
                 raise BackboneError(
                     f"cannot encode a sound of {seconds:.3f} s ({error}); count it as missing"
                 ) from error
-            encoded.append(self._normed(states))
+            encoded.append(states)
         return encoded

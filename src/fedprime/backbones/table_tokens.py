@@ -26,6 +26,8 @@ class TableTokens:
     column for categories that were not named. An empty cell (None, NaN, or left out) has no token.
     """
 
+    is_normalised = False
+
     def __init__(
         self, numbers: Mapping[str, tuple[float, float]], categories: Mapping[str, Sequence[str]] | None = None
     ) -> None:
@@ -61,6 +63,7 @@ class TableTokens:
         self._starts = dict(zip(sizes, starts.tolist(), strict=False))
         self.width = int(starts[-1])
         self.squared_length = 2.0
+        self.block_width = self.width
         columns = [list(self._numbers.items()), list(self._categories.items())]
         self.fingerprint = fingerprint_of(["table", columns], {})
 
@@ -74,6 +77,14 @@ class TableTokens:
             BackboneError: If a row is neither, has an unknown column, a cell of another kind, or no filled cell.
         """
         return [self._encode(self._cells(value)) for value in values]
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
+        """Returns the whole row: the cells' places side by side, zeros for empty cells.
+
+        Args:
+            tokens: Those of one row.
+        """
+        return tokens.sum(dim=0)
 
     def save(self, folder: Path) -> None:
         """Writes nothing: its settings say it all.

@@ -1,5 +1,6 @@
 """From settings to objects: data, backbone, method, shards, scenarios. The one place that knows both sides."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fedprime.backbones import load_backbone
+from fedprime.backbones import SHIPPED, SMALL, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.small_weights import INSTALL, lacking_weights
 from fedprime.data.batches import KnownWorld, SampleSource, Shard
 from fedprime.data.missingness.evidence import best_possible, client_given_label
 from fedprime.data.missingness.mechanisms import Mechanism
@@ -21,7 +23,7 @@ from fedprime.data.missingness.patterns import (
     what_is_left,
 )
 from fedprime.data.partition import PartitionError
-from fedprime.experiment.embedded_data import embedded_samples, usable_splits
+from fedprime.experiment.embedded_data import SOURCES, embedded_samples, source_kinds, usable_splits
 from fedprime.experiment.partitioning import (
     build_mechanism,
     draw_owners,
@@ -35,7 +37,9 @@ from fedprime.models.prompted_model import PromptedModel
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.settings.settings import Settings, SettingsError
 
-__all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "build_method", "configured_backbone"]
+__all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "build_method", "chosen_backbone", "configured_backbone"]
+
+_logger = logging.getLogger(__name__)
 
 #: The test scenario in which samples lack what training samples lack.
 LIKE_TRAIN = "like train"
@@ -175,9 +179,9 @@ def build_experiment(settings: Settings) -> Experiment:
         ModelError: If the model to start from cannot be loaded or is of another shape.
     """
     seed = settings.seed
-    backbone = configured_backbone(settings, settings.data.modalities)
+    backbone, source = _backbone_for_data(settings)
     modalities = backbone.modalities
-    samples = embedded_samples(settings.data, backbone)
+    samples = embedded_samples(settings.data, backbone, source)
     source, indices = samples.source, usable_splits(samples)
     try:
         mixes = scenario_shares(modalities, settings.evaluation.rate)
@@ -222,22 +226,54 @@ def build_experiment(settings: Settings) -> Experiment:
     )
 
 
-def configured_backbone(settings: Settings, modalities: Sequence[str]) -> Backbone:
+def chosen_backbone(settings: Settings) -> str:
+    """Returns the name of the backbone: what the settings say, or for "auto" what suits the data and is at hand.
+
+    Args:
+        settings: The settings.
+    """
+    if settings.backbone != "auto":
+        return settings.backbone
+    return TINY if settings.data.name == "builtin" or lacking_weights(("image", "text")) else SMALL
+
+
+def _backbone_for_data(settings: Settings) -> tuple[Backbone, SampleSource | None]:
+    """Loads the backbone; where it reads whatever the data has, the data set is opened first, and returned too."""
+    name, modalities = chosen_backbone(settings), settings.data.modalities
+    if name in SHIPPED and settings.data.name != "builtin":
+        _logger.warning(
+            "the backbone %s knows the built-in world alone, and nothing of real files; get one that does by `make "
+            "encoders` or %s, then take it by --backbone small",
+            *(name, INSTALL),
+        )
+    if name != SMALL:
+        return configured_backbone(settings, modalities), None
+    source = SOURCES[settings.data.name](settings.data)
+    kinds = source_kinds(source)
+    chosen = modalities or source.modalities
+    # A modality that the data lacks is told by whoever joins the two.
+    known = {modality: kinds.get(modality, modality) for modality in chosen}
+    return configured_backbone(settings, tuple(known), ",".join(known.values())), source
+
+
+def configured_backbone(settings: Settings, modalities: Sequence[str], kinds: str = "") -> Backbone:
     """Loads the backbone as the settings say.
 
     Args:
         settings: The settings.
         modalities: What it shall read.
+        kinds: What each is, for a backbone that reads whatever the data has.
 
     Raises:
         BackboneError: If it cannot be loaded.
     """
     return load_backbone(
-        settings.backbone,
+        chosen_backbone(settings),
         modalities,
         settings.max_text_tokens,
         settings.precision,
         settings.device,
+        kinds=kinds,
         activation_checkpointing=settings.training.activation_checkpointing,
     )
 

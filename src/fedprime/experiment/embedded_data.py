@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from fedprime.backbones import value_kinds
+from fedprime.backbones import ValueKind, value_kinds
 from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.composite import CompositeBackbone
 from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource
 from fedprime.data.embeddings.cache import EmbeddingCache
 from fedprime.data.embeddings.cache_folder import CacheFolder
@@ -24,7 +25,7 @@ from fedprime.experiment.partitioning import label_groups
 from fedprime.reproducibility.environment import code_digest, device_name, numeric_environment
 from fedprime.settings.settings import DataSettings
 
-__all__ = ["SOURCES", "embedded_samples", "table_options", "usable_splits"]
+__all__ = ["SOURCES", "embedded_samples", "source_kinds", "table_options", "usable_splits"]
 
 _logger = logging.getLogger(__name__)
 
@@ -83,12 +84,25 @@ _WITH_ARTICLE = {"image": "an image", "text": "a text", "audio": "a sound", "tab
 _latest: dict[object, EmbeddedSamples] = {}
 
 
-def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
+def source_kinds(source: SampleSource) -> dict[str, ValueKind]:
+    """Returns what the values of each modality of a data set are.
+
+    Args:
+        source: The data set.
+    """
+    if isinstance(source, Table):
+        return {own.modality: own.kind for own in source.columns}
+    known: dict[str, ValueKind] = {"image": "image", "text": "text", "readings": "numbers"}
+    return {modality: known[modality] for modality in source.modalities}
+
+
+def embedded_samples(data: DataSettings, backbone: Backbone, source: SampleSource | None = None) -> EmbeddedSamples:
     """Returns the samples; runs of one process that follow each other on the same ones embed each once.
 
     Args:
         data: The settings of the data set.
         backbone: What embeds them.
+        source: The data set, if it has been opened already.
 
     Raises:
         DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
@@ -98,7 +112,7 @@ def embedded_samples(data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
     key = (data, backbone.fingerprint, backbone.modalities, backbone.device, torch.get_num_threads())
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
-        source = SOURCES[data.name](data)
+        source = source or SOURCES[data.name](data)
         if isinstance(source, Table):
             _check_kinds(source, backbone, data)
         groups = label_groups(source)[0]
@@ -138,15 +152,21 @@ def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
     folder = CacheFolder.of_environment()
     if folder is None or not isinstance(source, IdentifiedSource):
         return EmbeddingStore()
+    # What an encoder of a composite makes of a value does not depend on the other modalities that are read.
+    encoders = backbone.encoders if isinstance(backbone, CompositeBackbone) else {}
+    made_by = {name: getattr(encoders.get(name), "fingerprint", backbone.fingerprint) for name in backbone.modalities}
     described = {
-        "backbone fingerprint": backbone.fingerprint,
-        "backbone options": json.dumps(dict(backbone.options), sort_keys=True),
+        "backbone options": json.dumps({} if encoders else dict(backbone.options), sort_keys=True),
         "code of fedprime": code_digest(_EMBEDDING_CODE),
         **numeric_environment(),
         "device": device_name(backbone.device),
     }
     caches = {
-        modality: EmbeddingCache(folder, described | {"modality": modality}, {"backbone": backbone.reference})
+        modality: EmbeddingCache(
+            folder,
+            described | {"modality": modality, "backbone fingerprint": made_by[modality]},
+            {"backbone": backbone.reference},
+        )
         for modality in backbone.modalities
     }
     return EmbeddingStore(len(source), source.identity, caches)

@@ -50,6 +50,7 @@ class Site:
             "task": self.experiment.source.task,
             "label_names": list(self.experiment.source.label_names),
             "modalities": list(backbone.modalities),
+            "kinds": str(backbone.options.get("kinds", "")),
             "backbone": backbone.fingerprint,
             "num_samples": len(self.shard),
         }

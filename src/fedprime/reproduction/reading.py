@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fedprime.backbones import value_kinds
 from fedprime.backbones.backbone import Backbone, BackboneError, Embedded, Tokens
+from fedprime.backbones.blocks import block_of, block_widths
 from fedprime.data.sets.builtin import NUM_READINGS
 from fedprime.models.prompts import PromptPools
 
@@ -73,6 +74,7 @@ class ReferenceBackbone:
         quirks: Which departures, sorted.
         inside: The backbone inside.
         kinds: What the values of each modality are.
+        blocks: Those of the backbone inside.
         reading: What a saved model says of this.
     """
 
@@ -107,6 +109,7 @@ class ReferenceBackbone:
         self.fingerprint = "+".join([inside.fingerprint, *self.quirks])
         self.inside = inside
         self.kinds = value_kinds(inside)
+        self.blocks = block_widths(inside)
         self.reading = {"quirks": list(self.quirks)}
         self._placeholders: dict[str, Tensor] = {}
 
@@ -118,6 +121,15 @@ class ReferenceBackbone:
             values: The values.
         """
         return self.inside.embed(modality, values)
+
+    def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample block"]:
+        """Returns the vectors of the backbone inside.
+
+        Args:
+            modality: One of `modalities`.
+            embedded: What `embed` returned for each sample.
+        """
+        return block_of(self.inside, modality, embedded)
 
     def assemble(self, embedded: Embedded) -> Tokens:
         """Joins the embedded modalities of a batch, if asked for with placeholders for what is missing.

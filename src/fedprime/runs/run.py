@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from fedprime.backbones import SHIPPED
+from fedprime.backbones import NAMES
 from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, refuse_existing
 from fedprime.settings.settings import Settings
 from fedprime.data.batches import Shard
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.models.evaluation import Predictions, count_usage, predict, score
-from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
+from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, chosen_backbone
 from fedprime.federation.rounds import Round, Schedule, federate
 from fedprime.methods import Method
 from fedprime.models.prompted_model import PromptedModel
@@ -252,14 +252,14 @@ def _predict(
 
 
 def with_absolute_folders(settings: Settings) -> Settings:
-    """Returns the settings with absolute paths of what is there, so that the run can go on from elsewhere.
+    """Returns the settings with absolute paths and the backbone that was chosen: a run can go on from elsewhere.
 
     Args:
         settings: The settings.
     """
     return replace(
         settings,
-        backbone=_absolute(settings.backbone),
+        backbone=_absolute(chosen_backbone(settings)),
         initial_model=_absolute(settings.initial_model),
         data=replace(settings.data, path=_absolute(settings.data.path)),
     )
@@ -267,7 +267,7 @@ def with_absolute_folders(settings: Settings) -> Settings:
 
 def _absolute(reference: str) -> str:
     """Returns the absolute path of what is there, so that the run can go on from elsewhere; other names as they are."""
-    is_there = reference not in ("", *SHIPPED) and Path(reference).exists()
+    is_there = reference not in ("", *NAMES) and Path(reference).exists()
     return str(Path(reference).resolve()) if is_there else reference
 
 

@@ -117,12 +117,12 @@ def _agreed_model(settings: Settings, method: Method, descriptions: Mapping[int,
     first = min(descriptions)
     agreed = descriptions[first]
     for client, said in descriptions.items():
-        for name in ("task", "label_names", "modalities", "backbone"):
+        for name in ("task", "label_names", "modalities", "kinds", "backbone"):
             if said[name] != agreed[name]:
                 raise RunError(
                     f"client {client} has {name} {said[name]}, client {first} has {agreed[name]}; sites have to agree"
                 )
-    backbone = configured_backbone(settings, tuple(agreed["modalities"]))
+    backbone = configured_backbone(settings, tuple(agreed["modalities"]), agreed["kinds"])
     if backbone.fingerprint != agreed["backbone"]:
         raise RunError(
             f"the backbone {settings.backbone!r} has fingerprint {backbone.fingerprint} here, {agreed['backbone']} at "

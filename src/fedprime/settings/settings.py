@@ -361,8 +361,9 @@ class Settings:
 
     seed: int = 0
     """Seed of everything random in the run but the built-in samples themselves."""
-    backbone: str = "tiny"
-    """The frozen model: "tiny", "tiny-paired", a checkpoint's folder or name on the hub, or a ViLT's .ckpt file."""
+    backbone: str = "auto"
+    """The frozen model: "tiny" and "tiny-paired" know the built-in world, "small" real files; or a checkpoint's folder,
+    its name on the hub, or a ViLT's .ckpt file. "auto" is tiny for the built-in world, else small if it is at hand."""
     max_text_tokens: NotNegativeCount = 0
     """As many word pieces of a text are read; 0 for as many as the backbone was trained for. ViLT can read more."""
     precision: Precision = "auto"

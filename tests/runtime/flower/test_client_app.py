@@ -159,6 +159,7 @@ def test_a_site_with_a_table_of_its_own_trains_and_measures_on_all_of_it(
     small_flags: tuple[str, ...], task: dict[str, Any], tmp_path: Path
 ):
     table = ("--data.name=table", "--data.columns", "image=file_name", "text=title", "--partition.num_clients=2")
+    table = (*table, "--backbone=tiny")
     flags = [flag for flag in small_flags if not flag.startswith(("--data.", "--partition."))]
     settings = read_settings(None, [*flags, *table, "--method.name=head-only"])
     facts = {**task, "settings": dump_toml(settings)}

