@@ -22,6 +22,7 @@ from fedprime.report.finished_runs import (
 )
 from fedprime.report.plots import house_style
 from fedprime.report.runs_file import RunSet
+from fedprime.settings.plans import read_plan
 from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.settings import Settings
 
@@ -90,6 +91,15 @@ def make_run(
     return folder
 
 
+def make_grid(folder: Path, plan: str, **results: Any) -> Path:
+    """Makes the folder of a grid, all of whose runs are finished."""
+    folder.mkdir()
+    (folder / "plan.toml").write_text(plan)
+    for run in read_plan(folder / "plan.toml").runs:
+        make_run(folder / "runs" / run.folder, settings=run.settings, **results)
+    return folder
+
+
 def scores(accuracy: float, limit: float | None = None) -> dict[str, Any]:
     """The scores of a scenario or of a client."""
     return {
@@ -150,7 +160,7 @@ def made_run(
         ),
         environment=Environment(commit=commit, processor="AMD EPYC", cores=2, backbone=fingerprint),
         finished="2026-11-23",
-        labels=None if labels is None else dict(labels),
+        labels=dict(labels or {}),
         patterns=dict(patterns or {}),
         prompts=prompts,
     )
@@ -160,7 +170,7 @@ def collected(runs: Sequence[FinishedRun]) -> Collection:
     """Puts labelled runs together without looking whether they belong together."""
     axes: dict[str, tuple[str, ...]] = {}
     for run in runs:
-        for axis, label in (run.labels or {}).items():
+        for axis, label in run.labels.items():
             axes[axis] = tuple(dict.fromkeys((*axes.get(axis, ()), label)))
     return Collection(axes, tuple(runs), RunSet(tuple(runs), axes), (), ())
 

@@ -109,6 +109,14 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path: Path):
     assert same(loaded.kept[0], weights(0.5))
 
 
+def test_a_checkpoint_of_a_version_whose_methods_kept_nothing_at_the_server_is_read(run: RunFolder):
+    tensors = {"shared//head.weight": torch.ones(2), "kept/1/head.bias": torch.zeros(2)}
+    save_file(tensors, run.path / "checkpoint.safetensors", metadata={"next_round": "2"})
+    loaded = run.load_checkpoint()
+    assert (loaded.next_round, loaded.state.server) == (2, {})
+    assert same(loaded.state.shared, {"head.weight": torch.ones(2)})
+
+
 def test_a_loaded_checkpoint_does_not_change_with_the_file(advanced: RunFolder):
     loaded = advanced.load_checkpoint()
     advanced.save_round({"round": 3}, Checkpoint(4, ServerState(weights(99.0))))

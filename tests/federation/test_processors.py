@@ -12,8 +12,6 @@ from fedprime.federation.processors import (
     ServerRound,
     UpdateProcessor,
     form_on_the_way,
-    processed_at_client,
-    processed_at_server,
     values_arrived,
     values_sent,
 )
@@ -61,21 +59,13 @@ def test_what_is_sent_passes_them_in_their_order_and_what_arrives_in_reverse_ord
     assert values_arrived(LAYERS, sent)["a"].item() == 5
 
 
-def test_so_does_an_update_in_the_other_direction():
-    sent = processed_at_client(LAYERS, Update(0, 1, WEIGHTS), WEIGHTS, 0)
-    assert sent.weights["a"].item() == 2 * 5 + 1
-    assert processed_at_server(LAYERS, sent, ASKED).weights["a"].item() == 5
-
-
 def test_a_processor_that_overrides_nothing_changes_nothing():
     update = Update(0, 1, WEIGHTS)
-    nothing = [UpdateProcessor()]
-    assert processed_at_client(nothing, update, WEIGHTS, 0) is update
-    assert processed_at_server(nothing, update, ASKED) is update
-    assert nothing[0].of_round([update], ASKED) == [update]
-    assert values_arrived(nothing, values_sent(nothing, WEIGHTS)) is WEIGHTS
-    assert not nothing[0].hides_clients
-    assert not nothing[0].hides_choice
+    nothing = UpdateProcessor()
+    assert nothing.at_client(update, WEIGHTS, 0) is nothing.at_server(update, ASKED) is update
+    assert nothing.of_round([update], ASKED) == [update]
+    assert nothing.arrived(WEIGHTS) is nothing.sent(WEIGHTS) is WEIGHTS
+    assert (nothing.hides_clients, nothing.hides_choice) == (False, False)
 
 
 @pytest.mark.parametrize("processors", [[], [Compression(16)], [Compression(8)]], ids=["32", "16", "8"])

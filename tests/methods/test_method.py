@@ -23,7 +23,7 @@ LABELS = ("bread", "soup", "cake")
 
 
 #: With these, a step of Adam is the change that it is made from.
-LIKE_THE_MEAN = {"fedadam-p": {"server_lr": 1e6, "tau": 1e6, "beta_1": 0.0}}
+LIKE_THE_MEAN = {"fedadam-p": {"server_lr": 1e6, "tau": 1e6, "beta_1": 0.0, "beta_2": 0.0}}
 
 
 @pytest.fixture(params=list(METHODS))

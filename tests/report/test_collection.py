@@ -5,25 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.report.collection import Collection, ReportError, collect_runs
+from fedprime.report.collection import Collection, ReportError, collect_runs, in_words
 from fedprime.report.runs_file import RunSet, write_runs_file
-from fedprime.settings.plans import read_plan
-from made_runs import make_run
+from made_runs import make_grid, make_run
 
 METHODS = '[axes.method]\nfedprime.method.name = "fedprime"\nfedavg-p.method.name = "fedavg-p"\n'
 
 
-def make_grid(
-    folder: Path, axes: str = METHODS, shared: str = "", seeds: Sequence[int] = (0,), **results: object
-) -> Path:
-    folder.mkdir()
-    (folder / "plan.toml").write_text(f"seeds = {list(seeds)}\n{shared}\n{axes}")
-    for run in read_plan(folder / "plan.toml").runs:
-        make_run(folder / "runs" / run.folder, settings=run.settings, **results)  # pyright: ignore[reportArgumentType]
-    return folder
+def grid(folder: Path, axes: str = METHODS, shared: str = "", seeds: Sequence[int] = (0,)) -> Path:
+    return make_grid(folder, f"seeds = {list(seeds)}\n{shared}\n{axes}")
 
 
-def labels_of(collection: Collection) -> list[dict[str, str] | None]:
+def labels_of(collection: Collection) -> list[dict[str, str]]:
     return [run.labels for run in collection.runs]
 
 
@@ -97,16 +90,16 @@ def test_many_runs_of_another_world_are_counted_not_listed(tmp_path: Path):
 
 def test_a_plan_may_vary_its_worlds(tmp_path: Path):
     axes = "[axes.classes]\n8.data.num_classes = 8\n16.data.num_classes = 16\n"
-    found = collect_runs([make_grid(tmp_path / "grid", axes)])
+    found = collect_runs([grid(tmp_path / "grid", axes)])
     assert found.axes == {"classes": ("8", "16")}
 
 
 def test_grids_with_the_same_axes_are_reported_together(tmp_path: Path):
-    one = make_grid(tmp_path / "one", seeds=[0])
-    other = make_grid(tmp_path / "other", METHODS + 'pfpt.method.name = "pfpt"\n', seeds=[1])
+    one = grid(tmp_path / "one", seeds=[0])
+    other = grid(tmp_path / "other", METHODS + 'pfpt.method.name = "pfpt"\n', seeds=[1])
     found = collect_runs([one, other])
     assert found.axes == {"method": ("fedprime", "fedavg-p", "pfpt")}
-    assert [(run.labels or {})["method"] for run in found.runs] == [
+    assert [run.labels["method"] for run in found.runs] == [
         "fedprime",
         "fedprime",
         "fedavg-p",
@@ -116,43 +109,43 @@ def test_grids_with_the_same_axes_are_reported_together(tmp_path: Path):
 
 
 def test_grids_that_differ_in_what_no_axis_stands_for_are_refused(tmp_path: Path):
-    one = make_grid(tmp_path / "one", seeds=[0])
-    other = make_grid(tmp_path / "other", shared="[settings.training]\nlr = 0.5\n", seeds=[1])
+    one = grid(tmp_path / "one", seeds=[0])
+    other = grid(tmp_path / "other", shared="[settings.training]\nlr = 0.5\n", seeds=[1])
     said = refusal(one, other)
     assert "training.lr is 0.01 in" in said
     assert f"0.5 in {other / 'runs' / 'fedprime' / 'seed-1'}" in said
 
 
 def test_grids_that_mean_different_things_by_a_label_are_refused(tmp_path: Path):
-    one = make_grid(tmp_path / "one", '[axes.method]\nmine.method.name = "fedprime"\n', seeds=[0])
-    other = make_grid(tmp_path / "other", '[axes.method]\nmine.method.name = "pfpt"\n', seeds=[1])
+    one = grid(tmp_path / "one", '[axes.method]\nmine.method.name = "fedprime"\n', seeds=[0])
+    other = grid(tmp_path / "other", '[axes.method]\nmine.method.name = "pfpt"\n', seeds=[1])
     assert "method.name is 'fedprime' in" in refusal(one, other)
 
 
 def test_the_same_labels_and_seed_with_other_settings_are_refused(tmp_path: Path):
-    one = make_grid(tmp_path / "one")
-    other = make_grid(tmp_path / "other", shared="[settings.training]\nlr = 0.5\n")
+    one = grid(tmp_path / "one")
+    other = grid(tmp_path / "other", shared="[settings.training]\nlr = 0.5\n")
     said = refusal(one, other)
     assert "have the same labels and seed but do not belong together: training.lr is 0.01 in" in said
 
 
 def test_grids_with_other_axes_are_refused(tmp_path: Path):
-    one = make_grid(tmp_path / "one")
-    other = make_grid(tmp_path / "other", "[axes.rate]\nhalf.missing.rate = 0.5\n")
+    one = grid(tmp_path / "one")
+    other = grid(tmp_path / "other", "[axes.rate]\nhalf.missing.rate = 0.5\n")
     assert "the former has the axes method, the latter the axes rate" in refusal(one, other)
 
 
 def test_a_grid_and_loose_runs_are_refused(tmp_path: Path):
-    said = refusal(make_grid(tmp_path / "grid"), make_run(tmp_path / "loose"))
+    said = refusal(grid(tmp_path / "grid"), make_run(tmp_path / "loose"))
     assert "no plan" in said
     assert str(tmp_path / "loose") in said
 
 
 def test_another_backbone_under_the_same_name_is_refused(tmp_path: Path):
-    grid = make_grid(tmp_path / "grid", seeds=[0, 1])
-    path = grid / "runs" / "fedprime" / "seed-1" / "environment.json"
+    folder = grid(tmp_path / "grid", seeds=[0, 1])
+    path = folder / "runs" / "fedprime" / "seed-1" / "environment.json"
     path.write_text(path.read_text().replace("c4e9", "ffff"))
-    assert "backbone is 'c4e9' in" in refusal(grid)
+    assert "backbone is 'c4e9' in" in refusal(folder)
 
 
 def test_a_run_that_is_there_twice_counts_once_with_a_note(tmp_path: Path):
@@ -177,9 +170,9 @@ def test_the_same_settings_with_other_results_are_left_out_with_a_reason(tmp_pat
 
 
 def test_the_runs_of_a_report_may_be_given_beside_their_folders(tmp_path: Path):
-    grid = make_grid(tmp_path / "grid")
-    write_runs_file(tmp_path / "runs.json", collect_runs([grid]).kept)
-    found = collect_runs([grid, tmp_path / "runs.json"])
+    folder = grid(tmp_path / "grid")
+    write_runs_file(tmp_path / "runs.json", collect_runs([folder]).kept)
+    found = collect_runs([folder, tmp_path / "runs.json"])
     assert len(found.runs) == 2
     assert found.notes[0].startswith("2 run(s) are there twice")
 
@@ -194,18 +187,18 @@ def test_runs_of_a_report_and_new_loose_runs_get_their_labels_together(tmp_path:
 
 
 def test_a_plan_without_axes_is_labelled_by_its_method(tmp_path: Path):
-    found = collect_runs([make_grid(tmp_path / "grid", axes="", seeds=[0, 1])])
+    found = collect_runs([grid(tmp_path / "grid", axes="", seeds=[0, 1])])
     assert found.axes == {"method": ("fedprime",)}
     assert found.kept.axes == {}
 
 
 def test_labels_without_runs_are_no_labels(tmp_path: Path):
-    grid = make_grid(tmp_path / "grid")
-    assert collect_runs([grid / "runs" / "fedprime"]).axes == {"method": ("fedprime",)}
+    folder = grid(tmp_path / "grid")
+    assert collect_runs([folder / "runs" / "fedprime"]).axes == {"method": ("fedprime",)}
 
 
 def test_clients_are_kept_of_the_first_seed(tmp_path: Path):
-    found = collect_runs([make_grid(tmp_path / "grid", seeds=[3, 1])])
+    found = collect_runs([grid(tmp_path / "grid", seeds=[3, 1])])
     assert [(run.results.seed, bool(run.results.clients), bool(run.patterns)) for run in found.runs[:2]] == [
         (1, True, True),
         (3, False, False),
@@ -217,3 +210,7 @@ def test_nothing_to_report_is_an_error_with_every_reason(tmp_path: Path, stopped
     assert f"fedprime run --resume {stopped_run}" in said
     assert f"there is no {tmp_path / 'nowhere'}" in said
     assert said.endswith("nothing is left to report")
+
+
+def test_no_labels_are_no_words():
+    assert in_words({}) == ""

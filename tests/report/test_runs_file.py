@@ -72,7 +72,7 @@ def test_runs_of_no_plan_have_no_labels(tmp_path: Path):
     write_runs_file(tmp_path / "runs.json", RunSet((made_run(), made_run(seed=1)), None))
     read = read_runs_file(tmp_path / "runs.json")
     assert read.axes is None
-    assert [run.labels for run in read.runs] == [None, None]
+    assert [run.labels for run in read.runs] == [{}, {}]
     assert [run.settings["seed"] for run in read.runs] == [0, 1]
 
 

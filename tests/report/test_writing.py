@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from fedprime.report import ReportError, default_output, write_report
+from fedprime.report.plots import PLOTS
 from fedprime.runs.run import start_run
 from fedprime.settings.plans import read_plan
 from fedprime.settings.reading import read_settings
 from made_runs import LIMITS, make_run
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/runs.json"))
+QUICKEST = "alternations"
 TEXTS = ("tables.md", "tables.tex", "tables.csv", "runs.csv", "comparisons.md", "comparisons.csv", "runs.json")
 
 PLAN = """
@@ -57,8 +61,25 @@ def reported(_grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves the seconds that plots take."""
-    monkeypatch.setattr("fedprime.report.writing.PLOTS", {})
+    """Saves the seconds that plots take: there is no data for any."""
+    none = {kind: (lambda *_: iter(()), reason) for kind, (_, reason) in PLOTS.items()}
+    monkeypatch.setattr("fedprime.report.writing.PLOTS", none)
+
+
+@pytest.mark.usefixtures("without_plots")
+@pytest.mark.parametrize(
+    "study", [pytest.param(name, marks=() if name == QUICKEST else pytest.mark.slow) for name in STUDIES]
+)
+def test_the_tables_of_a_committed_study_are_made_again_from_its_runs(study: str, tmp_path: Path):
+    report = write_report([RESULTS / study / "runs.json"], tmp_path / "again")
+    assert (report.problems, report.notes) == ((), ())
+    for file in ("tables.md", "comparisons.md"):
+        assert (report.folder / file).read_text() == (RESULTS / study / file).read_text()
+
+
+def test_there_are_committed_studies():
+    assert QUICKEST in STUDIES
+    assert len(STUDIES) > 20
 
 
 def test_everything_is_there(reported: Path):
@@ -92,6 +113,7 @@ def test_a_report_is_made_again_from_its_own_file(reported: Path, tmp_path: Path
             assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_report_in_its_own_folder_is_made_anew_without_what_is_out_of_date(tmp_path: Path):
     folder = tmp_path / "report"
     write_report([make_run(tmp_path / "runs" / "a")], folder)
@@ -173,10 +195,13 @@ def test_a_report_beside_its_runs_does_not_count_itself(tmp_path: Path):
         assert (report.num_runs, report.problems, report.notes) == (1, (), ())
 
 
-def test_runs_that_were_really_trained_are_reported(small_flags: tuple[str, ...], tmp_path: Path):
-    for method in ("fedprime", "head-only"):
-        start_run(read_settings(None, [*small_flags, f"--method.name={method}"]), tmp_path / "runs" / method)
-    report = write_report([tmp_path / "runs"])
+def test_runs_that_were_really_trained_are_reported(
+    finished_run: Path, small_flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # The other plots need nothing that made runs do not have as well.
+    monkeypatch.setattr("fedprime.report.writing.PLOTS", {kind: PLOTS[kind] for kind in ("clients", "prompts")})
+    start_run(read_settings(None, [*small_flags, "--method.name=head-only"]), tmp_path / "head-only")
+    report = write_report([finished_run, tmp_path / "head-only"], tmp_path / "report")
     assert (report.num_runs, report.problems, report.notes) == (2, (), ())
     text = (report.folder / "README.md").read_text()
     for part in ("| fedprime |", "| head-only |", "| Bayes limit |", "like train", "![clients](clients.svg)"):

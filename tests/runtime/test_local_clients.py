@@ -9,7 +9,7 @@ import torch
 from fedprime.experiment.build import Experiment, build_method
 from fedprime.federation.clients import Clients, KeepingClients
 from fedprime.federation.compression import Compression
-from fedprime.federation.processors import UpdateProcessor
+from fedprime.federation.processors import ServerRound, UpdateProcessor
 from fedprime.federation.rounds import Round, Schedule, federate
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
@@ -141,3 +141,33 @@ def test_a_client_that_diverged_is_left_out():
     clients = behind([Compression(8)], Adders(torch.tensor([[float("nan"), 1.0]])))
     (finished,) = rounds(clients, [Compression(8)])
     assert finished.left_out == {0: "a.scale is not finite", 1: "a.scale is not finite"}
+
+
+@dataclass(frozen=True)
+class Doubling(UpdateProcessor):
+    """Updates travel twice as large."""
+
+    def at_client(self, update: Update, received: Weights, round_number: int) -> Update:
+        return replace(update, weights={name: 2 * value for name, value in update.weights.items()})
+
+    def at_server(self, update: Update, asked: ServerRound) -> Update:
+        return replace(update, weights={name: value / 2 for name, value in update.weights.items()})
+
+
+@dataclass(frozen=True)
+class AddingOne(UpdateProcessor):
+    """Updates travel one larger."""
+
+    def at_client(self, update: Update, received: Weights, round_number: int) -> Update:
+        return replace(update, weights={name: value + 1 for name, value in update.weights.items()})
+
+    def at_server(self, update: Update, asked: ServerRound) -> Update:
+        return replace(update, weights={name: value - 1 for name, value in update.weights.items()})
+
+
+def test_an_update_passes_processors_in_their_order_and_at_the_server_in_reverse_order():
+    layers, adders = [Doubling(), AddingOne()], Adders(torch.tensor([[1.0, 2.0]]))
+    sent, _ = behind(layers, adders).train(0, (0, 1), STATE)
+    assert sent.weights["a"].tolist() == [[2 * 2.0 + 1, pytest.approx(2 * 2.003 + 1)]]
+    (finished,) = rounds(behind(layers, adders), layers)
+    assert finished.state.shared["a"].tolist() == [[2.0, pytest.approx(2.003)]]

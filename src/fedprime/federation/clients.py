@@ -46,23 +46,12 @@ class KeepingClients(Clients, Protocol):
 
 
 def num_taking_part(num_clients: int, fraction: float) -> int:
-    """Returns how many clients take part in a round.
-
-    Args:
-        num_clients: How many clients there are.
-        fraction: Share that takes part.
-    """
+    """Returns how many clients take part in a round: at least one."""
     return max(1, round(fraction * num_clients))
 
 
 def choose_clients(num_clients: int, fraction: float, seed: int, round_number: int) -> tuple[int, ...]:
     """Returns who takes part in a round, in ascending order.
-
-    Args:
-        num_clients: How many clients there are.
-        fraction: Share that takes part.
-        seed: Seed of the run.
-        round_number: Which round.
 
     >>> choose_clients(4, 1.0, seed=0, round_number=0)
     (0, 1, 2, 3)

@@ -26,12 +26,7 @@ class Clipping(UpdateProcessor):
     clip_norm: float
 
     def at_server(self, update: Update, asked: ServerRound) -> Update:
-        """Returns the update as it was, to the bit, or scaled down towards what the client got.
-
-        Args:
-            update: What the client sent.
-            asked: The round that it belongs to.
-        """
+        """Returns the update as it was, to the bit, or scaled down towards what the client got."""
         received = asked.answer(update.client)
         changes, norm = clip_towards(received, update.weights, self.clip_norm)
         if norm <= self.clip_norm:

@@ -63,21 +63,11 @@ class Compression(UpdateProcessor):
         return packed
 
     def arrived(self, weights: Mapping[str, Tensor]) -> Weights:
-        """Returns the values that were sent, as exactly as they travelled.
-
-        Args:
-            weights: What `sent` returned.
-        """
+        """Returns the values that were sent, as exactly as they travelled."""
         return {name: weights[name].float() * weights[name + SCALE] for name in weights if not name.endswith(SCALE)}
 
     def at_client(self, update: Update, received: Weights, round_number: int) -> Update:
-        """Returns what a client changed, as it travels, and remembers what rounding held back of it.
-
-        Args:
-            update: The client's values.
-            received: The values that it got, as exactly as they travelled.
-            round_number: Which round, from 0.
-        """
+        """Returns what a client changed, as it travels, and remembers what rounding held back of it."""
         change = {name: value - received[name] for name, value in update.weights.items()}
         for name, late in self.residuals.get(update.client, {}).items():
             if name in change and late.shape == change[name].shape:  # a pool of another size by now gets nothing of it
@@ -92,12 +82,7 @@ class Compression(UpdateProcessor):
         return replace(update, weights=packed)
 
     def at_server(self, update: Update, asked: ServerRound) -> Update:
-        """Returns a client's values: what the server sent, before it was rounded, and what the client changed.
-
-        Args:
-            update: What the client sent.
-            asked: The round that it belongs to.
-        """
+        """Returns a client's values: what the server sent, before it was rounded, and what the client changed."""
         answer = asked.answer(update.client)
         changes = self.arrived(update.weights)
         weights = {name: (answer[name] + change).to(answer[name].dtype) for name, change in changes.items()}

@@ -70,12 +70,7 @@ class ClientPrivacy(UpdateProcessor):
         return self.secret
 
     def of_round(self, updates: Sequence[Update], asked: ServerRound) -> list[Update]:
-        """Returns private updates, one for each client that was asked, whether it answered or not.
-
-        Args:
-            updates: The valid updates.
-            asked: The round that they belong to.
-        """
+        """Returns private updates, one for each client that was asked, whether it answered or not."""
         if not updates:
             # Left out, the step would tell that nobody answered: failures may depend on samples.
             _logger.warning("round %d: nobody answered; noise alone is added (see runtime.quorum)", asked.number)
@@ -85,7 +80,7 @@ class ClientPrivacy(UpdateProcessor):
         )
         return private_updates(
             updates,
-            asked.asked,
+            asked.clients,
             asked.method.travelling(asked.state.shared),
             aligned=asked.method.aligned,
             privacy=self,

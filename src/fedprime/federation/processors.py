@@ -18,8 +18,6 @@ __all__ = [
     "ServerRound",
     "UpdateProcessor",
     "form_on_the_way",
-    "processed_at_client",
-    "processed_at_server",
     "values_arrived",
     "values_sent",
 ]
@@ -32,7 +30,7 @@ class ServerRound:
     Attributes:
         number: Which round, from 0.
         seed: Seed of the run.
-        asked: The clients that take part, in ascending order.
+        clients: Those that are asked to train, in ascending order.
         method: The federated method.
         state: What the server holds before the round.
         start: What clients measure, in a round before the first; None where they train.
@@ -40,17 +38,13 @@ class ServerRound:
 
     number: int
     seed: int
-    asked: Sequence[int]
+    clients: Sequence[int]
     method: Method
     state: ServerState
     start: StartRound | None = None
 
     def answer(self, client: int) -> Weights:
-        """Returns what a client is sent and sends back, as the server holds it.
-
-        Args:
-            client: Which client.
-        """
+        """Returns what a client is sent and sends back, as the server holds it."""
         return self.method.travelling(self.state.answer(client))
 
 
@@ -81,99 +75,41 @@ class UpdateProcessor:
         return update
 
     def arrived(self, weights: Weights) -> Weights:
-        """Returns values that the server sent, as a client reads them. The client's side.
-
-        Args:
-            weights: The values as they travelled.
-        """
+        """Returns values as a client reads them, from those that travelled. The client's side."""
         return weights
 
     def sent(self, weights: Weights) -> Weights:
-        """Returns values as they travel to a client. The server's side.
-
-        Args:
-            weights: The values that the server sends.
-        """
+        """Returns values as they travel to a client. The server's side."""
         return weights
 
     def at_server(self, update: Update, asked: ServerRound) -> Update:  # noqa: ARG002
-        """Returns an update as the server reads it; what is not finite afterwards is left out. The server's side.
-
-        Args:
-            update: A valid one, as it travelled.
-            asked: The round that it belongs to.
-        """
+        """Returns a valid update as the server reads it; what is not finite then is left out. The server's side."""
         return update
 
     def of_round(self, updates: Sequence[Update], asked: ServerRound) -> Sequence[Update]:  # noqa: ARG002
-        """Returns what the method sees of all updates of a round together. The server's side.
+        """Returns what the method sees of all valid updates of a round, of which there may be none. The server's side.
 
         Args:
-            updates: The valid ones, in the order of clients; there may be none.
+            updates: In the order of clients.
             asked: The round that they belong to.
         """
         return updates
 
 
 def values_sent(processors: Sequence[UpdateProcessor], weights: Weights) -> Weights:
-    """Returns values as they travel to a client.
-
-    Args:
-        processors: All processors.
-        weights: The values that the server sends.
-    """
+    """Returns values as they travel to a client, having passed all processors."""
     for processor in processors:
         weights = processor.sent(weights)
     return weights
 
 
 def values_arrived(processors: Sequence[UpdateProcessor], weights: Weights) -> Weights:
-    """Returns values that the server sent, as a client reads them.
-
-    Args:
-        processors: All processors.
-        weights: The values as they travelled.
-    """
+    """Returns values as a client reads them, from those that travelled."""
     for processor in reversed(processors):
         weights = processor.arrived(weights)
     return weights
 
 
-def processed_at_client(
-    processors: Sequence[UpdateProcessor], update: Update, received: Weights, round_number: int
-) -> Update:
-    """Returns an update as it travels.
-
-    Args:
-        processors: All processors.
-        update: What the client would send.
-        received: What arrived of the values that travel.
-        round_number: Which round, from 0.
-    """
-    for processor in processors:
-        update = processor.at_client(update, received, round_number)
-    return update
-
-
-def processed_at_server(processors: Sequence[UpdateProcessor], update: Update, asked: ServerRound) -> Update:
-    """Returns an update as the server reads it.
-
-    Args:
-        processors: All processors.
-        update: A valid one, as it travelled.
-        asked: The round that it belongs to.
-    """
-    for processor in reversed(processors):
-        update = processor.at_server(update, asked)
-    return update
-
-
 def form_on_the_way(processors: Sequence[UpdateProcessor], weights: Weights) -> Weights:
-    """Returns tensors with the names, shapes and types that values have on their way, but no content.
-
-    Args:
-        processors: All processors.
-        weights: Values by name.
-    """
-    empty = {name: torch.empty_like(value, device="meta") for name, value in weights.items()}
-    return values_sent(processors, empty)
+    """Returns tensors with the names, shapes and types that values have on their way, but no content."""
+    return values_sent(processors, {name: torch.empty_like(value, device="meta") for name, value in weights.items()})

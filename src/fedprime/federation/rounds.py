@@ -157,11 +157,11 @@ class _Answers:
 
 def _ask(clients: Clients, asked: ServerRound, schedule: Schedule, processors: Sequence[UpdateProcessor]) -> _Answers:
     """Asks clients to train, and those whose valid answer is missing again until there are enough."""
-    number, num_asked, repeats = asked.number, len(asked.asked), schedule.repeats
+    number, num_asked, repeats = asked.number, len(asked.clients), schedule.repeats
     needed = math.ceil(schedule.quorum * num_asked - 1e-9)  # 0.7 * 10 is a little more than 7
     told = replace(asked.state, server={})  # what the server keeps no runtime can send
     answers = _Answers([], [], [], {})
-    missing = list(asked.asked)
+    missing = list(asked.clients)
     for attempt in range(repeats + 1):
         if attempt:
             _logger.warning(

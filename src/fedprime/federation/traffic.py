@@ -72,9 +72,5 @@ def bytes_by_part(weights: Mapping[str, Tensor], expected: Collection[str] | Non
 
 
 def size_bytes(weights: Mapping[str, Tensor]) -> int:
-    """Returns how many bytes the values take.
-
-    Args:
-        weights: Values by name.
-    """
+    """Returns how many bytes the values take."""
     return sum(value.numel() * value.element_size() for value in weights.values())

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from fedprime.federation.processors import ServerRound, UpdateProcessor, form_on_the_way, processed_at_server
+from fedprime.federation.processors import ServerRound, UpdateProcessor, form_on_the_way
 from fedprime.methods.method import Update
 
 __all__ = ["form_problems", "judged", "update_problems"]
@@ -46,7 +46,8 @@ def _trained(update: Update, asked: ServerRound, processors: Sequence[UpdateProc
     answer = asked.answer(update.client)
     problems = update_problems(update, form_on_the_way(processors, answer))
     if processors and not problems:
-        update = processed_at_server(processors, update, asked)
+        for processor in reversed(processors):
+            update = processor.at_server(update, asked)
         # A finite step can still be so long that values are not.
         problems = form_problems(update.weights, answer)
     return update, problems

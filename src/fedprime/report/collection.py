@@ -1,17 +1,17 @@
 """Which runs belong together, and what they are called: every run of a report has one label on each axis."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fedprime.methods import METHODS
 from fedprime.report.finished_runs import FinishedRun, comparable_settings
+from fedprime.report.load import find_runs
 from fedprime.report.runs_file import RunSet
-from fedprime.report.sources import find_runs
 
-__all__ = ["METHOD", "Collection", "ReportError", "collect_runs"]
+__all__ = ["METHOD", "Collection", "ReportError", "collect_runs", "in_words"]
 
 #: The axis whose labels are compared with each other, where there is one of this name.
 METHOD = "method"
@@ -58,27 +58,34 @@ def collect_runs(paths: Sequence[Path]) -> Collection:
         raise ReportError("\n".join([*problems, "nothing is left to report"]))
     runs, notes = _without_duplicates(_joined(sets), problems)
     _refuse_strangers(runs)
+    axes, labelled = dict(runs.axes or {}), list(runs.runs)
     if runs.axes is None:
         axes, labelled, more_notes = _labelled_by_settings(runs.runs)
         notes += more_notes
-    else:
-        axes, labelled = dict(runs.axes), list(runs.runs)
     if not axes:
-        methods = dict.fromkeys(run.results.method for run in labelled)
-        axes = {METHOD: tuple(methods)}
+        axes = {METHOD: tuple(dict.fromkeys(run.results.method for run in labelled))}
         labelled = [replace(run, labels={METHOD: run.results.method}) for run in labelled]
-    axes = {axis: tuple(label for label in labels if _occurs(axis, label, labelled)) for axis, labels in axes.items()}
+    axes = {
+        axis: tuple(label for label in labels if any(run.labels.get(axis) == label for run in labelled))
+        for axis, labels in axes.items()
+    }
 
     def order(run: FinishedRun) -> tuple[int, ...]:
-        labels = run.labels or {}
-        return (*(axes[axis].index(labels[axis]) for axis in axes), run.results.seed)
+        return (*(axes[axis].index(label) for axis, label in run.labels.items()), run.results.seed)
 
     labelled = _with_details_of_first_seeds(sorted(labelled, key=order))
-    kept = tuple(replace(run, labels=None) for run in labelled) if runs.axes is None else tuple(labelled)
-    if runs.axes == {}:
-        kept = tuple(replace(run, labels={}) for run in labelled)
     known = None if runs.axes is None else {axis: axes[axis] for axis in runs.axes}
+    kept = tuple(labelled) if runs.axes else tuple(replace(run, labels={}) for run in labelled)
     return Collection(axes, tuple(labelled), RunSet(kept, known, runs.varied), tuple(problems), tuple(notes))
+
+
+def in_words(labels: Mapping[str, str]) -> str:
+    """Returns labels, by axis, as one phrase.
+
+    >>> in_words({"trained on": "miss text", "missing rate": "0.5"})
+    'trained on miss text, missing rate 0.5'
+    """
+    return ", ".join(f"{axis} {label}" for axis, label in labels.items())
 
 
 def _joined(sets: Sequence[RunSet]) -> RunSet:
@@ -87,23 +94,17 @@ def _joined(sets: Sequence[RunSet]) -> RunSet:
     for other in sets[1:]:
         if (first.axes is None) != (other.axes is None) or set(first.axes or ()) != set(other.axes or ()):
             raise ReportError(
-                f"{_place(first)} and {_place(other)} do not belong together: the former has {_axes(first)}, the "
-                f"latter {_axes(other)}; report them separately"
+                f"{first.runs[0].place} and {other.runs[0].place} do not belong together: the former has "
+                f"{_axes(first)}, the latter {_axes(other)}; report them separately"
             )
+    joined = tuple(run for runs in sets for run in runs.runs)
     if first.axes is None:
-        return RunSet(tuple(run for runs in sets for run in runs.runs), None)
+        return RunSet(joined, None)
     axes = {
         axis: tuple(dict.fromkeys(label for runs in sets for label in (runs.axes or {})[axis])) for axis in first.axes
     }
-    varied = frozenset[str]().union(*(runs.varied for runs in sets))
-    in_order = (
-        replace(run, labels={axis: (run.labels or {})[axis] for axis in axes}) for runs in sets for run in runs.runs
-    )
-    return RunSet(tuple(in_order), axes, varied)
-
-
-def _place(runs: RunSet) -> str:
-    return runs.runs[0].place
+    in_order = tuple(replace(run, labels={axis: run.labels[axis] for axis in axes}) for run in joined)
+    return RunSet(in_order, axes, frozenset[str]().union(*(runs.varied for runs in sets)))
 
 
 def _axes(runs: RunSet) -> str:
@@ -115,7 +116,7 @@ def _without_duplicates(runs: RunSet, problems: list[str]) -> tuple[RunSet, list
     known: dict[str, FinishedRun] = {}
     twice: list[tuple[str, str]] = []
     for run in runs.runs:
-        what = comparable_settings(run) if run.labels is None else run.labels
+        what = comparable_settings(run) if runs.axes is None else run.labels
         key = json.dumps([what, run.results.seed], sort_keys=True)
         other = known.setdefault(key, run)
         if other is run:
@@ -149,7 +150,7 @@ def _refuse_strangers(runs: RunSet) -> None:
         differing = _differences(runs.runs, lambda name: name not in runs.varied)
         by_labels: dict[tuple[str, ...], list[FinishedRun]] = {}
         for run in runs.runs:
-            by_labels.setdefault(tuple((run.labels or {}).values()), []).append(run)
+            by_labels.setdefault(tuple(run.labels.values()), []).append(run)
         differing += [text for same in by_labels.values() for text in _differences(same, lambda n: n in runs.varied)]
     if differing:
         lines = [f"  {text}" for text in differing]
@@ -165,13 +166,12 @@ def _differences(runs: Sequence[FinishedRun], counts: Callable[[str], bool] = la
         for run, of_run in zip(runs, settings, strict=True):
             places.setdefault(repr(of_run.get(name)), []).append(run.place)
         if len(places) > 1:
-            parts = [f"{value} in {_some(where)}" for value, where in places.items()]
+            parts = [
+                f"{value} in {where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}"
+                for value, where in places.items()
+            ]
             texts.append(f"{name} is {', '.join(parts)}")
     return texts
-
-
-def _some(places: Sequence[str]) -> str:
-    return places[0] if len(places) == 1 else f"{places[0]} and {len(places) - 1} more"
 
 
 def _labelled_by_settings(
@@ -217,23 +217,20 @@ def _label_order(label: str) -> tuple[int, float, str]:
         return 2, 0.0, label
 
 
-def _occurs(axis: str, label: str, runs: Iterable[FinishedRun]) -> bool:
-    return any((run.labels or {}).get(axis) == label for run in runs)
-
-
 def _with_details_of_first_seeds(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
     """Keeps what is known per client, and of prompts, of the first seed of all that have the same labels."""
-    seen: set[tuple[str, tuple[str, ...]]] = set()
+    seen: set[tuple[str, ...]] = set()
     kept: list[FinishedRun] = []
     for run in runs:
-        labels = tuple((run.labels or {}).values())
-        if ("clients", labels) in seen or not run.results.clients:
+        labels = tuple(run.labels.values())
+        clients, prompts = ("clients", *labels), ("prompts", *labels)
+        if not run.results.clients or clients in seen:
             run = replace(run, patterns={}, results=replace(run.results, clients={}))
         else:
-            seen.add(("clients", labels))
-        if ("prompts", labels) in seen or run.prompts is None:
+            seen.add(clients)
+        if run.prompts is None or prompts in seen:
             run = replace(run, prompts=None)
         else:
-            seen.add(("prompts", labels))
+            seen.add(prompts)
         kept.append(run)
     return kept

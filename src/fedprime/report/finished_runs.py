@@ -15,6 +15,7 @@ __all__ = [
     "Environment",
     "FinishedRun",
     "History",
+    "PrivacySpent",
     "PromptRecord",
     "Results",
     "Scores",
@@ -24,18 +25,10 @@ __all__ = [
 
 #: Settings that do not make two runs different experiments.
 IGNORED = frozenset(
-    {
-        "seed",
-        "threads",
-        "evaluation.batch_size",
-        "evaluation.every",
-        "runtime.kind",
-        "runtime.processes",
-        "runtime.deadline_seconds",
-        "runtime.wait_seconds",
-        "runtime.quorum",
-        "runtime.repeats",
-    }
+    (
+        *("seed", "threads", "evaluation.batch_size", "evaluation.every", "runtime.kind", "runtime.processes"),
+        *("runtime.deadline_seconds", "runtime.wait_seconds", "runtime.quorum", "runtime.repeats"),
+    )
 )
 
 _DIGITS = 5
@@ -59,9 +52,6 @@ class Scores:
     """How good a run was on some samples.
 
     Attributes:
-        accuracy: From 0 to 1.
-        macro_f1: From 0 to 1.
-        num_samples: How many samples there were.
         bayes_accuracy: The accuracy that no classifier can beat on them, where it is known.
         loss: Mean task loss; None if it was not finite.
     """
@@ -91,18 +81,14 @@ class Results:
     """What ``results.json`` says.
 
     Attributes:
-        method: Name of the method.
-        seed: Seed of the run.
-        rounds: How many rounds it had.
-        seconds: How long they took.
+        seconds: How long all rounds took.
         bytes_down: Sent by the server, in all.
         bytes_up: Sent by the clients, in all.
-        trained_values: Numbers that are trained.
-        sent_values: Numbers of those that travel.
+        sent_values: How many of the trained values travel.
         scenarios: By test scenario, the scores.
         clients: By client, the scores on its own test samples; None if it has none.
         privacy: What it tells about any one client; None if the run was not private.
-        bytes_by_part: By direction (down, up), the bytes sent in all by part of the model; empty if not known.
+        bytes_by_part: By direction, the bytes sent in all by part of the model; empty if not known.
     """
 
     method: str
@@ -117,6 +103,11 @@ class Results:
     clients: dict[str, Scores | None] = Field(default_factory=dict)
     privacy: PrivacySpent | None = None
     bytes_by_part: dict[Literal["down", "up"], dict[str, Count]] = Field(default_factory=dict)
+
+    @property
+    def bytes_sent(self) -> int:
+        """Sent in both directions, in all."""
+        return self.bytes_down + self.bytes_up
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -160,7 +151,6 @@ class Environment:
 
     Attributes:
         commit: Of the code; None if it was installed from a package.
-        processor: Its name.
         cores: How many the machine has.
         backbone: Fingerprint of the frozen backbone.
     """
@@ -178,11 +168,8 @@ class FinishedRun:
     Attributes:
         place: Its folder, or the file that it was read from, for messages.
         settings: Every setting by its dotted name.
-        results: The final table.
-        history: Round by round.
-        environment: Where it ran.
         finished: The day on which it was finished, as in 2026-11-23.
-        labels: By axis, the label that holds for it; None if it belongs to no plan.
+        labels: By axis, the label that holds for it; empty if it belongs to no plan.
         patterns: By missing pattern, how many training samples of each client have it; empty if not known.
         prompts: What its prompts did; None if not known.
     """
@@ -193,17 +180,13 @@ class FinishedRun:
     history: History
     environment: Environment
     finished: str
-    labels: dict[str, str] | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
     patterns: dict[str, tuple[Count, ...]] = Field(default_factory=dict)
     prompts: PromptRecord | None = None
 
 
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns settings as JSON gives them back, with the defaults of those that were not known yet.
-
-    Args:
-        settings: By dotted name.
-    """
+    """Returns settings, by dotted name, as JSON gives them back, with the defaults of those not known yet."""
     known = {name: value for name, value in flat_settings(Settings()).items() if name not in settings}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in {**settings, **known}.items()}
 
@@ -213,9 +196,6 @@ def comparable_settings(run: FinishedRun) -> dict[str, Any]:
 
     A backbone is known by its fingerprint: its folder may be called otherwise elsewhere. What a quirk of the research
     code adds to that is said by the setting already.
-
-    Args:
-        run: The run.
     """
     settings = {name: value for name, value in run.settings.items() if name not in IGNORED}
     return settings | {"backbone": run.environment.backbone.partition("+")[0]}

@@ -37,11 +37,7 @@ class RunSet:
 
 
 def is_runs_file(path: Path) -> bool:
-    """Returns whether a file was written by a report, of whatever format.
-
-    Args:
-        path: The file.
-    """
+    """Returns whether a file was written by a report, of whatever format."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))["made_by"] == _MAKER
     except (OSError, ValueError, KeyError, TypeError):
@@ -49,20 +45,15 @@ def is_runs_file(path: Path) -> bool:
 
 
 def write_runs_file(path: Path, runs: RunSet) -> None:
-    """Writes runs, one on each line, in their order.
-
-    Args:
-        path: The file.
-        runs: The runs.
-    """
+    """Writes runs, one on each line, in their order."""
     environments = list(dict.fromkeys(run.environment for run in runs.runs))
-    names = list(dict.fromkeys(name for run in runs.runs for name in run.settings if name != "seed"))
     first = runs.runs[0].settings
+    names = dict.fromkeys(name for run in runs.runs for name in run.settings if name != "seed")
     shared = [name for name in names if all(run.settings.get(name) == first.get(name) for run in runs.runs)]
     head = {
         "made_by": _MAKER,
         "format": _FORMAT,
-        "axes": None if runs.axes is None else {axis: list(labels) for axis, labels in runs.axes.items()},
+        "axes": None if runs.axes is None else dict(runs.axes),
         "varied": sorted(runs.varied),
         "scores": _SCORES,
         "settings": {name: first[name] for name in shared},
@@ -76,9 +67,6 @@ def write_runs_file(path: Path, runs: RunSet) -> None:
 
 def read_runs_file(path: Path) -> RunSet:
     """Reads what `write_runs_file` wrote.
-
-    Args:
-        path: The file.
 
     Raises:
         RunError: If it cannot be read or is something else, in one line.
@@ -96,17 +84,17 @@ def read_runs_file(path: Path) -> RunSet:
             "version of fedprime that wrote it"
         )
     try:
-        axes = content["axes"]
-        runs = TypeAdapter(list[FinishedRun]).validate_python(
-            [_run_content(entry, content, f"{path}, run {line}") for line, entry in enumerate(content["runs"], start=1)]
+        entries = enumerate(content["runs"], start=1)
+        runs = TypeAdapter(tuple[FinishedRun, ...]).validate_python(
+            tuple(_run_content(entry, content, f"{path}, run {line}") for line, entry in entries)
         )
-        labelled = None if axes is None else {axis: tuple(labels) for axis, labels in axes.items()}
-        if labelled is not None and any((run.labels or {}).keys() != labelled.keys() for run in runs):
+        axes = None if content["axes"] is None else {axis: tuple(of) for axis, of in content["axes"].items()}
+        if axes is not None and any(run.labels.keys() != axes.keys() for run in runs):
             raise ValueError("labels and axes do not fit together")
-        return RunSet(tuple(runs), labelled, frozenset(content["varied"]))
+        return RunSet(runs, axes, frozenset(content["varied"]))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(map(str, first["loc"]))
         raise RunError(f"{path} is broken ({where}: {first['msg']}); {remedy}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise RunError(f"{path} is broken ({error!r}); {remedy}") from error
@@ -117,7 +105,7 @@ def _json(value: Any) -> str:
 
 
 def _run_entry(run: FinishedRun, shared: Sequence[str], environment: int) -> dict[str, Any]:
-    results = run.results
+    results, history = run.results, run.history
     entry: dict[str, Any] = {
         "labels": run.labels,
         "seed": results.seed,
@@ -130,8 +118,8 @@ def _run_entry(run: FinishedRun, shared: Sequence[str], environment: int) -> dic
         "scenarios": {name: astuple(scores) for name, scores in results.scenarios.items()},
         "clients": {name: None if scores is None else astuple(scores) for name, scores in results.clients.items()},
         "patterns": run.patterns,
-        "history": {name: _shortest(getattr(run.history, name)) for name in _COLUMNS}
-        | {"pool_sizes": {name: _shortest(sizes) for name, sizes in run.history.pool_sizes.items()}},
+        "history": {name: _shortest(getattr(history, name)) for name in _COLUMNS}
+        | {"pool_sizes": {name: _shortest(sizes) for name, sizes in history.pool_sizes.items()}},
         "prompts": None if run.prompts is None else asdict(run.prompts),
     }
     return {name: value for name, value in entry.items() if value not in (None, {})}
@@ -141,8 +129,10 @@ def _run_content(entry: Mapping[str, Any], content: Mapping[str, Any], place: st
     results, history = entry["results"], entry["history"]
     rounds = int(results["rounds"])
 
-    def scores(row: Sequence[Any] | None) -> dict[str, Any] | None:
-        return None if row is None else dict(zip(content["scores"], row, strict=True))
+    def scores(rows: Mapping[str, Sequence[Any] | None]) -> dict[str, Any]:
+        return {
+            name: None if row is None else dict(zip(content["scores"], row, strict=True)) for name, row in rows.items()
+        }
 
     return {
         "place": place,
@@ -150,14 +140,14 @@ def _run_content(entry: Mapping[str, Any], content: Mapping[str, Any], place: st
         "results": {
             **results,
             "seed": entry["seed"],
-            "scenarios": {name: scores(row) for name, row in entry["scenarios"].items()},
-            "clients": {name: scores(row) for name, row in entry.get("clients", {}).items()},
+            "scenarios": scores(entry["scenarios"]),
+            "clients": scores(entry.get("clients", {})),
         },
         "history": {name: _spelt_out(history[name], rounds) for name in _COLUMNS}
         | {"pool_sizes": {name: _spelt_out(sizes, rounds) for name, sizes in history.get("pool_sizes", {}).items()}},
         "environment": content["environments"][entry["environment"]],
         "finished": entry["finished"],
-        "labels": entry.get("labels", None if content["axes"] is None else {}),
+        "labels": entry.get("labels", {}),
         "patterns": entry.get("patterns", {}),
         "prompts": entry.get("prompts"),
     }

@@ -1,31 +1,28 @@
-"""Tables for people: accuracy of every cell in every test scenario, the Bayes limit, and what it took."""
+"""Tables for people: accuracy of every cell in every test scenario, the Bayes limit, what it took, what was sent."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from fedprime.report.cells import Block, Cell, in_words, mean_and_deviation
-from fedprime.report.collection import Collection
-from fedprime.report.comparisons import MIN_SEEDS, Comparison, significantly_best
+from fedprime.report.collection import Collection, in_words
+from fedprime.report.compare import MIN_SEEDS, Block, Cell, Comparison, mean_and_deviation, significantly_best
 from fedprime.report.finished_runs import Results
 
-__all__ = ["Entry", "Table", "accuracy_tables", "caption", "percent"]
+__all__ = ["Entry", "Table", "accuracy_tables", "caption", "percent", "privacy_spent", "traffic_tables"]
 
 #: Longer tables are divided by the first axis that is not compared.
 _MAX_ROWS = 24
 _MAX_COMMITS = 4
 _PRIVACY = "ε, δ"
+_DIRECTIONS: tuple[Literal["down", "up"], ...] = ("down", "up")
 _COSTS = ("n", "validation", "rounds", "s/run", "MB/round", "MB", "trained", "sent")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in one place of a table.
-
-    Attributes:
-        text: The text, not yet escaped.
-        is_bold: Whether it is set in bold.
-    """
+    """What stands in one place of a table; its text is not yet escaped."""
 
     text: str
     is_bold: bool = False
@@ -53,10 +50,6 @@ class Table:
 def percent(mean: float, deviation: float | None = None) -> str:
     """Returns a share in %, with its standard deviation if there is one.
 
-    Args:
-        mean: From 0 to 1.
-        deviation: Likewise.
-
     >>> percent(0.8314, 0.0052)
     '83.1 ± 0.5'
     """
@@ -75,12 +68,7 @@ def accuracy_tables(blocks: Sequence[Block], comparisons: Sequence[Sequence[Comp
 
 
 def caption(collection: Collection, blocks: Sequence[Block]) -> str:
-    """Returns what a reader has to know about the tables.
-
-    Args:
-        collection: The runs.
-        blocks: The same, grouped.
-    """
+    """Returns what a reader has to know about the tables."""
     runs = collection.runs
     seeds = sorted({run.results.seed for run in runs})
     world = _fixed(collection, ("data.num_classes", "data.num_train", "data.num_test", "data.world_seed"))
@@ -169,7 +157,7 @@ def _accuracy(cell: Cell, scenario: str, is_bold: bool) -> Entry:
 
 def _costs(cell: Cell) -> tuple[str, ...]:
     results = [run.results for run in cell.runs]
-    megabytes = [(entry.bytes_down + entry.bytes_up) / 1e6 for entry in results]
+    megabytes = [entry.bytes_sent / 1e6 for entry in results]
     seconds = statistics.median(entry.seconds for entry in results)
     per_round = [sent / entry.rounds for sent, entry in zip(megabytes, results, strict=True)]
     measured = [[value for value in run.history.accuracy if value is not None] for run in cell.runs]
@@ -187,16 +175,51 @@ def _costs(cell: Cell) -> tuple[str, ...]:
     )
 
 
+def privacy_spent(results: Sequence[Results]) -> tuple[float, float] | None:
+    """Returns the largest epsilon, infinite where there is no noise, and delta; None where a run is not private."""
+    spent = [entry.privacy for entry in results if entry.privacy is not None]
+    if len(spent) < len(results):
+        return None
+    return max(math.inf if entry.epsilon is None else entry.epsilon for entry in spent), max(e.delta for e in spent)
+
+
 def _epsilon(results: Sequence[Results]) -> str:
-    """Returns the largest epsilon with its delta; a dash where there is no privacy, infinity without noise."""
-    spent = [entry.privacy for entry in results]
-    private = [entry for entry in spent if entry is not None]
-    if len(private) < len(spent):
+    spent = privacy_spent(results)
+    if spent is None:
         return "-"
-    bounds = [entry.epsilon for entry in private if entry.epsilon is not None]
-    return f"{max(bounds):.1f}, {max(entry.delta for entry in private):g}" if len(bounds) == len(private) else "∞"
+    return f"{spent[0]:.1f}, {spent[1]:g}" if math.isfinite(spent[0]) else "∞"
 
 
 def _range(values: Sequence[int]) -> str:
     """Returns the one value, or the smallest and the largest: pools grow differently with every seed."""
     return f"{min(values):,}" if len(set(values)) == 1 else f"{min(values):,}-{max(values):,}"
+
+
+def traffic_tables(blocks: Sequence[Block]) -> list[Table]:
+    """Returns the table of traffic: a row per cell and direction, a column per part; none if nothing is known."""
+    cells = [(block, cell) for block in blocks for cell in block.cells if _parts(cell)]
+    if not cells:
+        return []
+    parts = tuple(dict.fromkeys(part for _, cell in cells for part in _parts(cell)))
+    axes = tuple(cells[0][0].labels)
+    compared = next(axis for axis in cells[0][1].labels if axis not in axes)
+    rows: list[tuple[Entry, ...]] = []
+    for block, cell in cells:
+        for direction in _DIRECTIONS:
+            sent = [_kilobytes(cell, direction, part) for part in parts]
+            amounts = [f"{amount:,.1f}" if amount else "-" for amount in (*sent, sum(sent))]
+            rows.append(tuple(map(Entry, [*block.labels.values(), cell.label, direction, *amounts])))
+    title = "sent in a round, in kB (10³ bytes), by part of the model"
+    return [Table(title, (*axes, compared, "direction"), (*parts, "all"), (), tuple(rows))]
+
+
+def _parts(cell: Cell) -> list[str]:
+    """Returns the parts that the runs of a cell sent, in the order in which they are first met."""
+    found = (part for run in cell.runs for sent in run.results.bytes_by_part.values() for part in sent)
+    return list(dict.fromkeys(found))
+
+
+def _kilobytes(cell: Cell, direction: Literal["down", "up"], part: str) -> float:
+    """Returns the mean over runs."""
+    known = [run.results for run in cell.runs if run.results.bytes_by_part]
+    return statistics.fmean(entry.bytes_by_part[direction].get(part, 0) / entry.rounds / 1000 for entry in known)

@@ -7,18 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedprime.report.cells import Block, compared_axis, group_runs
 from fedprime.report.collection import Collection, ReportError, collect_runs
-from fedprime.report.comparison_page import comparisons_page
-from fedprime.report.comparisons import compare_cells
-from fedprime.report.csv_files import cells_csv, comparisons_csv, runs_csv
-from fedprime.report.index import index_page, tables_page
-from fedprime.report.markup import latex_document
+from fedprime.report.compare import Block, compare_cells, compared_axis, group_runs
+from fedprime.report.exports import cells_csv, comparisons_csv, latex_document, runs_csv
+from fedprime.report.load import has_runs, is_run_folder
+from fedprime.report.page import comparisons_page, index_page, tables_page
 from fedprime.report.plots import PLOTS, Drawing, house_style, save
 from fedprime.report.runs_file import is_runs_file, write_runs_file
-from fedprime.report.sources import has_runs, is_run_folder
-from fedprime.report.tables import accuracy_tables, caption
-from fedprime.report.traffic import traffic_tables
+from fedprime.report.tables import accuracy_tables, caption, traffic_tables
 from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["Report", "default_output", "write_report"]
@@ -32,8 +28,6 @@ class Report:
     """What was written.
 
     Attributes:
-        folder: Where to.
-        num_runs: How many runs it is of.
         problems: One line on everything that was left out.
         notes: One line on everything else worth knowing.
     """
@@ -48,9 +42,6 @@ def default_output(paths: Sequence[Path]) -> Path:
     """Returns where a report goes when nobody says: a folder in what the runs have in common.
 
     A report that is made from its own ``runs.json`` stays where it is.
-
-    Args:
-        paths: As for `write_report`, at least one.
     """
     holders = [path.parent if path.is_file() or is_run_folder(path) else path for path in paths]
     if len(paths) == 1 and not is_run_folder(paths[0]) and is_runs_file(holders[0] / _RUNS) and not has_runs(paths[0]):

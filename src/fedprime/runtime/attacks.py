@@ -94,13 +94,7 @@ class Attack(UpdateProcessor):
     seed: int
 
     def at_client(self, update: Update, received: Weights, round_number: int) -> Update:
-        """Returns what a client sends: the update, if it is honest.
-
-        Args:
-            update: What it trained.
-            received: What arrived of the values that travel.
-            round_number: Which round, from 0.
-        """
+        """Returns what a client sends: the update, if it is honest."""
         if update.client not in self.hostile:
             return update
         _logger.debug("round %d: client %d is hostile: %s", round_number, update.client, self.kind)

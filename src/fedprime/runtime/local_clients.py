@@ -7,7 +7,7 @@ from fedprime.data.batches import Shard
 from fedprime.experiment.build import Experiment
 from fedprime.federation.clients import Clients
 from fedprime.federation.compression import Compression
-from fedprime.federation.processors import UpdateProcessor, processed_at_client, values_arrived, values_sent
+from fedprime.federation.processors import UpdateProcessor, values_arrived, values_sent
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
 from fedprime.reproduction.shared_parameters import SharedParameterClients
@@ -50,16 +50,7 @@ class LocalClients:
         return len(self._clients)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
-        """Lets clients train from what arrives of the server's answers.
-
-        Args:
-            round_number: Which round, from 0.
-            clients: Who takes part.
-            state: What the server sends.
-
-        Returns:
-            The updates as they travel.
-        """
+        """Lets clients train from what arrives of the server's answers; returns the updates as they travel."""
         personal = {client: state.personal[client] for client in clients if client in state.personal}
         arrived = replace(
             state,
@@ -69,24 +60,19 @@ class LocalClients:
         return self.train_from_arrived(round_number, clients, arrived)
 
     def train_from_arrived(self, round_number: int, clients: Sequence[int], arrived: ServerState) -> list[Update]:
-        """Lets clients train: their end of the line, wherever they are.
-
-        Args:
-            round_number: Which round, from 0.
-            clients: Who takes part.
-            arrived: What the server sent, as it arrived.
-
-        Returns:
-            The updates as they travel.
-        """
+        """Lets clients train from what has arrived: their end of the line, wherever they are."""
         updates = self._clients.train(round_number, clients, arrived)
         if round_number < 0:
             return updates  # what is measured in the start travels as it is
-        received = [self._method.travelling(arrived.answer(update.client)) for update in updates]
         return [
-            processed_at_client(self._processors, update, own, round_number)
-            for update, own in zip(updates, received, strict=True)
+            self._processed(update, self._method.travelling(arrived.answer(update.client)), round_number)
+            for update in updates
         ]
+
+    def _processed(self, update: Update, received: Weights, round_number: int) -> Update:
+        for processor in self._processors:
+            update = processor.at_client(update, received, round_number)
+        return update
 
     def _arrived(self, weights: Weights) -> Weights:
         travelling = self._method.travelling(weights)

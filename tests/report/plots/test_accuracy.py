@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from fedprime.methods import METHODS
-from fedprime.report.cells import group_runs
+from fedprime.report.compare import group_runs
 from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.plots.accuracy import draw_curves, draw_scenarios
 from fedprime.report.plots.canvas import Drawing, house_style

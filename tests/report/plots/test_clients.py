@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedprime.methods import METHODS
-from fedprime.report.cells import group_runs
+from fedprime.report.compare import group_runs
 from fedprime.report.finished_runs import FinishedRun, Scores
 from fedprime.report.plots.canvas import Drawing, house_style
 from fedprime.report.plots.clients import draw_clients

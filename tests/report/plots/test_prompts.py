@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from fedprime.report.cells import group_runs
+from fedprime.report.compare import group_runs
 from fedprime.report.finished_runs import FinishedRun, PromptRecord
 from fedprime.report.plots.canvas import Drawing, house_style
 from fedprime.report.plots.prompts import draw_prompts

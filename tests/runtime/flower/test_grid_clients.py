@@ -5,6 +5,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from fedprime.federation.rounds import Round, Schedule, TooFewAnswersError, fede
 from fedprime.methods import Method
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
+from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
 from fedprime.runtime.local_clients import LocalClients, local_clients
@@ -109,6 +111,19 @@ def test_the_weights_are_those_of_clients_in_process_to_the_bit(flags: tuple[str
     assert same_values(grid.residuals, here.residuals)
     processors = processors_of(experiment.method, settings)
     assert bool(here.residuals) == any(isinstance(processor, Compression) for processor in processors)
+
+
+@pytest.mark.parametrize("flags", [(), ("--transport.bits=8",)], ids=["32 bits", "8 bits"])
+def test_sites_that_keep_values_of_their_own_come_to_the_weights_of_one_process_to_the_bit(
+    flags: tuple[str, ...], small_flags: tuple[str, ...], tmp_path: Path
+):
+    method = ("--method.name=scaffold-p", "--training.fraction=0.5", "--runtime.kind=deployment")
+    experiment = build_experiment(read_settings(None, [*small_flags, *flags, *method]))
+    expected = rounds(experiment, in_process(experiment))
+    grid = on_grid(experiment, FakeGrid(4, **{STATE_KEY: str(tmp_path)}))
+    found = rounds(experiment, grid)
+    assert all(same_state(ours.state, theirs.state) for ours, theirs in zip(found, expected, strict=True))
+    assert grid.kept == grid.residuals == {}
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from fedprime.report.cells import Block
 from fedprime.report.collection import Collection
+from fedprime.report.compare import Block
 from fedprime.report.plots.accuracy import draw_curves, draw_scenarios
 from fedprime.report.plots.canvas import Drawing, house_style, save
 from fedprime.report.plots.clients import draw_clients

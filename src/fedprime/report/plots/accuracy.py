@@ -1,55 +1,52 @@
 """Accuracy against the Bayes limit: per test scenario, and along an axis of numbers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from fedprime.experiment.build import LIKE_TRAIN
-from fedprime.report.cells import Block, Cell, compared_axis, in_words, mean_and_deviation
-from fedprime.report.collection import Collection
-from fedprime.report.plots.canvas import LIMIT_COLOR, WIDTH, Drawing, Mark, add_legend, marks_of, pages, slug
+from fedprime.report.collection import Collection, in_words
+from fedprime.report.compare import Block, Cell, compared_axis, mean_and_deviation
+from fedprime.report.plots.canvas import (
+    LIMIT_COLOR,
+    WIDTH,
+    Drawing,
+    Mark,
+    add_legend,
+    block_figures,
+    limit_entry,
+    marks_in,
+    marks_of,
+    pages,
+    slug,
+)
 
 __all__ = ["draw_curves", "draw_scenarios"]
 
-_MAX_PANELS = 4
 _FULL = "full"
 # Along an axis whose largest value is so many times its smallest, values are spread by their logarithm.
 _WIDE = 20
 
 
 def draw_scenarios(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
-    """Draws accuracy per test scenario, a panel per block.
-
-    Args:
-        collection: The runs.
-        blocks: The same, grouped.
-    """
+    """Draws accuracy per test scenario, a panel per block."""
     compared = compared_axis(list(collection.axes))
     marks = marks_of(collection.axes[compared])
-    for ending, some in pages(blocks, _MAX_PANELS):
-        figure = Figure(figsize=(WIDTH, 0.9 + 3.2 * len(some)), layout="constrained")
-        panels = figure.subplots(len(some), squeeze=False)[:, 0]
-        for panel, block in zip(panels, some, strict=True):
+    for ending, figure, panels in block_figures(blocks, 3.2, 0.9):
+        for panel, block in panels:
             _draw_scenarios(panel, block, marks)
-        panels[-1].set_xlabel("what test samples have")
-        shown = {label: mark for label, mark in marks.items() if any(label == c.label for b in some for c in b.cells)}
-        limit = Line2D([], [], color=LIMIT_COLOR, label="Bayes limit")
-        add_legend(figure, shown, [limit] if any(block.limits for block in some) else [])
+        panels[-1][0].set_xlabel("what test samples have")
+        some = [block for _, block in panels]
+        add_legend(figure, marks_in(marks, some), limit_entry(some, "-"))
         says = f"Accuracy per test scenario and {compared}, mean over seeds with one standard deviation"
         yield Drawing(f"scenarios{ending}", says, figure)
 
 
 def draw_curves(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
-    """Draws accuracy along every axis whose labels are numbers.
-
-    Args:
-        collection: The runs.
-        blocks: The same, grouped.
-    """
+    """Draws accuracy along every axis whose labels are numbers."""
     compared = compared_axis(list(collection.axes))
     cells = [cell for block in blocks for cell in block.cells]
     scenarios = dict.fromkeys(name for block in blocks for name in block.scenarios)
@@ -65,28 +62,32 @@ def draw_curves(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dra
             line = cell.label if compared != axis else cell.runs[0].results.method
             lines.setdefault(rest, {}).setdefault(line, []).append(cell)
         marks = marks_of(list(dict.fromkeys(line for of_panel in lines.values() for line in of_panel)))
-        for ending, some in pages(list(lines), _MAX_PANELS):
+        for ending, some in pages(list(lines)):
             figure = Figure(figsize=(WIDTH, 0.8 + 3.0 * len(some)), layout="constrained")
             panels = figure.subplots(len(some), len(shown), squeeze=False, sharey="row")
             for row, rest in zip(panels, some, strict=True):
                 for panel, scenario in zip(row, shown, strict=True):
                     for line, of_line in lines[rest].items():
-                        _draw_curve(
-                            panel, [(values[cell.labels[axis]], cell) for cell in of_line], scenario, marks[line]
-                        )
+                        points = [(values[cell.labels[axis]], cell) for cell in of_line]
+                        _draw_curve(panel, points, scenario, marks[line])
                     panel.set_title("; ".join(filter(None, [in_words(dict(rest)), f"tested on {scenario}"])))
-                    panel.set_xlabel(f"{axis}{', %' if '%' in labels[0] else ''}")
-                    if min(values.values()) > 0 and max(values.values()) > _WIDE * min(values.values()):
-                        panel.set_xscale("log")
-                        panel.set_xticks(sorted(set(values.values())), labels, minor=False)
-                        panel.set_xticks([], minor=True)
-                    else:
-                        panel.set_xticks(sorted(set(values.values())))
+                    _set_numbers(panel, axis, values)
                 row[0].set_ylabel("accuracy, %")
-            limit = Line2D([], [], color=LIMIT_COLOR, linestyle="--", label="Bayes limit")
-            add_legend(figure, marks, [limit] if any(block.limits for block in blocks) else [], lines=True)
+            add_legend(figure, marks, limit_entry(blocks), lines=True)
             says = f"Accuracy against {axis}, mean over seeds with one standard deviation"
             yield Drawing(f"curve-{slug(axis)}{ending}", says, figure)
+
+
+def _set_numbers(panel: Axes, axis: str, values: Mapping[str, float]) -> None:
+    """Sets the horizontal axis, by the number of every label."""
+    panel.set_xlabel(f"{axis}{', %' if '%' in next(iter(values)) else ''}")
+    numbers = sorted(set(values.values()))
+    if numbers[0] > 0 and numbers[-1] > _WIDE * numbers[0]:
+        panel.set_xscale("log")
+        panel.set_xticks(numbers, list(values), minor=False)
+        panel.set_xticks([], minor=True)
+    else:
+        panel.set_xticks(numbers)
 
 
 def _draw_scenarios(panel: Axes, block: Block, marks: dict[str, Mark]) -> None:
@@ -117,26 +118,21 @@ def _draw_scenarios(panel: Axes, block: Block, marks: dict[str, Mark]) -> None:
 def _draw_curve(panel: Axes, points: Sequence[tuple[float, Cell]], scenario: str, mark: Mark) -> None:
     known = sorted(((x, cell) for x, cell in points if cell.scores(scenario)), key=lambda point: point[0])
     found = [mean_and_deviation(list(cell.scores(scenario).values())) for _, cell in known]
+    means, deviations = [100 * mean for mean, _ in found], [100 * (deviation or 0) for _, deviation in found]
     panel.errorbar(
         [x for x, _ in known],
-        [100 * mean for mean, _ in found],
-        [100 * (deviation or 0) for _, deviation in found],
+        means,
+        deviations,
         color=mark.color,
         marker=mark.marker,
         linestyle=mark.dashes,
         markersize=5,
         capsize=2,
     )
-    limits = [(x, list(cell.scores(scenario, "bayes_accuracy").values())) for x, cell in known]
-    limits = [(x, values) for x, values in limits if values]
-    panel.plot(
-        [x for x, _ in limits],
-        [100 * float(np.mean(values)) for _, values in limits],
-        color=LIMIT_COLOR,
-        linestyle="--",
-        linewidth=1.2,
-        zorder=1,
-    )
+    scores = [(x, list(cell.scores(scenario, "bayes_accuracy").values())) for x, cell in known]
+    limits = [(x, 100 * float(np.mean(values))) for x, values in scores if values]
+    x, y = [x for x, _ in limits], [y for _, y in limits]
+    panel.plot(x, y, color=LIMIT_COLOR, linestyle="--", linewidth=1.2, zorder=1)
 
 
 def _number(label: str) -> float | None:

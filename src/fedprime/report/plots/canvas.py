@@ -3,71 +3,64 @@
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fedprime.report.compare import Block
 from fedprime.reproducibility.atomic_files import replaced_file
 
-__all__ = ["LIMIT_COLOR", "WIDTH", "Drawing", "Mark", "add_legend", "house_style", "marks_of", "pages", "save", "slug"]
+__all__ = [
+    "LIMIT_COLOR",
+    "WIDTH",
+    "Drawing",
+    "Mark",
+    "add_legend",
+    "block_figures",
+    "house_style",
+    "limit_entry",
+    "marks_in",
+    "marks_of",
+    "pages",
+    "save",
+    "slug",
+]
 
 #: Inches; at 100 pixels an inch, a plot is read at 800 pixels.
 WIDTH = 8.0
 LIMIT_COLOR = "#222222"
 Item = TypeVar("Item")
+Dashes = Literal["-", "--", ":", "-."]
 
 # Okabe and Ito's colours and some of Tol's, each with a form of its own: told apart without seeing colour as well.
 _SLOTS = (
-    ("#0072b2", "o"),
-    ("#d55e00", "s"),
-    ("#009e73", "^"),
-    ("#56b4e9", "v"),
-    ("#332288", "D"),
-    ("#e69f00", "P"),
-    ("#882255", "X"),
-    ("#aaaaaa", "p"),
-    ("#999933", "h"),
-    ("#000000", "*"),
-    ("#cc79a7", "<"),
-    ("#8c564b", ">"),
-    ("#0000ff", "d"),
-    ("#b22222", "H"),
+    *(("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#56b4e9", "v"), ("#332288", "D"), ("#e69f00", "P")),
+    *(("#882255", "X"), ("#aaaaaa", "p"), ("#999933", "h"), ("#000000", "*"), ("#cc79a7", "<"), ("#8c564b", ">")),
+    *(("#0000ff", "d"), ("#b22222", "H"), ("#00c5cd", "8"), ("#ff69b4", "1"), ("#6b8e23", "2"), ("#4b0082", "3")),
 )
-_DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+_DASHES: tuple[Dashes, ...] = ("-", "--", ":", "-.")
 #: These look the same in every report; other labels take what is free.
 _FIXED = (
-    "fedprime",
-    "fedavg-p",
-    "pfpt",
-    "fed-inter",
-    "fed-intra",
-    "fedprox-p",
-    "fedmsplit-p",
-    "head-only",
-    "local-p",
-    "centralized-p",
-    "centralized-pools",
+    *("fedprime", "fedavg-p", "pfpt", "fed-inter", "fed-intra", "fedprox-p", "fedmsplit-p", "head-only", "local-p"),
+    *("centralized-p", "centralized-pools", "fedavgm-p", "fedadam-p", "scaffold-p"),
 )
+# Panels of a figure.
+_MAX_PANELS = 4
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How a label is drawn.
-
-    Attributes:
-        color: Its colour.
-        marker: The form of its points.
-        dashes: The style of its lines.
-    """
+    """How the points and lines of a label are drawn."""
 
     color: str
     marker: str
-    dashes: Literal["-", "--", ":", "-."]
+    dashes: Dashes
 
 
 @dataclass(frozen=True)
@@ -85,10 +78,9 @@ class Drawing:
     figure: Figure
 
 
-@contextmanager
-def house_style() -> Iterator[None]:
+def house_style() -> AbstractContextManager[None]:
     """Sets how plots look, and makes their files the same each time."""
-    with mpl.rc_context(
+    return mpl.rc_context(
         {
             "font.size": 9.5,
             "axes.titlesize": 10.5,
@@ -101,16 +93,11 @@ def house_style() -> Iterator[None]:
             "legend.frameon": False,
             "svg.hashsalt": "fedprime",
         }
-    ):
-        yield
+    )
 
 
 def marks_of(labels: Sequence[str]) -> dict[str, Mark]:
-    """Returns how each label is drawn, wherever it occurs.
-
-    Args:
-        labels: In order.
-    """
+    """Returns how each label is drawn, wherever it occurs."""
     fixed = {label: _FIXED.index(label) for label in labels if label in _FIXED}
     free = [number for number in range(len(_SLOTS)) if number not in fixed.values()] or list(range(len(_SLOTS)))
     others = dict(zip((label for label in labels if label not in fixed), itertools.cycle(free), strict=False))
@@ -141,16 +128,41 @@ def add_legend(figure: Figure, marks: Mapping[str, Mark], extra: Iterable[Line2D
     ]
     handles += list(extra)
     longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(100 / (longest + 8)), 6))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=max(1, min(len(handles), int(100 / (longest + 8)), 6))
+    )
 
 
-def pages(items: Sequence[Item], most: int) -> list[tuple[str, Sequence[Item]]]:
-    """Divides panels among figures; returns what each figure's name ends with, and its panels.
+def limit_entry(blocks: Sequence[Block], dashes: Dashes = "--") -> list[Line2D]:
+    """Returns the entry of the Bayes limit in a legend, if it is known for any of the blocks."""
+    known = any(block.limits for block in blocks)
+    return [Line2D([], [], color=LIMIT_COLOR, linestyle=dashes, label="Bayes limit")] if known else []
+
+
+def marks_in(marks: Mapping[str, Mark], blocks: Sequence[Block]) -> dict[str, Mark]:
+    """Returns the marks of the labels that occur in blocks."""
+    labels = {cell.label for block in blocks for cell in block.cells}
+    return {label: mark for label, mark in marks.items() if label in labels}
+
+
+def block_figures(
+    blocks: Sequence[Block], inches: float, margin: float = 0.8
+) -> Iterator[tuple[str, Figure, list[tuple[Axes, Block]]]]:
+    """Yields figures with a panel per block, and what each figure's name ends with.
 
     Args:
-        items: One per panel.
-        most: Panels of a figure.
+        blocks: As many as there are.
+        inches: The height of a panel.
+        margin: Inches for what stands below all panels.
+    """
+    for ending, some in pages(blocks, _MAX_PANELS):
+        figure = Figure(figsize=(WIDTH, margin + inches * len(some)), layout="constrained")
+        panels = figure.subplots(len(some), squeeze=False)[:, 0]
+        yield ending, figure, list(zip(panels, some, strict=True))
+
+
+def pages(items: Sequence[Item], most: int = _MAX_PANELS) -> list[tuple[str, Sequence[Item]]]:
+    """Divides panels among figures; returns what each figure's name ends with, and its panels.
 
     >>> pages("abcde", 2)
     [('', 'ab'), ('-2', 'cd'), ('-3', 'e')]
@@ -162,9 +174,6 @@ def pages(items: Sequence[Item], most: int) -> list[tuple[str, Sequence[Item]]]:
 def slug(text: str) -> str:
     """Returns text that can stand in the name of a file.
 
-    Args:
-        text: Any text.
-
     >>> slug("missing rate")
     'missing-rate'
     """
@@ -172,19 +181,10 @@ def slug(text: str) -> str:
 
 
 def save(drawing: Drawing, folder: Path) -> list[Path]:
-    """Writes a plot as SVG and PNG, each whole or not at all.
-
-    Args:
-        drawing: The plot.
-        folder: Where to.
-
-    Returns:
-        The files.
-    """
+    """Writes a plot as SVG and PNG, each whole or not at all; returns the files."""
     paths = [folder / f"{drawing.name}.{ending}" for ending in ("svg", "png")]
     for path in paths:
-        kind = path.suffix.removeprefix(".")
-        metadata = {"Date": None} if kind == "svg" else {}
+        metadata = {"Date": None} if path.suffix == ".svg" else {}
         with replaced_file(path) as beside:
-            drawing.figure.savefig(beside, format=kind, dpi=150, metadata=metadata)
+            drawing.figure.savefig(beside, format=path.suffix.removeprefix("."), dpi=150, metadata=metadata)
     return paths

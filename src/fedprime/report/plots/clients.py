@@ -1,12 +1,12 @@
 """Client by client: which patterns its training data has, and how far it stays below the best possible."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
-from fedprime.report.cells import Block, Cell, compared_axis, in_words
-from fedprime.report.collection import Collection
+from fedprime.report.collection import Collection, in_words
+from fedprime.report.compare import Block, Cell, compared_axis
 from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.plots.canvas import WIDTH, Drawing, pages
 
@@ -19,10 +19,6 @@ def draw_clients(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dr
     """Draws heat maps of clients: the shares of patterns beside the accuracy of every cell, for one seed.
 
     Clients are other ones with every seed, so there is no mean over seeds.
-
-    Args:
-        collection: The runs.
-        blocks: The same, grouped.
     """
     compared = compared_axis(list(collection.axes))
     panels = [(block, *group) for block in blocks for group in _groups(block)]
@@ -63,8 +59,7 @@ def _patterns(run: FinishedRun) -> np.ndarray:
 
 def _differences(run: FinishedRun) -> tuple[np.ndarray, bool]:
     """Returns accuracy minus Bayes limit per client in points, or accuracy where no limit is known, and which."""
-    clients: Mapping[str, object] = run.results.clients
-    scores = [run.results.clients[name] for name in sorted(clients, key=int)]
+    scores = [run.results.clients[name] for name in sorted(run.results.clients, key=int)]
     has_limit = all(entry is None or entry.bayes_accuracy is not None for entry in scores)
     values = [
         np.nan if entry is None else 100 * (entry.accuracy - (entry.bayes_accuracy or 0.0) * has_limit)

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from fedprime.report.cells import Block, Cell, in_words
-from fedprime.report.collection import Collection
-from fedprime.report.finished_runs import FinishedRun
+from fedprime.report.collection import Collection, in_words
+from fedprime.report.compare import Block
+from fedprime.report.finished_runs import PromptRecord
 from fedprime.report.plots.canvas import WIDTH, Drawing, slug
 
 __all__ = ["draw_prompts"]
@@ -22,32 +22,26 @@ _STAYED, _CAME = 1, 2
 
 
 def draw_prompts(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
-    """Draws a prompt map for each cell of the first block that has one, of one seed.
-
-    Args:
-        collection: The runs.
-        blocks: The same, grouped.
-    """
+    """Draws a prompt map for each cell of the first block that has one, of one seed."""
     del collection
     mapped = [
-        (block, cell, run) for block in blocks for cell in block.cells for run in cell.runs if run.prompts is not None
+        (block, cell, run.results.seed, run.prompts)
+        for block in blocks
+        for cell in block.cells
+        for run in cell.runs
+        if run.prompts is not None
     ]
-    for block, cell, run in mapped:
+    for block, cell, seed, record in mapped:
         if block is mapped[0][0]:
-            where = in_words(block.labels)
-            title = ", ".join(filter(None, [cell.label, where, f"seed {run.results.seed}"]))
+            title = ", ".join(filter(None, [cell.label, in_words(block.labels), f"seed {seed}"]))
             says = (
                 f"Prompt map of {title}: centres in which prompts met in the last round, prompts that parted from most "
                 "that began as they did, prompts chosen by samples of each pattern"
             )
-            yield Drawing(f"prompts-{slug(cell.label)}", says, _draw(cell, run, title))
+            yield Drawing(f"prompts-{slug(cell.label)}", says, _draw(record, title))
 
 
-def _draw(cell: Cell, run: FinishedRun, title: str) -> Figure:
-    del cell
-    record = run.prompts
-    if record is None:
-        raise ValueError("the run has no record of its prompts")
+def _draw(record: PromptRecord, title: str) -> Figure:
     heights = [max(2.2, min(4.4, 1.3 + 0.15 * len(clients))) for clients in record.matches.values()]
     heights += [2.2] if record.moved else []
     heights += [1.3 + 0.22 * len(by_pattern) for by_pattern in record.usage.values()]
@@ -79,18 +73,20 @@ def _short(pool: str) -> str:
 
 def _draw_matches(panel: Axes, pool: str, clients: Sequence[Sequence[int | None]]) -> None:
     num_centres = 1 + max((centre for centres in clients for centre in centres if centre is not None), default=0)
+    matched = [
+        (client, place, centre)
+        for client, centres in enumerate(clients)
+        for place, centre in enumerate(centres)
+        if centre is not None
+    ]
     # By place in the pool, the centre where most clients' prompts of that place went.
-    counts = np.zeros((max(len(centres) for centres in clients), num_centres))
-    for centres in clients:
-        for place, centre in enumerate(centres):
-            if centre is not None:
-                counts[place, centre] += 1
+    counts = np.zeros((max(map(len, clients)), num_centres))
+    for _, place, centre in matched:
+        counts[place, centre] += 1
     usual = counts.argmax(axis=1)
     met = np.zeros((len(clients), num_centres))
-    for client, centres in enumerate(clients):
-        for place, centre in enumerate(centres):
-            if centre is not None:
-                met[client, centre] = _STAYED if usual[place] == centre else _CAME
+    for client, place, centre in matched:
+        met[client, centre] = _STAYED if usual[place] == centre else _CAME
     panel.imshow(met, aspect="auto", cmap=_MET, vmin=0, vmax=2, interpolation="nearest")
     panel.grid(visible=False)
     panel.set_title(f"{_short(pool)}: where prompts met in the last round")

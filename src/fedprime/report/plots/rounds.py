@@ -1,20 +1,28 @@
 """What happens round by round: accuracy on the validation samples, and the size of pools."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from fedprime.report.cells import Block, Cell, compared_axis, in_words
-from fedprime.report.collection import Collection
-from fedprime.report.plots.canvas import LIMIT_COLOR, WIDTH, Drawing, Mark, add_legend, marks_of, pages
+from fedprime.report.collection import Collection, in_words
+from fedprime.report.compare import Block, Cell, compared_axis
+from fedprime.report.plots.canvas import (
+    LIMIT_COLOR,
+    Drawing,
+    Mark,
+    add_legend,
+    block_figures,
+    limit_entry,
+    marks_in,
+    marks_of,
+)
 
 __all__ = ["draw_pools", "draw_rounds"]
 
-_MAX_PANELS = 4
 # Bands of so many lines hide each other.
 _MAX_BANDS = 6
 # One part in so many of the rounds is early: it may lie below the plot, where methods still differ by nothing but luck.
@@ -22,57 +30,40 @@ _EARLY = 6
 
 
 def draw_rounds(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
-    """Draws validation accuracy over rounds, a panel per block.
-
-    Args:
-        collection: The runs.
-        blocks: The same, grouped.
-    """
+    """Draws validation accuracy over rounds, a panel per block."""
     compared = compared_axis(list(collection.axes))
     marks = marks_of(collection.axes[compared])
     measured = [block for block in blocks if any(len(_curve(cell)[0]) for cell in block.cells)]
-    for ending, some in pages(measured, _MAX_PANELS):
-        figure = Figure(figsize=(WIDTH, 0.8 + 3.2 * len(some)), layout="constrained")
-        panels = figure.subplots(len(some), squeeze=False)[:, 0]
-        for panel, block in zip(panels, some, strict=True):
+    for ending, figure, panels in block_figures(measured, 3.2):
+        for panel, block in panels:
             for cell in block.cells:
                 _draw_cell(panel, cell, marks[cell.label], 0.2 if len(block.cells) <= _MAX_BANDS else 0.12)
             _draw_limits(panel, block)
             late = [mean[len(mean) // _EARLY :].min() for _, mean, _ in map(_curve, block.cells) if len(mean)]
             panel.set_ylim(bottom=100 * min(late) - 2)
             _label(panel, block, "validation accuracy, %")
-        shown = {label: mark for label, mark in marks.items() if any(label == c.label for b in some for c in b.cells)}
-        limit = Line2D([], [], color=LIMIT_COLOR, linestyle="--", label="Bayes limit")
-        add_legend(figure, shown, [limit] if any(block.limits for block in some) else [], lines=True)
+        some = [block for _, block in panels]
+        add_legend(figure, marks_in(marks, some), limit_entry(some), lines=True)
         says = f"Validation accuracy over rounds per {compared}, mean over seeds; band: one standard deviation"
         yield Drawing(f"rounds{ending}", says, figure)
 
 
 def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
-    """Draws the size of pools over rounds, a panel per block.
-
-    Args:
-        collection: The runs.
-        blocks: The same, grouped.
-    """
+    """Draws the size of pools over rounds, a panel per block."""
     compared = compared_axis(list(collection.axes))
     marks = marks_of(collection.axes[compared])
     pools = dict.fromkeys(name for run in collection.runs for name in run.history.pool_sizes)
     styles = dict(zip(pools, ("-", "--", ":", "-.") * len(pools), strict=False))
     sized = [block for block in blocks if any(run.history.pool_sizes for cell in block.cells for run in cell.runs)]
-    for ending, some in pages(sized, _MAX_PANELS):
-        figure = Figure(figsize=(WIDTH, 0.8 + 2.8 * len(some)), layout="constrained")
-        panels = figure.subplots(len(some), squeeze=False)[:, 0]
+    for ending, figure, panels in block_figures(sized, 2.8):
         shown: dict[str, Mark] = {}
-        for panel, block in zip(panels, some, strict=True):
-            for cell in block.cells:
-                for name, style in styles.items():
-                    columns = [run.history.pool_sizes[name] for run in cell.runs if name in run.history.pool_sizes]
-                    if not columns:
-                        continue
-                    shown[cell.label] = marks[cell.label]
-                    rounds, mean, deviation = _over_seeds(columns)
+        for panel, block in panels:
+            for cell, (name, style) in itertools.product(block.cells, styles.items()):
+                columns = [run.history.pool_sizes[name] for run in cell.runs if name in run.history.pool_sizes]
+                if columns:
                     color = marks[cell.label].color
+                    shown[cell.label] = Mark(color, "", "-")
+                    rounds, mean, deviation = _over_seeds(columns)
                     panel.plot(rounds, mean, color=color, linestyle=style)
                     panel.fill_between(rounds, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
             _label(panel, block, "prompts in the pool")
@@ -80,7 +71,7 @@ def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Draw
             Line2D([], [], color="#555555", linestyle=style, label=f"{name.removeprefix('pools.')} pool")
             for name, style in styles.items()
         ]
-        add_legend(figure, {label: Mark(mark.color, "", "-") for label, mark in shown.items()}, kinds, lines=True)
+        add_legend(figure, shown, kinds, lines=True)
         says = f"Size of the prompt pools over rounds per {compared}, mean over seeds; band: one standard deviation"
         yield Drawing(f"pools{ending}", says, figure)
 
