@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from torch import Tensor
 
-from fedprime.data.batches import Shard
+from fedprime.data.batches import Shard, Task
 from fedprime.data.missingness.patterns import all_patterns, pattern_name
+from fedprime.models.calibration import log_likelihoods
 from fedprime.models.prompted_model import PromptedModel
 
 __all__ = ["Predictions", "Scores", "count_usage", "predict", "score"]
@@ -25,12 +26,14 @@ class Predictions:
         labels: The truth, as in `Batch`.
         losses: Task loss of each sample.
         chosen: By pool, which of its prompts each sample was given; empty if the model has no pools.
+        logits: The model's scores, without a prior where they are evidence; None where nobody has kept them.
     """
 
     probabilities: Float[np.ndarray, "sample output"]
     labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"]
     losses: Float[np.ndarray, " sample"]
     chosen: Mapping[str, Int[np.ndarray, "sample chosen"]] = field(default_factory=dict)
+    logits: Float[np.ndarray, "sample output"] | None = None
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
@@ -41,10 +44,12 @@ class Predictions:
         """
         if len(parts) == 1:
             return parts[0]
+        logits = [part.logits for part in parts]
         return cls(
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.losses for part in parts]),
+            logits=np.concatenate([part for part in logits if part is not None]) if logits[0] is not None else None,
         )
 
     def rows(self, rows: Int[np.ndarray, " row"]) -> "Predictions":
@@ -54,7 +59,25 @@ class Predictions:
             rows: Which.
         """
         chosen = {pool: indices[rows] for pool, indices in self.chosen.items()}
-        return Predictions(self.probabilities[rows], self.labels[rows], self.losses[rows], chosen)
+        logits = None if self.logits is None else self.logits[rows]
+        return Predictions(self.probabilities[rows], self.labels[rows], self.losses[rows], chosen, logits)
+
+    def with_prior(self, log_prior: Float[np.ndarray, "sample output"]) -> "Predictions":
+        """Returns what the same scores say with another prior.
+
+        Args:
+            log_prior: For each sample, what is added to its scores.
+
+        Raises:
+            ValueError: If nobody has kept the scores.
+        """
+        if self.logits is None:
+            raise ValueError("these predictions have no scores; predict again to use another prior")
+        task = "one_class" if self.labels.ndim == 1 else "several_labels"
+        logits = torch.from_numpy(self.logits + log_prior)
+        probabilities = logits.softmax(dim=1) if task == "one_class" else logits.sigmoid()
+        losses = sample_losses(logits, torch.from_numpy(self.labels), task)
+        return Predictions(probabilities.numpy(), self.labels, losses.numpy(), self.chosen, self.logits)
 
 
 @dataclass(frozen=True)
@@ -92,24 +115,37 @@ def predict(model: PromptedModel, shard: Shard, batch_size: int = 128) -> Predic
         batch_size: Samples at a time.
     """
     model.eval()
-    probabilities, labels, losses = [], [], []
+    scores, probabilities, labels, losses = [], [], [], []
     chosen: dict[str, list[Tensor]] = {}
     for batch in shard.batches(batch_size):
         output = model(batch)
         logits = output.logits.cpu()
+        scores.append(logits)
         probabilities.append(model.probabilities(logits))
         labels.append(batch.labels)
-        losses += [
-            model.task_loss(row[None], label[None]).item() for row, label in zip(logits, batch.labels, strict=True)
-        ]
+        with_prior = logits if model.log_prior is None else logits + model.log_prior
+        losses.append(sample_losses(with_prior, batch.labels, model.task))
         for pool, indices in output.chosen.indices.items():
             chosen.setdefault(pool, []).append(indices.cpu())
     return Predictions(
         torch.cat(probabilities).numpy(),
         torch.cat(labels).numpy(),
-        np.array(losses),
+        torch.cat(losses).double().numpy(),
         {pool: torch.cat(parts).numpy() for pool, parts in chosen.items()},
+        torch.cat(scores).numpy(),
     )
+
+
+def sample_losses(logits: Float[Tensor, "sample output"], labels: Tensor, task: Task) -> Float[Tensor, " sample"]:
+    """Returns the task loss of each sample: of several labels, the mean over them.
+
+    Args:
+        logits: Scores, with a prior.
+        labels: As in `Batch`.
+        task: Whether one class or several labels apply to a sample.
+    """
+    likelihoods = log_likelihoods(logits, labels, task)
+    return -likelihoods if task == "one_class" else -likelihoods / logits.shape[1]
 
 
 def score(predictions: Predictions) -> Scores:
