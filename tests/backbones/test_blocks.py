@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -32,14 +33,16 @@ def test_a_block_is_a_finite_row_that_does_not_depend_on_other_samples(
 
 
 def test_no_sample_has_no_block() -> None:
-    assert block_of(load_backbone(), "text", []).shape == (0, load_backbone().dim)
+    assert block_of(load_backbone(), "text", []).shape == (0, 2 * load_backbone().dim)
 
 
-def test_without_a_word_of_the_backbone_it_is_the_mean_of_the_frozen_tokens() -> None:
+def test_without_a_word_of_the_backbone_it_is_mean_and_deviation_of_the_frozen_tokens() -> None:
     backbone = load_backbone()
     embedded = backbone.embed("text", EXAMPLES["text"])
-    expected = torch.stack([tokens.sum(dim=0) / len(tokens) for tokens in embedded])
-    assert torch.allclose(block_of(backbone, "text", embedded), expected, atol=1e-6)
+    mean = np.stack([tokens.numpy().mean(axis=0) for tokens in embedded])
+    deviation = np.stack([tokens.numpy().std(axis=0) for tokens in embedded])
+    found = block_of(backbone, "text", embedded).numpy()
+    np.testing.assert_allclose(found, np.concatenate([mean, deviation], axis=1), atol=1e-6)
 
 
 def test_of_a_dual_encoder_it_is_the_feature_that_the_library_gives_the_tower(checkpoints: Mapping[str, Path]) -> None:

@@ -16,7 +16,7 @@ _AT_ONCE = 64  # samples whose blocks are computed together, which bounds memory
 
 @runtime_checkable
 class BlockBackbone(Protocol):
-    """A backbone that knows a better vector of a modality than the mean of its embedding.
+    """A backbone that knows a better vector of a modality than the moments of its embedding.
 
     Attributes:
         blocks: By modality, how many numbers its vector has.
@@ -42,7 +42,7 @@ def block_widths(backbone: Backbone) -> dict[str, int]:
     """
     if isinstance(backbone, BlockBackbone):
         return {modality: backbone.blocks[modality] for modality in backbone.modalities}
-    return dict.fromkeys(backbone.modalities, backbone.dim)
+    return dict.fromkeys(backbone.modalities, 2 * backbone.dim)
 
 
 def block_of(
@@ -50,7 +50,8 @@ def block_of(
 ) -> Float[Tensor, "sample block"]:
     """Returns the block of a modality for samples that have it, in main memory and without gradients.
 
-    It is what the backbone says, or else the mean of the embedded tokens.
+    It is what the backbone says, or else the mean of the embedded tokens and the standard deviation of each coordinate
+    over them: a mean alone cannot tell two things from twice the thing between them.
 
     Args:
         backbone: Any backbone.
@@ -65,5 +66,9 @@ def block_of(
             if isinstance(backbone, BlockBackbone):
                 blocks.append(backbone.block(modality, chunk).cpu())
             else:
-                blocks.append(torch.stack([tokens.mean(dim=0) for tokens in chunk]))
+                blocks.append(torch.stack([torch.cat(_moments(tokens)) for tokens in chunk]))
     return torch.cat(blocks)
+
+
+def _moments(tokens: Float[Tensor, "token width"]) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
+    return tokens.mean(dim=0), tokens.std(dim=0, correction=0)
