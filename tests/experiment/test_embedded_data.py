@@ -86,8 +86,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Counting:
     """A backbone that notes how many values it embeds."""
 
-    def __init__(self, backbone: Backbone, fingerprint: str = "", options: dict[str, int] | None = None) -> None:
-        self.modalities, self.reference = backbone.modalities, backbone.reference
+    def __init__(
+        self,
+        backbone: Backbone,
+        fingerprint: str = "",
+        options: dict[str, int] | None = None,
+        versions: dict[str, int] | None = None,
+    ) -> None:
+        self.modalities, self.reference, self.kinds = backbone.modalities, backbone.reference, backbone.kinds
+        self.versions = versions or backbone.versions
         self.dim, self.feature_dim = backbone.dim, backbone.feature_dim
         self.fingerprint, self.options = fingerprint or backbone.fingerprint, options or {}
         self.assemble, self.encode, self.device = backbone.assemble, backbone.encode, backbone.device
@@ -181,6 +188,15 @@ def test_another_backbone_or_number_of_threads_computes_anew(tiny: Backbone, tmp
     finally:
         torch.set_num_threads(1)
     assert len(threads.embedded) == 24
+
+
+@pytest.mark.usefixtures("cache")
+def test_another_version_of_what_embeds_a_modality_embeds_that_one_anew(tiny: Backbone, tmp_path: Path):
+    data = photos(write_food101(tmp_path / "photos"))
+    batch_of(data, tiny)
+    other = Counting(tiny, versions={"image": tiny.versions["image"] + 1, "text": tiny.versions["text"]})
+    batch_of(data, other)
+    assert other.embedded == ["image"] * 12
 
 
 @pytest.mark.usefixtures("cache")

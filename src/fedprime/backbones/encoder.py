@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from fedprime.data.batches import ValueKind
+
 __all__ = ["Encoder", "PooledEncoder"]
 
 
@@ -15,6 +17,8 @@ class Encoder(Protocol):
     """A frozen encoder of one modality. Values are encoded one by one: who shares a call changes nothing.
 
     Attributes:
+        kind: What the values of its modality are.
+        version: Raised when the same value gives other tokens with the same `fingerprint`.
         width: Numbers of a token.
         squared_length: Squared length of a typical token, once normalised; a random projection is scaled by it.
         is_normalised: Whether a token is brought to a mean of 0 and a variance of 1 before it is projected.
@@ -22,6 +26,8 @@ class Encoder(Protocol):
         fingerprint: Digest of everything that decides its tokens.
     """
 
+    kind: ValueKind
+    version: int
     width: int
     squared_length: float
     is_normalised: bool

@@ -12,10 +12,22 @@ from torch import Tensor
 from fedprime.data.embeddings.store import EmbeddingStore
 from fedprime.data.missingness.patterns import what_is_left
 
-__all__ = ["Batch", "DataError", "EmbeddedSamples", "IdentifiedSource", "KnownWorld", "SampleSource", "Shard", "Task"]
+__all__ = [
+    "Batch",
+    "DataError",
+    "EmbeddedSamples",
+    "IdentifiedSource",
+    "KnownWorld",
+    "SampleSource",
+    "Shard",
+    "Task",
+    "ValueKind",
+]
 
 #: One class of several, or any number of labels.
 Task = Literal["one_class", "several_labels"]
+#: What the values of a modality are: images, texts, sounds, rows by column, or arrays of numbers.
+ValueKind = Literal["image", "text", "audio", "table", "numbers"]
 
 
 class DataError(ValueError):

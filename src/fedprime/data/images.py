@@ -8,7 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-__all__ = ["InputError", "file_identity", "read_image"]
+__all__ = ["VERSION", "InputError", "file_identity", "read_image"]
+
+#: Raise it when the same file gives other pixels: embeddings that were cached before are then computed anew.
+VERSION = 1
 
 
 class InputError(ValueError):

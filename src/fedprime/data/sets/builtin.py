@@ -49,6 +49,7 @@ class BuiltinWorld:
 
     modalities: tuple[str, ...] = ("image", "text", "readings")
     task: Task = "one_class"
+    version = 1  # to be raised when the same sample of the same world has other values
 
     def __init__(
         self,
@@ -155,14 +156,9 @@ class BuiltinWorld:
         return values
 
     def identity(self, index: int, modality: str) -> str:
-        """Returns what tells a raw value from all others: what decides the world, and which sample of it.
-
-        Args:
-            index: Which sample.
-            modality: Which modality; each of a sample follows from the same.
-        """
-        del modality
-        return f"{self._name} {index}"
+        """Returns what tells a raw value from all others: what decides the world, and which sample of it."""
+        del modality  # each of a sample follows from the same
+        return f"{self._name} {index} {self.version}"
 
     def posterior(
         self,

@@ -77,7 +77,7 @@ def _cells(name: str, parts: Sequence[Part]) -> list[object]:
     cells: list[object] = []
     for part in parts:
         own = part.column(name).to_pylist()
-        names = getattr(part.rows.features.get(name), "names", None)
+        names = part.class_names(name)
         cells += own if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in own]
     return cells
 
