@@ -149,14 +149,14 @@ def test_different_values_have_different_tokens(backbone: Backbone) -> None:
             assert one.shape != other.shape or not torch.allclose(one, other, atol=1e-3)
 
 
-#: By backbone and modality, the version of what embeds it and `seen_from_afar` of each of its example values.
+#: By backbone and modality, the version of what embeds it, then `seen_from_afar` of each of its example values.
 PINNED = Path(__file__).with_name("pinned_embeddings.json")
 
 
 def seen_from_afar(tokens: Tensor) -> list[float]:
     """How many tokens there are, and five weighted sums of all their numbers, which tell any change of one of them."""
     weights = torch.randn(5, tokens.numel(), generator=torch_stream(0, "seen from afar")).double()
-    return [len(tokens), *(weights @ tokens.double().flatten()).tolist()]
+    return [len(tokens), *(round(value, 4) for value in (weights @ tokens.double().flatten()).tolist())]
 
 
 def test_embeddings_are_those_of_their_version(backbone: Backbone, request: pytest.FixtureRequest) -> None:
@@ -167,7 +167,8 @@ def test_embeddings_are_those_of_their_version(backbone: Backbone, request: pyte
     name = request.node.callspec.params["backbone"]
     pinned = json.loads(PINNED.read_text())
     if os.environ.get("PIN_EMBEDDINGS"):
-        PINNED.write_text(json.dumps(pinned | {name: found}, indent=1, sort_keys=True) + "\n")
+        lines = (f"{json.dumps(own)}: {json.dumps(values)}" for own, values in sorted((pinned | {name: found}).items()))
+        PINNED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
         return
     for modality, (version, *values) in pinned[name].items():
         again = f"write them anew with PIN_EMBEDDINGS=1 in the environment of this test ({PINNED.name})"

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, DataError, EmbeddedSamples
 from fedprime.data.embeddings.cache_folder import CacheError
@@ -17,7 +18,7 @@ from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.embedded_data import embedded_samples, usable_splits
 from fedprime.settings.settings import DataSettings
-from miniatures import write_food101, write_photo
+from miniatures import write_csv, write_food101, write_photo
 
 
 def embed(modality: str, values: Sequence[object]) -> list[Tensor]:
@@ -70,6 +71,19 @@ def test_training_samples_of_a_single_class_are_refused(world: BuiltinWorld):
     with pytest.raises(DataError, match="all training samples are of one class, dish-02; there is nothing to learn"):
         usable_splits(EmbeddedSamples(world, ("text",), embed))
     assert np.unique(world.labels[5:]).size > 0
+
+
+def test_columns_of_a_table_are_readings_where_they_are_stated_to_be_numbers(tmp_path: Path):
+    write_csv(tmp_path / "metadata.csv", [{"a": n, "b": -n, "label": n % 2} for n in range(20)])
+    backbone = load_backbone("tiny", ("readings",))
+    data = DataSettings(name="table", path=str(tmp_path), columns=("readings:numbers=a+b",))
+    found = embedded_samples(data, backbone).batch(np.arange(2, 4), np.ones((2, 1), dtype=bool))
+    expected = backbone.embed("readings", [np.array([2.0, -2.0]), np.array([3.0, -3.0])])
+    for own, tokens in zip(found.embedded["readings"], expected, strict=True):
+        assert own is not None
+        assert torch.equal(own, tokens)
+    with pytest.raises(DataError, match=r"readings:table=a\+b is a row of .* reads readings as an array of numbers"):
+        embedded_samples(replace(data, columns=("readings:table=a+b",)), backbone)
 
 
 # The cache

@@ -127,7 +127,6 @@ class EmbeddedSamples:
         """Takes the parts; nothing is read yet.
 
         Args:
-            source: The data set.
             modalities: The modalities in use, in the order of the backbone.
             embed: The backbone's `embed`.
             store: Where embeddings are kept; in memory, if not given.
@@ -154,7 +153,6 @@ class EmbeddedSamples:
         """Returns samples as a batch.
 
         Args:
-            indices: Which samples.
             present: Which modalities of each are there, in the order of `modalities`.
 
         Raises:
@@ -238,11 +236,7 @@ class Shard:
         return cls(parts[0].samples, indices[order], np.concatenate([part.present for part in parts])[order])
 
     def rows(self, rows: Int[np.ndarray, " row"]) -> "Shard":
-        """Returns some of the samples.
-
-        Args:
-            rows: Which.
-        """
+        """Returns some of the samples."""
         return replace(self, indices=self.indices[rows], present=self.present[rows])
 
     def at(self, round_number: int, num_rounds: int) -> "Shard":

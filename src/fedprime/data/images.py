@@ -51,9 +51,6 @@ def file_identity(path: Path) -> str | None:
     That is its absolute path, size and time of last change, as `rsync` and `make` take it: to read every file in order
     to know it would cost what is to be saved. Who replaces a file by another of the same size, with the old time put
     back, has to clear the cache (``fedprime cache clear``).
-
-    Args:
-        path: The file.
     """
     try:
         found = path.stat()

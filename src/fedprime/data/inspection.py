@@ -60,7 +60,6 @@ def inspect(table: Table, expected: int | None = None, watch: Callable[[int], No
     """Opens every file of a data set and counts what is there.
 
     Args:
-        table: The data set.
         expected: How many samples it should have.
         watch: Called with the number of files that have been opened.
     """

@@ -179,9 +179,6 @@ def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
 def usable_splits(samples: EmbeddedSamples) -> dict[str, Int[np.ndarray, " _"]]:
     """Returns the samples of every split that have at least one of the modalities in use; the log counts the others.
 
-    Args:
-        samples: The data set.
-
     Raises:
         DataError: If a split has none, or the training samples are all of one class.
     """

@@ -20,7 +20,6 @@ def predict_samples(model: PromptedModel, samples: Sequence[Mapping[str, object]
     """Predicts the label of samples of which any modality may be missing, but not all.
 
     Args:
-        model: The model.
         samples: Each by modality its raw value: an image as (height, width, 3) uint8, a text, a sound as
             `sounds.read_sound` gives it, the cells of a row by column, an array of numbers. What is missing is left out
             or None; so is a blank text.

@@ -169,7 +169,6 @@ class BuiltinWorld:
         """Returns the exact probability of every class, given what is present of each sample and the sample's site.
 
         Args:
-            indices: Which samples.
             present: Which modalities of each are there, in the order of `modalities`.
             prior: Probability of every class of each sample before anything of it is seen; by default all are equal.
         """
@@ -193,7 +192,6 @@ class BuiltinWorld:
         upper limit for every classifier that sees only the samples.
 
         Args:
-            indices: Which samples.
             present: Which modalities of each are there, in the order of `modalities`.
         """
         return float(self.posterior(indices, present).max(axis=1).mean())

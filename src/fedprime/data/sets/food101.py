@@ -32,7 +32,6 @@ def open_food101(path: str | Path, num_classes: int | None) -> Table:
     a text count, so another number of samples here is no mistake.
 
     Args:
-        path: Its folder.
         num_classes: How many classes to use, the most frequent ones; None for all.
 
     Raises:

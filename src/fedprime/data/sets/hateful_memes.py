@@ -35,9 +35,6 @@ def open_hateful_memes(path: str | Path) -> Table:
     The first copies of ``test.jsonl`` have no labels. Then the validation samples are the test, and validation samples
     are set apart from the training samples; the log says so.
 
-    Args:
-        path: Its folder.
-
     Raises:
         DataError: If the folder has another layout, or a file of it is broken.
     """

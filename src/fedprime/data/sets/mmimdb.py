@@ -40,7 +40,6 @@ def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bo
     5,778 samples; it does not say which they are, so another number here is no mistake.
 
     Args:
-        path: Its folder.
         num_classes: How many classes to use, the most frequent ones, with one class per film; None for all.
         several_labels: Whether to use all genres of all films that have at least one of the 23.
 

@@ -66,7 +66,6 @@ def need_column(name: str, parts: Sequence[Part], what_for: str) -> None:
     """Raises a `DataError` that names the nearest column if one is not there.
 
     Args:
-        name: The column.
         parts: Those of the table.
         what_for: The setting that names it.
 
@@ -98,7 +97,6 @@ def choose_columns(
 
     Args:
         stated: As ``modality=column`` or ``modality:kind=column+column``; none means to find out.
-        parts: The table.
         forms: As from `column_forms`, of the columns that may be inputs.
         kinds: By modality, of what kind it is known to be, where that is not stated.
 
