@@ -18,7 +18,8 @@ class Encoder(Protocol):
 
     Attributes:
         kind: What the values of its modality are.
-        version: Raised when the same value gives other tokens with the same `fingerprint`.
+        version: Raised when the same value gives other tokens with the same `fingerprint`, or `pool` makes another block
+            of them.
         width: Numbers of a token.
         squared_length: Squared length of a typical token, once normalised; a random projection is scaled by it.
         is_normalised: Whether a token is brought to a mean of 0 and a variance of 1 before it is projected.
@@ -74,6 +75,7 @@ class PooledEncoder:
             inside: The encoder.
         """
         self.inside = inside
+        self.kind, self.version = inside.kind, inside.version
         self.width = self.block_width = inside.block_width
         self.squared_length = float(self.width)
         self.fingerprint = f"pooled {inside.fingerprint}"
