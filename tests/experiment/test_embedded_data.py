@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, DataError, EmbeddedSamples
 from fedprime.data.embeddings.cache_folder import CacheError
@@ -17,7 +18,7 @@ from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.embedded_data import embedded_samples, usable_splits
 from fedprime.settings.settings import DataSettings
-from miniatures import write_food101, write_photo
+from miniatures import write_csv, write_food101, write_photo
 
 
 def embed(modality: str, values: Sequence[object]) -> list[Tensor]:
@@ -72,6 +73,19 @@ def test_training_samples_of_a_single_class_are_refused(world: BuiltinWorld):
     assert np.unique(world.labels[5:]).size > 0
 
 
+def test_columns_of_a_table_are_readings_where_they_are_stated_to_be_numbers(tmp_path: Path):
+    write_csv(tmp_path / "metadata.csv", [{"a": n, "b": -n, "label": n % 2} for n in range(20)])
+    backbone = load_backbone("tiny", ("readings",))
+    data = DataSettings(name="table", path=str(tmp_path), columns=("readings:numbers=a+b",))
+    found = embedded_samples(data, backbone).batch(np.arange(2, 4), np.ones((2, 1), dtype=bool))
+    expected = backbone.embed("readings", [np.array([2.0, -2.0]), np.array([3.0, -3.0])])
+    for own, tokens in zip(found.embedded["readings"], expected, strict=True):
+        assert own is not None
+        assert torch.equal(own, tokens)
+    with pytest.raises(DataError, match=r"readings:table=a\+b is a row of .* reads readings as an array of numbers"):
+        embedded_samples(replace(data, columns=("readings:table=a+b",)), backbone)
+
+
 # The cache
 
 
@@ -86,8 +100,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Counting:
     """A backbone that notes how many values it embeds."""
 
-    def __init__(self, backbone: Backbone, fingerprint: str = "", options: dict[str, int] | None = None) -> None:
-        self.modalities, self.reference = backbone.modalities, backbone.reference
+    def __init__(
+        self,
+        backbone: Backbone,
+        fingerprint: str = "",
+        options: dict[str, int] | None = None,
+        versions: dict[str, int] | None = None,
+    ) -> None:
+        self.modalities, self.reference, self.kinds = backbone.modalities, backbone.reference, backbone.kinds
+        self.versions = versions or backbone.versions
         self.dim, self.feature_dim = backbone.dim, backbone.feature_dim
         self.fingerprint, self.options = fingerprint or backbone.fingerprint, options or {}
         self.assemble, self.encode, self.device = backbone.assemble, backbone.encode, backbone.device
@@ -181,6 +202,15 @@ def test_another_backbone_or_number_of_threads_computes_anew(tiny: Backbone, tmp
     finally:
         torch.set_num_threads(1)
     assert len(threads.embedded) == 24
+
+
+@pytest.mark.usefixtures("cache")
+def test_another_version_of_what_embeds_a_modality_embeds_that_one_anew(tiny: Backbone, tmp_path: Path):
+    data = photos(write_food101(tmp_path / "photos"))
+    batch_of(data, tiny)
+    other = Counting(tiny, versions={"image": tiny.versions["image"] + 1, "text": tiny.versions["text"]})
+    batch_of(data, other)
+    assert other.embedded == ["image"] * 12
 
 
 @pytest.mark.usefixtures("cache")

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from fedprime.backbones import ValueKind, value_kinds
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.composite import CompositeBackbone
-from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource
+from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource, ValueKind
 from fedprime.data.embeddings.cache import EmbeddingCache
 from fedprime.data.embeddings.cache_folder import CacheFolder
 from fedprime.data.embeddings.store import EmbeddingStore
@@ -22,15 +21,12 @@ from fedprime.data.sets.mmimdb import open_mmimdb
 from fedprime.data.sets.table.table import Table, TableOptions, open_table
 from fedprime.data.splits import with_all_splits
 from fedprime.experiment.partitioning import label_groups
-from fedprime.reproducibility.environment import code_digest, device_name, numeric_environment
+from fedprime.reproducibility.environment import device_name, numeric_environment
 from fedprime.settings.settings import DataSettings
 
 __all__ = ["SOURCES", "embedded_samples", "source_kinds", "table_options", "usable_splits"]
 
 _logger = logging.getLogger(__name__)
-
-# What reads and embeds; when it changes, so may embeddings.
-_EMBEDDING_CODE = ("backbones", "data", "reproducibility/seeding.py")
 
 
 def _builtin(data: DataSettings) -> SampleSource:
@@ -79,7 +75,13 @@ SOURCES: Mapping[str, Callable[[DataSettings], SampleSource]] = {
     "table": _table,
 }
 
-_WITH_ARTICLE = {"image": "an image", "text": "a text", "audio": "a sound", "table": "a row of numbers and categories"}
+_WITH_ARTICLE = {
+    "image": "an image",
+    "text": "a text",
+    "audio": "a sound",
+    "table": "a row of numbers and categories",
+    "numbers": "an array of numbers",
+}
 
 _latest: dict[object, EmbeddedSamples] = {}
 
@@ -127,11 +129,9 @@ def embedded_samples(data: DataSettings, backbone: Backbone, source: SampleSourc
 
 def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:
     """Raises where a column is stated to be of another kind than the backbone reads; the log tells what is not read."""
-    kinds = value_kinds(backbone)
+    kinds = backbone.kinds
     for own in table.columns:
         expected = kinds.get(own.modality, own.kind)
-        if expected == "numbers":
-            expected = "table"
         if own.kind != expected:
             raise DataError(
                 f"{data.path}: {own} is {_WITH_ARTICLE[own.kind]}, but the backbone {backbone.reference} reads "
@@ -157,14 +157,18 @@ def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
     made_by = {name: getattr(encoders.get(name), "fingerprint", backbone.fingerprint) for name in backbone.modalities}
     described = {
         "backbone options": json.dumps({} if encoders else dict(backbone.options), sort_keys=True),
-        "code of fedprime": code_digest(_EMBEDDING_CODE),
         **numeric_environment(),
         "device": device_name(backbone.device),
     }
     caches = {
         modality: EmbeddingCache(
             folder,
-            described | {"modality": modality, "backbone fingerprint": made_by[modality]},
+            described
+            | {
+                "modality": modality,
+                "backbone fingerprint": made_by[modality],
+                "version of its embeddings": str(backbone.versions[modality]),
+            },
             {"backbone": backbone.reference},
         )
         for modality in backbone.modalities
@@ -174,9 +178,6 @@ def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
 
 def usable_splits(samples: EmbeddedSamples) -> dict[str, Int[np.ndarray, " _"]]:
     """Returns the samples of every split that have at least one of the modalities in use; the log counts the others.
-
-    Args:
-        samples: The data set.
 
     Raises:
         DataError: If a split has none, or the training samples are all of one class.
