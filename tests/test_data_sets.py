@@ -13,8 +13,10 @@ from command_line import exit_code
 from fedprime.data.batches import DataError
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import build_experiment
+from fedprime.experiment.run_folder import RunError
 from fedprime.report import write_report
-from fedprime.runs.run import RunError, resume_run, start_run
+from fedprime.runs.callbacks import AfterRound
+from fedprime.runs.run import resume_run, start_run
 from fedprime.settings.plans import read_plan
 from fedprime.settings.reading import read_settings
 from fedprime.settings.recipes import find_plan
@@ -125,7 +127,7 @@ def test_a_run_on_files_ends_the_same_whether_it_was_stopped_or_not(tmp_path: Pa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", stop)
+        start_run(settings, tmp_path / "stopped", callbacks=[AfterRound(stop)])
     resume_run(tmp_path / "stopped")
     start_run(settings, tmp_path / "whole")
     ours, theirs = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("stopped", "whole"))
@@ -140,7 +142,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings_of("food101", Path("data")), tmp_path / "run", stop)
+        start_run(settings_of("food101", Path("data")), tmp_path / "run", callbacks=[AfterRound(stop)])
     monkeypatch.setattr("fedprime.experiment.embedded_data._latest", {})
     monkeypatch.chdir("/")  # the folder is remembered by its full path
     texts = json.loads((tmp_path / "data" / "text.json").read_text())

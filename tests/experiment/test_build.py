@@ -1,6 +1,7 @@
 """From settings to objects: everything is a function of the settings, and comes out as they say."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -485,7 +486,12 @@ def holed_world(monkeypatch: pytest.MonkeyPatch) -> dict[str, Holed]:
     opened = samples.SOURCES["builtin"]
     worlds: dict[str, Holed] = {}
     monkeypatch.setattr(samples, "_latest", {})
-    monkeypatch.setattr(samples, "SOURCES", {"builtin": lambda data: worlds.setdefault("world", Holed(opened(data)))})
+
+    @functools.wraps(opened)  # it takes the same settings
+    def open_holed(path: str, **options: Any) -> Holed:
+        return worlds.setdefault("world", Holed(opened(path, **options)))
+
+    monkeypatch.setattr(samples, "SOURCES", {"builtin": open_holed})
     return worlds
 
 
