@@ -18,7 +18,7 @@ class Encoder(Protocol):
 
     Attributes:
         kind: What the values of its modality are.
-        version: Raised when the same value gives other tokens with the same `fingerprint`, or `pool` makes another block
+        version: Raised when the same value gives other tokens with the same `fingerprint`, or `pool` another block
             of them.
         width: Numbers of a token.
         squared_length: Squared length of a typical token, once normalised; a random projection is scaled by it.
