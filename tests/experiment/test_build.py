@@ -562,7 +562,9 @@ def test_that_a_backbone_cannot_know_real_files_is_told_with_the_command_that_ge
 
 
 def test_small_reads_whatever_modalities_the_data_has(tmp_path: Path) -> None:
-    settings = table_settings(tmp_path, "voice=audio", "facts=price+colour", backbone="small")
+    nothing_hidden = dataclasses.replace(Settings().missing, rate=0.0)
+    columns = ("voice=audio", "facts=price+colour")
+    settings = table_settings(tmp_path, *columns, backbone="small", missing=nothing_hidden)
     backbone = build_experiment(settings).model.backbone
     assert backbone.modalities == ("voice", "facts")
     assert backbone.options == {"kinds": "audio,table"}
