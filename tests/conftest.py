@@ -22,6 +22,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.models.prompted_model import Weights
+from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.run import start_run
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
@@ -106,7 +107,7 @@ def _stopped_run(small_settings: Settings, tmp_path_factory: pytest.TempPathFact
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(small_settings, folder, stop)
+        start_run(small_settings, folder, callbacks=[AfterRound(stop)])
     return folder
 
 

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "src" / "fedprime"
 MODULES = {path.relative_to(PACKAGE): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 #: Tests of no single module.
 WIDE_TESTS = {
-    *("test_architecture.py", "test_data_sets.py", "test_docs.py", "test_real_data.py", "test_table_errors.py")
+    *("test_architecture.py", "test_data_sets.py", "test_docs.py", "test_examples.py", "test_real_data.py"),
+    "test_table_errors.py",
 }
 
 

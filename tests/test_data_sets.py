@@ -13,8 +13,10 @@ from command_line import exit_code
 from fedprime.data.batches import DataError
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import build_experiment
+from fedprime.experiment.run_folder import RunError
 from fedprime.report import write_report
-from fedprime.runs.run import RunError, resume_run, start_run
+from fedprime.runs.callbacks import AfterRound
+from fedprime.runs.run import resume_run, start_run
 from fedprime.settings.plans import read_plan
 from fedprime.settings.reading import read_settings
 from fedprime.settings.recipes import find_plan
@@ -113,8 +115,9 @@ def test_files_with_all_kinds_of_damage_are_trained_on(tmp_path: Path, caplog: p
     results = results_of("food101", wrecked, tmp_path)
     assert results["scenarios"]["text only"]["num_samples"] <= 12
     said = "\n".join(caplog.messages)
-    assert said.count("of 57 samples, 14 have no image (7 files are not there, 7 are empty) and 7 no text") == 1
-    assert said.count("an image counts as missing") > 0
+    missing = "missing values of 57 rows: image: 7 file not there, 7 file of 0 bytes; text: 7 empty"
+    assert said.count(missing) == 1
+    assert said.count("a missing image") > 0
 
 
 def test_a_run_on_files_ends_the_same_whether_it_was_stopped_or_not(tmp_path: Path):
@@ -124,7 +127,7 @@ def test_a_run_on_files_ends_the_same_whether_it_was_stopped_or_not(tmp_path: Pa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", stop)
+        start_run(settings, tmp_path / "stopped", callbacks=[AfterRound(stop)])
     resume_run(tmp_path / "stopped")
     start_run(settings, tmp_path / "whole")
     ours, theirs = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("stopped", "whole"))
@@ -139,7 +142,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings_of("food101", Path("data")), tmp_path / "run", stop)
+        start_run(settings_of("food101", Path("data")), tmp_path / "run", callbacks=[AfterRound(stop)])
     monkeypatch.setattr("fedprime.experiment.embedded_data._latest", {})
     monkeypatch.chdir("/")  # the folder is remembered by its full path
     texts = json.loads((tmp_path / "data" / "text.json").read_text())

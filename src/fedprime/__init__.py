@@ -8,8 +8,13 @@ from fedprime.data.batches import Batch, DataError, EmbeddedSamples, SampleSourc
 from fedprime.data.images import InputError, read_image
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment.build import Experiment, build_experiment
+from fedprime.experiment.embedded_data import open_data
+from fedprime.experiment.loading import load_experiment
+from fedprime.experiment.missingness import ClientSamples, draw_missingness
+from fedprime.experiment.partitioning import Partition, partition
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.federation.clients import Clients
+from fedprime.federation.local_training import LocalTraining
 from fedprime.federation.processors import UpdateProcessor
 from fedprime.federation.rounds import Round, Schedule, federate
 from fedprime.methods import METHODS, Method
@@ -19,8 +24,11 @@ from fedprime.models.evaluation import Scores, predict, score
 from fedprime.models.prediction import predict_samples
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.report import ReportError, write_report
+from fedprime.runs.callbacks import AfterRound, Callback, EarlyStopping
 from fedprime.runs.grid import GridError, run_grid
-from fedprime.runs.run import resume_run, start_run
+from fedprime.runs.metrics import Progress
+from fedprime.runs.run import complete_run, resume_run, start_run
+from fedprime.runtime.in_process import InProcessClients
 from fedprime.settings.plans import Plan, read_plan
 from fedprime.settings.reading import read_settings
 from fedprime.settings.recipes import find_plan, find_recipe
@@ -30,20 +38,28 @@ __version__ = version("fedprime")
 
 __all__ = [
     "METHODS",
+    "AfterRound",
     "Alignment",
     "Backbone",
     "BackboneError",
     "Batch",
     "BuiltinWorld",
+    "Callback",
+    "ClientSamples",
     "Clients",
     "DataError",
+    "EarlyStopping",
     "EmbeddedSamples",
     "Experiment",
     "GridError",
+    "InProcessClients",
     "InputError",
+    "LocalTraining",
     "Method",
     "ModelError",
+    "Partition",
     "Plan",
+    "Progress",
     "PromptedModel",
     "ReportError",
     "Round",
@@ -61,10 +77,15 @@ __all__ = [
     "UpdateProcessor",
     "align",
     "build_experiment",
+    "complete_run",
+    "draw_missingness",
     "federate",
     "find_plan",
     "find_recipe",
     "load_backbone",
+    "load_experiment",
+    "open_data",
+    "partition",
     "predict",
     "predict_samples",
     "read_image",

@@ -5,6 +5,8 @@ another modality.
 """
 
 import itertools
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +93,9 @@ def test_a_backbone_is_one(backbone: Backbone) -> None:
     assert backbone.feature_dim > 0
     assert backbone.reference
     assert backbone.fingerprint
+    assert tuple(backbone.kinds) == tuple(backbone.versions) == backbone.modalities
+    # The example values of each modality are of the kind that it is called.
+    assert all(kind == {"readings": "numbers"}.get(name, name) for name, kind in backbone.kinds.items())
 
 
 def test_loaded_again_it_is_the_same(
@@ -142,6 +147,37 @@ def test_different_values_have_different_tokens(backbone: Backbone) -> None:
         embedded = backbone.embed(modality, EXAMPLES[modality])
         for one, other in itertools.combinations(embedded, 2):
             assert one.shape != other.shape or not torch.allclose(one, other, atol=1e-3)
+
+
+#: By backbone and modality, the version of what embeds it, then `seen_from_afar` of each of its example values.
+PINNED = Path(__file__).with_name("pinned_embeddings.json")
+
+
+def seen_from_afar(tokens: Tensor) -> list[float]:
+    """How many tokens there are, and five weighted sums of all their numbers, which tell any change of one of them."""
+    weights = torch.randn(5, tokens.numel(), generator=torch_stream(0, "seen from afar")).double()
+    return [len(tokens), *(round(value, 4) for value in (weights @ tokens.double().flatten()).tolist())]
+
+
+def test_embeddings_are_those_of_their_version(backbone: Backbone, request: pytest.FixtureRequest) -> None:
+    found = {
+        modality: [backbone.versions[modality], *map(seen_from_afar, backbone.embed(modality, EXAMPLES[modality]))]
+        for modality in backbone.modalities
+    }
+    name = request.node.callspec.params["backbone"]
+    pinned = json.loads(PINNED.read_text())
+    if os.environ.get("PIN_EMBEDDINGS"):
+        lines = (f"{json.dumps(own)}: {json.dumps(values)}" for own, values in sorted((pinned | {name: found}).items()))
+        PINNED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        return
+    for modality, (version, *values) in pinned[name].items():
+        again = f"write them anew with PIN_EMBEDDINGS=1 in the environment of this test ({PINNED.name})"
+        assert backbone.versions[modality] == version, f"pinned are the embeddings of another version: {again}"
+        for value, (own, expected) in enumerate(zip(found[modality][1:], values, strict=True)):
+            assert own == pytest.approx(expected, rel=1e-4, abs=1e-3), (
+                f"value {value} of {modality} has other embeddings than version {version} gave it, and caches hold "
+                f"those: raise the version of what embeds it by 1, then {again}"
+            )
 
 
 def test_no_values_give_no_tokens(backbone: Backbone) -> None:

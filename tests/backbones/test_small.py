@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from example_values import EXAMPLES
-from fedprime.backbones import load_backbone, value_kinds
+from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.blocks import block_of, block_widths
 from fedprime.backbones.composite import CompositeBackbone
@@ -24,7 +24,7 @@ def small() -> Backbone:
 
 @needs_weights
 def test_it_reads_modalities_of_any_name(small: Backbone) -> None:
-    assert value_kinds(small) == {"image": "image", "text": "text", "title": "text", "facts": "table"}
+    assert small.kinds == {"image": "image", "text": "text", "title": "text", "facts": "table"}
     assert block_widths(small) == {"image": 1280, "text": 384, "title": 384, "facts": 256}
     values = {"image": EXAMPLES["image"], "text": TEXTS, "title": TEXTS, "facts": EXAMPLES["table"]}
     embedded = {modality: small.embed(modality, values[modality][:1]) for modality in small.modalities}

@@ -21,12 +21,13 @@ def test_a_check_says_what_there_is_and_what_is_wrong(photos: Path, capsys: pyte
     (photos / "images" / "train" / "sushi" / "sushi_3.jpg").write_bytes(b"not a photo")
     assert exit_code("data", "check", photos, "--format", "food101") == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "57 samples: 36 train, 9 validation, 12 test"
-    assert lines[1].split() == ["apple_pie", "12", "train", "3", "validation", "4", "test"]
-    assert lines[4] == "its authors count 90,840: some are not here; a part can be trained on, too"
-    assert lines[5].startswith("1 with an image that cannot be decoded: the image is missing; take another copy")
-    assert lines[5].endswith(": sushi_3.jpg")
-    assert len(lines) == 6
+    assert lines[:3] == ["  image:image=file_name", "  text:text=text", "  3 classes of label"]
+    assert lines[3] == "57 samples: 36 train, 9 validation, 12 test"
+    assert lines[4].split() == ["apple_pie", "12", "train", "3", "validation", "4", "test"]
+    assert lines[7] == "its authors count 90,840: some are not here; a part can be trained on, too"
+    assert lines[8] == "1 with an unreadable image, which counts as missing; mend the files:"
+    assert lines[9].startswith(f"  cannot read {photos}/images/train/sushi/sushi_3.jpg as an image")
+    assert len(lines) == 10
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_check_can_be_read_by_programs(photos: Path, capsys: pytest.CaptureFix
     assert exit_code("data", "check", photos, "--format=food101", "--json") == 1
     found = json.loads(capsys.readouterr().out)
     assert found["samples"] == {"train": 36, "validation": 9, "test": 12}
-    assert found["no_file"] == ["sushi_17.jpg"]
+    assert found["no_file"] == {"image": ["images/test/sushi/sushi_17.jpg"]}
     assert found["expected"] == 90_840
 
 

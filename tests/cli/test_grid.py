@@ -11,7 +11,7 @@ import pytest
 from command_line import exit_code
 from fedprime.settings.settings import Settings
 
-NO_SCORES = {"accuracy": 0.0, "bayes_accuracy": 0.0}
+RESULTS = {"rounds": 2, "scenarios": {"like train": {"accuracy": 0.0, "bayes_accuracy": 0.0}}}
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_grid_is_a_line_for_each_run_and_the_same_command_finds_nothing_left_t
 def test_a_grid_with_a_broken_run_ends_with_1_and_names_it(
     plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("fedprime.runs.processes.complete_run", lambda *_: {"scenarios": {"like train": NO_SCORES}})
+    monkeypatch.setattr("fedprime.runs.processes.complete_run", lambda *_, **__: RESULTS)
     broken = tmp_path / "grid" / "runs" / "fedprime" / "seed-0"
     command = ("grid", plan, "--processes=1", "--output", tmp_path / "grid")
     assert exit_code(*command) == 0
@@ -84,12 +84,12 @@ def test_a_grid_with_a_broken_run_ends_with_1_and_names_it(
 def test_ctrl_c_stops_a_grid_and_says_how_to_go_on(
     plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    def interrupted(_: Settings, folder: Path, __: object) -> dict[str, Any]:
+    def interrupted(_: Settings, folder: Path, **__: object) -> dict[str, Any]:
         if "fedavg-p" in folder.parts:
             signal.raise_signal(signal.SIGINT)
         folder.mkdir(parents=True)
         (folder / "results.json").touch()
-        return {"scenarios": {"like train": NO_SCORES}}
+        return RESULTS
 
     monkeypatch.setattr("fedprime.runs.processes.complete_run", interrupted)
     assert exit_code("grid", plan, "--processes=1", "--output", tmp_path / "a grid") == 130

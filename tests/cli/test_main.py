@@ -407,11 +407,9 @@ def test_numbers_may_be_negative(
         (["--image", "empty.png"], "cannot read empty.png as an image"),
         (["--image", "folder"], "cannot read folder as an image"),
         (["--readings", "1", "2"], "the model reads image, text; it cannot use readings"),
-        (["--csv", "none.csv"], "there is no file none.csv"),
-        (["--csv", "samples.csv"], "samples.csv, row 2: every one of image, text is empty"),
-        (["--csv", "columns.csv"], "columns.csv has the columns title; expected at least one of image, text"),
-        (["--csv", "images.csv"], "cannot read empty.png as an image"),
-        (["--csv", "empty.png"], "empty.png has the columns nothing"),
+        (["--csv=none.csv"], "none.csv is not there"),
+        (["--table", "columns.csv"], "columns.csv has the columns price; expected some called image, text; say with"),
+        (["--table", "empty.png"], "empty.png is no table: expected a file that ends in .csv, .jsonl, .parquet"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -426,9 +424,7 @@ def test_a_sample_that_cannot_be_used_gives_one_line_and_exits_with_2(
     monkeypatch.chdir(tmp_path)
     Path("empty.png").touch()
     Path("folder").mkdir()
-    Path("samples.csv").write_text("image,text\n,soup\n,\n")
-    Path("columns.csv").write_text("title\nsoup\n")
-    Path("images.csv").write_text("image\nempty.png\n")
+    Path("columns.csv").write_text("price\n3\n")
     said = complaint("predict", finished_run, *words)
     assert problem in said
     assert said.strip().count("\n") == 0

@@ -106,8 +106,8 @@ def test_one_sample_of_modalities_of_any_name_is_predicted(
         (["--table", "nowhere/at/all"], "nowhere/at/all is not there; expected the folder of a table"),
         (["--text", "soup"], "the model reads photo, voice, facts; it cannot use text"),
         (["--audio", "none.wav"], "there is no sound none.wav"),
-        (["--columns", "photo=a"], "--columns goes with --table FOLDER"),
-        (["--table", "a", "--text", "b"], "or --table FOLDER, or --csv FILE, not several of these"),
+        (["--columns", "photo=a"], "--columns goes with --table"),
+        (["--table", "a", "--text", "b"], "or --table FILE or FOLDER, not both"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -10,7 +10,7 @@ import pytest
 
 from fedprime.cli.progress import display_grid, display_run
 from fedprime.runs.grid import GridProgress, RunState
-from fedprime.runs.run import Progress
+from fedprime.runs.metrics import Progress
 from fedprime.settings.plans import PlannedRun
 from fedprime.settings.settings import Settings
 

@@ -6,11 +6,10 @@ import numpy as np
 from PIL import Image
 
 from fedprime.data.contact_sheet import draw_contact_sheet
-from fedprime.data.packed_texts import PackedTexts
 from fedprime.data.sets.food101 import open_food101
-from fedprime.data.sets.mmimdb import open_mmimdb
+from fedprime.data.sets.pairs import Pair, open_pairs
 from fedprime.data.sets.table.table import TableOptions, open_table
-from miniatures import write_food101, write_mmimdb, write_table
+from miniatures import write_food101, write_table
 
 
 def centre(sheet: Image.Image, row: int, column: int) -> np.ndarray:
@@ -21,7 +20,8 @@ def centre(sheet: Image.Image, row: int, column: int) -> np.ndarray:
 
 def test_images_stand_in_rows_and_a_missing_one_is_grey(tmp_path: Path):
     source = open_food101(write_food101(tmp_path / "data"), 3)
-    apple, sushi = source.ids.index("apple_pie_0.jpg"), source.ids.index("sushi_0.jpg")
+    names = [source.name_of(index) for index in range(len(source))]
+    apple, sushi = (names.index(f"images/train/{dish}/{dish}_0.jpg") for dish in ("apple_pie", "sushi"))
     source.there[apple + 1, 0] = False
     draw_contact_sheet(source, [apple, sushi, apple + 1], tmp_path / "sheet.png", columns=2)
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -33,8 +33,9 @@ def test_images_stand_in_rows_and_a_missing_one_is_grey(tmp_path: Path):
 
 
 def test_several_labels_and_texts_in_any_script_are_drawn(tmp_path: Path):
-    source = open_mmimdb(write_mmimdb(tmp_path / "data"), None, several_labels=True)
-    source._texts = PackedTexts(["日本語のあらすじ", *source._texts[1:]])
+    texts = ("日本語のあらすじ", "a story", "")
+    pairs = [Pair("train", text, "none.png", text, ("a", "b")) for text in texts]
+    source = open_pairs("films", tmp_path, pairs, ("a", "b"), several_labels=True)
     draw_contact_sheet(source, range(3), tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fedprime.data.images import InputError, file_identity, read_image
+from fedprime.data.images import VERSION, InputError, file_identity, read_image
 
 RED = np.full((64, 64, 3), (200, 30, 30), dtype=np.uint8)
 
@@ -124,6 +124,15 @@ def test_a_picture_of_32_bit_numbers_is_refused(tmp_path: Path):
     Image.fromarray(np.zeros((2, 2), dtype=np.float32)).save(tmp_path / "float.tiff")
     with pytest.raises(InputError, match="32 bits"):
         read_image(tmp_path / "float.tiff")
+
+
+def test_what_a_file_gives_is_that_of_its_version(tmp_path: Path):
+    Image.fromarray(np.array([[[255, 0, 0, 128], [0, 0, 9, 255]]], dtype=np.uint8)).save(tmp_path / "clear.png")
+    Image.fromarray(np.array([[65_535, 257]], dtype=np.uint16)).save(tmp_path / "deep.png")
+    found = [read_image(tmp_path / name).tolist() for name in ("clear.png", "deep.png")]
+    # Half of red on white; a byte is a 257th.
+    pinned = {1: [[[[255, 127, 127], [0, 0, 9]]], [[[255, 255, 255], [1, 1, 1]]]]}
+    assert found == pinned[VERSION], "caches hold embeddings of other pixels: raise VERSION, and pin these to it"
 
 
 # Which file it is

@@ -1,78 +1,115 @@
-"""What is in a data set: counts by hand, and every kind of damage."""
+"""What is in a data set: counts by hand, and every kind of damage by the names of samples."""
 
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from fedprime.data.inspection import inspect
-from fedprime.data.sets.pairs import Pairs
-from miniatures import write_photo
+from fedprime.data.inspection import Inspection, inspect
+from fedprime.data.sets.pairs import Pair, open_pairs
+from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.table import open_table
+from miniatures import DISHES, table_rows, write_csv, write_photo
+
+OPTIONS = TableOptions(columns=("image=file_name", "audio=audio", "facts=price+colour"))
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
-    files = [tmp_path / f"{number}.png" for number in range(6)]
-    for number, file in enumerate(files):
-        write_photo(file, number % 2, number)
-    return files
+def rows(tmp_path: Path) -> list[dict[str, object]]:
+    return table_rows(tmp_path, 24)
 
 
-def pairs(files: list[Path], texts: list[str] | None = None, labels: np.ndarray | None = None) -> Pairs:
-    splits = {"train": np.array([0, 1, 2]), "validation": np.array([3]), "test": np.array([4, 5])}
-    labels = np.array([0, 1, 0, 1, 0, 1]) if labels is None else labels
-    task = "one_class" if labels.ndim == 1 else "several_labels"
-    names = [file.stem for file in files]
-    return Pairs("memes", names, files, texts or ["a text"] * 6, labels, ("a", "b"), splits, task)
+def inspected(folder: Path, rows: list[dict[str, object]], options: TableOptions = OPTIONS) -> Inspection:
+    write_csv(folder / "metadata.csv", rows)
+    return inspect(open_table(str(folder), options))
 
 
-def test_a_sound_data_set_has_its_counts_and_nothing_else(files: list[Path]):
+def test_a_sound_table_has_its_counts_and_nothing_else(tmp_path: Path, rows: list[dict[str, object]]):
+    write_csv(tmp_path / "metadata.csv", rows)
     opened: list[int] = []
-    found = inspect(pairs(files), 6, opened.append)
+    found = inspect(open_table(str(tmp_path), OPTIONS), watch=opened.append)
+    assert opened == list(range(1, 49))
     assert found.is_sound
-    assert found.samples == {"train": 3, "validation": 1, "test": 2}
-    assert found.classes == {
-        "a": {"train": 2, "validation": 0, "test": 1},
-        "b": {"train": 1, "validation": 1, "test": 1},
+    assert found.samples == {"train": 18, "test": 6}
+    assert found.classes == {dish: {"train": 6, "test": 2} for dish in DISHES}
+    assert found.sites == {f"shop {number}": 6 for number in range(4)}
+
+
+def test_holes_are_told_and_are_nothing_wrong(tmp_path: Path, rows: list[dict[str, object]]):
+    rows[1]["file_name"] = ""
+    rows[2] |= {"price": "", "colour": "nan"}
+    found = inspected(tmp_path, rows)
+    assert found.missing == {"image": ["sounds/1.wav"], "facts": ["photos/2.png"]}
+    assert found.is_sound
+
+
+def test_each_kind_of_damage_is_told_by_name(tmp_path: Path, rows: list[dict[str, object]]):
+    (tmp_path / "photos" / "3.png").write_text("no photo")
+    (tmp_path / "sounds" / "4.wav").write_text("no sound")
+    shutil.copy(tmp_path / "photos" / "5.png", tmp_path / "photos" / "0.png")  # one for training, one for the test
+    rows[6] |= {"file_name": "", "audio": "none.wav", "price": "", "colour": ""}
+    rows[7]["label"] = ""
+    rows[1]["label"] = "rare"  # in the test split alone
+    found = inspected(tmp_path, rows)
+    assert {modality: list(names) for modality, names in found.unreadable.items()} == {
+        "image": ["photos/3.png"],
+        "audio": ["photos/4.png"],
     }
-    assert opened == [1, 2, 3, 4, 5, 6]
-
-
-def test_another_number_of_samples_than_expected_is_not_sound(files: list[Path]):
-    assert not inspect(pairs(files), 7).is_sound
-    assert inspect(pairs(files)).is_sound
-
-
-def test_each_kind_of_damage_is_told_by_id(files: list[Path]):
-    files[0].unlink()
-    files[1].write_bytes(b"")
-    files[2].write_bytes(files[2].read_bytes()[:100])
-    files[3].write_text("no image")
-    shutil.copy(files[4], files[5])
-    found = inspect(pairs(files, ["a", "a", "a", "", "a", "a"]))
-    assert found.no_file == ["0", "1"]
-    assert list(found.unreadable) == ["2", "3"]
-    assert "cannot read" in found.unreadable["3"]
-    assert found.no_text == found.nothing == ["3"]
-    assert found.same_image == []  # both are test samples
+    assert found.no_file == {"audio": ["none.wav"]}
+    assert found.missing == {"image": ["none.wav"], "facts": ["none.wav"]}
+    assert found.same_file == [["photos/0.png", "photos/5.png"]]
+    assert found.nothing == ["none.wav"]
+    assert found.no_label == 1
+    assert found.only_measured == ["rare"]
     assert not found.is_sound
 
 
-def test_equal_images_of_different_splits_are_told(files: list[Path]):
-    shutil.copy(files[0], files[5])
-    assert inspect(pairs(files)).same_image == [["0", "5"]]
+def test_several_labels_are_counted_each(tmp_path: Path, rows: list[dict[str, object]]):
+    for number, row in enumerate(rows):
+        row["label"] = "a|b" if number % 2 else "a"
+    found = inspected(tmp_path, rows, TableOptions(columns=("text=title",), several_labels=True))
+    assert found.classes == {"a": {"train": 18, "test": 6}, "b": {"train": 10, "test": 2}}
 
 
-def test_a_class_without_a_training_sample_is_told(files: list[Path]):
-    found = inspect(pairs(files, labels=np.array([0, 0, 0, 1, 0, 1])))
-    assert found.only_measured == ["b"]
+# Images and texts that a reader lists
 
 
-def test_several_labels_are_counted_each(files: list[Path]):
-    labels = np.array([[1, 1], [0, 1], [0, 0], [1, 0], [0, 0], [1, 1]], dtype=np.float32)
-    found = inspect(pairs(files, labels=labels))
+def listed_pairs(folder: Path, classes: str) -> list[Pair]:
+    for number in range(6):
+        write_photo(folder / f"{number}.png", number % 2, number)
+    splits = ("train", "train", "train", "validation", "test", "test")
+    return [
+        Pair(split, str(number), f"{number}.png", "a text", (classes[number],)) for number, split in enumerate(splits)
+    ]
+
+
+def test_another_number_of_samples_than_expected_is_not_sound(tmp_path: Path):
+    source = open_pairs("memes", tmp_path, listed_pairs(tmp_path, "ababab"), ("a", "b", "c"))
+    found = inspect(source, 6)
     assert found.classes == {
-        "a": {"train": 1, "validation": 1, "test": 1},
-        "b": {"train": 2, "validation": 0, "test": 1},
+        "a": {"train": 2, "validation": 0, "test": 1},
+        "b": {"train": 1, "validation": 1, "test": 1},
+        "c": {"train": 0, "validation": 0, "test": 0},
     }
+    assert found.is_sound
+    assert not inspect(source, 7).is_sound
+    assert inspect(source).is_sound
+
+
+def test_each_kind_of_damage_of_a_photo_is_told(tmp_path: Path):
+    pairs = listed_pairs(tmp_path, "aaabab")
+    pairs[3] = pairs[3]._replace(text=" ")
+    (tmp_path / "0.png").unlink()
+    (tmp_path / "1.png").write_bytes(b"")
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:100])
+    (tmp_path / "3.png").write_text("no image")
+    shutil.copy(tmp_path / "4.png", tmp_path / "5.png")
+    found = inspect(open_pairs("memes", tmp_path, pairs, ("a", "b")))
+    assert found.no_file == {"image": ["0.png", "1.png"]}
+    assert list(found.unreadable["image"]) == ["2.png", "3.png"]
+    assert "cannot read" in found.unreadable["image"]["3.png"]
+    assert found.missing == {"text": ["3.png"]}
+    assert found.nothing == ["3.png"]
+    assert found.same_file == []  # both are test samples
+    assert found.only_measured == ["b"]
+    assert not found.is_sound

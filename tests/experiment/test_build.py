@@ -1,6 +1,7 @@
 """From settings to objects: everything is a function of the settings, and comes out as they say."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -485,7 +486,12 @@ def holed_world(monkeypatch: pytest.MonkeyPatch) -> dict[str, Holed]:
     opened = samples.SOURCES["builtin"]
     worlds: dict[str, Holed] = {}
     monkeypatch.setattr(samples, "_latest", {})
-    monkeypatch.setattr(samples, "SOURCES", {"builtin": lambda data: worlds.setdefault("world", Holed(opened(data)))})
+
+    @functools.wraps(opened)  # it takes the same settings
+    def open_holed(path: str, **options: Any) -> Holed:
+        return worlds.setdefault("world", Holed(opened(path, **options)))
+
+    monkeypatch.setattr(samples, "SOURCES", {"builtin": open_holed})
     return worlds
 
 
@@ -556,7 +562,9 @@ def test_that_a_backbone_cannot_know_real_files_is_told_with_the_command_that_ge
 
 
 def test_small_reads_whatever_modalities_the_data_has(tmp_path: Path) -> None:
-    settings = table_settings(tmp_path, "voice=audio", "facts=price+colour", backbone="small")
+    nothing_hidden = dataclasses.replace(Settings().missing, rate=0.0)
+    columns = ("voice=audio", "facts=price+colour")
+    settings = table_settings(tmp_path, *columns, backbone="small", missing=nothing_hidden)
     backbone = build_experiment(settings).model.backbone
     assert backbone.modalities == ("voice", "facts")
     assert backbone.options == {"kinds": "audio,table"}

@@ -1,6 +1,6 @@
 """The data set of a run: opened by name, kept for the next run, complained about in one line."""
 
-import logging
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,23 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch, DataError, EmbeddedSamples
+from fedprime.data.batches import Batch, DataError
 from fedprime.data.embeddings.cache_folder import CacheError
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import embedded_data as samples
-from fedprime.experiment.embedded_data import embedded_samples, usable_splits
+from fedprime.experiment.embedded_data import SOURCES, embedded_samples, open_data, with_three_splits
 from fedprime.settings.settings import DataSettings
-from miniatures import write_food101, write_photo
-
-
-def embed(modality: str, values: Sequence[object]) -> list[Tensor]:
-    return [torch.zeros(1, len(modality)) for _ in values]
-
-
-@pytest.fixture
-def world() -> BuiltinWorld:
-    return BuiltinWorld(10, num_validation=2, num_test=3)
+from miniatures import write_csv, write_food101, write_photo
 
 
 def test_the_same_settings_open_a_data_set_once(tiny: Backbone):
@@ -43,33 +35,55 @@ def test_a_modality_that_the_data_lacks_is_an_error_of_the_data(tiny: Backbone, 
         embedded_samples(DataSettings(num_train=4, num_validation=1, num_test=1), tiny)
 
 
-def test_samples_of_which_nothing_is_there_are_left_out_and_counted(
-    world: BuiltinWorld, caplog: pytest.LogCaptureFixture
-):
-    world.there[[1, 8, 9], :2] = False
-    world.there[3, 0] = False
-    with caplog.at_level(logging.WARNING, logger=samples.__name__):
-        splits = usable_splits(EmbeddedSamples(world, ("image", "text"), embed))
-    assert {name: own.tolist() for name, own in splits.items()} == {
-        "train": [0, 2, 3, 4],
-        "validation": [5, 6],
-        "test": [7],
-    }
-    assert caplog.messages[0] == "left out, because nothing of them is there: 1 of train, 2 of test samples"
-    assert caplog.messages[1].startswith("no training sample is of dish-01, dish-02, dish-07: what is measured")
+# By name
 
 
-def test_a_split_without_a_usable_sample_is_named(world: BuiltinWorld):
-    world.there[5:7, 1] = False
-    with pytest.raises(DataError, match="the data has no validation sample with any of text; it needs some of each of"):
-        usable_splits(EmbeddedSamples(world, ("text",), embed))
+def test_a_data_set_is_opened_by_name_with_options_of_its_own(tmp_path: Path):
+    assert len(open_data("builtin", num_train=5, num_validation=2, num_test=3, num_classes=4).label_names) == 4
+    assert len(open_data("food101", write_food101(tmp_path / "photos"), num_classes=3).label_names) == 3
 
 
-def test_training_samples_of_a_single_class_are_refused(world: BuiltinWorld):
-    world.labels[:5] = 2
-    with pytest.raises(DataError, match="all training samples are of one class, dish-02; there is nothing to learn"):
-        usable_splits(EmbeddedSamples(world, ("text",), embed))
-    assert np.unique(world.labels[5:]).size > 0
+def test_options_by_default_are_those_of_the_settings():
+    defaults = DataSettings()
+    for opener in SOURCES.values():
+        for name, parameter in list(inspect.signature(opener).parameters.items())[1:]:
+            assert parameter.default == getattr(defaults, name)
+
+
+def test_an_unknown_data_set_or_option_is_told_with_the_name_that_was_meant():
+    with pytest.raises(DataError, match=r"'food' is not one of builtin, food101, .*; did you mean food101"):
+        open_data("food")
+    with pytest.raises(DataError, match=r"food101 has no option num_clases; it knows num_classes; did you mean"):
+        open_data("food101", num_clases=3)
+
+
+def test_splits_that_are_not_there_are_set_apart_in_a_copy():
+    world = BuiltinWorld(100, num_test=20)
+    world.splits = {"train": np.arange(80), "test": np.arange(80, 100)}
+    completed = with_three_splits(world, 0.25, 0.5)
+    assert {name: len(own) for name, own in completed.splits.items()} == {"train": 60, "validation": 20, "test": 20}
+    assert set(world.splits) == {"train", "test"}
+    assert with_three_splits(completed, 0.25, 0.5) is completed
+
+
+def test_a_data_set_without_training_samples_is_refused():
+    world = BuiltinWorld(10)
+    world.splits = {"test": np.arange(10)}
+    with pytest.raises(DataError, match="the data has the splits test; it needs one named train"):
+        with_three_splits(world, 0.1, 0.1)
+
+
+def test_columns_of_a_table_are_readings_where_they_are_stated_to_be_numbers(tmp_path: Path):
+    write_csv(tmp_path / "metadata.csv", [{"a": n, "b": -n, "label": n % 2} for n in range(20)])
+    backbone = load_backbone("tiny", ("readings",))
+    data = DataSettings(name="table", path=str(tmp_path), columns=("readings:numbers=a+b",))
+    found = embedded_samples(data, backbone).batch(np.arange(2, 4), np.ones((2, 1), dtype=bool))
+    expected = backbone.embed("readings", [np.array([2.0, -2.0]), np.array([3.0, -3.0])])
+    for own, tokens in zip(found.embedded["readings"], expected, strict=True):
+        assert own is not None
+        assert torch.equal(own, tokens)
+    with pytest.raises(DataError, match=r"readings:table=a\+b is a row of .* reads readings as an array of numbers"):
+        embedded_samples(replace(data, columns=("readings:table=a+b",)), backbone)
 
 
 # The cache
@@ -86,8 +100,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Counting:
     """A backbone that notes how many values it embeds."""
 
-    def __init__(self, backbone: Backbone, fingerprint: str = "", options: dict[str, int] | None = None) -> None:
-        self.modalities, self.reference = backbone.modalities, backbone.reference
+    def __init__(
+        self,
+        backbone: Backbone,
+        fingerprint: str = "",
+        options: dict[str, int] | None = None,
+        versions: dict[str, int] | None = None,
+    ) -> None:
+        self.modalities, self.reference, self.kinds = backbone.modalities, backbone.reference, backbone.kinds
+        self.versions = versions or backbone.versions
         self.dim, self.feature_dim = backbone.dim, backbone.feature_dim
         self.fingerprint, self.options = fingerprint or backbone.fingerprint, options or {}
         self.assemble, self.encode, self.device = backbone.assemble, backbone.encode, backbone.device
@@ -181,6 +202,15 @@ def test_another_backbone_or_number_of_threads_computes_anew(tiny: Backbone, tmp
     finally:
         torch.set_num_threads(1)
     assert len(threads.embedded) == 24
+
+
+@pytest.mark.usefixtures("cache")
+def test_another_version_of_what_embeds_a_modality_embeds_that_one_anew(tiny: Backbone, tmp_path: Path):
+    data = photos(write_food101(tmp_path / "photos"))
+    batch_of(data, tiny)
+    other = Counting(tiny, versions={"image": tiny.versions["image"] + 1, "text": tiny.versions["text"]})
+    batch_of(data, other)
+    assert other.embedded == ["image"] * 12
 
 
 @pytest.mark.usefixtures("cache")

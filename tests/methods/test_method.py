@@ -196,6 +196,7 @@ class CountingBackbone:
 
     def __post_init__(self) -> None:
         self.modalities = self.inside.modalities
+        self.kinds, self.versions = self.inside.kinds, self.inside.versions
         self.dim = self.inside.dim
         self.feature_dim = self.inside.feature_dim
         self.reference = self.inside.reference

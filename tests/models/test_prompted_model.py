@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fedprime.backbones import backbone as contract
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
-from fedprime.data.batches import Batch, EmbeddedSamples, Task
+from fedprime.data.batches import Batch, EmbeddedSamples, Task, ValueKind
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.models import prompted_model as model_module
 from fedprime.models.prompted_model import HeadKind, ModelError, PromptedModel, Weights
@@ -41,6 +41,8 @@ class Averaging:
     """A backbone of width 2 whose feature is the mean of all tokens, and whose summary token is zero."""
 
     modalities: tuple[str, ...] = ("image", "text")
+    kinds: Mapping[str, ValueKind] = {"image": "image", "text": "text"}
+    versions: Mapping[str, int] = {"image": 1, "text": 1}
     dim = 2
     feature_dim = 2
     options: Mapping[str, int] = {}

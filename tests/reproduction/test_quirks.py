@@ -11,6 +11,7 @@ import torch
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch
 from fedprime.experiment.build import Experiment, build_method
+from fedprime.experiment.loading import load_experiment
 from fedprime.experiment.run_folder import RunFolder
 from fedprime.methods import METHODS
 from fedprime.methods.fedavg_p import FedAvgP
@@ -24,7 +25,9 @@ from fedprime.models.prompts import PromptPools
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.reproduction.quirks import QUIRKS, Quirk, possible_quirks, with_quirks
 from fedprime.reproduction.reading import ReferenceBackbone, VotedPools
-from fedprime.runs.run import evaluate_scenarios, load_experiment, resume_run, start_run
+from fedprime.runs.callbacks import AfterRound
+from fedprime.runs.evaluators import OwnSamples
+from fedprime.runs.run import resume_run, start_run
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings, SettingsError
 from run_files import metrics_of, results_of
@@ -249,9 +252,9 @@ def test_a_run_with_all_quirks_continues_to_the_same_bits(quirky_run: Path, smal
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings_with(small_settings, *QUIRKS), tmp_path / "run", stop)
+        start_run(settings_with(small_settings, *QUIRKS), tmp_path / "run", callbacks=[AfterRound(stop)])
     with pytest.raises(KeyboardInterrupt):
-        resume_run(tmp_path / "run", stop)
+        resume_run(tmp_path / "run", callbacks=[AfterRound(stop)])
     resume_run(tmp_path / "run")
     assert metrics_of(tmp_path / "run") == metrics_of(quirky_run)
     assert results_of(tmp_path / "run") == results_of(quirky_run)
@@ -273,7 +276,7 @@ def test_with_unsynced_query_the_shared_model_is_evaluated_and_the_only_one_that
 
 def test_a_run_with_all_quirks_is_evaluated_again_to_the_same_numbers(quirky_run: Path):
     run = RunFolder(quirky_run)
-    measured = evaluate_scenarios(load_experiment(run), run.load_checkpoint())
+    measured = OwnSamples(load_experiment(run)).on_test(run.load_checkpoint())
     assert measured["scenarios"] == run.results()["scenarios"]
     assert measured["clients"] == run.results()["clients"]
 

@@ -3,7 +3,7 @@
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from fedprime.runs import processes as workers
 from fedprime.experiment.run_folder import RunFolder
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.runs import processes as workers
+from fedprime.runs.callbacks import Callback
 from fedprime.runs.grid import GridError, GridProgress, default_processes, inspect_grid, run_grid, run_path
+from fedprime.runs.metrics import Progress
+from fedprime.runs.run import start_run
 from fedprime.settings.plans import Plan, PlannedRun, choose_runs, read_plan
-from fedprime.runs.run import Progress, start_run
+from fedprime.settings.settings import Settings, SettingsError
 from run_files import metrics_of, results_of
 
 PLAN = """
@@ -54,9 +56,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs that were begun, of which none is really made."""
     begun: list[str] = []
 
-    def complete(settings: Settings, *_: object) -> dict[str, Any]:
+    def complete(settings: Settings, *_: object, **__: object) -> dict[str, Any]:
         begun.append(f"{settings.method.name} {settings.seed}")
-        return {}
+        return {"rounds": 3}
 
     monkeypatch.setattr(workers, "complete_run", complete)
     return begun
@@ -148,11 +150,11 @@ def test_the_time_that_is_left_follows_from_the_rounds_that_were_made(
     clock = [0.0]
     monkeypatch.setattr("fedprime.runs.grid.time.perf_counter", lambda: clock[0])
 
-    def complete(_: Settings, __: Path, watch: Callable[[Progress], None]) -> dict[str, Any]:
+    def complete(_: Settings, __: Path, callbacks: Sequence[Callback]) -> dict[str, Any]:
         for number in (1, 2, 3):
             clock[0] += 10
-            watch(Progress(number, 3, 0.0, None, None, 0, 0.0))
-        return {}
+            callbacks[0].round_finished(Progress(number, 3, 0.0, None, None, 0, 0.0))
+        return {"rounds": 3}
 
     monkeypatch.setattr(workers, "complete_run", complete)
     left: list[float | None] = []
@@ -166,10 +168,10 @@ def test_a_run_that_fails_leaves_its_traceback_until_it_succeeds(
 ):
     wrong = ["fedavg-p"]
 
-    def complete(settings: Settings, *_: object) -> dict[str, Any]:
+    def complete(settings: Settings, *_: object, **__: object) -> dict[str, Any]:
         if settings.method.name in wrong:
             raise ZeroDivisionError("division by zero")
-        return {}
+        return {"rounds": 3}
 
     monkeypatch.setattr(workers, "complete_run", complete)
     ended = run_here(plan, folder)

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from fedprime.backbones import Backbone
-from fedprime.settings.settings import PrivacySettings, Settings
 from fedprime.federation.rounds import Round
 from fedprime.methods import METHODS
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.runs.metrics import progress_after, round_metrics, run_totals, validation_metrics
+from fedprime.settings.settings import PrivacySettings, Settings
 
 METHOD = METHODS["head-only"]()
 
@@ -27,10 +27,9 @@ def line(loss: float | None, **more: float) -> dict[str, object]:
 
 
 def test_progress_tells_the_last_accuracy_and_extrapolates_the_pace_of_this_process():
-    settings = replace(Settings(), training=replace(Settings().training, rounds=10))
     history = [line(3.0), line(2.0, accuracy=0.25), line(None)]
     # This process made the rounds from the second on: two in 8 seconds, and seven are left.
-    progress = progress_after(history, settings, first_round=1, seconds=8.0)
+    progress = progress_after(history, 10, first_round=1, seconds=8.0)
     assert (progress.round_number, progress.num_rounds) == (3, 10)
     assert math.isnan(progress.loss)
     assert (progress.accuracy, progress.best_accuracy) == (0.25, None)

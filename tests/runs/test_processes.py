@@ -1,16 +1,17 @@
 """Making runs one after the other: whatever happens to one, the others are made. Processes: see slow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedprime.runs import processes as workers
 from fedprime.experiment.run_folder import RunError, RunInUseError
-from fedprime.settings.settings import Settings, SettingsError
-from fedprime.runs.run import Progress
+from fedprime.runs import processes as workers
+from fedprime.runs.callbacks import Callback
+from fedprime.runs.metrics import Progress
 from fedprime.runs.processes import Ending, Task, work_off
+from fedprime.settings.settings import Settings, SettingsError
 
 TASKS = [Task(name, Settings(), Path(name)) for name in ("first", "second")]
 RESULTS = {"rounds": 30}
@@ -21,8 +22,8 @@ def first_raises(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], N
     """Lets the first run raise an error after its first round, and the others succeed."""
 
     def let_it_raise(error: BaseException) -> None:
-        def complete(settings: Settings, folder: Path, watch: Callable[[Progress], None]) -> dict[str, Any]:
-            watch(Progress(1, settings.training.rounds, 0.5, None, None, 0, 1.0))
+        def complete(settings: Settings, folder: Path, callbacks: Sequence[Callback]) -> dict[str, Any]:
+            callbacks[0].round_finished(Progress(1, settings.training.rounds, 0.5, None, None, 0, 1.0))
             if folder.name == "first":
                 raise error
             return RESULTS

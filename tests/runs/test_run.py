@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,20 +20,26 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import fedprime.backbones
-from fedprime.experiment import run_folder as checkpoints
-from fedprime.models import prompted_model as model
 from fedprime.backbones import load_backbone
-from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, RunInUseError
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.data.batches import Batch
-from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.models.evaluation import Predictions, predict
+from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.experiment import run_folder as checkpoints
+from fedprime.experiment.loading import load_experiment
+from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, RunInUseError
 from fedprime.methods import METHODS
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedprime import FedIntra
-from fedprime.methods.method import ServerState
+from fedprime.methods.method import ServerState, Update
+from fedprime.models import prompted_model as model
+from fedprime.models.evaluation import Predictions, predict
 from fedprime.models.prompted_model import ModelError, PromptedModel, Weights
-from fedprime.runs.run import Progress, complete_run, evaluate_scenarios, load_experiment, resume_run, start_run
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.runs.callbacks import AfterRound, Callback
+from fedprime.runs.evaluators import OwnSamples
+from fedprime.runs.metrics import Progress
+from fedprime.runs.run import complete_run, resume_run, start_run
+from fedprime.settings.settings import Settings, SettingsError
 from pretended_gpu import DEVICE, pretended_gpu
 from private_head import PrivateHead
 from run_files import metrics_of, results_of
@@ -80,12 +86,12 @@ def assert_same_run(here: Path, there: Path) -> None:
         assert all(torch.equal(value, theirs[parameter]) for parameter, value in ours.items())
 
 
-def stop_after(rounds: int) -> Callable[[Progress], None]:
+def stop_after(rounds: int) -> list[Callback]:
     def watch(progress: Progress) -> None:
         if progress.round_number == rounds:
             raise KeyboardInterrupt
 
-    return watch
+    return [AfterRound(watch)]
 
 
 def changed(settings: Settings, **sections: dict[str, Any] | int | str) -> Settings:
@@ -208,7 +214,7 @@ def test_every_client_is_scored_on_its_own_test_samples(finished_run: Path):
 
 def test_the_model_of_a_run_scores_what_its_results_say(finished_run: Path):
     run = RunFolder(finished_run)
-    measured = evaluate_scenarios(load_experiment(run), Checkpoint(3, ServerState(weights_of(finished_run))))
+    measured = OwnSamples(load_experiment(run)).on_test(Checkpoint(3, ServerState(weights_of(finished_run))))
     assert measured["scenarios"] == run.results()["scenarios"]
     assert measured["clients"] == run.results()["clients"]
 
@@ -269,7 +275,7 @@ def test_a_run_leaves_the_global_random_state_and_settings_of_torch_alone(small_
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(small_settings, tmp_path / "run", watch)
+        start_run(small_settings, tmp_path / "run", callbacks=[AfterRound(watch)])
     assert inside == [(1, True)]
     assert torch.equal(torch.get_rng_state(), random_state)
     assert torch.get_num_threads() == 2
@@ -285,15 +291,15 @@ def test_evaluation_computes_with_as_many_threads_as_the_run_did(finished_run: P
         num_threads.append(torch.get_num_threads())
         return predict(*arguments)
 
-    monkeypatch.setattr("fedprime.runs.run.predict", watched)
-    evaluate_scenarios(load_experiment(run), run.load_checkpoint())
+    monkeypatch.setattr("fedprime.runs.evaluators.predict", watched)
+    OwnSamples(load_experiment(run)).on_test(run.load_checkpoint())
     assert set(num_threads) == {1}
     assert torch.get_num_threads() == 2
 
 
 def test_progress_tells_where_the_run_is(small_settings: Settings, tmp_path: Path):
     seen: list[Progress] = []
-    start_run(small_settings, tmp_path / "run", seen.append)
+    start_run(small_settings, tmp_path / "run", callbacks=[AfterRound(seen.append)])
     assert [progress.round_number for progress in seen] == [1, 2, 3]
     assert {progress.num_rounds for progress in seen} == {3}
     assert [progress.accuracy is None for progress in seen] == [True, False, False]
@@ -308,7 +314,7 @@ def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
     rounds: int, small_settings: Settings, finished_run: Path, tmp_path: Path
 ):
     with pytest.raises(KeyboardInterrupt):
-        start_run(small_settings, tmp_path / "run", stop_after(rounds))
+        start_run(small_settings, tmp_path / "run", callbacks=stop_after(rounds))
     assert len(metrics_of(tmp_path / "run")) == rounds
     resume_run(tmp_path / "run")
     assert_same_run(tmp_path / "run", finished_run)
@@ -321,7 +327,7 @@ def test_whatever_missingness_depends_on_a_stopped_run_ends_as_if_it_had_not_sto
     settings = changed(small_settings, missing={"kind": kind})
     start_run(settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", stop_after(1))
+        start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
     resume_run(tmp_path / "stopped")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
@@ -335,9 +341,9 @@ def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
     )
     start_run(settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", stop_after(1))
+        start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
     with pytest.raises(KeyboardInterrupt):
-        resume_run(tmp_path / "stopped", stop_after(2))
+        resume_run(tmp_path / "stopped", callbacks=stop_after(2))
     resume_run(tmp_path / "stopped")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
     num_asked = 1 if METHODS[name].is_centralized else 2
@@ -351,7 +357,7 @@ def test_what_stays_at_the_clients_is_there_after_a_stop(
     settings = changed(small_settings, method={"name": PrivateHead.name})
     start_run(settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", stop_after(2))
+        start_run(settings, tmp_path / "stopped", callbacks=stop_after(2))
     kept = RunFolder(tmp_path / "stopped").load_checkpoint().kept
     assert kept.keys() == {0, 1, 2, 3}
     resume_run(tmp_path / "stopped")
@@ -450,7 +456,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
 ):
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        start_run(brief_settings, folder, stop_after(1))
+        start_run(brief_settings, folder, callbacks=stop_after(1))
     kills = 0
     while not (folder / "results.json").exists():
         deaths = Deaths(folder, tmp_path / f"life-{kills}")
@@ -475,7 +481,7 @@ def test_a_run_killed_while_its_folder_is_made_leaves_nothing_in_its_place(
     rename = Path.rename
     monkeypatch.setattr(Path, "rename", watched)
     with pytest.raises(KeyboardInterrupt):
-        start_run(brief_settings, tmp_path / "run", stop_after(1))
+        start_run(brief_settings, tmp_path / "run", callbacks=stop_after(1))
     # It appears whole, by a single renaming.
     assert present == [False]
 
@@ -483,7 +489,9 @@ def test_a_run_killed_while_its_folder_is_made_leaves_nothing_in_its_place(
 def test_a_finished_run_is_not_trained_again(finished_copy: Path):
     before = {path: path.read_bytes() for path in finished_copy.rglob("*") if path.is_file()}
     seen: list[Progress] = []
-    assert resume_run(finished_copy, seen.append) == json.loads((finished_copy / "results.json").read_text())
+    assert resume_run(finished_copy, callbacks=[AfterRound(seen.append)]) == json.loads(
+        (finished_copy / "results.json").read_text()
+    )
     assert seen == []
     assert {path: path.read_bytes() for path in finished_copy.rglob("*") if path.is_file()} == before
 
@@ -535,7 +543,9 @@ def test_a_run_is_completed_from_wherever_it_is(
 ):
     folder = {"nothing": tmp_path / "deep" / "new", "half a run": stopped_run, "a finished run": finished_run}[begin]
     rounds: list[int] = []
-    results = complete_run(small_settings, folder, lambda progress: rounds.append(progress.round_number))
+    results = complete_run(
+        small_settings, folder, callbacks=[AfterRound(lambda progress: rounds.append(progress.round_number))]
+    )
     assert rounds == {"nothing": [1, 2, 3], "half a run": [2, 3], "a finished run": []}[begin]
     assert_same_run(folder, finished_run)
     assert results["scenarios"] == results_of(finished_run)["scenarios"]
@@ -554,7 +564,7 @@ def test_a_run_with_other_settings_is_not_completed_but_told_what_differs(small_
 def test_a_run_in_use_is_not_even_prepared(
     small_settings: Settings, stopped_run: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("fedprime.runs.run.build_experiment", None)
+    monkeypatch.setattr("fedprime.experiment.loading.build_experiment", None)
     with RunFolder(stopped_run).locked(), pytest.raises(RunInUseError, match="another process is running"):
         complete_run(small_settings, stopped_run)
 
@@ -633,7 +643,7 @@ def test_a_run_in_which_everybody_diverges_ends_with_the_weights_it_began_with(
     monkeypatch.setitem(METHODS, Poisoned.name, Poisoned)
     settings = changed(small_settings, method={"name": Poisoned.name}, training={"batch_size": 1000})
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "run", stop_after(1))
+        start_run(settings, tmp_path / "run", callbacks=stop_after(1))
     assert {line["answered"] for line in metrics_of(tmp_path / "run")} == {0}
     results = resume_run(tmp_path / "run")
     assert math.isfinite(results["scenarios"]["full"]["loss"])
@@ -644,7 +654,7 @@ def test_a_run_that_started_from_a_saved_model_does_not_need_it_any_more(
 ):
     settings = replace(small_settings, initial_model=str(finished_copy / "model"))
     with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", stop_after(1))
+        start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
     start_run(settings, tmp_path / "whole")
     shutil.rmtree(finished_copy)
     resume_run(tmp_path / "stopped")
@@ -700,3 +710,109 @@ def test_a_run_under_attack_ends_otherwise_than_one_in_peace(kind: str, small_se
     start_run(replace(one_round, attack=attack), tmp_path / "attacked")
     peace, attacked = weights_of(tmp_path / "peace"), weights_of(tmp_path / "attacked")
     assert any(not torch.equal(value, attacked[name]) for name, value in peace.items())
+
+
+# Objects in the place of what settings name
+
+
+@dataclass(frozen=True)
+class HalfWay(FedAvgP):
+    """FEDAVG-P whose server goes a part of the way to the average."""
+
+    name = "half-way"
+    way: float = 0.5
+
+    def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
+        average = super().aggregate(current, updates, rng).shared
+        return ServerState({name: value.lerp(average[name], self.way) for name, value in current.shared.items()})
+
+
+class Mirrored:
+    """A data set of somebody's own: the built-in world, in which every photo is mirrored."""
+
+    def __init__(self, seed: int = 0) -> None:
+        world = BuiltinWorld(72, 3, 4, seed, num_validation=8, num_test=24)
+        self.modalities, self.task, self.label_names = ("image", "text"), world.task, world.label_names
+        self.labels, self.sites, self.there, self.splits = world.labels, world.sites, world.there[:, :2], world.splits
+        self._world = world
+
+    def __len__(self) -> int:
+        return len(self._world)
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        values = self._world.read(index, modalities)
+        return {name: value[:, ::-1].copy() if name == "image" else value for name, value in values.items()}
+
+
+class Doubled:
+    """A backbone of somebody's own: one whose features are twice as long."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.modalities, self.dim, self.feature_dim = backbone.modalities, backbone.dim, backbone.feature_dim
+        self.reference, self.options, self.device = backbone.reference, backbone.options, backbone.device
+        self.embed, self.assemble, self._backbone = backbone.embed, backbone.assemble, backbone
+        self.fingerprint = f"doubled {backbone.fingerprint}"
+
+    def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
+        return 2 * self._backbone.encode(tokens)
+
+
+@pytest.fixture
+def own(tiny: Backbone) -> dict[str, Any]:
+    return {"source": Mirrored(), "backbone": Doubled(tiny), "method": HalfWay(num_prompts=4, way=0.75)}
+
+
+def test_a_run_with_objects_of_ones_own_ends_the_same_stopped_or_not(
+    own: dict[str, Any], small_settings: Settings, finished_run: Path, tmp_path: Path
+):
+    results = start_run(small_settings, tmp_path / "whole", **own)
+    assert results["method"] == "half-way"
+    assert results["scenarios"] != results_of(finished_run)["scenarios"]
+    with pytest.raises(KeyboardInterrupt):
+        start_run(small_settings, tmp_path / "stopped", **own, callbacks=stop_after(1))
+    complete_run(small_settings, tmp_path / "stopped", **own)
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    run = RunFolder(tmp_path / "whole")
+    assert run.own_objects().keys() == {"source", "backbone", "method"}
+    measured = OwnSamples(load_experiment(run, **own)).on_test(run.load_checkpoint())
+    assert measured["scenarios"] == results["scenarios"]
+
+
+def test_a_run_with_objects_is_not_continued_without_them_or_with_others(
+    own: dict[str, Any], small_settings: Settings, tiny: Backbone, tmp_path: Path, complaint: Callable[..., str]
+):
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        start_run(small_settings, folder, **own, callbacks=stop_after(1))
+    assert "began with a source of somebody's own" in complaint("run", "--resume", folder)
+    others = {
+        "source": (Mirrored(seed=1), r"began with a source .*Mirrored [0-9a-f]{16}; found .*Mirrored [0-9a-f]{16}$"),
+        "backbone": (tiny, "began with a backbone of somebody's own, .*Doubled doubled .*; found "),
+        "method": (HalfWay(num_prompts=4, way=0.5), r"way=0\.75\); found .*way=0\.5\)$"),
+    }
+    for part, (other, message) in others.items():
+        for go_on in (resume_run, functools.partial(complete_run, small_settings)):
+            with pytest.raises(RunError, match=message):
+                go_on(folder, **{**own, part: other})
+            with pytest.raises(RunError, match=f"began with a {part} of somebody's own, .* from Python"):
+                go_on(folder, **{**own, part: None})
+
+
+def test_a_run_is_not_continued_with_an_object_that_it_did_not_begin_with(stopped_run: Path):
+    with pytest.raises(RunError, match="began with the method of its settings; leave method out"):
+        resume_run(stopped_run, method=HalfWay())
+
+
+def test_objects_that_do_not_fit_the_settings_are_refused(
+    small_settings: Settings, own: dict[str, Any], tmp_path: Path
+):
+    private = with_privacy(small_settings)
+    with pytest.raises(SettingsError, match="privacy: centralized-p cannot have it: one holder has all samples"):
+        start_run(private, tmp_path / "run", method=METHODS["centralized-p"]())
+    text = changed(small_settings, data={"modalities": ("text",)}, missing={"rate": 0.0})
+    with pytest.raises(SettingsError, match=r"data\.modalities is text, and the backbone reads image, text; leave"):
+        start_run(text, tmp_path / "run", backbone=own["backbone"])
+    elsewhere = changed(small_settings, runtime={"kind": "simulation"})
+    with pytest.raises(SettingsError, match=r"runtime\.kind is simulation: clients in other processes know method"):
+        start_run(elsewhere, tmp_path / "run", method=own["method"])
+    assert list(tmp_path.iterdir()) == []

@@ -7,8 +7,8 @@ import pytest
 
 from fake_grid import FakeGrid
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runs.server_app import run_job
+from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.settings.reading import dump_toml, read_settings
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from fedprime.backbones import composite_file, dual_encoder
 from fedprime.backbones.backbone import Backbone, BackboneError
@@ -14,7 +13,7 @@ from fedprime.backbones.precision import Precision, check_precision
 from fedprime.backbones.small import SMALL, load_small
 from fedprime.backbones.vilt import ViltBackbone
 
-__all__ = ["NAMES", "SHIPPED", "SMALL", "TINY", "ValueKind", "load_backbone", "value_kinds"]
+__all__ = ["NAMES", "SHIPPED", "SMALL", "TINY", "load_backbone"]
 
 #: The name of the tiny ViLT that comes with fedprime; it is loaded like any other checkpoint.
 TINY = "tiny"
@@ -23,19 +22,6 @@ TINY = "tiny"
 SHIPPED = {TINY: Path(__file__).parent / "tiny", "tiny-paired": Path(__file__).parent / "tiny_paired"}
 #: All names that mean a backbone by themselves, wherever they are used.
 NAMES = (*SHIPPED, SMALL)
-
-#: What the values of a modality are: images, texts, sounds, rows by column, or arrays of numbers.
-ValueKind = Literal["image", "text", "audio", "table", "numbers"]
-_KIND_OF_ENCODER: dict[str, ValueKind] = {
-    "image_model": "image",
-    "efficientnet_lite0": "image",
-    "pixel_patches": "image",
-    "text_model": "text",
-    "audio_model": "audio",
-    "log_mel": "audio",
-    "table": "table",
-    "hashed_table": "table",
-}
 
 # Kinds of references, beside those of dual encoders.
 _VILT, _COMPOSITE = "vilt", "composite"
@@ -90,24 +76,6 @@ def load_backbone(
     if kind == _COMPOSITE:
         return CompositeBackbone.from_pretrained(place, modalities, computation)
     return DualEncoderBackbone.from_pretrained(reference, tuple(modalities) or ("image", "text"), computation)
-
-
-def value_kinds(backbone: Backbone) -> dict[str, ValueKind]:
-    """Returns what the values of each modality are that a backbone reads.
-
-    Args:
-        backbone: The backbone.
-    """
-    if (kinds := getattr(backbone, "kinds", None)) is not None:
-        return dict(kinds)
-    if isinstance(backbone, CompositeBackbone):
-        parts = backbone.composition.modalities
-        return {modality: _KIND_OF_ENCODER[parts[modality].encoder] for modality in backbone.modalities}
-    return {modality: "numbers" if modality == "readings" else _named(modality) for modality in backbone.modalities}
-
-
-def _named(modality: str) -> ValueKind:
-    return "image" if modality == "image" else "text"
 
 
 def _kind_of(place: str | Path) -> str:

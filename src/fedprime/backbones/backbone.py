@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from fedprime.data.batches import ValueKind
+
 __all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble", "check_modalities"]
 
 #: By modality, one entry per sample: what `Backbone.embed` made of it, or None where the modality is missing.
@@ -76,6 +78,9 @@ class Backbone(Protocol):
 
     Attributes:
         modalities: The modalities it reads; their order is the order of modalities everywhere.
+        kinds: What the values of each of them are.
+        versions: Of what embeds each of them: raised when the same value gives other embeddings with the same
+            `fingerprint`, so that those that were cached before are computed anew.
         dim: Width of assembled tokens and prompts.
         feature_dim: Width of features.
         reference: Where it was loaded from: a name or a folder.
@@ -85,6 +90,8 @@ class Backbone(Protocol):
     """
 
     modalities: tuple[str, ...]
+    kinds: Mapping[str, ValueKind]
+    versions: Mapping[str, int]
     dim: int
     feature_dim: int
     reference: str

@@ -26,6 +26,7 @@ from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.raw_values import embed_in_chunks
 from fedprime.backbones.vilt_layers import run_layers
+from fedprime.data.batches import ValueKind
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.seeding import torch_stream
 
@@ -135,6 +136,8 @@ class CompositeBackbone:
         self.modalities = chosen
         self.encoders = dict(encoders)
         self.blocks: Mapping[str, int] = {name: encoders[name].block_width for name in chosen}
+        self.kinds: Mapping[str, ValueKind] = {name: encoders[name].kind for name in chosen}
+        self.versions: Mapping[str, int] = {name: encoders[name].version for name in chosen}
         self.joint = joint.eval().requires_grad_(False)
         self.dim = self.feature_dim = composition.dim
         self.reference = reference

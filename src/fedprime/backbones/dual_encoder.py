@@ -21,13 +21,17 @@ from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_m
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
 from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.raw_values import as_images, as_texts, embed_in_chunks
+from fedprime.data.batches import ValueKind
 
 __all__ = ["MODEL_TYPES", "DualEncoderBackbone"]
 
 #: Kinds of checkpoints that are dual encoders.
 MODEL_TYPES = ("clip", "metaclip_2", "siglip", "siglip2")
 _LIKE_CLIP = ("clip", "metaclip_2")  # a causal text tower, class tokens, and projections into a space of both towers
-_MODALITIES = ("image", "text")
+_KINDS: Mapping[str, ValueKind] = {"image": "image", "text": "text"}
+_MODALITIES = tuple(_KINDS)
+#: By modality, to be raised when the same value gives other embeddings.
+_VERSIONS = {"image": 1, "text": 1}
 
 # Of the configuration of a tower: what the shapes of the weights do not tell.
 _SHAPE_SETTINGS = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "image_size", "eos_token_id")
@@ -71,6 +75,8 @@ class DualEncoderBackbone:
         """
         check_modalities("a dual encoder", modalities, _MODALITIES)
         self.modalities = tuple(modalities)
+        self.kinds: Mapping[str, ValueKind] = {name: _KINDS[name] for name in modalities}
+        self.versions: Mapping[str, int] = {name: _VERSIONS[name] for name in modalities}
         self.model = model.eval().requires_grad_(False)
         self.reference = reference
         self.options: Mapping[str, int | str] = {}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of, reading_checkpoint
 from fedprime.backbones.raw_values import as_images
+from fedprime.data.batches import ValueKind
 
 __all__ = ["WEIGHTS_SHA256", "EfficientNetLite", "EfficientNetLite0"]
 
@@ -113,6 +114,8 @@ class EfficientNetLite:
     width = block_width = _WIDTH
     squared_length = float(_WIDTH)
     is_normalised = True
+    kind: ValueKind = "image"
+    version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         """Takes weights; see `from_pretrained`.

@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from fedprime.data.batches import ValueKind
+
 __all__ = ["Encoder", "PooledEncoder"]
 
 
@@ -15,6 +17,9 @@ class Encoder(Protocol):
     """A frozen encoder of one modality. Values are encoded one by one: who shares a call changes nothing.
 
     Attributes:
+        kind: What the values of its modality are.
+        version: Raised when the same value gives other tokens with the same `fingerprint`, or `pool` another block
+            of them.
         width: Numbers of a token.
         squared_length: Squared length of a typical token, once normalised; a random projection is scaled by it.
         is_normalised: Whether a token is brought to a mean of 0 and a variance of 1 before it is projected.
@@ -22,6 +27,8 @@ class Encoder(Protocol):
         fingerprint: Digest of everything that decides its tokens.
     """
 
+    kind: ValueKind
+    version: int
     width: int
     squared_length: float
     is_normalised: bool
@@ -68,6 +75,7 @@ class PooledEncoder:
             inside: The encoder.
         """
         self.inside = inside
+        self.kind, self.version = inside.kind, inside.version
         self.width = self.block_width = inside.block_width
         self.squared_length = float(self.width)
         self.fingerprint = f"pooled {inside.fingerprint}"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
+from fedprime.data.batches import ValueKind
 
 __all__ = ["HashedTable"]
 
@@ -33,6 +34,8 @@ class HashedTable:
     width = block_width = 2 * _NUMBERS + _WORDS
     squared_length = float(width)
     is_normalised = True
+    kind: ValueKind = "table"
+    version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self) -> None:
         """Takes nothing: there is nothing to fit."""

@@ -11,6 +11,7 @@ from transformers.audio_utils import mel_filter_bank, spectrogram, window_functi
 
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.backbones.raw_values import as_sounds
+from fedprime.data.batches import ValueKind
 
 __all__ = ["NUM_PLACES", "LogMel", "place_numbers"]
 
@@ -31,6 +32,8 @@ class LogMel:
     """
 
     is_normalised = False
+    kind: ValueKind = "audio"
+    version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, sampling_rate: int, num_bands: int, frames_per_token: int, max_seconds: float) -> None:
         """Sets the spectrogram up.

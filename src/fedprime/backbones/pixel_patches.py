@@ -13,6 +13,7 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.backbones.log_mel import NUM_PLACES, place_numbers
 from fedprime.backbones.raw_values import as_images
+from fedprime.data.batches import ValueKind
 
 __all__ = ["PixelPatches"]
 
@@ -21,6 +22,8 @@ class PixelPatches:
     """Square patches of an image that is resized to a square, each with numbers that tell its row and column."""
 
     is_normalised = False
+    kind: ValueKind = "image"
+    version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, side: int, patch_size: int) -> None:
         """Sets the patches up.

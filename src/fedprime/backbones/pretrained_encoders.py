@@ -19,6 +19,7 @@ from fedprime.backbones.checkpoint_reading import (
     reading_checkpoint,
 )
 from fedprime.backbones.raw_values import as_images, as_sounds, as_texts
+from fedprime.data.batches import ValueKind
 
 __all__ = ["AudioModel", "ImageModel", "TextModel"]
 
@@ -91,6 +92,9 @@ class _PretrainedEncoder:
 class ImageModel(_PretrainedEncoder):
     """A vision transformer or a convolutional network; a token for each of its last hidden states."""
 
+    kind: ValueKind = "image"
+    version = 1  # to be raised when the same value gives other tokens
+
     def __init__(self, model: Any, processor: Any) -> None:
         """Wraps a loaded model; see `from_pretrained`.
 
@@ -140,6 +144,9 @@ class ImageModel(_PretrainedEncoder):
 class TextModel(_PretrainedEncoder):
     """A language model that reads a text at once, such as BERT; a token for each word piece."""
 
+    kind: ValueKind = "text"
+    version = 1  # to be raised when the same value gives other tokens
+
     def __init__(self, model: Any, processor: Any, max_tokens: int) -> None:
         """Wraps a loaded model; see `from_pretrained`.
 
@@ -187,6 +194,9 @@ class TextModel(_PretrainedEncoder):
 
 class AudioModel(_PretrainedEncoder):
     """A model of sounds, such as wav2vec 2.0, AST or the encoder of Whisper."""
+
+    kind: ValueKind = "audio"
+    version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, model: Any, processor: Any) -> None:
         """Wraps a loaded model; see `from_pretrained`.

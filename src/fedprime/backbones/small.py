@@ -66,7 +66,7 @@ def load_small(
 
 def _load(kind: str, computation: Computation) -> Encoder:
     if kind == "table":
-        return HashedTable()
+        return PooledEncoder(HashedTable())
     if kind == "audio":
         parts = _SOUND
         return PooledEncoder(LogMel(parts.sampling_rate, parts.num_bands, parts.frames_per_token, parts.max_seconds))

@@ -105,5 +105,5 @@ def _in_package(package: str, file: str) -> Path:
 
 
 def _cached_minilm() -> Path | None:
-    paths = [try_to_load_from_cache(MINILM, name) for name in _FILES]
-    return Path(paths[1]).parent if all(isinstance(path, str) for path in paths) else None
+    paths = [Path(path) for name in _FILES if isinstance(path := try_to_load_from_cache(MINILM, name), str)]
+    return paths[0].parent if len(paths) == len(_FILES) else None

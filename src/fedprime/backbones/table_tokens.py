@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
+from fedprime.data.batches import ValueKind
 
 __all__ = ["TableTokens"]
 
@@ -27,6 +28,8 @@ class TableTokens:
     """
 
     is_normalised = False
+    kind: ValueKind = "table"
+    version = 1  # to be raised when the same value gives other tokens
 
     def __init__(
         self, numbers: Mapping[str, tuple[float, float]], categories: Mapping[str, Sequence[str]] | None = None

@@ -20,12 +20,16 @@ from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
 from fedprime.backbones.vilt_layers import run_layers
+from fedprime.data.batches import ValueKind
 from fedprime.reproducibility.seeding import torch_stream
 
 __all__ = ["MODALITIES", "ViltBackbone"]
 
+_KINDS: Mapping[str, ValueKind] = {"image": "image", "text": "text", "readings": "numbers"}
+#: By modality, to be raised when the same value gives other embeddings.
+_VERSIONS = {"image": 1, "text": 1, "readings": 1}
 #: Everything that can enter ViLT's transformer.
-MODALITIES = ("image", "text", "readings")
+MODALITIES = tuple(_KINDS)
 
 _TEXT_TYPE, _IMAGE_TYPE = 0, 1  # rows of ViLT's token-type table
 # Of the configuration: what the shapes of the weights do not tell.
@@ -73,6 +77,8 @@ class ViltBackbone:
         """
         check_modalities("ViLT", modalities, MODALITIES)
         self.modalities = tuple(modalities)
+        self.kinds: Mapping[str, ValueKind] = {name: _KINDS[name] for name in modalities}
+        self.versions: Mapping[str, int] = {name: _VERSIONS[name] for name in modalities}
         self.model = model.eval().requires_grad_(False)
         self.reference = reference
         self.options: Mapping[str, int | str] = dict(options or {})

@@ -15,12 +15,12 @@ from rich.console import Console
 from fedprime.cli.data import look_at_data
 from fedprime.cli.progress import display_run, interruptible
 from fedprime.data.embeddings.cache_folder import PLACE_VARIABLE
+from fedprime.experiment.loading import with_absolute_folders
 from fedprime.experiment.run_folder import RunError, RunFolder
+from fedprime.experiment.site import deployable_method
 from fedprime.report import scenario_table
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.metrics import progress_after
-from fedprime.runs.run import with_absolute_folders
-from fedprime.runs.site_run import deployable_method
 from fedprime.runtime.clients import flower_is_missing
 from fedprime.settings.flags import take_folder
 from fedprime.settings.reading import dump_toml, read_settings
@@ -176,7 +176,7 @@ def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path
         first_round = len(history) if first_round is None else first_round
         if len(history) > max(shown, first_round):
             shown = len(history)
-            watch(progress_after(history, settings, first_round, time.perf_counter() - started))
+            watch(progress_after(history, settings.training.rounds, first_round, time.perf_counter() - started))
         if ended.get("attempt") == attempt:
             if ended["error"] is not None:
                 raise RunError(f"the run has stopped, and the same command goes on with it: {ended['error']}")

@@ -23,12 +23,15 @@ from fedprime.cli.progress import INTERRUPTED, display_run, interruptible, megab
 from fedprime.data.batches import DataError
 from fedprime.data.embeddings.cache_folder import CacheError
 from fedprime.data.images import InputError
+from fedprime.experiment.loading import load_experiment
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.federation.rounds import TooFewAnswersError
 from fedprime.models.prompted_model import ModelError
 from fedprime.report import ReportError, scenario_table, traffic_table, write_report
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.runs import run
+from fedprime.runs.callbacks import AfterRound
+from fedprime.runs.evaluators import OwnSamples
 from fedprime.runs.grid import GridError
 from fedprime.settings.flags import take_folder
 from fedprime.settings.reading import read_settings
@@ -133,7 +136,7 @@ def _run(words: list[str]) -> int:
             raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
         path = Path(resumed)
         with display_run() as watch, interruptible(lambda: _saved_rounds(path)):
-            results = run.resume_run(path, watch)
+            results = run.resume_run(path, callbacks=[AfterRound(watch)])
     else:
         named = next((word for word in words if word.endswith(".toml")), None)
         if recipe is None and named:
@@ -145,7 +148,7 @@ def _run(words: list[str]) -> int:
         settings = read_settings(find_recipe(recipe), words)
         path = Path(folder) if folder else Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
         with display_run() as watch, interruptible(lambda: _saved_rounds(path)):
-            results = run.start_run(settings, path, watch)
+            results = run.start_run(settings, path, callbacks=[AfterRound(watch)])
     console = Console()
     console.print(scenario_table(results))
     traffic = traffic_table(results)
@@ -174,8 +177,8 @@ def _evaluate(words: list[str]) -> int:
     options = tyro.cli(_EvaluateOptions, args=words, prog="fedprime evaluate", config=(tyro.conf.FlagCreatePairsOff,))
     folder = RunFolder(options.run)
     results = folder.results()
-    experiment = run.load_experiment(folder)
-    measured = results | run.evaluate_scenarios(experiment, folder.load_checkpoint())
+    experiment = load_experiment(folder)
+    measured = results | OwnSamples(experiment).on_test(folder.load_checkpoint())
     if options.json:
         print(json.dumps(measured, indent=2))
     else:

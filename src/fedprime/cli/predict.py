@@ -12,11 +12,11 @@ from typing import Annotated, Any, cast
 
 import tyro
 
-from fedprime.data.images import InputError, read_image
+from fedprime.data.images import InputError
+from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.rows import read_unlabelled
-from fedprime.data.sounds import read_sound
 from fedprime.experiment.run_folder import RunFolder
-from fedprime.models.prediction import kinds_of, predict_samples, read_table, read_value
+from fedprime.models.prediction import predict_samples
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.settings.reading import read_settings
@@ -46,12 +46,10 @@ class _PredictOptions:
     """Modalities of any name: photo=a.jpg note="a text" 'price={"cost": 3.5}'."""
     table: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """A folder with metadata.csv, .jsonl or .parquet, such a file, or a data set of the library datasets: as data.path
-    of a run. Its columns are those that the run was trained on. Holes and unreadable files are missing."""
+    of a run. Its columns are those that the run was trained on, or are called as modalities are: paths, texts, numbers
+    with spaces. Holes and unreadable files are missing."""
     columns: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=COLUMN ...")] = ()
     """With --table: which column is which modality, if they are called otherwise than in the run."""
-    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A CSV file whose columns are called as modalities are: paths, texts, numbers with spaces; an empty cell is
-    missing."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write to this file instead of printing."""
     json: bool = False
@@ -69,26 +67,26 @@ def predict_labels(words: list[str]) -> int:
         DataError: If a table cannot be used.
         ModelError: If there is no model, or no shared one.
     """
+    # What tables in CSV were once named by.
+    words = [f"--table{word.removeprefix('--csv')}" if word.split("=")[0] == "--csv" else word for word in words]
     options = tyro.cli(_PredictOptions, args=words, prog="fedprime predict", config=(tyro.conf.FlagCreatePairsOff,))
-    named = ("image", "text", "audio", "readings")
-    given = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
-    if sum([options.csv is not None, options.table is not None, bool(given or options.values)]) != 1:
+    given = {
+        name: value for name in ("image", "text", "audio", "readings") if (value := getattr(options, name)) is not None
+    }
+    if (options.table is not None) == bool(given or options.values):
         raise InputError(
             "give a sample (--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of "
-            "them), or --table FOLDER, or --csv FILE, not several of these"
+            "them), or --table FILE or FOLDER, not both"
         )
     if options.columns and options.table is None:
-        raise InputError("--columns goes with --table FOLDER")
+        raise InputError("--columns goes with --table")
     model = _load_model(options.run)
     if options.table is not None:
         rows = _rows_of_table(model, options)
         rows = itertools.chain(list(itertools.islice(rows, 1)), rows)  # what is wrong with the table is told first
     else:
-        if options.csv is not None:
-            samples = read_table(options.csv, kinds_of(model))
-        else:
-            samples = [_read_given(given) | _read_named(options.values, model)]
-        rows = ((row, None, found) for row, found in enumerate(predict_samples(model, samples), start=1))
+        (found,) = predict_samples(model, [_read_given(given) | _read_named(options.values, model)])
+        rows = [(1, None, found)]
     if options.output is None:
         num_empty = _write(
             rows, cast("TextIOBase", sys.stdout), as_json=options.json, have_names=options.table is not None
@@ -113,12 +111,11 @@ def _load_model(folder: Path) -> PromptedModel:
 
 
 def _read_given(given: dict[str, Any]) -> dict[str, object]:
-    read = {"image": read_image, "audio": read_sound}
-    return {name: read[name](value) if name in read else value for name, value in given.items()}
+    return {name: read_value(str(own), name) if name in ("image", "audio") else own for name, own in given.items()}
 
 
 def _read_named(words: Iterable[str], model: PromptedModel) -> dict[str, object]:
-    kinds, values = kinds_of(model), {}
+    kinds, values = model.backbone.kinds, {}
     for word in words:
         name, is_value, value = word.partition("=")
         if not is_value or name not in kinds:
@@ -132,7 +129,7 @@ def _rows_of_table(model: PromptedModel, options: _PredictOptions) -> Iterator[_
     if (options.run / "settings.toml").exists():
         data = read_settings(options.run / "settings.toml").data
     stated = options.columns or data.columns
-    rows = read_unlabelled(str(options.table), stated, dict(kinds_of(model)), data.label or ("label",))
+    rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, data.label or ("label",))
     for start in itertools.count(1, _AT_ONCE):
         chunk = list(itertools.islice(rows, _AT_ONCE))
         predictions = iter(predict_samples(model, [values for _, values in chunk if values]))

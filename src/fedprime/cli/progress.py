@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from fedprime.experiment.build import LIKE_TRAIN
-from fedprime.runs import run
 from fedprime.runs.grid import GridProgress, RunState
+from fedprime.runs.metrics import Progress as RunProgress
 
 __all__ = ["INTERRUPTED", "display_grid", "display_run", "interruptible", "megabytes"]
 
@@ -21,7 +21,7 @@ _NOBODY_READS = 128 + signal.SIGPIPE
 
 
 @contextmanager
-def display_run() -> Iterator[Callable[[run.Progress], None]]:
+def display_run() -> Iterator[Callable[[RunProgress], None]]:
     """Yields a function that shows the progress of a run."""
     if not sys.stdout.isatty():
         yield lambda progress: print(
@@ -32,7 +32,7 @@ def display_run() -> Iterator[Callable[[run.Progress], None]]:
     with Progress(*columns, console=Console()) as display:
         task = display.add_task("preparing", total=None)
 
-        def watch(progress: run.Progress) -> None:
+        def watch(progress: RunProgress) -> None:
             display.update(
                 task, completed=progress.round_number, total=progress.num_rounds, description=_describe_round(progress)
             )
@@ -98,7 +98,7 @@ def megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f} MB"
 
 
-def _describe_round(progress: run.Progress) -> str:
+def _describe_round(progress: RunProgress) -> str:
     accuracy, best = progress.accuracy, progress.best_accuracy
     known = "not measured yet" if accuracy is None else _against(accuracy, best)
     sent = megabytes(progress.bytes_sent)

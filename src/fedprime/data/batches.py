@@ -12,10 +12,22 @@ from torch import Tensor
 from fedprime.data.embeddings.store import EmbeddingStore
 from fedprime.data.missingness.patterns import what_is_left
 
-__all__ = ["Batch", "DataError", "EmbeddedSamples", "IdentifiedSource", "KnownWorld", "SampleSource", "Shard", "Task"]
+__all__ = [
+    "Batch",
+    "DataError",
+    "EmbeddedSamples",
+    "IdentifiedSource",
+    "KnownWorld",
+    "SampleSource",
+    "Shard",
+    "Task",
+    "ValueKind",
+]
 
 #: One class of several, or any number of labels.
 Task = Literal["one_class", "several_labels"]
+#: What the values of a modality are: images, texts, sounds, rows by column, or arrays of numbers.
+ValueKind = Literal["image", "text", "audio", "table", "numbers"]
 
 
 class DataError(ValueError):
@@ -119,7 +131,6 @@ class EmbeddedSamples:
         """Takes the parts; nothing is read yet.
 
         Args:
-            source: The data set.
             modalities: The modalities in use, in the order of the backbone.
             embed: The backbone's `embed`.
             store: Where embeddings are kept; in memory, if not given.
@@ -149,7 +160,6 @@ class EmbeddedSamples:
         """Returns samples as a batch.
 
         Args:
-            indices: Which samples.
             present: Which modalities of each are there, in the order of `modalities`.
 
         Raises:
@@ -248,11 +258,7 @@ class Shard:
         return cls(parts[0].samples, indices[order], np.concatenate([part.present for part in parts])[order])
 
     def rows(self, rows: Int[np.ndarray, " row"]) -> "Shard":
-        """Returns some of the samples.
-
-        Args:
-            rows: Which.
-        """
+        """Returns some of the samples."""
         return replace(self, indices=self.indices[rows], present=self.present[rows])
 
     def at(self, round_number: int, num_rounds: int) -> "Shard":

@@ -22,9 +22,7 @@ def draw_contact_sheet(source: SampleSource, indices: Sequence[int], path: Path,
     """Draws samples into a PNG file: the first image or else the wave of a sound, and below it what there is in words.
 
     Args:
-        source: The data set.
         indices: Which samples, at least one.
-        path: The file.
         columns: How many samples stand beside each other.
     """
     columns = min(columns, len(indices))

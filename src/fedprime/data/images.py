@@ -8,7 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-__all__ = ["InputError", "file_identity", "read_image"]
+__all__ = ["VERSION", "InputError", "file_identity", "read_image"]
+
+#: Raise it when the same file gives other pixels: embeddings that were cached before are then computed anew.
+VERSION = 1
 
 
 class InputError(ValueError):
@@ -48,9 +51,6 @@ def file_identity(path: Path) -> str | None:
     That is its absolute path, size and time of last change, as `rsync` and `make` take it: to read every file in order
     to know it would cost what is to be saved. Who replaces a file by another of the same size, with the old time put
     back, has to clear the cache (``fedprime cache clear``).
-
-    Args:
-        path: The file.
     """
     try:
         found = path.stat()

@@ -1,14 +1,15 @@
-"""What is in a data set of images and texts, and what is wrong with it: every image is opened, unlike in a run."""
+"""What is in a data set, and what is wrong with it: every file that it names is opened, unlike in a run."""
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from fedprime.data.images import InputError, read_image
-from fedprime.data.sets.pairs import Pairs
+from fedprime.data.images import InputError
+from fedprime.data.sets.table.table import Table
 
 __all__ = ["EXPECTED", "Inspection", "inspect"]
 
@@ -21,73 +22,107 @@ class Inspection:
     """What was found.
 
     Attributes:
+        report: What was taken for what.
         samples: By split, how many samples there are.
         classes: By class or label, how many samples of each split have it.
-        no_file: Ids of samples whose image file is not there or empty.
-        unreadable: By id, why an image cannot be decoded.
-        no_text: Ids of samples without a text.
-        nothing: Ids of samples that have neither.
-        same_image: Ids of samples of different splits whose files are equal.
+        sites: By natural client, how many samples it has; empty where there are none.
+        missing: By modality, names of samples that lack it: an empty cell, NaN, no text.
+        no_file: By modality, names of samples that name a file which is not there or is empty.
+        unreadable: By modality, by name of a sample why its file cannot be read.
+        nothing: Names of samples of which nothing is left.
+        no_label: How many rows were left out, because they have no label.
+        same_file: Names of samples of different splits whose files are equal.
         only_measured: Classes that no training sample has.
         expected: How many samples the data set's authors count; None where that is not known.
     """
 
+    report: str
     samples: dict[str, int]
     classes: dict[str, dict[str, int]]
-    no_file: list[str]
-    unreadable: dict[str, str]
-    no_text: list[str]
+    sites: dict[str, int]
+    missing: dict[str, list[str]]
+    no_file: dict[str, list[str]]
+    unreadable: dict[str, dict[str, str]]
     nothing: list[str]
-    same_image: list[list[str]]
+    no_label: int
+    same_file: list[list[str]]
     only_measured: list[str]
     expected: int | None
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong or unlike what its authors count."""
-        wrong = (self.no_file, self.unreadable, self.no_text, self.nothing, self.same_image, self.only_measured)
+        """Whether nothing is wrong or unlike what its authors count; that samples lack something is not wrong."""
+        wrong = (self.no_file, self.unreadable, self.nothing, self.no_label, self.same_file, self.only_measured)
         return not any(wrong) and self.expected in (None, sum(self.samples.values()))
 
 
-def inspect(source: Pairs, expected: int | None = None, watch: Callable[[int], None] = lambda _: None) -> Inspection:
-    """Opens every image of a data set and counts what is there.
+def inspect(table: Table, expected: int | None = None, watch: Callable[[int], None] = lambda _: None) -> Inspection:
+    """Opens every file of a data set and counts what is there.
 
     Args:
-        source: The data set.
         expected: How many samples it should have.
-        watch: Called with the number of images that have been opened.
+        watch: Called with the number of files that have been opened.
     """
-    split_of = {int(index): split for split, own in source.splits.items() for index in own}
-    has_image, has_text = source.there[:, 0].copy(), source.there[:, 1]
-    no_file = np.flatnonzero(~has_image)
-    unreadable: dict[str, str] = {}
-    equal: dict[bytes, list[int]] = defaultdict(list)
-    for number, index in enumerate(np.flatnonzero(has_image), start=1):
-        file = source.file(int(index))
-        try:
-            read_image(file)
-            equal[hashlib.sha256(file.read_bytes()).digest()].append(int(index))
-        except InputError as error:
-            unreadable[source.ids[int(index)]] = str(error)
-            has_image[index] = False
-        watch(number)
-    applies = source.labels > 0 if source.task == "several_labels" else np.eye(len(source.label_names))[source.labels]
-    classes = {
-        name: {split: int(applies[own, label].sum()) for split, own in source.splits.items()}
-        for label, name in enumerate(source.label_names)
-    }
+
+    def names(indices: Sequence[int] | np.ndarray) -> list[str]:
+        return [table.name_of(int(index)) for index in indices]
+
+    def lacking(lacks: dict[str, np.ndarray]) -> dict[str, list[str]]:
+        return {modality: names(np.flatnonzero(own)) for modality, own in lacks.items() if own.any()}
+
+    rows = np.array([table.row_of(index) for index in range(len(table))])
+    lost = {modality: table.cells_of(modality).lost[rows] for modality in table.modalities}
+    holes = {modality: ~own & ~lost[modality] for modality, own in zip(table.modalities, table.there.T, strict=True)}
+    is_there, unreadable, equal = _open_files(table, watch)
+    split_of = {int(index): split for split, own in table.splits.items() for index in own}
+    classes = _count_classes(table)
     return Inspection(
-        {split: len(own) for split, own in source.splits.items()},
+        table.report,
+        {split: len(own) for split, own in table.splits.items()},
         classes,
-        _ids(source, no_file),
+        {name: int((table.sites == number).sum()) for number, name in enumerate(table.site_names)},
+        lacking(holes),
+        lacking(lost),
         unreadable,
-        _ids(source, np.flatnonzero(~has_text)),
-        _ids(source, np.flatnonzero(~has_image & ~has_text)),
-        [_ids(source, same) for same in equal.values() if len({split_of[index] for index in same}) > 1],
+        names(np.flatnonzero(~is_there.any(axis=1))),
+        table.num_unlabelled,
+        [names(same) for same in equal if len({split_of[index] for index in same}) > 1],
         [name for name, counts in classes.items() if not counts["train"] and any(counts.values())],
         expected,
     )
 
 
-def _ids(source: Pairs, indices: Sequence[int] | np.ndarray) -> list[str]:
-    return [source.ids[int(index)] for index in indices]
+def _open_files(
+    table: Table, watch: Callable[[int], None]
+) -> tuple[np.ndarray, dict[str, dict[str, str]], list[list[int]]]:
+    """Returns what of each sample can be read, what cannot and why, and samples whose files are equal."""
+    is_there, num_opened = table.there.copy(), 0
+    unreadable: dict[str, dict[str, str]] = defaultdict(dict)
+    equal: dict[bytes, list[int]] = defaultdict(list)
+    for column, own in enumerate(table.columns):
+        if own.kind not in ("image", "audio"):
+            continue
+        cells = table.cells_of(own.modality)
+        for index in np.flatnonzero(is_there[:, column]).tolist():
+            row = table.row_of(index)
+            try:
+                cells.read(row)
+                file, _ = cells.file(row)
+                equal[hashlib.sha256(file.read_bytes() if isinstance(file, Path) else file).digest()].append(index)
+            except InputError as error:
+                unreadable[own.modality][table.name_of(index)] = str(error)
+                is_there[index, column] = False
+            num_opened += 1
+            watch(num_opened)
+    return is_there, dict(unreadable), list(equal.values())
+
+
+def _count_classes(table: Table) -> dict[str, dict[str, int]]:
+    if table.task == "several_labels":
+        applies = table.labels > 0
+    else:
+        applies = table.labels[:, None] == np.arange(len(table.label_names))
+    return {
+        name: {split: int(applies[own, label].sum()) for split, own in table.splits.items()}
+        for label, name in enumerate(table.label_names)
+    }

@@ -18,12 +18,6 @@ class PartitionError(ValueError):
 def partition_evenly(num_samples: int, num_clients: int, *, seed: int, split: str) -> Int[np.ndarray, " sample"]:
     """Divides samples at random into equal parts (IID); one client is one holder of everything.
 
-    Args:
-        num_samples: How many samples there are.
-        num_clients: How many clients there are.
-        seed: Seed of the run.
-        split: Name of the split.
-
     >>> sorted(partition_evenly(5, 2, seed=0, split="train").tolist())
     [0, 0, 0, 1, 1]
     """
@@ -37,7 +31,6 @@ def partition_by_site(sites: Int[np.ndarray, " sample"], num_clients: int) -> In
 
     Args:
         sites: Natural group of every sample.
-        num_clients: How many clients there are.
 
     Raises:
         PartitionError: If a site has more clients than samples.
@@ -69,10 +62,8 @@ def draw_label_shares(
     Args:
         labels: Class of every sample that is divided.
         num_labels: How many classes there are, also those that no sample has.
-        num_clients: How many clients there are.
         alpha: Concentration: at 0.1 a client has few labels, at 100 all have the same mix.
         min_samples: Samples that every client gets at least.
-        seed: Seed of the run.
 
     Raises:
         PartitionError: If that is impossible, or did not come up in 1,000 draws.
@@ -107,8 +98,6 @@ def partition_by_shares(
     Args:
         labels: Class of every sample.
         shares: Share of each label that every client gets, as from `draw_label_shares`.
-        seed: Seed of the run.
-        split: Name of the split.
 
     Raises:
         PartitionError: If a sample has a label without shares.

@@ -7,7 +7,10 @@ import soundfile
 
 from fedprime.data.images import InputError
 
-__all__ = ["read_sound"]
+__all__ = ["VERSION", "read_sound"]
+
+#: Raise it when the same file gives other samples: embeddings that were cached before are then computed anew.
+VERSION = 1
 
 _MAX_SECONDS = 3600  # an hour; what is longer is no sample
 

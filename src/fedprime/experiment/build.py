@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -12,27 +12,16 @@ from torch import Tensor
 from fedprime.backbones import SHIPPED, SMALL, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.small_weights import INSTALL, lacking_weights
-from fedprime.data.batches import KnownWorld, SampleSource, Shard
+from fedprime.data.batches import DataError, KnownWorld, SampleSource, Shard
 from fedprime.data.missingness.evidence import best_possible, client_given_label
 from fedprime.data.missingness.mechanisms import Mechanism
-from fedprime.data.missingness.patterns import (
-    all_patterns,
-    draw_present,
-    pattern_counts,
-    pattern_name,
-    what_is_left,
-)
+from fedprime.data.missingness.patterns import all_patterns, pattern_counts, pattern_name
 from fedprime.data.partition import PartitionError
-from fedprime.experiment.embedded_data import SOURCES, embedded_samples, source_kinds, usable_splits
-from fedprime.experiment.partitioning import (
-    build_mechanism,
-    draw_owners,
-    label_groups,
-    scenario_shares,
-    split_of,
-    training_shards,
-)
+from fedprime.experiment.embedded_data import embedded_samples, opened_source, source_kinds
+from fedprime.experiment.missingness import draw_missingness, draw_scenarios
+from fedprime.experiment.partitioning import label_groups, partition, split_of
 from fedprime.methods import Method
+from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy, reason_against_robustness
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.settings.settings import Settings, SettingsError
@@ -176,11 +165,20 @@ class Experiment:
         return {name: int(count) for name, count in zip(names, counts, strict=True)}
 
 
-def build_experiment(settings: Settings) -> Experiment:
+def build_experiment(
+    settings: Settings,
+    *,
+    source: SampleSource | None = None,
+    backbone: Backbone | None = None,
+    method: Method | None = None,
+) -> Experiment:
     """Builds everything that a run works with; the same settings build the same experiment.
 
     Args:
         settings: The settings.
+        source: A data set in the place of the one that the settings name.
+        backbone: A frozen model in the place of the one that the settings name.
+        method: A federated method in the place of the one that the settings name.
 
     Raises:
         SettingsError: If settings do not fit together.
@@ -189,51 +187,60 @@ def build_experiment(settings: Settings) -> Experiment:
         ModelError: If the model to start from cannot be loaded or is of another shape.
     """
     seed = settings.seed
-    backbone, source = _backbone_for_data(settings)
-    modalities = backbone.modalities
-    samples = embedded_samples(settings.data, backbone, source)
-    source, indices = samples.source, usable_splits(samples)
+    is_own = source is not None
+    if backbone is None:
+        backbone, source = _backbone_for_data(settings, source)
+    if settings.data.modalities and tuple(settings.data.modalities) != backbone.modalities:
+        raise SettingsError(
+            [
+                f"data.modalities is {', '.join(settings.data.modalities)}, and the backbone reads "
+                f"{', '.join(backbone.modalities)}; leave data.modalities out"
+            ]
+        )
+    method = build_method(settings) if method is None else _suitable(method, settings)
+    samples = embedded_samples(settings.data, backbone, source, is_own=is_own)
+    source = samples.source
     try:
-        mixes = scenario_shares(modalities, settings.evaluation.rate)
-        owners = draw_owners(source, indices, settings.partition, seed)
-        splits = {name: split_of(name, own, owners[name], source, samples.there) for name, own in indices.items()}
-        mechanism = build_mechanism(settings, modalities, source, splits["train"])
+        divided = partition(source, **asdict(settings.partition), modalities=backbone.modalities, seed=seed)
     except PartitionError as error:
         raise SettingsError([f"partition: {error}"]) from error
+    try:
+        shards = draw_missingness(samples, divided, **asdict(settings.missing), seed=seed)
+        scenarios = draw_scenarios(samples, divided.test, divided.num_clients, settings.evaluation.rate, seed)
+    except DataError:
+        raise
     except ValueError as error:
         raise SettingsError([f"missing: {error}"]) from error
-    num_clients = settings.partition.num_clients
-    like_train = {
-        name: Shard(samples, splits[name].indices, mechanism.draw(splits[name]), mechanism.likelihood())
-        for name in ("validation", "test")
-    }
-    method = build_method(settings)
     model = method.build(backbone, source.label_names, source.task, torch_stream(seed, "initial weights"))
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
-    scenarios, scenario_owners = {LIKE_TRAIN: like_train["test"]}, {LIKE_TRAIN: owners["test"]}
-    for name, mix in mixes.items():
-        mask = draw_present(
-            "over-all-data", mix, owners["test"], num_clients, alpha=1.0, seed=seed, split=f"test {name}"
-        )
-        own = _scenario_rows(mask, samples.there[indices["test"]])
-        if len(own):  # it may be that no test sample has the one modality
-            present = what_is_left(mask[own], samples.there[indices["test"][own]])
-            scenarios[name] = Shard(samples, indices["test"][own], present)
-            scenario_owners[name] = owners["test"][own]
+    scenarios = {LIKE_TRAIN: (shards.test, divided.test.owners), **scenarios}
     return Experiment(
         settings,
         method,
         model,
         source,
-        mechanism,
-        shards=training_shards(samples, mechanism, splits["train"], num_clients),
-        validation=like_train["validation"],
-        scenarios=scenarios,
-        validation_owners=owners["validation"],
-        test_owners=owners["test"],
-        scenario_owners=scenario_owners,
+        shards.mechanism,
+        shards=shards.train,
+        validation=shards.validation,
+        scenarios={name: shard for name, (shard, _) in scenarios.items()},
+        validation_owners=divided.validation.owners,
+        test_owners=divided.test.owners,
+        scenario_owners={name: owners for name, (_, owners) in scenarios.items()},
     )
+
+
+def _suitable(method: Method, settings: Settings) -> Method:
+    """Returns a method of somebody's own, if it can be what the settings ask of it."""
+    reasons = {
+        "aggregation": reason_against_robustness(method),
+        "privacy": reason_against_privacy(method) if settings.privacy.is_on else "",
+        "attack": reason_against_attack(method) if settings.attack.kind != "none" else "",
+    }
+    problems = [f"{name}: {method.name} cannot have it: {reason}" for name, reason in reasons.items() if reason]
+    if problems:
+        raise SettingsError(problems)
+    return method
 
 
 def chosen_backbone(settings: Settings) -> str:
@@ -247,7 +254,7 @@ def chosen_backbone(settings: Settings) -> str:
     return TINY if settings.data.name == "builtin" or lacking_weights(("image", "text")) else SMALL
 
 
-def _backbone_for_data(settings: Settings) -> tuple[Backbone, SampleSource | None]:
+def _backbone_for_data(settings: Settings, source: SampleSource | None) -> tuple[Backbone, SampleSource | None]:
     """Loads the backbone; where it reads whatever the data has, the data set is opened first, and returned too."""
     name, modalities = chosen_backbone(settings), settings.data.modalities
     if name in SHIPPED and settings.data.name != "builtin":
@@ -257,8 +264,8 @@ def _backbone_for_data(settings: Settings) -> tuple[Backbone, SampleSource | Non
             *(name, INSTALL),
         )
     if name != SMALL:
-        return configured_backbone(settings, modalities), None
-    source = SOURCES[settings.data.name](settings.data)
+        return configured_backbone(settings, modalities), source
+    source = opened_source(settings.data) if source is None else source
     kinds = source_kinds(source)
     chosen = modalities or source.modalities
     # A modality that the data lacks is told by whoever joins the two.
@@ -295,11 +302,3 @@ def build_method(settings: Settings) -> Method:
         settings: The settings.
     """
     return settings.method.built()
-
-
-def _scenario_rows(
-    drawn: Bool[np.ndarray, "sample modality"], there: Bool[np.ndarray, "sample modality"]
-) -> Int[np.ndarray, " row"]:
-    """Returns the samples of a scenario: where all have one pattern, those that can have it."""
-    is_mixed = len(np.unique(drawn, axis=0)) > 1
-    return np.flatnonzero(is_mixed | (drawn & there).any(axis=1))

@@ -1,17 +1,18 @@
-"""From settings to the data set, seen through a backbone."""
+"""Data sets by name, and seen through a backbone."""
 
+import copy
+import inspect
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Int
 
-from fedprime.backbones import ValueKind, value_kinds
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.composite import CompositeBackbone
-from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource
+from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource, ValueKind
 from fedprime.data.embeddings.cache import EmbeddingCache
 from fedprime.data.embeddings.cache_folder import CacheFolder
 from fedprime.data.embeddings.store import EmbeddingStore
@@ -22,70 +23,139 @@ from fedprime.data.sets.mmimdb import open_mmimdb
 from fedprime.data.sets.table.table import Table, TableOptions, open_table
 from fedprime.data.splits import with_all_splits
 from fedprime.experiment.partitioning import label_groups
-from fedprime.reproducibility.environment import code_digest, device_name, numeric_environment
+from fedprime.reproducibility.environment import device_name, numeric_environment
+from fedprime.reproducibility.errors import nearest_name
 from fedprime.settings.settings import DataSettings
 
-__all__ = ["SOURCES", "embedded_samples", "source_kinds", "table_options", "usable_splits"]
+__all__ = ["SOURCES", "embedded_samples", "open_data", "opened_source", "source_kinds", "with_three_splits"]
 
 _logger = logging.getLogger(__name__)
 
-# What reads and embeds; when it changes, so may embeddings.
-_EMBEDDING_CODE = ("backbones", "data", "reproducibility/seeding.py")
+
+def _builtin(
+    path: str,
+    *,
+    num_train: int = 4000,
+    num_validation: int = 500,
+    num_test: int = 2000,
+    num_classes: int = 8,
+    num_sites: int = 20,
+    concept_shift: float = 0.0,
+    world_seed: int = 0,
+) -> SampleSource:
+    del path
+    num_samples = num_train + num_validation + num_test
+    sizes = {"num_validation": num_validation, "num_test": num_test}
+    return BuiltinWorld(num_samples, num_classes, num_sites, world_seed, concept_shift, **sizes)
 
 
-def _builtin(data: DataSettings) -> SampleSource:
-    return BuiltinWorld(
-        data.num_train + data.num_validation + data.num_test,
-        data.num_classes,
-        data.num_sites,
-        data.world_seed,
-        data.concept_shift,
-        num_validation=data.num_validation,
-        num_test=data.num_test,
-    )
+def _food101(path: str, *, num_classes: int = 8) -> SampleSource:
+    return open_food101(path, num_classes)
 
 
-def _food101(data: DataSettings) -> SampleSource:
-    return open_food101(data.path, data.num_classes)
+def _mmimdb(path: str, *, num_classes: int = 8, several_labels: bool = False) -> SampleSource:
+    return open_mmimdb(path, num_classes, several_labels=several_labels)
 
 
-def _mmimdb(data: DataSettings) -> SampleSource:
-    return open_mmimdb(data.path, data.num_classes, several_labels=data.several_labels)
+def _table(
+    path: str,
+    *,
+    columns: tuple[str, ...] = (),
+    label: tuple[str, ...] = (),
+    several_labels: bool = False,
+    split: str = "",
+    client: str = "",
+    rows: tuple[str, ...] = (),
+) -> SampleSource:
+    return open_table(path, TableOptions(columns, label, several_labels, split, client, rows))
 
 
-def _hateful_memes(data: DataSettings) -> SampleSource:
-    return open_hateful_memes(data.path)
-
-
-def _table(data: DataSettings) -> SampleSource:
-    return open_table(data.path, table_options(data))
-
-
-def table_options(data: DataSettings) -> TableOptions:
-    """Returns what the settings say about the columns of a table.
-
-    Args:
-        data: The settings of the data set.
-    """
-    return TableOptions(data.columns, data.label, data.several_labels, data.split, data.client, data.rows)
-
-
-#: By the name of a data set, what opens it.
-SOURCES: Mapping[str, Callable[[DataSettings], SampleSource]] = {
+#: By the name of a data set, what opens it: called with its folder and those settings of data that its arguments name.
+SOURCES: Mapping[str, Callable[..., SampleSource]] = {
     "builtin": _builtin,
     "food101": _food101,
     "mmimdb": _mmimdb,
-    "hateful_memes": _hateful_memes,
+    "hateful_memes": open_hateful_memes,
     "table": _table,
 }
 
-_WITH_ARTICLE = {"image": "an image", "text": "a text", "audio": "a sound", "table": "a row of numbers and categories"}
+
+def open_data(
+    name: str, path: str | Path = "", *, validation_share: float = 0.1, test_share: float = 0.2, **options: Any
+) -> SampleSource:
+    """Opens a data set; nothing of a sample is read yet.
+
+    Args:
+        name: Which data set: builtin, food101, mmimdb, hateful_memes or table.
+        path: Its folder, or of a table also its file or its name on the hub; the built-in world needs none.
+        validation_share: Share of the training samples to set apart for validation, if the data has no such split.
+        test_share: Share of the samples to set apart for the test, if it has neither a test nor a validation split.
+        options: What the data set knows of the settings of data, by the same names: of the built-in world
+            ``num_train``, ``num_validation``, ``num_test``, ``num_classes``, ``num_sites``, ``concept_shift``,
+            ``world_seed``; of food101 ``num_classes``; of mmimdb ``num_classes``, ``several_labels``; of a table
+            ``columns``, ``label``, ``several_labels``, ``split``, ``client``, ``rows``.
+
+    Raises:
+        DataError: If there is no such data set or option, or the data cannot be found, read or used.
+
+    >>> {name: len(own) for name, own in open_data("builtin", num_train=6, num_validation=2, num_test=3).splits.items()}
+    {'train': 6, 'validation': 2, 'test': 3}
+    """
+    if name not in SOURCES:
+        raise DataError(f"{name!r} is not one of {', '.join(SOURCES)}{nearest_name(name, SOURCES)}")
+    known = _option_names(SOURCES[name])
+    for option in options:
+        if option not in known:
+            knows = f"it knows {', '.join(known)}" if known else "it knows none"
+            raise DataError(f"{name} has no option {option}; {knows}{nearest_name(option, known)}")
+    return with_three_splits(SOURCES[name](str(path), **options), validation_share, test_share)
+
+
+def _option_names(opener: Callable[..., SampleSource]) -> tuple[str, ...]:
+    """Returns the settings of data that an opener of a data set takes: all its arguments but the folder."""
+    return tuple(inspect.signature(opener).parameters)[1:]
+
+
+def with_three_splits(source: SampleSource, validation_share: float, test_share: float) -> SampleSource:
+    """Returns a data set with samples for training, validation and test: the given one if it has them, else a copy.
+
+    Args:
+        source: The data set.
+        validation_share: Share of the training samples to set apart for validation, if there is no such split.
+        test_share: Share of the samples to set apart for the test, if there is neither.
+
+    Raises:
+        DataError: If it has no training samples, or lacks a split and lets nobody set it.
+    """
+    if len(source.splits.get("train", ())) == 0:
+        raise DataError(f"the data has the splits {', '.join(source.splits) or 'none'}; it needs one named train")
+    splits = with_all_splits(source.splits, label_groups(source)[0], validation_share, test_share)
+    if splits.keys() == source.splits.keys() and len(source.splits["validation"]):
+        return source
+    completed = copy.copy(source)  # that of a caller stays as it was
+    try:
+        completed.splits = splits
+    except AttributeError as error:
+        raise DataError(
+            f"{type(source).__name__} has the splits {', '.join(source.splits)}, and others cannot be set ({error}); "
+            "give it train, validation and test"
+        ) from error
+    return completed
+
+
+_WITH_ARTICLE = {
+    "image": "an image",
+    "text": "a text",
+    "audio": "a sound",
+    "table": "a row of numbers and categories",
+    "numbers": "an array of numbers",
+}
 
 _latest: dict[object, EmbeddedSamples] = {}
 
 
 def source_kinds(source: SampleSource) -> dict[str, ValueKind]:
-    """Returns what the values of each modality of a data set are.
+    """Returns what the values of each modality of a data set are, as far as that is known.
 
     Args:
         source: The data set.
@@ -93,45 +163,63 @@ def source_kinds(source: SampleSource) -> dict[str, ValueKind]:
     if isinstance(source, Table):
         return {own.modality: own.kind for own in source.columns}
     known: dict[str, ValueKind] = {"image": "image", "text": "text", "readings": "numbers"}
-    return {modality: known[modality] for modality in source.modalities}
+    return {modality: known[modality] for modality in source.modalities if modality in known}
 
 
-def embedded_samples(data: DataSettings, backbone: Backbone, source: SampleSource | None = None) -> EmbeddedSamples:
+def opened_source(data: DataSettings) -> SampleSource:
+    """Opens the data set that the settings name.
+
+    Args:
+        data: The settings of the data set.
+
+    Raises:
+        DataError: If it cannot be found, read or used.
+    """
+    options = {name: getattr(data, name) for name in _option_names(SOURCES[data.name])}
+    shares = {"validation_share": data.validation_share, "test_share": data.test_share}
+    return open_data(data.name, data.path, **shares, **options)
+
+
+def embedded_samples(
+    data: DataSettings, backbone: Backbone, source: SampleSource | None = None, *, is_own: bool = False
+) -> EmbeddedSamples:
     """Returns the samples; runs of one process that follow each other on the same ones embed each once.
 
     Args:
         data: The settings of the data set.
         backbone: What embeds them.
         source: The data set, if it has been opened already.
+        is_own: Whether that is another than the settings name; it is then not kept for the next run.
 
     Raises:
         DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
         CacheError: If the limit of the cache is no number of bytes.
     """
+    if source is not None and is_own:
+        return _embedded(with_three_splits(source, data.validation_share, data.test_share), data, backbone)
     # Another number of threads can change the last bit.
     key = (data, backbone.fingerprint, backbone.modalities, backbone.device, torch.get_num_threads())
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
-        source = source or SOURCES[data.name](data)
-        if isinstance(source, Table):
-            _check_kinds(source, backbone, data)
-        groups = label_groups(source)[0]
-        source.splits = with_all_splits(source.splits, groups, data.validation_share, data.test_share)
-        store = _store(source, backbone)
-        try:
-            _latest[key] = EmbeddedSamples(source, backbone.modalities, backbone.embed, store)
-        except ValueError as error:
-            raise DataError(f"{error}; name those to use in data.modalities") from error
+        _latest[key] = _embedded(opened_source(data) if source is None else source, data, backbone)
     return _latest[key]
+
+
+def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
+    if isinstance(source, Table):
+        _check_kinds(source, backbone, data)
+    store = _store(source, backbone)
+    try:
+        return EmbeddedSamples(source, backbone.modalities, backbone.embed, store)
+    except ValueError as error:
+        raise DataError(f"{error}; name those to use in data.modalities") from error
 
 
 def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:
     """Raises where a column is stated to be of another kind than the backbone reads; the log tells what is not read."""
-    kinds = value_kinds(backbone)
+    kinds = backbone.kinds
     for own in table.columns:
         expected = kinds.get(own.modality, own.kind)
-        if expected == "numbers":
-            expected = "table"
         if own.kind != expected:
             raise DataError(
                 f"{data.path}: {own} is {_WITH_ARTICLE[own.kind]}, but the backbone {backbone.reference} reads "
@@ -157,55 +245,20 @@ def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
     made_by = {name: getattr(encoders.get(name), "fingerprint", backbone.fingerprint) for name in backbone.modalities}
     described = {
         "backbone options": json.dumps({} if encoders else dict(backbone.options), sort_keys=True),
-        "code of fedprime": code_digest(_EMBEDDING_CODE),
         **numeric_environment(),
         "device": device_name(backbone.device),
     }
     caches = {
         modality: EmbeddingCache(
             folder,
-            described | {"modality": modality, "backbone fingerprint": made_by[modality]},
+            described
+            | {
+                "modality": modality,
+                "backbone fingerprint": made_by[modality],
+                "version of its embeddings": str(backbone.versions[modality]),
+            },
             {"backbone": backbone.reference},
         )
         for modality in backbone.modalities
     }
     return EmbeddingStore(len(source), source.identity, caches)
-
-
-def usable_splits(samples: EmbeddedSamples) -> dict[str, Int[np.ndarray, " _"]]:
-    """Returns the samples of every split that have at least one of the modalities in use; the log counts the others.
-
-    Args:
-        samples: The data set.
-
-    Raises:
-        DataError: If a split has none, or the training samples are all of one class.
-    """
-    source = samples.source
-    splits = {name: own[samples.there[own].any(axis=1)] for name, own in source.splits.items()}
-    empty = {name: len(source.splits[name]) - len(own) for name, own in splits.items()}
-    if any(empty.values()):
-        counts = ", ".join(f"{count} of {name}" for name, count in empty.items() if count)
-        _logger.warning("left out, because nothing of them is there: %s samples", counts)
-    for name, own in splits.items():
-        if len(own) == 0:
-            raise DataError(
-                f"the data has no {name} sample with any of {', '.join(samples.modalities)}; it needs some of each of "
-                f"{', '.join(splits)}"
-            )
-    labels = source.labels[splits["train"]]
-    if source.task == "one_class" and len(np.unique(labels)) == 1:
-        only = source.label_names[int(labels[0])]
-        raise DataError(f"all training samples are of one class, {only}; there is nothing to learn")
-    unlearnt = sorted(_classes_of(source, splits.values()) - _classes_of(source, [splits["train"]]))
-    if unlearnt:
-        _logger.warning(
-            "no training sample is of %s: what is measured of them will be wrong; give some to the training samples",
-            ", ".join(source.label_names[label] for label in unlearnt[:5]) + (", ..." if len(unlearnt) > 5 else ""),
-        )
-    return splits
-
-
-def _classes_of(source: SampleSource, splits: Iterable[Int[np.ndarray, " _"]]) -> set[int]:
-    labels = source.labels[np.concatenate(list(splits))]
-    return set((np.unique(labels) if source.task == "one_class" else np.flatnonzero(labels.any(axis=0))).tolist())

@@ -1,15 +1,15 @@
-"""From settings to who holds which sample and what is missing of it."""
+"""Which client holds which samples of a data set."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
-from fedprime.data.batches import EmbeddedSamples, SampleSource, Shard
-from fedprime.data.missingness.drift import Drift, DriftingShard, drift_stages
-from fedprime.data.missingness.logistic import ByLabel, ByObserved
-from fedprime.data.missingness.mechanisms import BySite, Mechanism, OverClients, Split, deal_groups
-from fedprime.data.missingness.patterns import ANY, all_patterns, pattern_shares
+from fedprime.data.batches import DataError, SampleSource
+from fedprime.data.missingness.mechanisms import Split
 from fedprime.data.partition import (
     PartitionError,
     draw_label_shares,
@@ -17,36 +17,90 @@ from fedprime.data.partition import (
     partition_by_site,
     partition_evenly,
 )
-from fedprime.settings.settings import PartitionSettings, Settings
 
-__all__ = ["build_mechanism", "draw_owners", "label_groups", "scenario_shares", "split_of", "training_shards"]
+__all__ = ["Partition", "PartitionKind", "label_groups", "partition", "split_of", "usable_splits", "what_is_there"]
+
+_logger = logging.getLogger(__name__)
+
+#: At random, by a Dirichlet distribution over labels, or by natural group.
+PartitionKind = Literal["even", "labels", "site"]
 
 
-def draw_owners(
-    source: SampleSource, splits: Mapping[str, Int[np.ndarray, " _"]], partition: PartitionSettings, seed: int
-) -> dict[str, Int[np.ndarray, " _"]]:
-    """Divides the samples of every split among the clients in the same way.
+@dataclass(frozen=True)
+class Partition:
+    """Which client holds which samples.
+
+    Attributes:
+        kind: How samples were divided.
+        num_clients: How many clients there are.
+        train: The training samples and the client that owns each.
+        validation: The validation samples, divided among the clients as the training samples are.
+        test: The test samples, likewise.
+    """
+
+    kind: PartitionKind
+    num_clients: int
+    train: Split
+    validation: Split
+    test: Split
+
+
+def partition(
+    source: SampleSource,
+    num_clients: int,
+    *,
+    kind: PartitionKind = "labels",
+    alpha: float = 1.0,
+    min_samples: int = 10,
+    modalities: Sequence[str] = (),
+    seed: int = 0,
+) -> Partition:
+    """Divides the samples of every split of a data set among clients in the same way.
 
     Args:
-        source: The data set.
-        splits: By name, which samples.
-        partition: How to divide.
+        source: The data set, with the three splits, as from `fedprime.open_data`.
+        num_clients: How many clients there are; 1 is one holder of everything.
+        kind: Divide at random (even), by a Dirichlet distribution over labels (labels), or by natural group (site).
+        alpha: Concentration of the division by labels: at 0.1 a client has few labels, at 100 all have the same mix.
+        min_samples: Training samples that every client has at least, when divided by labels.
+        modalities: Those in use; samples that have none of them are left out. Not given, it is all of the data set.
         seed: Seed of the run.
 
-    Returns:
-        By name of the split, the client that owns each sample.
-
     Raises:
+        DataError: If a split has no sample, or the training samples are all of one class.
         PartitionError: If the samples cannot be divided so.
+
+    >>> from fedprime.data.sets.builtin import BuiltinWorld
+    >>> divided = partition(BuiltinWorld(60, num_validation=10, num_test=10), 2, kind="even")
+    >>> [int((divided.train.owners == client).sum()) for client in range(2)]
+    [20, 20]
     """
-    num_train, num_clients = len(splits["train"]), partition.num_clients
+    modalities = tuple(modalities) or source.modalities
+    splits = usable_splits(source, modalities)
+    owners = _owners(source, splits, num_clients, kind, alpha, min_samples, seed)
+    there = what_is_there(source, modalities)
+    divided = {name: split_of(name, own, owners[name], source, there) for name, own in splits.items()}
+    return Partition(kind, num_clients, divided["train"], divided["validation"], divided["test"])
+
+
+def _owners(
+    source: SampleSource,
+    splits: Mapping[str, Int[np.ndarray, " _"]],
+    num_clients: int,
+    kind: PartitionKind,
+    alpha: float,
+    min_samples: int,
+    seed: int,
+) -> dict[str, Int[np.ndarray, " _"]]:
+    """Returns the client that owns each sample, by name of the split."""
+    num_train = len(splits["train"])
     if num_train < num_clients:
         raise PartitionError(
             f"{num_train} samples cannot be divided among {num_clients} clients; ask for fewer clients"
         )
-    if partition.kind == "even":
+    if kind == "even":
         return {split: partition_evenly(len(own), num_clients, seed=seed, split=split) for split, own in splits.items()}
-    if partition.kind == "site":
+    if kind == "site":
         if num_clients > 1 and len(np.unique(source.sites)) == 1:
             raise PartitionError("all samples are of one site; set partition.kind to labels or even")
         # Over all splits at once, so that a site belongs to the same client in each.
@@ -58,38 +112,8 @@ def draw_owners(
             )
         return {split: of_sample[own] for split, own in splits.items()}
     labels, names = label_groups(source)
-    shares = draw_label_shares(
-        labels[splits["train"]], len(names), num_clients, partition.alpha, partition.min_samples, seed=seed
-    )
+    shares = draw_label_shares(labels[splits["train"]], len(names), num_clients, alpha, min_samples, seed=seed)
     return {split: partition_by_shares(labels[own], shares, seed=seed, split=split) for split, own in splits.items()}
-
-
-def build_mechanism(settings: Settings, modalities: tuple[str, ...], source: SampleSource, train: Split) -> Mechanism:
-    """Builds what decides which modalities are missing.
-
-    Args:
-        settings: The settings.
-        modalities: The modalities in use.
-        source: The data set.
-        train: The training samples.
-
-    Raises:
-        ValueError: If settings do not fit together.
-    """
-    missing, partition, seed = settings.missing, settings.partition, settings.seed
-    shares = pattern_shares(modalities, missing.rate, missing.lacking)
-    if missing.kind == "by-label":
-        return ByLabel(shares, train.labels, len(label_groups(source)[1]), missing.strength, seed=seed)
-    if missing.kind == "by-observed":
-        return ByObserved(shares, source, modalities, train, missing.strength, seed=seed)
-    if missing.kind == "by-site":
-        if partition.kind == "site":
-            return BySite(shares, len(np.unique(source.sites)), missing.alpha, seed=seed)
-        groups = deal_groups(partition.num_clients, missing.groups, seed=seed)
-        return BySite(shares, missing.groups, missing.alpha, seed=seed, group_of_client=groups)
-    if missing.kind == "drift":
-        return Drift(drift_stages(modalities, missing.rate, missing.lacking), seed=seed)
-    return OverClients(missing.kind, shares, partition.num_clients, missing.alpha, seed=seed)
 
 
 def label_groups(source: SampleSource) -> tuple[Int[np.ndarray, " sample"], tuple[str, ...]]:
@@ -131,39 +155,57 @@ def split_of(
     return Split(name, indices, owners, labels[indices], sites[indices], None if there is None else there[indices])
 
 
-def training_shards(
-    samples: EmbeddedSamples, mechanism: Mechanism, train: Split, num_clients: int
-) -> tuple[Shard, ...]:
-    """Returns the training samples of every client, with what is present of them.
+def what_is_there(source: SampleSource, modalities: Sequence[str]) -> Bool[np.ndarray, "sample modality"]:
+    """Returns which of the modalities in use every sample of a data set really has.
 
     Args:
-        samples: The data set, embedded.
-        mechanism: Decides what is present.
-        train: The training samples.
-        num_clients: How many clients there are.
-    """
-    owned = [np.flatnonzero(train.owners == client) for client in range(num_clients)]
-    if isinstance(mechanism, Drift):
-        numbers = mechanism.numbers(train)
-        return tuple(DriftingShard.begin(samples, train.indices[own], mechanism, numbers[own]) for own in owned)
-    present = mechanism.draw(train)
-    return tuple(Shard(samples, train.indices[own], present[own]) for own in owned)
-
-
-def scenario_shares(modalities: tuple[str, ...], rate: float) -> dict[str, Float[np.ndarray, " pattern"]]:
-    """Returns the test scenarios of the paper, for any modalities: the share of samples with each pattern.
-
-    Args:
+        source: The data set.
         modalities: The modalities in use.
-        rate: Share of the samples that lack something where any modality may be missing.
+
+    Raises:
+        DataError: If the data set has no such modality.
     """
-    patterns = all_patterns(len(modalities))
-    scenarios: dict[str, np.ndarray] = {}
-    if len(modalities) > 1:
-        scenarios["miss both" if len(modalities) == 2 else "miss any"] = pattern_shares(modalities, rate, ANY)
-    scenarios["full"] = pattern_shares(modalities, 0.0)
-    if len(modalities) > 1:
-        for index, modality in enumerate(modalities):
-            only: Bool[np.ndarray, " pattern"] = (patterns.sum(axis=1) == 1) & patterns[:, index]
-            scenarios[f"{modality} only"] = only.astype(float)
-    return scenarios
+    lacking = [modality for modality in modalities if modality not in source.modalities]
+    if lacking:
+        raise DataError(f"the data has no {', '.join(lacking)}, only {', '.join(source.modalities)}")
+    return source.there[:, [source.modalities.index(modality) for modality in modalities]]
+
+
+def usable_splits(source: SampleSource, modalities: Sequence[str]) -> dict[str, Int[np.ndarray, " _"]]:
+    """Returns the samples of every split that have at least one of the modalities in use; the log counts the others.
+
+    Args:
+        source: The data set.
+        modalities: The modalities in use.
+
+    Raises:
+        DataError: If a split has none, or the training samples are all of one class.
+    """
+    has_any = np.asarray(what_is_there(source, modalities).any(axis=1))
+    splits = {name: own[has_any[own]] for name, own in source.splits.items()}
+    empty = {name: len(source.splits[name]) - len(own) for name, own in splits.items()}
+    if any(empty.values()):
+        counts = ", ".join(f"{count} of {name}" for name, count in empty.items() if count)
+        _logger.warning("left out, because nothing of them is there: %s samples", counts)
+    for name, own in splits.items():
+        if len(own) == 0:
+            raise DataError(
+                f"the data has no {name} sample with any of {', '.join(modalities)}; it needs some of each of "
+                f"{', '.join(splits)}"
+            )
+    labels = source.labels[splits["train"]]
+    if source.task == "one_class" and len(np.unique(labels)) == 1:
+        only = source.label_names[int(labels[0])]
+        raise DataError(f"all training samples are of one class, {only}; there is nothing to learn")
+    unlearnt = sorted(_classes_of(source, splits.values()) - _classes_of(source, [splits["train"]]))
+    if unlearnt:
+        _logger.warning(
+            "no training sample is of %s: what is measured of them will be wrong; give some to the training samples",
+            ", ".join(source.label_names[label] for label in unlearnt[:5]) + (", ..." if len(unlearnt) > 5 else ""),
+        )
+    return splits
+
+
+def _classes_of(source: SampleSource, splits: Iterable[Int[np.ndarray, " _"]]) -> set[int]:
+    labels = source.labels[np.concatenate(list(splits))]
+    return set((np.unique(labels) if source.task == "one_class" else np.flatnonzero(labels.any(axis=0))).tolist())

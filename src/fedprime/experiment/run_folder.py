@@ -114,6 +114,7 @@ class RunFolder:
         masks: Mapping[str, Tensor],
         missingness: list[dict[str, object]],
         checkpoint: Checkpoint,
+        own_objects: Mapping[str, str] | None = None,
     ) -> "RunFolder":
         """Makes the folder of a new run, complete from the first moment.
 
@@ -124,6 +125,7 @@ class RunFolder:
             masks: Who owns what and what is present of it.
             missingness: The missing rates as they came out.
             checkpoint: The state before the first round.
+            own_objects: Fingerprints of what is used in the place of what settings name: source, backbone, method.
 
         Raises:
             RunError: If there is something at `path` already.
@@ -132,9 +134,10 @@ class RunFolder:
         try:
             with replaced_folder(path, overwrites=False) as beside:
                 (beside / "settings.toml").write_text(settings_toml, encoding="utf-8")
-                (beside / "environment.json").write_text(
-                    json.dumps(_environment(backbone_fingerprint), indent=2) + "\n"
-                )
+                environment = _environment(backbone_fingerprint)
+                if own_objects:
+                    environment["own_objects"] = dict(own_objects)
+                (beside / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
                 (beside / "missingness.json").write_text(json.dumps(missingness, indent=2) + "\n")
                 save_file(dict(masks), beside / "masks.safetensors")
                 _save_checkpoint(beside / "checkpoint.safetensors", checkpoint)
@@ -186,11 +189,21 @@ class RunFolder:
 
     def backbone_fingerprint(self) -> str:
         """Returns the fingerprint of the backbone that the run began with."""
+        return self._environment("backbone_fingerprint", str)
+
+    def own_objects(self) -> dict[str, str]:
+        """Returns the fingerprints of objects that the run began with in the place of what its settings name."""
+        return self._environment("own_objects", dict, {})  # runs of earlier versions do not tell
+
+    def _environment(self, key: str, kind: type, default: Any = None) -> Any:
         path = self._readable("environment.json")
         try:
-            return json.loads(path.read_text(encoding="utf-8"))["backbone_fingerprint"]
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            found = json.loads(path.read_text(encoding="utf-8")).get(key, default)
+        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
             raise _broken(path, error) from error
+        if not isinstance(found, kind):
+            raise _broken(path, f"it says nothing of {key}")
+        return found
 
     def load_checkpoint(self) -> Checkpoint:
         """Returns the state after the last finished round."""

@@ -1,4 +1,4 @@
-"""One client's part of an experiment: what it trains on, what it measures on, and what it tells about itself.
+"""Sites: one client's part of an experiment, what it tells about itself, and what the server makes of it.
 
 A simulated client is one of those that the settings divide a data set among. A client at a site may have a folder of
 its own instead: then all of it is this client's, and nothing of it leaves the site but trained values and scores.
@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from fedprime.data.batches import Shard
-from fedprime.experiment.build import Experiment, build_experiment
+from fedprime.experiment.build import Experiment, build_experiment, build_method, configured_backbone
+from fedprime.experiment.run_folder import RunError
+from fedprime.methods import Method
 from fedprime.models.evaluation import predict, score
-from fedprime.models.prompted_model import Weights
-from fedprime.reproducibility.seeding import stream_seed
-from fedprime.settings.settings import PartitionSettings, Settings
+from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.reproducibility.seeding import stream_seed, torch_stream
+from fedprime.settings.settings import PartitionSettings, Settings, SettingsError
 
-__all__ = ["VALIDATION", "Site", "build_site_experiment", "weighted_scores"]
+__all__ = ["VALIDATION", "Site", "agreed_model", "build_site_experiment", "deployable_method", "weighted_scores"]
 
 #: What the samples are called that accuracy is measured on during a run; the others are called like their scenario.
 VALIDATION = "validation"
@@ -130,3 +132,63 @@ def build_site_experiment(settings: Settings, client: int, data_path: str = "", 
             partition=PartitionSettings(kind="even", num_clients=1),
         )
     return build_experiment(settings)
+
+
+def deployable_method(settings: Settings) -> Method:
+    """Returns the method of a run, if its clients can be apart from each other.
+
+    Args:
+        settings: The settings.
+
+    Raises:
+        SettingsError: If they cannot.
+    """
+    method = build_method(settings)
+    if method.is_centralized or method.shares_parameters:
+        what = method.name if method.is_centralized else "the quirk shared_parameters"
+        raise SettingsError([f"{what} needs all samples in one place; choose another method for sites"])
+    return method
+
+
+def agreed_model(settings: Settings, method: Method, descriptions: Mapping[int, Mapping[str, Any]]) -> PromptedModel:
+    """Returns the model before training, made of what all sites say alike.
+
+    Args:
+        settings: The settings of the run.
+        method: The method.
+        descriptions: By client, what its site says about itself.
+
+    Raises:
+        RunError: If they do not agree, or the server has another backbone.
+        SettingsError: If values of the model to start from would have to travel and do not.
+    """
+    if not descriptions:
+        raise RunError("no client is connected; start them by `fedprime deploy client`, and look at what they say")
+    first = min(descriptions)
+    agreed = descriptions[first]
+    for client, said in descriptions.items():
+        for name in ("task", "label_names", "modalities", "kinds", "backbone"):
+            if said[name] != agreed[name]:
+                raise RunError(
+                    f"client {client} has {name} {said[name]}, client {first} has {agreed[name]}; sites have to agree"
+                )
+    backbone = configured_backbone(settings, tuple(agreed["modalities"]), agreed["kinds"])
+    if backbone.fingerprint != agreed["backbone"]:
+        raise RunError(
+            f"the backbone {settings.backbone!r} has fingerprint {backbone.fingerprint} here, {agreed['backbone']} at "
+            "the sites; give all the same files"
+        )
+    model = method.build(
+        backbone, tuple(agreed["label_names"]), agreed["task"], torch_stream(settings.seed, "initial weights")
+    )
+    own = [name for name, _ in model.named_parameters() if not method.travels(name)]
+    if settings.initial_model and own:
+        raise SettingsError(
+            [
+                f"initial_model: with {method.name}, {', '.join(own)} never travel, so sites cannot begin from those "
+                "of a saved model; leave initial_model out, or choose another method"
+            ]
+        )
+    if settings.initial_model:
+        model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
+    return model

@@ -1,14 +1,12 @@
-"""What decides the last bits of a computation beside its input: machine, libraries, threads, and our own code."""
+"""What decides the last bits of a computation beside its input: machine, libraries, threads."""
 
-import hashlib
 import platform
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-__all__ = ["code_digest", "device_name", "numeric_environment", "processor_name"]
+__all__ = ["device_name", "numeric_environment", "processor_name"]
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pillow")
 
@@ -39,19 +37,3 @@ def numeric_environment() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         **{library: version(library) for library in _LIBRARIES},
     }
-
-
-def code_digest(parts: Sequence[str]) -> str:
-    """Returns a digest of source files of fedprime: what they compute may change when they do.
-
-    Args:
-        parts: Files and folders of the package, for example ``"backbones"``.
-    """
-    package = Path(__file__).parents[1]
-    places = [package / part for part in parts]
-    files = {file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])}
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        content = file.read_bytes()
-        digest.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
-    return digest.hexdigest()[:16]

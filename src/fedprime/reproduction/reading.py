@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedprime.backbones import value_kinds
 from fedprime.backbones.backbone import Backbone, BackboneError, Embedded, Tokens
 from fedprime.backbones.blocks import block_of, block_widths
 from fedprime.data.sets.builtin import NUM_READINGS
@@ -73,7 +72,8 @@ class ReferenceBackbone:
         fingerprint: That of the backbone inside and the quirks, which change features.
         quirks: Which departures, sorted.
         inside: The backbone inside.
-        kinds: What the values of each modality are.
+        kinds: Those of the backbone inside.
+        versions: Those of the backbone inside.
         blocks: Those of the backbone inside.
         reading: What a saved model says of this.
     """
@@ -108,7 +108,7 @@ class ReferenceBackbone:
         self.device = inside.device
         self.fingerprint = "+".join([inside.fingerprint, *self.quirks])
         self.inside = inside
-        self.kinds = value_kinds(inside)
+        self.kinds, self.versions = inside.kinds, inside.versions
         self.blocks = block_widths(inside)
         self.reading = {"quirks": list(self.quirks)}
         self._placeholders: dict[str, Tensor] = {}

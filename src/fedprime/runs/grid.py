@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from fedprime.experiment.loading import refuse_other_settings
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.settings.settings import SettingsError
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.settings.plans import Plan, PlannedRun, dump_plan, read_plan
-from fedprime.runs.run import refuse_other_settings
 from fedprime.runs.metrics import Progress
-from fedprime.settings.reading import flat_settings
 from fedprime.runs.processes import Ending, Task, work_off
+from fedprime.settings.plans import Plan, PlannedRun, dump_plan, read_plan
+from fedprime.settings.reading import flat_settings
+from fedprime.settings.settings import SettingsError
 
 __all__ = ["GridError", "GridProgress", "RunState", "default_processes", "inspect_grid", "run_grid", "run_path"]
 
@@ -184,7 +184,7 @@ class _Ledger:
             self.states[task.folder] = replace(before, state="started", rounds=event.round_number)
         elif isinstance(event, Ending):
             self._running.remove(task.folder)
-            rounds = _num_rounds(before) if event.state == "finished" else before.rounds
+            rounds = before.rounds if event.results is None else event.results["rounds"]
             self.states[task.folder] = RunState(
                 before.planned, event.state, rounds, event.reason, event.results, event.seconds
             )
@@ -227,7 +227,7 @@ def _state(planned: PlannedRun, path: Path) -> RunState:
         run = RunFolder(path)
         refuse_other_settings(run, planned.settings)
         if run.is_finished:
-            return RunState(planned, "finished", planned.settings.training.rounds, results=run.results())
+            return RunState(planned, "finished", run.results()["rounds"], results=run.results())
         return RunState(planned, "started", run.load_checkpoint().next_round)
     except (RunError, SettingsError, OSError) as error:
         return RunState(planned, "failed", reason=" ".join(str(error).split()))

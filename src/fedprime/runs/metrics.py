@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fedprime.settings.settings import Settings
 from fedprime.federation.clients import num_taking_part
+from fedprime.federation.differential_privacy import spent_epsilon
 from fedprime.federation.processors import form_on_the_way
 from fedprime.federation.rounds import Round
 from fedprime.federation.traffic import size_bytes
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import PromptedModel, Weights
-from fedprime.federation.differential_privacy import spent_epsilon
 from fedprime.runtime.processors import processors_of
+from fedprime.settings.settings import Settings
 
 __all__ = ["Progress", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
 
@@ -42,14 +42,12 @@ class Progress:
     seconds_left: float
 
 
-def progress_after(
-    history: Sequence[Mapping[str, Any]], settings: Settings, first_round: int, seconds: float
-) -> Progress:
+def progress_after(history: Sequence[Mapping[str, Any]], num_rounds: int, first_round: int, seconds: float) -> Progress:
     """Returns what is known after a round, for display.
 
     Args:
         history: The lines of metrics so far.
-        settings: The settings.
+        num_rounds: Rounds of the whole run.
         first_round: The round that this process began with.
         seconds: How long this process has been at it.
     """
@@ -58,12 +56,12 @@ def progress_after(
     loss = history[-1]["loss"]
     return Progress(
         done,
-        settings.training.rounds,
+        num_rounds,
         float("nan") if loss is None else loss,
         measured.get("accuracy"),
         measured.get("bayes_accuracy"),
         sum(row["bytes_down"] + row["bytes_up"] for row in history),
-        seconds / (done - first_round) * (settings.training.rounds - done),
+        seconds / (done - first_round) * (num_rounds - done),
     )
 
 
@@ -117,6 +115,7 @@ def run_totals(
         "method": method.name,
         "seed": settings.seed,
         "rounds": len(history),
+        **_stopped_early(len(history), settings.training.rounds),
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "bytes_down": sum(row["bytes_down"] for row in history),
         "bytes_up": sum(row["bytes_up"] for row in history),
@@ -126,6 +125,11 @@ def run_totals(
         "sent_bytes_per_client_and_round": 2 * size_bytes(form_on_the_way(processors_of(method, settings), sent)),
         **_privacy_spent(settings, len(history)),
     }
+
+
+def _stopped_early(rounds: int, asked: int) -> dict[str, Any]:
+    """Returns what is told of a run that ended before the rounds that its settings ask for: nothing of others."""
+    return {} if rounds == asked else {"stopped_early": {"after_rounds": rounds, "of": asked}}
 
 
 def _privacy_spent(settings: Settings, rounds: int) -> dict[str, Any]:

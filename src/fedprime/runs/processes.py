@@ -20,10 +20,11 @@ from typing import Any, Literal
 
 from fedprime.backbones.backbone import BackboneError
 from fedprime.experiment.run_folder import RunError, RunInUseError
-from fedprime.settings.settings import Settings, SettingsError
 from fedprime.models.prompted_model import ModelError
-from fedprime.runs.run import complete_run
+from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.metrics import Progress
+from fedprime.runs.run import complete_run
+from fedprime.settings.settings import Settings, SettingsError
 
 __all__ = ["Ending", "Task", "work_off"]
 
@@ -91,7 +92,7 @@ def _attempt(task: Task, watch: Callable[[Progress], None]) -> Ending:
     """Makes a run and says what became of it, in any case but that nobody waits for it any more."""
     began = time.perf_counter()
     try:
-        results = complete_run(task.settings, task.folder, watch)
+        results = complete_run(task.settings, task.folder, callbacks=[AfterRound(watch)])
     except BrokenPipeError:
         raise  # from `watch`: whoever reads our output has gone
     except RunInUseError as error:

@@ -13,17 +13,17 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from fedprime.experiment.run_folder import RunError
-from fedprime.settings.settings import SettingsError
-from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.experiment.build import Experiment
-from fedprime.settings.recipes import find_recipe
-from fedprime.runs.run import complete_run
+from fedprime.experiment.run_folder import RunError
+from fedprime.experiment.site import deployable_method
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.runs.run import complete_run, complete_site_run
 from fedprime.runtime.flower.grid_clients import Grid, GridClients
 from fedprime.runtime.flower.processes import JOB_VARIABLE
 from fedprime.runtime.flower.server_app import make_server_app
 from fedprime.settings.reading import read_settings
-from fedprime.runs.site_run import complete_site_run, deployable_method
+from fedprime.settings.recipes import find_recipe
+from fedprime.settings.settings import SettingsError
 
 __all__ = ["app", "run_job"]
 

@@ -292,6 +292,8 @@ class TrainingSettings(LocalTraining):
     """Longer gradients are scaled down to this norm; 0 for no limit."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """How the learning rate falls over the rounds."""
+    patience: NotNegativeCount = 0
+    """The run ends early after as many rounds whose validation loss is not below the lowest before; 0 for never."""
     activation_checkpointing: bool = False
     """Whether layers are computed again for gradients: less memory, more time, the same result."""
 

@@ -466,3 +466,18 @@ def test_what_is_another_value_in_another_world_has_another_identity() -> None:
     assert len(identities) == 5 * 9
     # How many samples there are decides none of them.
     assert BuiltinWorld(8, num_test=3).identity(7, "text") == BuiltinWorld(9).identity(7, "text")
+
+
+def test_samples_are_those_of_their_version() -> None:
+    world = BuiltinWorld(9)
+    found = [world.read(index, world.modalities) for index in (0, 7)]
+    pinned = {
+        1: [
+            (1658517, "mussel lettuce", [-1.2098, -0.0364, 2.7852, -2.7486, -0.6101, 0.1997]),
+            (1680492, "simple garbanzo cheddar", [2.2883, 1.8926, -2.7824, -2.0996, 0.1188, -0.8782]),
+        ]
+    }
+    for sample, (pixels, title, readings) in zip(found, pinned[world.version], strict=True):
+        assert sample["readings"] == pytest.approx(readings, abs=1e-4)
+        # Caches hold embeddings of these: who changes them raises the version of the world, and pins the new ones.
+        assert (np.asarray(sample["image"]).astype(int).sum(), sample["text"]) == (pixels, title)

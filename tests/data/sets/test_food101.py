@@ -10,7 +10,13 @@ import pytest
 
 from fedprime.data.batches import DataError, SampleSource
 from fedprime.data.sets.food101 import open_food101
+from fedprime.data.sets.table.table import Table
 from miniatures import DISHES, write_food101, write_kaggle_food101, write_photo
+
+
+def names_of(source: Table) -> list[str]:
+    """What each sample is called by the name of its file, without folder and ending."""
+    return [Path(source.name_of(index)).stem for index in range(len(source))]
 
 
 def test_the_layout_of_the_research_code_is_read(tmp_path: Path):
@@ -19,7 +25,7 @@ def test_the_layout_of_the_research_code_is_read(tmp_path: Path):
     assert source.label_names == DISHES
     assert {name: len(own) for name, own in source.splits.items()} == {"train": 36, "validation": 9, "test": 12}
     assert np.bincount(source.labels[source.splits["test"]]).tolist() == [4, 4, 4]
-    index = source.ids.index("sushi_17.jpg")
+    index = names_of(source).index("sushi_17")
     assert index in source.splits["test"]
     assert source.labels[index] == 2
     values = source.read(index, ("image", "text"))
@@ -32,9 +38,9 @@ def test_the_layout_of_the_research_code_is_read(tmp_path: Path):
 def test_the_layout_of_kaggle_holds_the_same_without_a_validation_split(subfolder: str, tmp_path: Path):
     research = open_food101(write_food101(tmp_path / "research"), 3)
     kaggle = open_food101(write_kaggle_food101(tmp_path / "kaggle", subfolder), 3)
-    assert set(kaggle.ids) == set(research.ids)
+    assert set(names_of(kaggle)) == set(names_of(research))
     assert {name: len(own) for name, own in kaggle.splits.items()} == {"train": 45, "test": 12}
-    index = kaggle.ids.index("sushi_17.jpg")
+    index = names_of(kaggle).index("sushi_17")
     assert kaggle.read(index, ("text",)) == {"text": "rice and fish number 17, a recipe"}
     assert kaggle.labels[index] == 2
 
@@ -51,7 +57,7 @@ def test_the_most_frequent_classes_are_used_with_one_label_map_for_all_splits(tm
     source = open_food101(write_food101(tmp_path, counts), 2)
     assert source.label_names == ("bibimbap", "sushi")  # 8 and 7 samples; by name
     assert len(source) == 15
-    for index, name in enumerate(source.ids):
+    for index, name in enumerate(names_of(source)):
         assert source.label_names[source.labels[index]] == name.rpartition("_")[0]
 
 
@@ -72,13 +78,11 @@ def test_a_sample_without_a_text_has_its_photo_alone(tmp_path: Path, caplog: pyt
     (folder / "text.json").write_text(json.dumps(texts))
     with caplog.at_level(logging.WARNING):
         source = open_food101(folder, 3)
-    there = {name: source.there[source.ids.index(name)].tolist() for name in texts | {"sushi_0.jpg": []}}
-    assert [name for name in there if not all(there[name])] == ["sushi_1.jpg", "sushi_2.jpg", "sushi_0.jpg"]
-    assert there["sushi_0.jpg"] == [True, False]
-    assert source.read(source.ids.index("sushi_3.jpg"), ("text",)) == {"text": "a text of its own"}
-    assert caplog.messages == [
-        "food101: of 57 samples, 0 have no image (0 files are not there, 0 are empty) and 3 no text"
-    ]
+    there = dict(zip(names_of(source), source.there.tolist(), strict=True))
+    assert [name for name in there if not all(there[name])] == ["sushi_0", "sushi_1", "sushi_2"]
+    assert there["sushi_0"] == [True, False]
+    assert source.read(names_of(source).index("sushi_3"), ("text",)) == {"text": "a text of its own"}
+    assert caplog.messages == ["food101: missing values of 57 rows: text: 3 empty"]
 
 
 def break_json(folder: Path) -> None:

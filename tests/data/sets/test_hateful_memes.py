@@ -18,7 +18,7 @@ def test_memes_are_images_with_their_text_and_two_classes(tmp_path: Path):
     assert source.label_names == ("not hateful", "hateful")
     assert {name: len(own) for name, own in source.splits.items()} == {"train": 24, "validation": 6, "test": 8}
     assert np.bincount(source.labels).tolist() == [19, 19]
-    index = source.ids.index("31")
+    index = [source.name_of(number) for number in range(len(source))].index("img/00031.png")
     assert index in source.splits["test"]
     values = source.read(index, ("image", "text"))
     assert values["text"] == "raw beef with capers"

@@ -9,7 +9,13 @@ import pytest
 
 from fedprime.data.batches import DataError, SampleSource
 from fedprime.data.sets.mmimdb import GENRES, open_mmimdb
+from fedprime.data.sets.table.table import Table
 from miniatures import write_mmimdb
+
+
+def names_of(source: Table) -> list[str]:
+    """What each sample is called by the name of its file, without folder and ending."""
+    return [Path(source.name_of(index)).stem for index in range(len(source))]
 
 
 def test_with_several_labels_every_film_has_all_its_genres_of_the_literature(tmp_path: Path):
@@ -18,14 +24,16 @@ def test_with_several_labels_every_film_has_all_its_genres_of_the_literature(tmp
     assert source.task == "several_labels"
     assert len(source.label_names) == 23
     assert {name: len(own) for name, own in source.splits.items()} == {"train": 30, "validation": 10, "test": 5}
-    by_film = {film: [GENRES[label] for label in np.flatnonzero(source.labels[i])] for i, film in enumerate(source.ids)}
+    by_film = {
+        film: [GENRES[label] for label in np.flatnonzero(source.labels[i])] for i, film in enumerate(names_of(source))
+    }
     assert by_film["0000003"] == ["Drama", "War"]
     assert by_film["0000004"] == ["Comedy"]  # news is no genre of the literature
 
 
 def test_of_several_plots_the_longest_is_the_text(tmp_path: Path):
     source = open_mmimdb(write_mmimdb(tmp_path), 8, several_labels=True)
-    values = source.read(source.ids.index("0000001"), ("text", "image"))
+    values = source.read(names_of(source).index("0000001"), ("text", "image"))
     assert values["text"] == "A long story of raw beef with capers."
     assert values["image"].shape == (32, 40, 3)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -36,9 +44,9 @@ def test_with_one_class_films_of_a_single_frequent_genre_are_used(tmp_path: Path
     source = open_mmimdb(write_mmimdb(tmp_path, genres), 2, several_labels=False)
     assert source.task == "one_class"
     assert source.label_names == ("Comedy", "Drama")
-    assert {film[0] for film in source.ids} == {"d", "c"}
+    assert {film[0] for film in names_of(source)} == {"d", "c"}
     assert len(source) == 18
-    for index, film in enumerate(source.ids):
+    for index, film in enumerate(names_of(source)):
         assert source.label_names[source.labels[index]][0].lower() == film[0]
 
 
@@ -61,9 +69,9 @@ def test_films_without_annotation_or_genre_are_left_out_and_counted(tmp_path: Pa
     with caplog.at_level(logging.WARNING):
         source = open_mmimdb(folder, 2, several_labels=False)
     assert len(source) == 19
-    assert source.there[source.ids.index("004")].tolist() == [False, True]
+    assert source.there[names_of(source).index("004")].tolist() == [False, True]
     assert "mmimdb: 3 of 22 films are left out: 1 have no file in" in caplog.messages[0]
-    assert "of 19 samples, 1 have no image (1 files are not there, 0 are empty) and 0 no text" in caplog.messages[1]
+    assert "missing values of 19 rows: image: 1 file not there" in caplog.messages[1]
 
 
 def test_another_layout_is_told_what_is_expected(tmp_path: Path):

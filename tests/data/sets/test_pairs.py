@@ -1,4 +1,4 @@
-"""Images in files and texts: what is missing is found out without opening images, or when they are opened."""
+"""Images in files and texts, listed by a reader: which of them are used, what is missing, what classes there are."""
 
 import logging
 from pathlib import Path
@@ -6,76 +6,89 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprime.data.images import file_identity
-from fedprime.data.sets.pairs import Pairs
+from fedprime.data.batches import DataError
+from fedprime.data.sets.pairs import Pair, open_pairs
+from fedprime.data.sets.table.table import Table
 from miniatures import write_photo
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
-    """A good image, none, an empty one, a truncated one, a text."""
-    files = [tmp_path / f"{name}.jpg" for name in ("good", "none", "empty", "truncated", "text")]
-    for file in (files[0], files[3]):
-        write_photo(file, 0)
-    files[2].write_bytes(b"")
-    files[3].write_bytes(files[3].read_bytes()[:-200])
-    files[4].write_text("not an image")
-    return files
+def folder(tmp_path: Path) -> Path:
+    """A folder with a good image, an empty one, a truncated one, a text; none.jpg is not there."""
+    for name in ("good", "truncated"):
+        write_photo(tmp_path / f"{name}.jpg", 0)
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "truncated.jpg").write_bytes((tmp_path / "truncated.jpg").read_bytes()[:-200])
+    (tmp_path / "text.jpg").write_text("not an image")
+    return tmp_path
 
 
-def pairs(files: list[Path], texts: list[str | None] | None = None) -> Pairs:
-    everything = np.arange(len(files))
-    texts = texts or ["a text"] * len(files)
-    names = [file.stem for file in files]
-    return Pairs("memes", names, files, texts, everything % 2, ("a", "b"), {"train": everything})
+NAMES = ("good", "none", "empty", "truncated", "text")
 
 
-def test_files_that_are_not_there_or_empty_are_missing_images(files: list[Path], caplog: pytest.LogCaptureFixture):
+def pairs(folder: Path, texts: tuple[str | None, ...] = ("a text",) * 5) -> Table:
+    listed = [Pair("train", name, f"{name}.jpg", text, ("a",)) for name, text in zip(NAMES, texts, strict=True)]
+    return open_pairs("memes", folder, listed, ("a", "b"))
+
+
+def test_files_that_are_not_there_or_empty_are_missing_images(folder: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
-        source = pairs(files)
+        source = pairs(folder)
     assert source.there.tolist() == [[True, True], [False, True], [False, True], [True, True], [True, True]]
-    assert caplog.messages == [
-        "memes: of 5 samples, 2 have no image (1 files are not there, 1 are empty) and 0 no text"
-    ]
+    assert caplog.messages == ["memes: missing values of 5 rows: image: 1 file not there, 1 file of 0 bytes"]
 
 
-def test_a_folder_that_is_not_there_has_no_images(tmp_path: Path):
-    assert pairs([tmp_path / "nowhere" / "a.jpg"]).there.tolist() == [[False, True]]
+def test_blank_texts_are_missing(folder: Path):
+    assert pairs(folder, (" ", None, "", "\n\t", "word")).there[:, 1].tolist() == [False, False, False, False, True]
 
 
-def test_blank_texts_are_missing(files: list[Path]):
-    there = pairs(files, [" ", None, "", "\n\t", "word"]).there
-    assert there[:, 1].tolist() == [False, False, False, False, True]
-
-
-def test_white_space_in_texts_is_one_space(files: list[Path]):
-    assert pairs(files, ["  two\n lines ", *["a"] * 4]).read(0, ("text",)) == {"text": "two lines"}
+def test_white_space_in_texts_is_one_space_and_half_a_surrogate_pair_is_no_text(folder: Path):
+    source = pairs(folder, ("  two\n lines ", "half \ud83c", "a", "a", "a"))
+    assert [source.read(index, ("text",)) for index in (0, 1)] == [{"text": "two lines"}, {"text": "half ?"}]
 
 
 @pytest.mark.parametrize("index", [3, 4])
 def test_an_image_that_cannot_be_decoded_is_left_out_and_told(
-    index: int, files: list[Path], caplog: pytest.LogCaptureFixture
+    index: int, folder: Path, caplog: pytest.LogCaptureFixture
 ):
-    source = pairs(files)
+    source = pairs(folder)
     caplog.clear()
     assert source.read(index, ("image", "text")) == {"text": "a text"}
-    assert caplog.messages[0].startswith(f"memes: an image counts as missing: cannot read {files[index]} as an image")
+    assert caplog.messages[0].startswith(f"memes: a missing image: cannot read {folder / NAMES[index]}.jpg as an image")
 
 
-def test_an_image_is_its_pixels(files: list[Path]):
-    image = pairs(files).read(0, ("image",))["image"]
+def test_an_image_is_its_pixels(folder: Path):
+    image = pairs(folder).read(0, ("image",))["image"]
     assert isinstance(image, np.ndarray)
     assert image.shape == (32, 40, 3)
     assert abs(image.mean(axis=(0, 1)) - [200, 60, 40]).max() < 10
 
 
-def test_when_nothing_is_missing_nothing_is_told(files: list[Path], caplog: pytest.LogCaptureFixture):
-    pairs(files[:1])
-    assert caplog.messages == []
+def test_of_samples_that_are_called_alike_one_is_used_for_the_test_before_training(folder: Path):
+    listed = [
+        Pair("train", "1", "first.jpg", "", ("a",)),
+        Pair("train", "1", "second.jpg", "", ("b",)),
+        Pair("test", "2", "of the test.jpg", "", ("b",)),
+        Pair("train", "2", "of training.jpg", "", ("a",)),
+    ]
+    source = open_pairs("memes", folder, listed, ("a", "b"))
+    assert [source.name_of(index) for index in range(len(source))] == ["first.jpg", "of the test.jpg"]
+    assert {split: own.tolist() for split, own in source.splits.items()} == {"train": [0], "test": [1]}
+    assert source.labels.tolist() == [0, 1]
 
 
-def test_a_value_is_known_by_its_file_or_by_the_text_itself(files: list[Path]):
-    source = pairs(files, ["one", "two", "one", None, " one "])
-    assert [source.identity(index, "text") for index in range(5)] == ["one", "two", "one", "", "one"]
-    assert source.identity(0, "image") == file_identity(files[0])
-    assert source.identity(1, "image") is None
+def test_the_most_frequent_classes_are_used_by_name(folder: Path):
+    classes = ("soup", "pie", "soup", "rice", "pie", "cake", "cake")
+    listed = [Pair("train", str(number), "", "a", (label,)) for number, label in enumerate(classes)]
+    source = open_pairs("memes", folder, listed, num_classes=2)
+    assert source.label_names == ("cake", "pie")
+    assert source.labels.tolist() == [1, 1, 0, 0]
+    with pytest.raises(DataError, match=r"has 4 classes, fewer than data\.num_classes 5; ask for fewer"):
+        open_pairs("memes", folder, listed, num_classes=5)
+
+
+def test_any_number_of_labels_may_apply(folder: Path):
+    listed = [Pair("train", "1", "", "a", ("b",)), Pair("train", "2", "", "a", ("a", "b"))]
+    source = open_pairs("memes", folder, listed, ("a", "b"), several_labels=True)
+    assert source.task == "several_labels"
+    assert source.labels.tolist() == [[0, 1], [1, 1]]

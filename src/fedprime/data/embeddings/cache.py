@@ -45,7 +45,6 @@ class EmbeddingCache:
         """Opens a space; nothing is read or made yet.
 
         Args:
-            folder: The cache folder.
             description: Everything that decides an embedding beside the raw value.
             notes: What else to tell a person about the space.
         """
@@ -66,11 +65,7 @@ class EmbeddingCache:
         self._pending_bytes = 0
 
     def get(self, key: bytes) -> Float[Tensor, "token width"] | None:
-        """Returns an embedding, or None if it is not there; it must not be written to.
-
-        Args:
-            key: Of the raw value.
-        """
+        """Returns an embedding, or None if it is not there; it must not be written to."""
         if key in self._pending:
             return self._pending[key]
         found = self._find(key)
@@ -82,7 +77,6 @@ class EmbeddingCache:
         """Takes an embedding; it is written to disk with others, or when `save` is called.
 
         Args:
-            key: Of the raw value.
             tokens: What the backbone made of it.
         """
         if self.is_writable:

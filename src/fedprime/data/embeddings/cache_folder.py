@@ -65,7 +65,6 @@ def parse_bytes(text: str, name: str) -> int:
     """Returns the number of bytes that a text such as "20 GB" means.
 
     Args:
-        text: The text.
         name: What it was given for, for the error.
 
     Raises:
@@ -91,7 +90,6 @@ class CacheFolder:
         """Names the folder; nothing is made yet.
 
         Args:
-            path: The folder.
             limit_bytes: How large it may grow; if not given, to 20 GB or half of what the disk has for it, whichever is
                 less.
         """
@@ -127,11 +125,7 @@ class CacheFolder:
         return min(_DEFAULT_LIMIT, (shutil.disk_usage(existing).free + used) // 2)
 
     def space_path(self, space: str) -> Path:
-        """Returns the folder of a space.
-
-        Args:
-            space: Its name.
-        """
+        """Returns the folder of a space."""
         return self._spaces_path / space
 
     def spaces(self) -> dict[str, dict[str, str]]:
@@ -157,11 +151,7 @@ class CacheFolder:
         return sorted(chunks, key=lambda chunk: (chunk.used, chunk.path))
 
     def note_use(self, path: Path) -> None:
-        """Notes that a chunk is being used: it is the last to go, and this process will not remove it to make room.
-
-        Args:
-            path: The chunk.
-        """
+        """Notes that a chunk is being used: it is the last to go, and this process will not remove it to make room."""
         self._in_use.add(path)
         # Of a folder that may only be read, whoever can write it has to know what is used.
         with suppress(OSError):

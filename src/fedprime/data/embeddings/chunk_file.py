@@ -44,11 +44,7 @@ def chunk_bytes(embedded: Mapping[bytes, Float[Tensor, "_ width"]]) -> bytes:
 
 
 def count_entries(path: Path) -> int:
-    """Returns how many entries a chunk file has; 0 if it is gone or broken.
-
-    Args:
-        path: The file.
-    """
+    """Returns how many entries a chunk file has; 0 if it is gone or broken."""
     try:
         with safe_open(path, framework="pt") as file:
             return file.get_slice("checksums").get_shape()[0]
@@ -67,9 +63,6 @@ class Chunk:
 
     def __init__(self, path: Path) -> None:
         """Reads what a chunk says about its entries.
-
-        Args:
-            path: The file.
 
         Raises:
             FileNotFoundError: If it is gone.
@@ -100,9 +93,6 @@ class Chunk:
 
     def read(self, row: int) -> Float[Tensor, "token width"]:
         """Returns an entry. The file stays open until `close` is called or this object is gone.
-
-        Args:
-            row: Which entry.
 
         Raises:
             OSError: If the file cannot be read, or is gone.

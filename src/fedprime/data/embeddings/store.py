@@ -50,12 +50,7 @@ class EmbeddingStore:
         }
 
     def get(self, modality: str, indices: Sequence[int]) -> dict[int, Float[Tensor, "_ width"]]:
-        """Returns the embeddings that are there, by sample; they must not be written to.
-
-        Args:
-            modality: Of which modality.
-            indices: Which samples.
-        """
+        """Returns the embeddings that are there, by sample; they must not be written to."""
         found: dict[int, Tensor] = {}
         for index in indices:
             tokens = self._at_hand.get((modality, index))
@@ -71,7 +66,6 @@ class EmbeddingStore:
         """Takes new embeddings.
 
         Args:
-            modality: Of which modality.
             embedded: By sample, what the backbone made of it.
         """
         for index, tokens in embedded.items():

@@ -53,7 +53,6 @@ class Drift:
 
         Args:
             stages: Shares of patterns that are moved through.
-            seed: Seed of the run.
         """
         self._stages = stages
         self._seed = seed
@@ -72,11 +71,7 @@ class Drift:
         return np.array([np.interp(place, np.arange(len(self._stages)), stage) for stage in self._stages.T])
 
     def numbers(self, split: Split) -> Float[np.ndarray, " sample"]:
-        """Returns the number of each sample that decides at which moment it has which pattern.
-
-        Args:
-            split: The samples.
-        """
+        """Returns the number of each sample that decides at which moment it has which pattern."""
         return spread(len(split), stream(self._seed, "missingness", split.name))
 
     def present(self, numbers: Float[np.ndarray, " sample"], progress: float) -> Bool[np.ndarray, "sample modality"]:
@@ -90,11 +85,7 @@ class Drift:
         return patterns[self._order[patterns_at(self.shares(progress)[self._order], numbers)]]
 
     def draw(self, split: Split) -> Bool[np.ndarray, "sample modality"]:
-        """Returns what is present of each sample in the last round.
-
-        Args:
-            split: The samples.
-        """
+        """Returns what is present of each sample in the last round."""
         return split.left_of(self.present(self.numbers(split), 1.0))
 
     def likelihood(self) -> None:
@@ -149,11 +140,7 @@ class DriftingShard(Shard):
         return cls.begin(parts[0].samples, indices[order], parts[0].drift, numbers[order])
 
     def rows(self, rows: Int[np.ndarray, " row"]) -> "DriftingShard":
-        """Returns some of the samples.
-
-        Args:
-            rows: Which.
-        """
+        """Returns some of the samples."""
         return replace(self, indices=self.indices[rows], present=self.present[rows], numbers=self.numbers[rows])
 
     def at(self, round_number: int, num_rounds: int) -> Shard:

@@ -58,8 +58,6 @@ def client_given_label(
     Args:
         labels: Class of each sample.
         owners: The client that owns each.
-        num_labels: How many classes there are.
-        num_clients: How many clients there are.
 
     >>> client_given_label(np.array([0, 0, 1]), np.array([0, 1, 1]), num_labels=2, num_clients=2)
     array([[0.5, 0.5],

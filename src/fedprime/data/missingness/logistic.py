@@ -46,9 +46,7 @@ class ByLabel:
         Args:
             shares: Share of each pattern over the training samples.
             labels: Class of every training sample.
-            num_labels: How many classes there are.
             strength: Slope of the logistic model.
-            seed: Seed of the run.
         """
         self._shares = shares
         self._seed = seed
@@ -57,11 +55,7 @@ class ByLabel:
         self.rates: Float[np.ndarray, " label"] = logistic_rates(scores, scores[labels], _rate(shares), strength)
 
     def draw(self, split: Split) -> Bool[np.ndarray, "sample modality"]:
-        """Returns what is present of each sample.
-
-        Args:
-            split: The samples.
-        """
+        """Returns what is present of each sample."""
         rng = stream(self._seed, "missingness", split.name)
         # In the order of classes, so that each class has its count, too; within a class the order is random.
         order = rng.permutation(len(split))
@@ -78,11 +72,7 @@ class ByLabel:
         return np.concatenate([lacking, 1 - self.rates[:, None]], axis=1)[None]
 
     def strata(self, split: Split) -> tuple[str, Int[np.ndarray, " sample"]]:
-        """Returns the class of each sample.
-
-        Args:
-            split: The samples.
-        """
+        """Returns the class of each sample."""
         return "label", split.labels
 
 
@@ -111,11 +101,8 @@ class ByObserved:
 
         Args:
             shares: Share of each pattern over the training samples.
-            source: The data set.
             modalities: The modalities in use.
-            train: The training samples.
             strength: Slope of the logistic model; below 0, low values are those with which something is missing.
-            seed: Seed of the run.
 
         Raises:
             ValueError: If a value has no finite summary.
@@ -132,11 +119,7 @@ class ByObserved:
             self._known[int(pattern)] = np.sort(self._summaries(int(pattern), train.indices[candidates == pattern]))
 
     def draw(self, split: Split) -> Bool[np.ndarray, "sample modality"]:
-        """Returns what is present of each sample.
-
-        Args:
-            split: The samples.
-        """
+        """Returns what is present of each sample."""
         rng = stream(self._seed, "missingness", split.name, "events")
         drawn = np.full(len(split), len(self._shares) - 1)
         candidates = self._candidates(split)

@@ -99,9 +99,7 @@ class OverClients:
         Args:
             kind: How patterns are spread over clients.
             shares: Share of each pattern.
-            num_clients: How many clients there are.
             alpha: Concentration of ``client-mixes``.
-            seed: Seed of the run.
 
         Raises:
             ValueError: If `alpha` is not positive.
@@ -113,11 +111,7 @@ class OverClients:
         self._of_clients = client_shares(kind, shares, num_clients, alpha=alpha, seed=seed)
 
     def draw(self, split: Split) -> Bool[np.ndarray, "sample modality"]:
-        """Returns what is present of each sample.
-
-        Args:
-            split: The samples.
-        """
+        """Returns what is present of each sample."""
         num_clients = len(self._of_clients)
         drawn = draw_present(
             self._kind, self._shares, split.owners, num_clients, alpha=self._alpha, seed=self._seed, split=split.name
@@ -157,7 +151,6 @@ class BySite:
             shares: Share of each pattern, the mean of the mixes.
             num_groups: How many groups there are.
             alpha: Concentration of the mixes.
-            seed: Seed of the run.
             group_of_client: The group of every client; without it, groups are the sites of samples.
 
         Raises:
@@ -168,11 +161,7 @@ class BySite:
         self._seed = seed
 
     def draw(self, split: Split) -> Bool[np.ndarray, "sample modality"]:
-        """Returns what is present of each sample.
-
-        Args:
-            split: The samples.
-        """
+        """Returns what is present of each sample."""
         rng = stream(self._seed, "missingness", split.name)
         _, groups = self.strata(split)
         drawn = np.empty(len(split), dtype=np.int64)
@@ -190,11 +179,7 @@ class BySite:
         return None if self._group_of_client is None else self._mixes[self._group_of_client][:, None]
 
     def strata(self, split: Split) -> tuple[str, Int[np.ndarray, " sample"]]:
-        """Returns the group of each sample.
-
-        Args:
-            split: The samples.
-        """
+        """Returns the group of each sample."""
         if self._group_of_client is None:
             return "site", split.sites
         return "group", self._group_of_client[split.owners]
@@ -204,9 +189,7 @@ def deal_groups(num_clients: int, num_groups: int, *, seed: int) -> Int[np.ndarr
     """Returns the group of every client, dealt at random into groups of equal size, up to one.
 
     Args:
-        num_clients: How many clients there are.
         num_groups: How many groups there are.
-        seed: Seed of the run.
 
     Raises:
         ValueError: If there are more groups than clients.

@@ -112,10 +112,8 @@ def draw_present(
         kind: How patterns are spread over clients.
         shares: Share of each pattern, as from `pattern_shares`.
         owners: The client that owns each sample.
-        num_clients: How many clients there are.
         alpha: Concentration of ``client-mixes``: at 0.1 most clients have hardly more than one pattern, at 100 all have
             the given shares.
-        seed: Seed of the run.
         split: Name of the split, for example ``"train"``.
 
     Raises:
@@ -141,9 +139,7 @@ def client_shares(
     Args:
         kind: How patterns are spread over clients.
         shares: Share of each pattern, as from `pattern_shares`.
-        num_clients: How many clients there are.
         alpha: Concentration of ``client-mixes``.
-        seed: Seed of the run.
 
     Raises:
         ValueError: If `alpha` is not positive.
@@ -164,7 +160,6 @@ def draw_mixes(
         shares: The mean.
         num_mixes: How many to draw.
         alpha: Concentration.
-        seed: Seed of the run.
         of: Names the random stream.
 
     Raises:
@@ -199,7 +194,6 @@ def pattern_counts(
     Args:
         present: What is present of each sample.
         owners: The client that owns each sample.
-        num_clients: How many clients there are.
     """
     counts = np.zeros((num_clients, 2 ** present.shape[1] - 1), dtype=np.int64)
     np.add.at(counts, (owners, pattern_numbers(present)), 1)

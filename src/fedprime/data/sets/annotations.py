@@ -33,9 +33,6 @@ def find_folder(path: str | Path, data_set: str) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """Returns the object that a JSON file holds.
 
-    Args:
-        path: The file.
-
     Raises:
         DataError: If there is none, it is not JSON in UTF-8, or it holds something else.
     """
@@ -50,9 +47,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yields the objects of a file with one JSON object per line; blank lines are skipped.
-
-    Args:
-        path: The file.
 
     Raises:
         DataError: If there is none, or a line is not a JSON object; not before that line is reached.
@@ -80,7 +74,6 @@ def read_rows(path: Path, num_cells: int) -> list[list[str]]:
     """Returns the rows of a CSV file, those without any cell left out.
 
     Args:
-        path: The file.
         num_cells: How many cells each row has.
 
     Raises:

@@ -49,6 +49,7 @@ class BuiltinWorld:
 
     modalities: tuple[str, ...] = ("image", "text", "readings")
     task: Task = "one_class"
+    version = 1  # to be raised when the same sample of the same world has other values
 
     def __init__(
         self,
@@ -155,14 +156,9 @@ class BuiltinWorld:
         return values
 
     def identity(self, index: int, modality: str) -> str:
-        """Returns what tells a raw value from all others: what decides the world, and which sample of it.
-
-        Args:
-            index: Which sample.
-            modality: Which modality; each of a sample follows from the same.
-        """
-        del modality
-        return f"{self._name} {index}"
+        """Returns what tells a raw value from all others: what decides the world, and which sample of it."""
+        del modality  # each of a sample follows from the same
+        return f"{self._name} {index} {self.version}"
 
     def posterior(
         self,
@@ -173,7 +169,6 @@ class BuiltinWorld:
         """Returns the exact probability of every class, given what is present of each sample and the sample's site.
 
         Args:
-            indices: Which samples.
             present: Which modalities of each are there, in the order of `modalities`.
             prior: Probability of every class of each sample before anything of it is seen; by default all are equal.
         """
@@ -197,7 +192,6 @@ class BuiltinWorld:
         upper limit for every classifier that sees only the samples.
 
         Args:
-            indices: Which samples.
             present: Which modalities of each are there, in the order of `modalities`.
         """
         return float(self.posterior(indices, present).max(axis=1).mean())

@@ -13,19 +13,18 @@ Two layouts are known; photos lie in ``images/train/CLASS/*.jpg`` and ``images/t
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from fedprime.data.batches import DataError
 from fedprime.data.sets.annotations import find_folder, read_json, read_rows
-from fedprime.data.sets.pairs import Pairs
-from fedprime.data.splits import most_frequent, named_splits, without_repeats
+from fedprime.data.sets.pairs import Pair, open_pairs
+from fedprime.data.sets.table.table import Table
+from fedprime.data.splits import named_splits
 
 __all__ = ["open_food101"]
 
 _NAME = "food101"
 
 
-def open_food101(path: str | Path, num_classes: int | None) -> Pairs:
+def open_food101(path: str | Path, num_classes: int | None) -> Table:
     """Opens the data set; photos are read when they are needed.
 
     The most frequent classes are counted over all splits, and their order is by name, so that there is one label map
@@ -33,7 +32,6 @@ def open_food101(path: str | Path, num_classes: int | None) -> Pairs:
     a text count, so another number of samples here is no mistake.
 
     Args:
-        path: Its folder.
         num_classes: How many classes to use, the most frequent ones; None for all.
 
     Raises:
@@ -42,52 +40,41 @@ def open_food101(path: str | Path, num_classes: int | None) -> Pairs:
     folder = find_folder(path, _NAME)
     titles = {split: file for split in ("train", "test") if (file := _titles_file(folder, split)) is not None}
     if (folder / "split.json").is_file():
-        splits, class_of = _research_splits(folder)
-        texts = _research_texts(folder, titles)
+        pairs = _research_pairs(folder, titles)
     elif len(titles) == 2:
-        rows = {split: _title_rows(file) for split, file in titles.items()}
-        splits = {split: [name for name, _, _ in listed] for split, listed in rows.items()}
-        class_of = {name: label for listed in rows.values() for name, _, label in listed}
-        texts = {name: title for listed in rows.values() for name, title, _ in listed}
+        pairs = [_pair(split, *row) for split, file in titles.items() for row in _title_rows(file)]
     else:
         raise DataError(
             f"{folder} is not UPMC Food-101: expected split.json with text.json and class_idx.json, or "
             "train_titles.csv and test_titles.csv (here or in texts/), beside images/train and images/test"
         )
-    splits = without_repeats(splits, str(folder))
     if not (folder / "images").is_dir():
         raise DataError(f"{folder} has no folder images; expected photos in images/train/CLASS and images/test/CLASS")
-    classes = [class_of[name] for names in splits.values() for name in names]
-    chosen = sorted(most_frequent(classes, num_classes, str(folder)))
-    number = {name: label for label, name in enumerate(chosen)}
-    kept = [(split, name) for split, names in splits.items() for name in names if class_of[name] in number]
-    files = (
-        folder / "images" / ("test" if split == "test" else "train") / class_of[name] / name for split, name in kept
-    )
-    return Pairs(
-        _NAME,
-        (name for _, name in kept),
-        files,
-        (texts.get(name) for _, name in kept),
-        np.array([number[class_of[name]] for _, name in kept]),
-        chosen,
-        {split: np.flatnonzero([own == split for own, _ in kept]) for split in splits},
-    )
+    return open_pairs(_NAME, folder, pairs, num_classes=num_classes)
 
 
-def _research_splits(folder: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+def _pair(split: str, name: str, text: str | None, label: str) -> Pair:
+    return Pair(split, name, f"images/{'test' if split == 'test' else 'train'}/{label}/{name}", text, (label,))
+
+
+def _research_pairs(folder: Path, titles: Mapping[str, Path]) -> list[Pair]:
     place = folder / "split.json"
     splits = named_splits(read_json(place), str(place))
-    class_of = {name: name.rpartition("_")[0] for names in splits.values() for name in names}
+    texts = _research_texts(folder, titles)
+    pairs = [
+        _pair(split, name, texts.get(name), name.rpartition("_")[0])
+        for split, names in splits.items()
+        for name in names
+    ]
     if (folder / "class_idx.json").is_file():
-        known = set(read_json(folder / "class_idx.json"))
-        unknown = sorted({name for name, label in class_of.items() if label not in known})
+        known = read_json(folder / "class_idx.json")
+        unknown = sorted({own.name for own in pairs if own.labels[0] not in known})
         if unknown:
             raise DataError(
                 f"{place} names {len(unknown)} files of classes that class_idx.json does not know, the "
                 f"first is {unknown[0]}; expected names like apple_pie_17.jpg"
             )
-    return splits, class_of
+    return pairs
 
 
 def _research_texts(folder: Path, titles: Mapping[str, Path]) -> dict[str, str | None]:

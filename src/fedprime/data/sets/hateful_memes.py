@@ -8,24 +8,20 @@ the second phase), with lines like ``{"id": 8291, "img": "img/08291.png", "label
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedprime.data.batches import DataError
-from fedprime.data.packed_texts import PackedTexts
 from fedprime.data.sets.annotations import find_folder, read_json_lines
-from fedprime.data.sets.pairs import Pairs
-from fedprime.data.splits import without_repeats
+from fedprime.data.sets.pairs import Pair, open_pairs
+from fedprime.data.sets.table.table import Table
 
 __all__ = ["open_hateful_memes"]
 
 _NAME = "hateful_memes"
 _logger = logging.getLogger(__name__)
 
+_LABELS = ("not hateful", "hateful")
 _FILES = {
     "train": ("train.jsonl",),
     "validation": ("dev_seen.jsonl", "dev.jsonl"),
@@ -33,14 +29,11 @@ _FILES = {
 }
 
 
-def open_hateful_memes(path: str | Path) -> Pairs:
+def open_hateful_memes(path: str | Path) -> Table:
     """Opens the data set; images are read when they are needed.
 
     The first copies of ``test.jsonl`` have no labels. Then the validation samples are the test, and validation samples
     are set apart from the training samples; the log says so.
-
-    Args:
-        path: Its folder.
 
     Raises:
         DataError: If the folder has another layout, or a file of it is broken.
@@ -56,58 +49,24 @@ def open_hateful_memes(path: str | Path) -> Pairs:
             f"{folder} is not Hateful Memes: found {', '.join(files) or 'none'} of train.jsonl, dev.jsonl and "
             "test.jsonl; expected train.jsonl and at least one of the others, beside img/"
         )
-    memes = {split: _read_memes(file) for split, file in files.items()}
-    if not len(memes.get("test", ())):
+    memes = {split: _read_memes(file, split) for split, file in files.items()}
+    if not memes.get("test"):
         _logger.warning("%s: the test samples have no labels; the validation samples are the test", _NAME)
-        memes["test"] = memes.pop("validation", _Memes())
-    lacking = [
-        names
-        for split, names in (("train", "train.jsonl"), ("test", "dev.jsonl and test.jsonl"))
-        if not len(memes[split])
-    ]
+        memes["test"] = [own._replace(split="test") for own in memes.pop("validation", [])]
+    names = {"train": "train.jsonl", "test": "dev.jsonl and test.jsonl"}
+    lacking = [file for split, file in names.items() if not memes[split]]
     if lacking:
         raise DataError(f"{lacking[0]} of {folder} has no sample with a label; take a copy with labels")
-    splits = without_repeats({split: own.ids for split, own in memes.items()}, str(folder))
-    kept = [(memes[split], row) for split, ids in splits.items() for row in memes[split].rows_of(ids)]
-    bounds = np.cumsum([0, *(len(ids) for ids in splits.values())])
-    return Pairs(
-        _NAME,
-        (own.ids[row] for own, row in kept),
-        (folder / own.images[row] for own, row in kept),
-        (own.texts[row] for own, row in kept),
-        np.array([own.labels[row] for own, row in kept]),
-        ("not hateful", "hateful"),
-        {split: np.arange(bounds[place], bounds[place + 1]) for place, split in enumerate(splits)},
-    )
+    return open_pairs(_NAME, folder, [own for listed in memes.values() for own in listed], _LABELS)
 
 
-@dataclass(frozen=True)
-class _Memes:
-    """The lines of a file that have a label."""
-
-    ids: PackedTexts = field(default_factory=PackedTexts)
-    images: PackedTexts = field(default_factory=PackedTexts)
-    texts: PackedTexts = field(default_factory=PackedTexts)
-    labels: bytearray = field(default_factory=bytearray)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def rows_of(self, ids: Sequence[str]) -> list[int]:
-        """Returns where memes stand; of several lines of one meme, the first counts."""
-        rows = {name: len(self) - 1 - row for row, name in enumerate(reversed(self.ids))}
-        return [rows[name] for name in ids]
-
-
-def _read_memes(file: Path) -> _Memes:
-    memes = _Memes()
-    for number, row in enumerate(read_json_lines(file), start=1):
-        if "label" in _checked(row, number, file):
-            memes.ids.append(str(row["id"]))
-            memes.images.append(str(row.get("img", "")))
-            memes.texts.append(str(row.get("text") or ""))
-            memes.labels.append(int(row["label"]))
-    return memes
+def _read_memes(file: Path, split: str) -> list[Pair]:
+    """Returns the lines of a file that have a label."""
+    return [
+        Pair(split, str(row["id"]), str(row.get("img", "")), str(row.get("text") or ""), (_LABELS[int(row["label"])],))
+        for number, row in enumerate(read_json_lines(file), start=1)
+        if "label" in _checked(row, number, file)
+    ]
 
 
 def _checked(row: dict[str, Any], number: int, file: Path) -> dict[str, Any]:

@@ -11,12 +11,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedprime.data.batches import DataError
 from fedprime.data.sets.annotations import find_folder, read_json
-from fedprime.data.sets.pairs import Pairs
-from fedprime.data.splits import most_frequent, named_splits, without_repeats
+from fedprime.data.sets.pairs import Pair, open_pairs
+from fedprime.data.sets.table.table import Table
+from fedprime.data.splits import named_splits
 
 __all__ = ["GENRES", "open_mmimdb"]
 
@@ -31,7 +30,7 @@ GENRES = (
 )
 
 
-def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bool) -> Pairs:
+def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bool) -> Table:
     """Opens the data set; posters are read when they are needed. Of several plots, the longest counts.
 
     Source: the longest plot as in the code of Arevalo et al.
@@ -41,7 +40,6 @@ def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bo
     5,778 samples; it does not say which they are, so another number here is no mistake.
 
     Args:
-        path: Its folder.
         num_classes: How many classes to use, the most frequent ones, with one class per film; None for all.
         several_labels: Whether to use all genres of all films that have at least one of the 23.
 
@@ -50,45 +48,36 @@ def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bo
     """
     folder = find_folder(path, _NAME)
     place = folder / "split.json"
-    splits = without_repeats(named_splits(read_json(place), str(place)), str(place))
+    splits = named_splits(read_json(place), str(place))
     images, annotations = _folders(folder)
-    films = {film: annotations / f"{film}.json" for ids in splits.values() for film in ids}
+    films = {film: folder / annotations / f"{film}.json" for ids in splits.values() for film in ids}
     known = {film: read_json(file) for film, file in films.items() if file.is_file()}
     if not known:
-        raise DataError(f"{annotations} has none of the {len(films)} files ID.json whose ids split.json names")
-    genres = {film: _genres(entry, annotations / f"{film}.json") for film, entry in known.items()}
+        raise DataError(f"{folder / annotations} has none of the {len(films)} files ID.json whose ids split.json names")
+    genres = {film: _genres(entry, films[film]) for film, entry in known.items()}
     unlabelled = len(films) - sum(bool(own) for own in genres.values())
     if unlabelled:
         _logger.warning(
             "%s: %d of %d films are left out: %d have no file in %s, the others none of the %d genres",
-            *(_NAME, unlabelled, len(films), len(films) - len(known), annotations, len(GENRES)),
+            *(_NAME, unlabelled, len(films), len(films) - len(known), folder / annotations, len(GENRES)),
         )
+    pairs = [
+        Pair(split, film, f"{images}/{film}.jpeg", _plot(known[film]), genres[film])
+        for split, ids in splits.items()
+        for film in ids
+        if genres.get(film) and (several_labels or len(genres[film]) == 1)
+    ]
     if several_labels:
-        label_names, usable = list(GENRES), {film: own for film, own in genres.items() if own}
-    else:
-        single = {film: own for film, own in genres.items() if len(own) == 1}
-        chosen = most_frequent([own[0] for own in single.values()], num_classes, f"{folder}, of films with one genre,")
-        label_names = [genre for genre in GENRES if genre in chosen]
-        usable = {film: own for film, own in single.items() if own[0] in chosen}
-    kept = [(split, film) for split, ids in splits.items() for film in ids if film in usable]
-    applies = np.array([[genre in usable[film] for genre in label_names] for _, film in kept], dtype=np.float32)
-    return Pairs(
-        _NAME,
-        (film for _, film in kept),
-        (images / f"{film}.jpeg" for _, film in kept),
-        (_plot(known[film]) for _, film in kept),
-        applies if several_labels else applies.argmax(axis=1),
-        label_names,
-        {split: np.flatnonzero([own == split for own, _ in kept]) for split in splits},
-        "several_labels" if several_labels else "one_class",
-    )
+        return open_pairs(_NAME, folder, pairs, GENRES, several_labels=True)
+    return open_pairs(_NAME, folder, pairs, num_classes=num_classes)
 
 
-def _folders(folder: Path) -> tuple[Path, Path]:
+def _folders(folder: Path) -> tuple[str, str]:
+    """Returns where images and annotations lie."""
     if (folder / "dataset").is_dir():
-        return folder / "dataset", folder / "dataset"
+        return "dataset", "dataset"
     if (folder / "images").is_dir() and (folder / "labels").is_dir():
-        return folder / "images", folder / "labels"
+        return "images", "labels"
     raise DataError(
         f"{folder} is not MM-IMDb: beside split.json, expected dataset/ with ID.jpeg and ID.json, or images/ and "
         "labels/"

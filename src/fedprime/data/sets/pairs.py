@@ -1,128 +1,87 @@
-"""Samples with an image file and a text, of which either may be missing."""
+"""Samples with an image file and a text each, listed by the reader of a data set, as a table."""
 
-import logging
-import stat
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+import pyarrow as pa
 
-from fedprime.data.batches import Task
-from fedprime.data.images import InputError, file_identity, read_image
-from fedprime.data.packed_texts import PackedTexts
+from fedprime.data.sets.table.cells import Cells
+from fedprime.data.sets.table.columns import Form, ModalityColumns
+from fedprime.data.sets.table.files import Part
+from fedprime.data.sets.table.labels import Labels
+from fedprime.data.sets.table.table import Table
+from fedprime.data.splits import SPLITS, most_frequent, without_repeats
 
-__all__ = ["Pairs"]
+__all__ = ["Pair", "open_pairs"]
 
-_logger = logging.getLogger(__name__)
-
-_NO_FILE = -1  # as the size of one that is not there
+_FORMS: dict[str, Form] = {"file_name": "image", "text": "text"}
 
 
-class Pairs:
-    """A data set of images in files and texts in memory, packed: of each sample its text, id and path.
-
-    An image that is not there or whose file is empty is a missing modality, and so is a blank text; that is found out
-    without opening images. One that cannot be decoded is missing from when it is first read.
+class Pair(NamedTuple):
+    """What a data set says of a sample.
 
     Attributes:
-        ids: What the data set itself calls every sample.
+        split: One of `SPLITS`.
+        name: What the data set calls it; of those that are called alike, one is used.
+        file: Of its image, relative to the folder of the data set; it need not be there.
+        text: May be blank.
+        labels: Names of its class, or of any number of labels.
     """
 
-    modalities: tuple[str, ...] = ("image", "text")
-
-    def __init__(
-        self,
-        name: str,
-        ids: Iterable[str],
-        files: Iterable[Path],
-        texts: Iterable[str | None],
-        labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"],
-        label_names: Sequence[str],
-        splits: Mapping[str, Int[np.ndarray, " _"]],
-        task: Task = "one_class",
-    ) -> None:
-        """Takes the samples and looks which images are there; the log counts what is missing.
-
-        Args:
-            name: Name of the data set, for messages.
-            ids: What the data set calls every sample.
-            files: The image file of every sample.
-            texts: The text of every sample.
-            labels: The class of every sample, or 1 where one of several labels applies.
-            label_names: Name of every class or label.
-            splits: By name, the samples.
-            task: Whether one class or several labels apply.
-        """
-        self.task: Task = task
-        self.labels, self.label_names = labels, tuple(label_names)
-        self.splits: Mapping[str, Int[np.ndarray, " _"]] = dict(splits)
-        self._name = name
-        self.ids = PackedTexts(ids)
-        self._texts = PackedTexts(" ".join((text or "").split()) for text in texts)
-        self._paths, sizes = PackedTexts(), array("q")
-        for file in files:
-            self._paths.append(str(file))
-            sizes.append(_file_size(file))
-        self.sites: Int[np.ndarray, " sample"] = np.zeros(len(self), dtype=np.int64)
-        has_text = np.array([bool(text) for text in self._texts], dtype=bool)
-        self.there: Bool[np.ndarray, "sample modality"] = np.stack([np.array(sizes) > 0, has_text], axis=1)
-        if not self.there.all():
-            num_images, num_texts = self.there.sum(axis=0).tolist()
-            _logger.warning(
-                "%s: of %d samples, %d have no image (%d files are not there, %d are empty) and %d no text",
-                *(name, len(self), len(self) - num_images, sizes.count(_NO_FILE), sizes.count(0)),
-                len(self) - num_texts,
-            )
-
-    def __len__(self) -> int:
-        """Returns the number of samples."""
-        return len(self._paths)
-
-    def file(self, index: int) -> Path:
-        """Returns the image file of a sample; it may not be there.
-
-        Args:
-            index: Which sample.
-        """
-        return Path(self._paths[index])
-
-    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
-        """Returns the asked modalities of one sample, and does not touch the others.
-
-        Args:
-            index: Which sample.
-            modalities: Any of image and text.
-
-        Returns:
-            By modality: the image as (height, width, 3) uint8, unless it cannot be decoded; the text, with single
-            spaces.
-        """
-        values: dict[str, object] = {}
-        for modality in modalities:
-            if modality == "text":
-                values[modality] = self._texts[index]
-                continue
-            try:
-                values[modality] = read_image(self.file(index))
-            except InputError as error:
-                _logger.warning("%s: an image counts as missing: %s", self._name, error)
-        return values
-
-    def identity(self, index: int, modality: str) -> str | None:
-        """Returns what tells a raw value from all others: the text itself; of an image, what `file_identity` returns.
-
-        Args:
-            index: Which sample.
-            modality: Image or text.
-        """
-        return self._texts[index] if modality == "text" else file_identity(self.file(index))
+    split: str
+    name: str
+    file: str
+    text: str | None
+    labels: Sequence[str]
 
 
-def _file_size(path: Path) -> int:
-    try:
-        found = path.stat()
-    except OSError:
-        return _NO_FILE
-    return found.st_size if stat.S_ISREG(found.st_mode) else _NO_FILE
+def open_pairs(
+    name: str,
+    folder: Path,
+    pairs: Sequence[Pair],
+    label_names: Sequence[str] = (),
+    num_classes: int | None = None,
+    *,
+    several_labels: bool = False,
+) -> Table:
+    """Returns a data set of images and texts; no image is opened.
+
+    Args:
+        name: Of the data set, for messages.
+        folder: Of the data set.
+        label_names: Name of every class or label; none means the most frequent classes of all splits, by name.
+        num_classes: How many classes are used where they are not named; None for all.
+        several_labels: Whether any number of labels applies to a sample.
+
+    Raises:
+        DataError: If there are fewer classes.
+    """
+    names = {split: [own.name for own in pairs if own.split == split] for split in SPLITS}
+    names = without_repeats({split: own for split, own in names.items() if own}, str(folder))
+    first = {(own.split, own.name): own for own in reversed(pairs)}
+    kept = [first[split, own] for split, listed in names.items() for own in listed]
+    if not label_names:
+        label_names = sorted(most_frequent([own.labels[0] for own in kept], num_classes, str(folder)))
+        kept = [own for own in kept if own.labels[0] in label_names]
+    applies = np.array([[label in own.labels for label in label_names] for own in kept], dtype=np.float32)
+    labels = Labels(
+        "several_labels" if several_labels else "one_class",
+        ("label",),
+        tuple(label_names),
+        applies if several_labels else applies.argmax(axis=1),
+        np.ones(len(kept), dtype=bool),
+    )
+    listed = {"file_name": [_encodable(own.file) for own in kept], "text": [_encodable(own.text or "") for own in kept]}
+    parts = [Part(pa.table(listed, pa.schema(dict.fromkeys(listed, pa.large_string()))), None, folder, name)]
+    columns = [ModalityColumns("image", "image", ("file_name",)), ModalityColumns("text", "text", ("text",))]
+    splits = {split: np.flatnonzero([own.split == split for own in kept]) for split in names}
+    no_sites = (np.zeros(len(kept), dtype=np.int64), ())
+    cells = [Cells(own, parts, _FORMS) for own in columns]
+    return Table(name, cells, _FORMS, labels, np.arange(len(kept)), no_sites, splits)
+
+
+def _encodable(text: str) -> str:
+    """Returns a text without halves of surrogate pairs, which JSON can hold and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()

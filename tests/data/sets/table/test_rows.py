@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError
+from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.sets.table.rows import read_unlabelled
-from miniatures import table_rows, write_csv
+from miniatures import table_rows, write_csv, write_photo
 
 STATED = ("image=file_name", "text=title+text", "facts=price+colour")
-KINDS = {"image": "image", "text": "text", "facts": "table"}
+KINDS: dict[str, ValueKind] = {"image": "image", "text": "text", "facts": "table"}
 
 
 @pytest.fixture
@@ -53,14 +53,125 @@ def test_nothing_stated_takes_columns_with_usual_names(folder: Path):
 @pytest.mark.parametrize(
     ("stated", "kinds", "problem"),
     [
-        (("text=caption",), {"text": "text"}, r"has the columns file_name, .*; expected those of text: text=caption"),
-        (("text=title",), {"photo": "image"}, "expected those of photo: none are stated, say which with --columns"),
-        ((), {"photo": "image"}, r"has nothing that the model reads \(photo\); say with --columns which"),
+        (
+            ("note=caption",),
+            {"note": "text"},
+            r"has the columns file_name, .*; expected some called note, or those of the run: note=caption; say with",
+        ),
+        (("text=title",), {"photo": "image"}, "expected some called photo; say with --columns which column is what"),
+        ((), {"photo": "image"}, "expected some called photo; say with --columns which column is what, as photo="),
         (("facts:text=title",), {"facts": "table"}, "facts:text=title is stated, but the model reads facts as table"),
     ],
 )
 def test_a_table_of_which_nothing_can_be_read_is_told(
-    stated: tuple[str, ...], kinds: dict[str, str], problem: str, folder: Path
+    stated: tuple[str, ...], kinds: dict[str, ValueKind], problem: str, folder: Path
 ):
     with pytest.raises(DataError, match=problem):
         next(read_unlabelled(str(folder), stated, kinds))
+
+
+# Columns that are called as modalities are
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    write_photo(tmp_path / "red.png", 0)
+    return tmp_path / "samples.csv"
+
+
+CALLED: dict[str, ValueKind] = {"image": "image", "text": "text", "readings": "numbers", "facts": "table"}
+
+
+def read(table: Path, kinds: dict[str, ValueKind] = CALLED, stated: tuple[str, ...] = ()) -> list[dict[str, object]]:
+    """What there is of each row, arrays as lists, an image as its height."""
+    values = [values for _, values in read_unlabelled(str(table), stated, kinds)]
+    return [
+        {
+            name: (len(value) if value.ndim == 3 else value.tolist()) if isinstance(value, np.ndarray) else value
+            for name, value in own.items()
+        }
+        for own in values
+    ]
+
+
+def test_paths_texts_numbers_and_rows_are_read_and_a_row_may_lack_any(table: Path):
+    table.write_text(
+        "id,text,image,readings,facts\n"
+        '1,tomato soup,red.png,0.5 -1e3,"{""price"": 3.5, ""colour"": ""red""}"\n'
+        f"2,,{table.parent / 'red.png'},,\n"
+        '3,"bread, and ""cake""",,,\n'
+        "4, ,  ,1 2\n"
+        "5\n"
+    )
+    assert read(table) == [
+        {"text": "tomato soup", "image": 32, "readings": [0.5, -1000], "facts": {"price": 3.5, "colour": "red"}},
+        {"image": 32},
+        {"text": 'bread, and "cake"'},
+        {"readings": [1, 2]},
+        {},
+    ]
+
+
+def test_numbers_may_stand_in_a_column_each_and_are_missing_where_one_is(table: Path):
+    table.write_text("a,b\n1,-2\n3,\n")
+    assert read(table, {"readings": "numbers"}, ("readings=a+b",)) == [{"readings": [1, -2]}, {}]
+
+
+def test_a_column_of_the_run_comes_before_one_that_is_called_as_the_modality(table: Path):
+    table.write_text("title,text,image\nsoup,a word,red.png\n")
+    assert read(table, {"image": "image", "text": "text"}, ("text=title",)) == [{"image": 32, "text": "soup"}]
+
+
+def test_spaces_after_commas_are_not_part_of_names_or_cells(table: Path):
+    table.write_text("price, text\n3, soup\n")
+    assert read(table, {"image": "image", "text": "text"}) == [{"text": "soup"}]
+
+
+def test_a_byte_order_mark_foreign_line_ends_and_capitals_do_no_harm(table: Path):
+    table = table.with_suffix(".CSV")
+    table.write_bytes("\ufefftext\r\nrühr-ei\r\nsoup\r\n".encode())
+    assert read(table, {"text": "text"}) == [{"text": "rühr-ei"}, {"text": "soup"}]
+
+
+def test_what_is_not_read_and_what_cannot_be_read_is_told_with_its_row(table: Path, caplog: pytest.LogCaptureFixture):
+    table.write_text("text,readings,audio\nsoup,1 2,a.wav\nstew,1 two,b.wav\npie,1 nan,c.wav\n")
+    assert read(table, {"text": "text", "readings": "numbers"}) == [
+        {"text": "soup", "readings": [1, 2]},
+        {"text": "stew"},
+        {"text": "pie"},
+    ]
+    assert caplog.messages == [
+        f"{table} has the column audio, which is not read",
+        f"{table}, row 2: a missing readings: readings are '1 two', expected numbers separated by spaces",
+        f"{table}, row 3: a missing readings: readings are '1 nan', expected finite numbers; leave the cell empty if "
+        "they are missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty; expected a header"),
+        (b"text\n", "has no rows; expected one for each sample"),
+        (
+            b"title,photo,price\nsoup,red.png,3\n",
+            "has the columns title, photo, price; expected some called smell; say",
+        ),
+        (b"text,text\nsoup,stew\n", "has the column 'text' twice"),
+        (b"text,price\nfresh basil, tomato,3\n", "line 2: 3 cells under 2 columns; put texts with commas into quotes"),
+        (b"text\ns\xff\xfeoup\n", r"is not in UTF-8 \(byte"),
+        (b'text\n"soup\n', "cannot be read as CSV"),
+        (b'text\n"soup" or bread\n', "cannot be read as CSV"),
+    ],
+    ids=lambda value: value.decode(errors="replace").replace("\n", "|") if isinstance(value, bytes) else "",
+)
+def test_a_table_that_is_not_what_it_should_be_gives_one_clear_error(content: bytes, problem: str, table: Path):
+    table.write_bytes(content)
+    with pytest.raises(DataError, match=problem):
+        read(table, {"smell": "text"})
+
+
+def test_a_file_that_is_not_there_is_looked_for_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^none\.csv is not there; expected the folder of a table"):
+        read(Path("none.csv"))

@@ -1,5 +1,6 @@
 """One modality of a table: which rows have it, found out without opening a file, and its values, read one by one."""
 
+import json
 import math
 import os
 from collections import Counter
@@ -12,21 +13,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool
 
-from fedprime.data.images import file_identity, read_image
+from fedprime.data import images, sounds
+from fedprime.data.batches import ValueKind
+from fedprime.data.images import InputError, file_identity, read_image
 from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sounds import read_sound
 
-__all__ = ["Cells", "is_blank"]
+__all__ = ["Cells", "is_blank", "read_value"]
 
 _AT_ONCE = 10_000  # rows in memory while holes are looked for
+_NOT_THERE, _NO_BYTES = "file not there", "file of 0 bytes"
 
 
 def is_blank(cell: object) -> bool:
     """Returns whether a cell is a hole: nothing, white space, or not a number (NaN).
-
-    Args:
-        cell: What stands in it.
 
     >>> [is_blank(cell) for cell in (None, " ", "NaN", float("nan"), 0, "no")]
     [True, True, True, True, False, False]
@@ -36,6 +37,46 @@ def is_blank(cell: object) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
+def read_value(word: str, kind: ValueKind, folder: Path = Path()) -> object:
+    """Returns the raw value that a word stands for.
+
+    Args:
+        word: A file of an image or sound, a text, numbers with spaces between them, or a row as a JSON object.
+        kind: What it is of.
+        folder: What files are relative to.
+
+    Raises:
+        InputError: If the file cannot be read, or the word is no row or no numbers.
+    """
+    if kind == "image":
+        return read_image(folder / word)
+    if kind == "audio":
+        return read_sound(folder / word)
+    if kind == "numbers":
+        return _parse_numbers(word)
+    return _parse_row(word) if kind == "table" else word
+
+
+def _parse_row(word: str) -> dict[str, object]:
+    try:
+        row = json.loads(word)
+    except json.JSONDecodeError:
+        row = None
+    if not isinstance(row, dict) or not row:
+        raise InputError(f'a row is {word!r}, expected a JSON object such as {{"price": 3.5, "colour": "red"}}')
+    return row
+
+
+def _parse_numbers(word: str) -> np.ndarray:
+    try:
+        numbers = np.array([float(number) for number in word.split()], dtype=np.float32)
+    except ValueError:
+        raise InputError(f"readings are {word!r}, expected numbers separated by spaces") from None
+    if not np.isfinite(numbers).all():
+        raise InputError(f"readings are {word!r}, expected finite numbers; leave the cell empty if they are missing")
+    return numbers
+
+
 class Cells:
     """The cells of one modality.
 
@@ -43,32 +84,27 @@ class Cells:
         own: Its columns.
         there: Which rows have it: of a file, that it lies there and is not empty; of texts and of numbers and
             categories, that a cell of theirs is filled.
+        lost: Which rows name a file that is not there or is empty.
         holes: By reason, how many rows lack it.
     """
 
     def __init__(self, own: ModalityColumns, parts: Sequence[Part], forms: Mapping[str, Form]) -> None:
-        """Looks for holes; reads texts and numbers once, and no files.
-
-        Args:
-            own: Its columns.
-            parts: The table.
-            forms: Of what form the cells of every column are.
-        """
+        """Looks for holes; reads texts and numbers once, and no files."""
         self.own = own
         self._forms = forms
         self._folders = [part.folder for part in parts]
         self._columns = {name: [part.column(name) for part in parts] for name in own.columns}
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
-        self._class_names = {name: _class_names(name, parts) for name in own.columns}
-        self.holes: Counter[str] = Counter()
-        self.there: Bool[np.ndarray, " row"] = np.array([reason is None for reason in self._reasons()], dtype=bool)
+        self._class_names = {
+            name: next((names for part in parts if (names := part.class_names(name))), None) for name in own.columns
+        }
+        reasons = list(self._reasons())
+        self.there: Bool[np.ndarray, " row"] = np.array([reason is None for reason in reasons], dtype=bool)
+        self.lost: Bool[np.ndarray, " row"] = np.array([own in (_NOT_THERE, _NO_BYTES) for own in reasons], dtype=bool)
+        self.holes = Counter(reason for reason in reasons if reason is not None)
 
     def named(self, row: int) -> str:
-        """Returns the name of the file of a row, or nothing where it has none.
-
-        Args:
-            row: Which row of the table.
-        """
+        """Returns the name of the file of a row, or nothing where it has none."""
         if self.own.kind not in ("image", "audio"):
             return ""
         (cell,) = self._cells(row).values()
@@ -77,30 +113,29 @@ class Cells:
     def read(self, row: int) -> object:
         """Returns the value of a row that has the modality.
 
-        Args:
-            row: Which row of the table.
-
         Returns:
             An image as (height, width, 3) uint8; a sound as `sounds.read_sound` gives it; a text with single spaces, of
-            several columns one after the other; the filled cells of numbers and categories by column.
+            several columns one after the other; the filled cells of numbers and categories by column, or what the JSON
+            object in the modality's only column says; an array of numbers.
 
         Raises:
-            InputError: If its file cannot be read.
+            InputError: If its file cannot be read, or there are no numbers.
         """
         cells = self._cells(row)
         if self.own.kind == "text":
             return " ".join(" ".join(str(cell).split()) for cell in cells.values() if not is_blank(cell))
+        if self.own.kind == "numbers":
+            return _parse_numbers(" ".join(str(cell) for cell in cells.values()))
         if self.own.kind == "table":
+            only = next(iter(cells.values()))
+            if self.own.columns == (self.own.modality,) and isinstance(only, str) and only.strip().startswith("{"):
+                return _parse_row(only)
             return {name: value for name, cell in cells.items() if (value := self._value(name, cell)) is not None}
         file, name = self.file(row)
         return read_image(file, name) if self.own.kind == "image" else read_sound(file, name)
 
     def file(self, row: int) -> tuple[Path | bytes, str]:
-        """Returns the file of an image or sound, or what is in it, and its name for messages.
-
-        Args:
-            row: Which row of the table.
-        """
+        """Returns the file of an image or sound, or what is in it, and its name for messages."""
         (cell,) = self._cells(row).values()
         if isinstance(cell, Mapping):
             name = str(cell.get("path") or f"row {row + 1}")
@@ -109,18 +144,20 @@ class Cells:
         return path, str(path)
 
     def identity(self, row: int) -> str | None:
-        """Returns what tells the value of a row from all others without decoding it; None if its file is not there.
+        """Returns what tells the value of a row from all others without decoding it; None if that cannot be known.
 
-        That is the value itself where it is a text, or numbers and categories; of a file, what `file_identity` returns;
-        of bytes that stand in the table, their digest.
-
-        Args:
-            row: Which row of the table.
+        That is the value itself where it is a text, or numbers and categories; of a file, what `file_identity` returns,
+        and of bytes that stand in the table their digest, with the version of what decodes them.
         """
         if self.own.kind in ("image", "audio"):
             file, _ = self.file(row)
-            return file_identity(file) if isinstance(file, Path) else blake2b(file, digest_size=16).hexdigest()
-        return repr(self.read(row))
+            found = file_identity(file) if isinstance(file, Path) else blake2b(file, digest_size=16).hexdigest()
+            return found and f"{found} {(images if self.own.kind == 'image' else sounds).VERSION}"
+        try:
+            value = self.read(row)
+        except InputError:
+            return None
+        return repr(value.tolist() if isinstance(value, np.ndarray) else value)
 
     def _folder(self, row: int) -> Path:
         return self._folders[int(np.searchsorted(self._starts, row, side="right")) - 1]
@@ -135,21 +172,18 @@ class Cells:
         return cell if names is None or not isinstance(cell, int) else names[cell] if cell >= 0 else None
 
     def _reasons(self) -> Iterator[str | None]:
-        """Yields for every row why it lacks the modality, None if it does not; counts the reasons."""
+        """Yields for every row why it lacks the modality, None if it does not."""
         is_file = self.own.kind in ("image", "audio")
         for part, folder in enumerate(self._folders):
             columns = [self._columns[name][part] for name in self.own.columns]
-            lacks = self._file_lacks(columns[0], folder) if is_file else self._cells_lack(columns)
-            for reason in lacks:
-                if reason is not None:
-                    self.holes[reason] += 1
-                yield reason
+            yield from self._file_lacks(columns[0], folder) if is_file else self._cells_lack(columns)
 
     def _cells_lack(self, columns: Sequence[pa.ChunkedArray]) -> Iterator[str | None]:
         for start in range(0, len(columns[0]), _AT_ONCE):
             of_rows = zip(*(column.slice(start, _AT_ONCE).to_pylist() for column in columns), strict=True)
             for cells in of_rows:
-                if all(is_blank(cell) for cell in cells):
+                are_blank = [is_blank(cell) for cell in cells]
+                if all(are_blank) or (self.own.kind == "numbers" and any(are_blank)):
                     yield "empty"
                 elif self.own.kind == "table" and not any(
                     self._value(name, self._named_class(name, cell)) is not None
@@ -192,7 +226,7 @@ class Cells:
                     if parent not in sizes:
                         sizes[parent] = _file_sizes(folder / parent)
                     found = sizes[parent].get(name)
-                    yield "file not there" if found is None else None if found else "file of 0 bytes"
+                    yield _NOT_THERE if found is None else None if found else _NO_BYTES
 
 
 def _field(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -209,8 +243,3 @@ def _file_sizes(folder: Path) -> dict[str, int]:
         return {}  # none of its files is there
     with os.scandir(folder) as entries:
         return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-
-
-def _class_names(name: str, parts: Sequence[Part]) -> list[str] | None:
-    features = [part.rows.features[name] for part in parts if name in part.rows.column_names]
-    return getattr(features[0], "names", None) if type(features[0]).__name__ == "ClassLabel" else None

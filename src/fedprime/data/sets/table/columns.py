@@ -8,14 +8,20 @@ from typing import Literal, cast, get_args
 
 import pyarrow as pa
 
-from fedprime.data.batches import DataError
+from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.sets.table.files import Part
 from fedprime.reproducibility.errors import nearest_name
 
-__all__ = ["Form", "Kind", "ModalityColumns", "choose_columns", "column_forms", "column_names", "need_column"]
+__all__ = [
+    "Form",
+    "ModalityColumns",
+    "choose_columns",
+    "column_forms",
+    "column_names",
+    "need_column",
+    "usual_columns",
+]
 
-#: What a modality is made of.
-Kind = Literal["image", "text", "audio", "table"]
 #: What the cells of a column are: files or bytes of images and sounds, numbers, few repeated words, other words.
 Form = Literal["image", "audio", "number", "category", "text", "other"]
 
@@ -44,7 +50,7 @@ class ModalityColumns:
     """
 
     modality: str
-    kind: Kind
+    kind: ValueKind
     columns: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -52,11 +58,7 @@ class ModalityColumns:
 
 
 def column_names(parts: Sequence[Part]) -> list[str]:
-    """Returns the names of all columns, in order.
-
-    Args:
-        parts: The table.
-    """
+    """Returns the names of all columns, in order."""
     return list(dict.fromkeys(name for part in parts for name in part.rows.column_names))
 
 
@@ -64,8 +66,7 @@ def need_column(name: str, parts: Sequence[Part], what_for: str) -> None:
     """Raises a `DataError` that names the nearest column if one is not there.
 
     Args:
-        name: The column.
-        parts: The table.
+        parts: Those of the table.
         what_for: The setting that names it.
 
     Raises:
@@ -78,11 +79,7 @@ def need_column(name: str, parts: Sequence[Part], what_for: str) -> None:
 
 
 def column_forms(parts: Sequence[Part]) -> dict[str, Form]:
-    """Returns of what form the cells of every column are, as its first filled cells tell.
-
-    Args:
-        parts: The table.
-    """
+    """Returns of what form the cells of every column are, as its first filled cells tell."""
     forms: dict[str, Form] = {}
     for name in column_names(parts):
         holder = next(part for part in parts if name in part.rows.column_names)
@@ -94,13 +91,12 @@ def choose_columns(
     stated: Sequence[str],
     parts: Sequence[Part],
     forms: Mapping[str, Form],
-    kinds: Mapping[str, Kind] | None = None,
+    kinds: Mapping[str, ValueKind] | None = None,
 ) -> list[ModalityColumns]:
     """Returns the columns of every modality, as stated, or else those with usual names.
 
     Args:
         stated: As ``modality=column`` or ``modality:kind=column+column``; none means to find out.
-        parts: The table.
         forms: As from `column_forms`, of the columns that may be inputs.
         kinds: By modality, of what kind it is known to be, where that is not stated.
 
@@ -113,6 +109,25 @@ def choose_columns(
         if twice:
             raise DataError(f"data.columns states {twice[0]!r} twice; join several columns as {twice[0]}=title+text")
         return chosen
+    chosen = usual_columns(parts, forms)
+    if not chosen:
+        raise DataError(
+            f"{parts[0].place} has no column that looks like an image, a text or a sound, but {', '.join(forms)}; name "
+            "those to use in data.columns, as text=title"
+        )
+    return chosen
+
+
+def usual_columns(parts: Sequence[Part], forms: Mapping[str, Form]) -> list[ModalityColumns]:
+    """Returns the columns of images, texts and sounds that have usual names, or are the only ones of their form.
+
+    Args:
+        parts: Those of the table.
+        forms: As from `column_forms`, of the columns that may be inputs.
+
+    Raises:
+        DataError: If there are several columns of images or sounds, and none has a usual name.
+    """
     chosen: list[ModalityColumns] = []
     for modality in ("image", "text", "audio"):
         possible = [name for name, form in forms.items() if form == modality]
@@ -128,30 +143,27 @@ def choose_columns(
             )
         if usual or (possible and modality != "text") or len(possible) == 1:
             chosen.append(ModalityColumns(modality, modality, (next(iter(usual or possible)),)))
-    if not chosen:
-        raise DataError(
-            f"{parts[0].place} has no column that looks like an image, a text or a sound, but {', '.join(forms)}; name "
-            "those to use in data.columns, as text=title"
-        )
     return chosen
 
 
-def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: Mapping[str, Kind]) -> ModalityColumns:
+def _parse(
+    word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: Mapping[str, ValueKind]
+) -> ModalityColumns:
     match = _STATED.fullmatch(word)
     if not match or match["modality"][0].isdigit():
         raise DataError(
             f"data.columns states {word!r}; expected MODALITY=COLUMN, as image=file_name, text=title+text, or "
             "MODALITY:KIND=COLUMN"
         )
-    if match["kind"] and match["kind"] not in get_args(Kind):
-        possible = ", ".join(get_args(Kind))
+    if match["kind"] and match["kind"] not in get_args(ValueKind):
+        possible = ", ".join(get_args(ValueKind))
         raise DataError(f"data.columns states {word!r}: {match['kind']!r} is not one of the kinds {possible}")
     columns: list[str] = [match["columns"]] if match["columns"] in forms else match["columns"].split("+")
     for column in columns:
         need_column(column, parts, f"data.columns, {word}")
         if column not in forms:
             raise DataError(f"data.columns states {word!r}, but {column} is the label; an input cannot be the answer")
-    known = cast("Kind | None", match["kind"] or kinds.get(match["modality"]))
+    known = cast("ValueKind | None", match["kind"] or kinds.get(match["modality"]))
     kind = known or _kind(match["modality"], [forms[column] for column in columns])
     if kind in ("image", "audio"):
         form = forms[columns[0]]
@@ -162,8 +174,8 @@ def _parse(word: str, parts: Sequence[Part], forms: Mapping[str, Form], kinds: M
     return ModalityColumns(match["modality"], kind, tuple(columns))
 
 
-def _kind(modality: str, forms: Sequence[Form]) -> Kind:
-    if modality in get_args(Kind):
+def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
+    if modality in get_args(ValueKind):
         return modality  # pyright: ignore[reportReturnType]
     if set(forms) in ({"image"}, {"audio"}):
         return "image" if "image" in forms else "audio"

@@ -32,8 +32,8 @@ class Part:
     """Rows that lie together.
 
     Attributes:
-        rows: A `datasets.Dataset`, whose cells are read from disk when they are asked for; images and sounds are not
-            decoded.
+        rows: A `datasets.Dataset`, whose cells are read from disk when they are asked for, images and sounds not
+            decoded; or an Arrow table.
         split: The split that they are of, where where they lie says so.
         folder: What the files that they name are relative to.
         place: Where they were found, for messages.
@@ -48,14 +48,16 @@ class Part:
         return len(self.rows)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """Returns a column, still on disk where it can stay there; one that is not there is empty cells.
-
-        Args:
-            name: Its name.
-        """
+        """Returns a column, still on disk where it can stay there; one that is not there is empty cells."""
         if name not in self.rows.column_names:
             return pa.chunked_array([pa.nulls(len(self.rows))])
+        if isinstance(self.rows, pa.Table):
+            return self.rows[name]
         return self.rows.select_columns([name]).with_format("arrow")[:][name]
+
+    def class_names(self, name: str) -> list[str] | None:
+        """Returns what the numbers in a column stand for; None where they are no classes."""
+        return getattr(getattr(self.rows, "features", {}).get(name), "names", None)
 
 
 def open_parts(path: str) -> list[Part]:
@@ -105,22 +107,24 @@ def _metadata_file(folder: Path) -> Path | None:
 
 
 def _open_file(file: Path, split: str | None) -> Part:
-    if file.suffix not in _READERS:
+    ending = file.suffix.lower()
+    if ending not in _READERS:
         raise DataError(f"{file} is no table: expected a file that ends in {', '.join(_READERS)}")
     options: dict[str, Any] = {}
-    if file.suffix == ".csv":
+    if ending == ".csv":
         from datasets import Features, Value
 
         # Cells are taken as they are written: "007" stays so, and a column may mix numbers and words.
-        options = {"features": Features(dict.fromkeys(_check_csv(file), Value("string")))}
-        options |= {"na_filter": False, "encoding": "utf-8-sig"}
+        header = _check_csv(file)
+        options = {"features": Features(dict.fromkeys(header, Value("string"))), "names": header, "header": 0}
+        options |= {"na_filter": False, "encoding": "utf-8-sig", "skipinitialspace": True}
     elif not file.stat().st_size:
         raise DataError(f"{file} is empty; expected a row for each sample")
-    with _reading(str(file), f"{_READERS[file.suffix].upper()} file"):
+    with _reading(str(file), f"{_READERS[ending].upper()} file"):
         from datasets import load_dataset
 
         data_files = {"table": [glob.escape(str(file))]}
-        rows = load_dataset(_READERS[file.suffix], data_files=data_files, split="table", **options)
+        rows = load_dataset(_READERS[ending], data_files=data_files, split="table", **options)
         pa.default_memory_pool().release_unused()  # what parsing needed
     return Part(_undecoded(rows), split, file.parent, str(file))
 
@@ -130,8 +134,8 @@ def _check_csv(file: Path) -> list[str]:
     limit = csv.field_size_limit(sys.maxsize)
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            reader = csv.reader(opened, strict=True)
-            header = next(reader, [])
+            reader = csv.reader(opened, strict=True, skipinitialspace=True)
+            header = [name.strip() for name in next(reader, [])]
             is_empty = True
             for row in reader:
                 is_empty = False
@@ -172,7 +176,7 @@ def _open_saved(folder: Path) -> list[Part]:
 
 
 def _open_named(path: str) -> list[Part]:
-    if not _HUB_NAME.fullmatch(path):
+    if not _HUB_NAME.fullmatch(path) or Path(path).suffix.lower() in _READERS:
         raise DataError(f"{path} is not there; expected the folder of a table (--data.path FOLDER)")
     try:
         with _reading(path, "data set of the hub"):

@@ -43,7 +43,6 @@ def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels:
 
     Args:
         stated: The column; several columns with yes or no for a label each; none means one with a usual name.
-        parts: The table.
         several_labels: Whether one column has any number of labels: a list, or words with ``|``, ``;`` or ``,`` between
             them (the first of these that any cell has).
 
@@ -64,12 +63,7 @@ def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels:
 
 
 def cell_words(name: str, parts: Sequence[Part]) -> list[str | None]:
-    """Returns what stands in a column as words, None for a hole; 3.0 is called 3, classes by their names.
-
-    Args:
-        name: The column.
-        parts: The table.
-    """
+    """Returns what stands in a column as words, None for a hole; 3.0 is called 3, classes by their names."""
     return [None if is_blank(cell) else _word(cell) for cell in _cells(name, parts)]
 
 
@@ -77,7 +71,7 @@ def _cells(name: str, parts: Sequence[Part]) -> list[object]:
     cells: list[object] = []
     for part in parts:
         own = part.column(name).to_pylist()
-        names = getattr(part.rows.features.get(name), "names", None)
+        names = part.class_names(name)
         cells += own if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in own]
     return cells
 

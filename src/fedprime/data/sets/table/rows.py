@@ -2,72 +2,93 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast, get_args
 
-from fedprime.data.batches import DataError
+from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.cells import Cells
-from fedprime.data.sets.table.columns import Kind, choose_columns, column_forms, column_names
-from fedprime.data.sets.table.files import open_parts
+from fedprime.data.sets.table.columns import (
+    Form,
+    ModalityColumns,
+    choose_columns,
+    column_forms,
+    column_names,
+    usual_columns,
+)
+from fedprime.data.sets.table.files import Part, open_parts
 
 __all__ = ["read_unlabelled"]
 
 _logger = logging.getLogger(__name__)
 
+#: Columns that a table may be expected to have read, whatever the model reads.
+_USUAL = ("image", "text", "readings", "audio")
+
 
 def read_unlabelled(
-    path: str, stated: Sequence[str], modalities: Mapping[str, str], label: Sequence[str] = ()
+    path: str, stated: Sequence[str], kinds: Mapping[str, ValueKind], label: Sequence[str] = ()
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """Yields the name of each row and what there is of it; a file that cannot be read is missing, and the log names it.
 
+    A modality is in the columns that are stated of it, or else in the column that is called as it is; where nothing is
+    stated, in one with a usual name.
+
     Args:
-        path: Where the table is, as `table_files.open_parts` takes it.
-        stated: Which column is which modality, as for `table_columns.choose_columns`; what is stated of modalities
-            that are not asked for, or of columns that the table does not have, is left out.
-        modalities: By modality that is asked for, of what kind its values are to be.
+        path: Where the table is, as `files.open_parts` takes it.
+        stated: Which column is which modality, as for `columns.choose_columns`; what is stated of modalities that are
+            not asked for, or of columns that the table does not have, is left out.
+        kinds: By modality that is asked for, of what kind its values are to be.
         label: Columns that are no inputs, if the table has them.
 
     Raises:
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
     """
     parts = open_parts(path)
-    names = column_names(parts)
-    forms = column_forms(parts)
-    for name in label:
-        forms.pop(name, None)
-    asked = [word for word in stated if word.partition("=")[0].partition(":")[0] in modalities]
-    usable = [word for word in asked if _columns_of(word, names)]
-    if stated and not usable:
-        raise DataError(
-            f"{parts[0].place} has the columns {', '.join(names)}; expected those of {', '.join(modalities)}: "
-            f"{', '.join(asked) or 'none are stated, say which with --columns'}"
-        )
-    # A few new rows would not tell what kind they are of.
-    known: dict[str, Kind] = {}
-    for name, kind in modalities.items():
-        if kind in get_args(Kind):
-            known[name] = cast("Kind", kind)
-    chosen = [own for own in choose_columns(usable, parts, forms, known) if own.modality in modalities]
+    forms: dict[str, Form] = {name: form for name, form in column_forms(parts).items() if name not in label}
+    chosen = _chosen(stated, kinds, parts, forms)
     for own in chosen:
-        if own.kind != modalities[own.modality]:
+        if own.kind != kinds[own.modality]:
             raise DataError(
-                f"{parts[0].place}: {own} is stated, but the model reads {own.modality} as {modalities[own.modality]}"
+                f"{parts[0].place}: {own} is stated, but the model reads {own.modality} as {kinds[own.modality]}"
             )
-    if not chosen:
-        raise DataError(
-            f"{parts[0].place} has nothing that the model reads ({', '.join(modalities)}); say with --columns which "
-            "column is what, as image=file_name"
-        )
-    absent = [modality for modality in modalities if modality not in [own.modality for own in chosen]]
+    absent = [modality for modality in kinds if modality not in [own.modality for own in chosen]]
     if absent:
         _logger.warning("%s has no column of %s: it is missing of all rows", path, ", ".join(absent))
+    read = {name for own in chosen for name in own.columns}
+    unread = [name for name in _USUAL if name in forms and name not in read]
+    if unread:
+        _logger.warning("%s has the column %s, which is not read", path, ", ".join(unread))
     cells = [Cells(own, parts, forms) for own in chosen]
     for row in range(sum(len(part) for part in parts)):
         yield next((name for own in cells if (name := own.named(row))), f"row {row + 1}"), _values(cells, row, path)
 
 
-def _columns_of(word: str, names: Sequence[str]) -> bool:
-    """Returns whether a table has the columns that are stated of a modality."""
+def _chosen(
+    stated: Sequence[str], kinds: Mapping[str, ValueKind], parts: Sequence[Part], forms: Mapping[str, Form]
+) -> list[ModalityColumns]:
+    names = column_names(parts)
+    asked = [word for word in stated if _modality(word) in kinds]
+    usable = [word for word in asked if _has_columns(word, names)]
+    found = {_modality(word) for word in usable}
+    usable += [f"{name}={name}" for name in kinds if name in forms and name not in found]
+    # A few new rows would not tell what kind they are of.
+    chosen = choose_columns(usable, parts, forms, kinds) if usable else []
+    if not stated:
+        found = {own.modality for own in chosen}
+        chosen += [own for own in usual_columns(parts, forms) if own.modality in kinds and own.modality not in found]
+    if not chosen:
+        raise DataError(
+            f"{parts[0].place} has the columns {', '.join(names)}; expected some called {', '.join(kinds)}"
+            f"{', or those of the run: ' if asked else ''}{', '.join(asked)}; say with --columns which column "
+            f"is what, as {next(iter(kinds))}=COLUMN"
+        )
+    return chosen
+
+
+def _modality(word: str) -> str:
+    return word.partition("=")[0].partition(":")[0]
+
+
+def _has_columns(word: str, names: Sequence[str]) -> bool:
     stated = word.partition("=")[2]
     return stated in names or all(column in names for column in stated.split("+"))
 
@@ -79,5 +100,5 @@ def _values(cells: Sequence[Cells], row: int, path: str) -> dict[str, object]:
             try:
                 values[own.own.modality] = own.read(row)
             except InputError as error:
-                _logger.warning("%s: a missing %s: %s", path, own.own.modality, error)
+                _logger.warning("%s, row %d: a missing %s: %s", path, row + 1, own.own.modality, error)
     return values

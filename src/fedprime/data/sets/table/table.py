@@ -1,6 +1,6 @@
 """Any table of samples: rows with images, texts, sounds, numbers and categories, of which any may be missing.
 
-Rows are those of a metadata file beside images, or of a data set of the library `datasets` (`table_files`). Nothing is
+Rows are those of a metadata file beside images, or of a data set of the library `datasets` (`files`). Nothing is
 decoded before it is needed; what cells hold stays on disk. A hole (an empty cell, NaN, a file that is not there or is
 empty) is a missing modality of that row, and so is, from when it is first read, a file that cannot be decoded.
 """
@@ -8,7 +8,6 @@ empty) is a missing modality of that row, and so is, from when it is first read,
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -26,6 +25,7 @@ from fedprime.data.sets.table.columns import (
 )
 from fedprime.data.sets.table.files import Part, open_parts
 from fedprime.data.sets.table.labels import Labels, cell_words, read_labels
+from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.splits import SPLITS, split_name
 from fedprime.reproducibility.errors import nearest_name
 
@@ -37,27 +37,6 @@ _NAMED = 3  # unreadable files that are named in the log
 _SITE_NAMES = ("client", "site")
 #: Says that no column is meant.
 _NO_COLUMN = "none"
-
-
-@dataclass(frozen=True)
-class TableOptions:
-    """Which column is what; what is empty is found out from the names of columns and from cells.
-
-    Attributes:
-        columns: Of each modality, as ``image=file_name``, ``text=title+text`` or ``price:table=cost+discount``.
-        label: The column of classes, or a column of yes or no for each label.
-        several_labels: Whether a column of labels has any number of them in a row.
-        split: The column that says of which split a row is; ``none`` for no such column.
-        client: The column of natural groups; ``none`` for no such column.
-        rows: Which rows to use, as ``column=value,value``; all of several conditions hold.
-    """
-
-    columns: tuple[str, ...] = ()
-    label: tuple[str, ...] = ()
-    several_labels: bool = False
-    split: str = ""
-    client: str = ""
-    rows: tuple[str, ...] = ()
 
 
 class Table:
@@ -82,7 +61,7 @@ class Table:
         sites: tuple[Int[np.ndarray, " sample"], tuple[str, ...]],
         splits: Mapping[str, Int[np.ndarray, " _"]],
     ) -> None:
-        """Takes what was read; see `open_table`.
+        """Takes what was read, see `open_table`; the log tells once what was taken for what, and what is missing.
 
         Args:
             place: Where the table lies, for messages.
@@ -107,42 +86,31 @@ class Table:
         self._cells = dict(zip(self.modalities, cells, strict=True))
         self._rows = rows
         self._num_unreadable: Counter[str] = Counter()
+        _logger.info("%s: %s", place, self.report)
+        if self.holes:
+            _logger.warning("%s: missing values of %d rows: %s", place, len(labels.known), self.holes)
+        if self.num_unlabelled:
+            _logger.warning("%s: %d rows have no label and are left out", place, self.num_unlabelled)
 
     def __len__(self) -> int:
         """Returns the number of samples."""
         return len(self._rows)
 
     def name_of(self, index: int) -> str:
-        """Returns what to call a sample: the name of its file, or the number of its row.
-
-        Args:
-            index: Which sample.
-        """
+        """Returns what to call a sample: the name of its file, or the number of its row."""
         row = int(self._rows[index])
         return next((name for cells in self._cells.values() if (name := cells.named(row))), f"row {row + 1}")
 
     def cells_of(self, modality: str) -> Cells:
-        """Returns the cells of a modality, by row of the table.
-
-        Args:
-            modality: Which.
-        """
+        """Returns the cells of a modality, by row of the table."""
         return self._cells[modality]
 
     def row_of(self, index: int) -> int:
-        """Returns the row of a sample in the table.
-
-        Args:
-            index: Which sample.
-        """
+        """Returns the row of a sample in the table."""
         return int(self._rows[index])
 
     def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
         """Returns the asked modalities of one sample, and does not touch the others.
-
-        Args:
-            index: Which sample.
-            modalities: Any of its own.
 
         Returns:
             By modality its value, as `Cells.read` says, unless its file cannot be read.
@@ -160,12 +128,7 @@ class Table:
         return values
 
     def identity(self, index: int, modality: str) -> str | None:
-        """Returns what tells a raw value from all others, see `Cells.identity`.
-
-        Args:
-            index: Which sample.
-            modality: Which of its modalities.
-        """
+        """Returns what tells a raw value from all others, see `Cells.identity`."""
         return self._cells[modality].identity(self.row_of(index))
 
     @property
@@ -199,7 +162,7 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
     The log tells once what was taken for what, and what is missing.
 
     Args:
-        path: Where it is, as `table_files.open_parts` takes it.
+        path: Where it is, as `files.open_parts` takes it.
         options: Which column is what.
 
     Raises:
@@ -220,13 +183,7 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
     if "train" not in splits:
         raise DataError(f"{parts[0].place} has no training sample with a label{_of_rows(options.rows)}")
     cells = [Cells(own, parts, forms) for own in modalities]
-    table = Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
-    _logger.info("%s: %s", path, table.report)
-    if table.holes:
-        _logger.warning("%s: missing values of %d rows: %s", path, len(is_used), table.holes)
-    if table.num_unlabelled:
-        _logger.warning("%s: %d rows have no label and are left out", path, table.num_unlabelled)
-    return table
+    return Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
 
 
 def _inputs(forms: Mapping[str, Form], labels: Labels) -> dict[str, Form]:

@@ -1,4 +1,4 @@
-"""Runs whose samples stay at their sites: the same weights as in one place, stopped and continued at any moment."""
+"""Who measures: in one place or at sites, a run comes to the same weights and scores, stopped and continued or not."""
 
 import errno
 from collections.abc import Callable
@@ -13,14 +13,16 @@ import torch
 from command_line import exit_code
 from fake_grid import FakeGrid
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.settings.settings import Settings, SettingsError, TransportSettings
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.experiment.site import deployable_method
 from fedprime.federation.rounds import TooFewAnswersError
-from fedprime.runs.run import Progress, resume_run, start_run
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.runs.callbacks import AfterRound
+from fedprime.runs.evaluators import SiteClients
+from fedprime.runs.run import complete_site_run, resume_run, start_run
 from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.settings.reading import read_settings
-from fedprime.runs.site_run import SiteClients, complete_site_run, deployable_method
+from fedprime.settings.settings import Settings, SettingsError, TransportSettings
 
 RUN = "0123456789abcdef"
 
@@ -48,8 +50,11 @@ def same_checkpoint(here: Path, there: Path) -> bool:
     )
 
 
-def stop(_: Progress) -> None:
+def stop_now(_: object) -> None:
     raise KeyboardInterrupt
+
+
+STOP = [AfterRound(stop_now)]
 
 
 def test_sites_come_to_the_weights_and_scores_of_one_process_also_when_the_server_is_stopped(
@@ -60,7 +65,7 @@ def test_sites_come_to_the_weights_and_scores_of_one_process_also_when_the_serve
     clients = sites(settings, grid_of(tmp_path))
     assert isinstance(clients, SiteClients)
     with pytest.raises(KeyboardInterrupt):
-        complete_site_run(settings, tmp_path / "there", clients, stop)
+        complete_site_run(settings, tmp_path / "there", clients, STOP)
     assert RunFolder(tmp_path / "there").load_checkpoint().next_round == 1
     found = complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)))
     assert same_checkpoint(tmp_path / "there", tmp_path / "here")
@@ -147,7 +152,7 @@ def test_sites_that_round_come_to_the_weights_of_one_process_also_when_the_serve
     here = replace(settings, runtime=replace(settings.runtime, kind="in-process"))
     expected = start_run(here, tmp_path / "here")
     with pytest.raises(KeyboardInterrupt):
-        complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)), stop)
+        complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)), STOP)
     found = complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)))
     assert same_checkpoint(tmp_path / "there", tmp_path / "here")
     assert found["bytes_by_part"] == expected["bytes_by_part"]
@@ -176,6 +181,6 @@ def test_a_run_of_sites_is_neither_started_nor_continued_in_one_process(settings
     assert not (tmp_path / "run").exists()
     clients = sites(settings, grid_of(tmp_path))
     with pytest.raises(KeyboardInterrupt):
-        complete_site_run(settings, tmp_path / "run", clients, stop)
+        complete_site_run(settings, tmp_path / "run", clients, STOP)
     with pytest.raises(RunError, match="fedprime deploy server"):
         resume_run(tmp_path / "run")

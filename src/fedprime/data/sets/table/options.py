@@ -1,0 +1,24 @@
+"""Which column of a table is what, as a person states it."""
+
+from dataclasses import dataclass
+
+__all__ = ["TableOptions"]
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """Which column is what; what is empty is found out from the names of columns and from cells."""
+
+    columns: tuple[str, ...] = ()
+    """Which column is which modality (table), as image=file_name text=title+text price:table=cost+discount; kinds are
+    image, text, audio, table; none named means those with usual names."""
+    label: tuple[str, ...] = ()
+    """The column of classes (table), or of several labels a column of yes or no for each; none means "label"."""
+    several_labels: bool = False
+    """Whether samples have any number of labels (mmimdb), or one column of a table has, as "red|round" or a list."""
+    split: str = ""
+    """The column with train, validation or test (table); "none" for no such column; if not named, "split"."""
+    client: str = ""
+    """The column of natural clients, for partition.kind site (table); "none" for none; if not named, "client"."""
+    rows: tuple[str, ...] = ()
+    """Which rows to use (table), as speaker=lucas,theo; all of several conditions hold."""

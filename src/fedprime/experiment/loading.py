@@ -1,0 +1,114 @@
+"""From the folder of a run back to what it works with; refused where that is not what it began with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from fedprime.backbones import NAMES
+from fedprime.backbones.backbone import Backbone
+from fedprime.data.batches import SampleSource
+from fedprime.experiment.build import Experiment, build_experiment, chosen_backbone
+from fedprime.experiment.own_objects import OwnObjects
+from fedprime.experiment.run_folder import RunError, RunFolder
+from fedprime.methods import Method
+from fedprime.settings.reading import flat_settings, read_settings
+from fedprime.settings.settings import Settings
+
+__all__ = ["load_experiment", "refuse_other_backbone", "refuse_other_settings", "with_absolute_folders"]
+
+
+def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
+    """Raises a `RunError` that says what differs if a run has other settings than expected.
+
+    Args:
+        run: The run.
+        settings: The settings that it should have.
+
+    Raises:
+        SettingsError: If its settings cannot be read.
+    """
+    found = flat_settings(read_settings(run.path / "settings.toml"))
+    expected = flat_settings(with_absolute_folders(settings))
+    differences = [
+        f"{name} is {found[name]!r} there, {value!r} here" for name, value in expected.items() if found[name] != value
+    ]
+    if differences:
+        raise RunError(
+            f"{run.path} has other settings: {'; '.join(differences)}; move it away, or name another folder with "
+            "--output"
+        )
+
+
+def load_experiment(
+    run: RunFolder,
+    *,
+    source: SampleSource | None = None,
+    backbone: Backbone | None = None,
+    method: Method | None = None,
+) -> Experiment:
+    """Rebuilds the experiment of a run and makes sure that it is the same.
+
+    Args:
+        run: The run.
+        source: The data set that the run began with, if that was not the one of its settings.
+        backbone: The frozen model, likewise.
+        method: The federated method, likewise.
+
+    Raises:
+        RunError: If objects, backbone, owners or masks are not those that the run began with.
+    """
+    settings = read_settings(run.path / "settings.toml")
+    if settings.runtime.kind == "deployment":
+        raise RunError(
+            f"the samples of {run.path} are at its sites; go on with it by `fedprime deploy server`, and find what the "
+            "sites measured in its results.json"
+        )
+    OwnObjects(source, backbone, method).refuse_others(run)
+    # The weights come from the run; the model that they began with may be gone.
+    settings = replace(settings, initial_model="")
+    experiment = build_experiment(settings, source=source, backbone=backbone, method=method)
+    refuse_other_backbone(run, experiment.model.backbone)
+    then, now = run.masks(), experiment.masks()
+    if then.keys() != now.keys() or any(not torch.equal(then[name], now[name]) for name in then):
+        path = experiment.settings.data.path
+        raise RunError(
+            f"the run {run.path} began with other samples or masks than this version of fedprime draws; "
+            f"continue it with the version that environment.json names{f' and with {path} as it was' if path else ''}"
+        )
+    return experiment
+
+
+def refuse_other_backbone(run: RunFolder, backbone: Backbone) -> None:
+    """Raises a `RunError` that says what differs if a run began with another backbone.
+
+    Args:
+        run: The run.
+        backbone: The backbone that there is now.
+    """
+    began, found = run.backbone_fingerprint(), backbone.fingerprint
+    if began != found:
+        raise RunError(
+            f"the run {run.path} began with a backbone of fingerprint {began}, found {found} at "
+            f"{backbone.reference!r}; put the checkpoint that it began with back in its place"
+        )
+
+
+def with_absolute_folders(settings: Settings) -> Settings:
+    """Returns the settings with absolute paths and the backbone that was chosen: a run can go on from elsewhere.
+
+    Args:
+        settings: The settings.
+    """
+    return replace(
+        settings,
+        backbone=_absolute(chosen_backbone(settings)),
+        initial_model=_absolute(settings.initial_model),
+        data=replace(settings.data, path=_absolute(settings.data.path)),
+    )
+
+
+def _absolute(reference: str) -> str:
+    """Returns the absolute path of what is there, so that the run can go on from elsewhere; other names as they are."""
+    is_there = reference not in ("", *NAMES) and Path(reference).exists()
+    return str(Path(reference).resolve()) if is_there else reference

@@ -1,0 +1,1 @@
+"""Runs, whole: one, many, and where Flower starts them."""

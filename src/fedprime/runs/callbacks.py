@@ -1,0 +1,87 @@
+"""What is told about a run while it is made, and may end it before its last round."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedprime.runs.metrics import Progress
+
+__all__ = ["AfterRound", "Callback", "EarlyStopping"]
+
+
+class Callback:
+    """What is told about a run while it is made; a subclass overrides what it needs."""
+
+    def round_finished(self, progress: Progress) -> None:
+        """Is called after each round, when it is saved: an error here, as Ctrl-C, loses nothing.
+
+        Args:
+            progress: Where the run is.
+        """
+
+    def is_over(self, history: Sequence[Mapping[str, Any]]) -> bool:  # noqa: ARG002
+        """Says after each round whether it was the last one, before all rounds of the settings are made.
+
+        The answer follows from `history` alone: a run that was stopped and goes on asks again, with the same lines.
+
+        Args:
+            history: The lines of metrics so far, as in ``metrics.jsonl``.
+        """
+        return False
+
+    def run_finished(self, results: Mapping[str, Any]) -> None:
+        """Is called at the end, when the final table is saved.
+
+        Args:
+            results: The final table.
+        """
+
+
+@dataclass(frozen=True)
+class AfterRound(Callback):
+    """Calls a function after each round.
+
+    Attributes:
+        function: What is called.
+    """
+
+    function: Callable[[Progress], object]
+
+    def round_finished(self, progress: Progress) -> None:
+        """Calls the function.
+
+        Args:
+            progress: Where the run is.
+        """
+        self.function(progress)
+
+
+@dataclass(frozen=True)
+class EarlyStopping(Callback):
+    """Ends a run whose validation loss gets no better.
+
+    Source: Prechelt. Early Stopping - But When? 1998 (his criterion UP, with a lowest loss that none of the last
+    `patience` rounds has undercut).
+
+    Attributes:
+        patience: As many rounds after the one with the lowest loss a run may go on; 0 for no end.
+    """
+
+    patience: int
+
+    def is_over(self, history: Sequence[Mapping[str, Any]]) -> bool:
+        """Says whether the last round was measured, and is `patience` rounds after the best measured one.
+
+        Args:
+            history: The lines of metrics so far.
+
+        >>> losses = [3.0, 2.0, 2.5, 2.0]
+        >>> history = [{"round": number, "validation_loss": loss} for number, loss in enumerate(losses)]
+        >>> EarlyStopping(2).is_over(history), EarlyStopping(3).is_over(history)
+        (True, False)
+        """
+        measured = [(line["validation_loss"], line["round"]) for line in history if "validation_loss" in line]
+        if not self.patience or not measured or measured[-1][1] != history[-1]["round"]:
+            return False
+        _, best_round = min(measured)
+        return history[-1]["round"] - best_round >= self.patience
