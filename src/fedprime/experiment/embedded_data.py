@@ -5,12 +5,14 @@ import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.blocks import block_of
 from fedprime.backbones.composite import CompositeBackbone
 from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource, ValueKind
 from fedprime.data.embeddings.cache import EmbeddingCache
@@ -210,7 +212,7 @@ def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone) -> E
         _check_kinds(source, backbone, data)
     store = _store(source, backbone)
     try:
-        return EmbeddedSamples(source, backbone.modalities, backbone.embed, store)
+        return EmbeddedSamples(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone))
     except ValueError as error:
         raise DataError(f"{error}; name those to use in data.modalities") from error
 

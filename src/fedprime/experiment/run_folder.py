@@ -40,6 +40,8 @@ __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_exist
 
 #: Parts of a checkpoint: those of everybody, and those that belong to one client each.
 _SINGLE = ("shared", "server")
+#: The state with the likeliest validation labels.
+_BEST = "best.safetensors"
 _OWNED = ("personal", "kept", "residual")
 
 
@@ -56,7 +58,7 @@ class Checkpoint:
     """The state of a run between two rounds.
 
     Attributes:
-        next_round: The round that comes next, from 0.
+        next_round: The round that comes next, from 0; those of the start come before, and are less.
         state: What the server holds.
         kept: By client, trained values that do not travel.
         residuals: By client, what rounding held back of its last message, where values travel in fewer bits.
@@ -207,7 +209,23 @@ class RunFolder:
 
     def load_checkpoint(self) -> Checkpoint:
         """Returns the state after the last finished round."""
-        path = self._readable("checkpoint.safetensors")
+        return self._load_state("checkpoint.safetensors")
+
+    def load_best(self) -> Checkpoint | None:
+        """Returns the state that `save_best` wrote; None if it has not been called."""
+        return self._load_state(_BEST) if (self.path / _BEST).exists() else None
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Keeps a state beside that of the last round, in the place of the one that was kept before.
+
+        Args:
+            checkpoint: The state.
+        """
+        with replaced_file(self.path / _BEST) as beside:
+            _save_checkpoint(beside, checkpoint)
+
+    def _load_state(self, name: str) -> Checkpoint:
+        path = self._readable(name)
         single: dict[str, Weights] = {part: {} for part in _SINGLE}  # earlier versions had no "server"
         owned: dict[str, dict[int, Weights]] = {part: {} for part in _OWNED}
         try:
@@ -248,18 +266,19 @@ class RunFolder:
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise _broken(path, error) from error
 
-    def drop_unfinished(self, checkpoint: Checkpoint) -> None:
+    def drop_unfinished(self, checkpoint: Checkpoint, num_start_rounds: int = 0) -> None:
         """Drops lines of metrics of rounds that the checkpoint does not know, and files that were not finished.
 
         Args:
             checkpoint: The state that the run continues from.
+            num_start_rounds: How many rounds come before the first.
 
         Raises:
             RunError: If rounds that the checkpoint knows have no line.
         """
         finished = [line for line in self.metrics() if line["round"] < checkpoint.next_round]
-        if [line["round"] for line in finished] != list(range(checkpoint.next_round)):
-            error = f"it has no line for some of the {checkpoint.next_round} finished rounds"
+        if [line["round"] for line in finished] != list(range(-num_start_rounds, checkpoint.next_round)):
+            error = f"it has no line for some of the {num_start_rounds + checkpoint.next_round} finished rounds"
             raise _broken(self.path / "metrics.jsonl", error)
         with replaced_file(self.path / "metrics.jsonl") as beside:
             beside.write_text("".join(json.dumps(line) + "\n" for line in finished), encoding="utf-8")

@@ -13,8 +13,9 @@ import numpy as np
 from fedprime.data.batches import Shard
 from fedprime.experiment.build import Experiment, build_experiment, build_method, configured_backbone
 from fedprime.experiment.run_folder import RunError
+from fedprime.federation.start import own_log_prior
 from fedprime.methods import Method
-from fedprime.models.evaluation import predict, score
+from fedprime.models.evaluation import Scores, predict, score
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream_seed, torch_stream
 from fedprime.settings.settings import PartitionSettings, Settings, SettingsError
@@ -70,8 +71,13 @@ class Site:
         for name, shard in self._measured().items():
             is_asked = name != VALIDATION if names is None else name in names
             if is_asked and len(shard):
-                found = asdict(score(predict(model, shard, settings.evaluation.batch_size)))
-                scores[name] = {key: value for key, value in found.items() if value is not None}
+                predictions = predict(model, shard, settings.evaluation.batch_size)
+                scores[name] = _known(score(predictions))
+                if model.log_prior is not None:
+                    # The site's own label frequencies, which do not leave it.
+                    prior = own_log_prior(model, self.shard).expand(len(shard), -1).numpy()
+                    own = _known(score(predictions.with_prior(prior)))
+                    scores[name] |= {f"own_{key}": value for key, value in own.items() if key != "num_samples"}
         return scores
 
     def _measured(self) -> Mapping[str, Shard]:
@@ -81,6 +87,10 @@ class Site:
         if self.has_own_data:
             return {name: shard for name, (shard, _) in measured.items()}
         return {name: shard.rows(np.flatnonzero(owners == self.client)) for name, (shard, owners) in measured.items()}
+
+
+def _known(scores: Scores) -> dict[str, Any]:
+    return {key: value for key, value in asdict(scores).items() if value is not None}
 
 
 def weighted_scores(by_client: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -100,7 +110,7 @@ def weighted_scores(by_client: Mapping[int, Mapping[str, Mapping[str, Any]]]) ->
     for name in dict.fromkeys(name for scores in by_client.values() for name in scores):
         entries = [by_client[client][name] for client in sorted(by_client) if name in by_client[client]]
         joined[name] = {}
-        for key in (key for key in entries[0] if key != "num_samples"):
+        for key in dict.fromkeys(key for entry in entries for key in entry if key != "num_samples"):
             known = [(entry[key], entry["num_samples"]) for entry in entries if key in entry]
             joined[name][key] = sum(value * count for value, count in known) / sum(count for _, count in known)
         joined[name]["num_samples"] = sum(entry["num_samples"] for entry in entries)

@@ -373,10 +373,16 @@ class TemperatureRound:
 def start_rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
     """Returns the rounds before the first; the last of them has the number -1.
 
+    There are none where clients share no head: each starts alone then (`started_alone`).
+
     Args:
         method: Says how a model starts.
         task: Whether one class or several labels apply to a sample.
     """
+    return _rounds(method, task) if method.shares_head else ()
+
+
+def _rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
     if not method.reads_blocks:
         return ()
     sums = SumsRound(one_class=task == "one_class", makes_head=method.start == "closed-form")
@@ -398,7 +404,7 @@ def started_alone(
         num_samples: How many training samples it has.
     """
     state = ServerState(received)
-    for step in start_rounds(method, model.task):
+    for step in _rounds(method, model.task):
         model.load_weights(state.shared)
         update = Update(0, num_samples, step.measure(model, samples, state.shared))
         state = step.aggregate(state, [update])

@@ -1,6 +1,7 @@
 """Federated methods, each one file that reads like its paper."""
 
 from fedprime.methods.centralized import CentralizedP, CentralizedPools
+from fedprime.methods.closed_form import ClosedForm
 from fedprime.methods.fedadam_p import FedAdamP
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedavgm_p import FedAvgMP
@@ -20,7 +21,7 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         *(FedPrime, FedInter, FedIntra, PFPT, FedAvgP, FedProxP, FedMSplitP, LocalP, HeadOnly),
-        *(FedAvgMP, FedAdamP, ScaffoldP),
+        *(ClosedForm, FedAvgMP, FedAdamP, ScaffoldP),
         *(CentralizedP, CentralizedPools),
     )
 }

@@ -79,6 +79,7 @@ class Method:
         evaluates_shared: Whether the shared values are evaluated also where clients keep values of their own.
         shares_parameters: Whether clients hold the same parameters instead of copies, a quirk of research code.
         answers_each: Whether the server answers every client by values of its own, made from single updates.
+        trains: Whether there is anything to train after the start.
         aligned: Name of the parameter that is aligned; all others are averaged. Empty if nothing is aligned.
         num_prompts: Prompt tokens that enter the transformer with each sample.
         aggregation: How the server makes one value of the clients': the mean weighted by samples, as the papers do, or
@@ -98,6 +99,7 @@ class Method:
     shares_parameters: ClassVar[bool] = False
     answers_each: ClassVar[bool] = False
     aligned: ClassVar[str] = ""
+    trains: ClassVar[bool] = True
     num_prompts: int = 10
     aggregation: Aggregation = "mean"
     hostile_share: float = 0.3
@@ -111,6 +113,14 @@ class Method:
     def reads_blocks(self) -> bool:
         """Whether the head adds what blocks of a sample say."""
         return self.readout == "blocks" or self.start == "closed-form"
+
+    def num_rounds(self, asked: int) -> int:
+        """Returns how many rounds of training there are.
+
+        Args:
+            asked: As many as the settings say.
+        """
+        return asked if self.trains else 0
 
     @property
     def shares_head(self) -> bool:

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from fedprime.data.batches import Shard
 from fedprime.experiment.build import LIKE_TRAIN, Experiment
@@ -13,6 +15,7 @@ from fedprime.experiment.run_folder import Checkpoint, RunError
 from fedprime.experiment.site import VALIDATION, weighted_scores
 from fedprime.federation.clients import KeepingClients
 from fedprime.methods.method import Method, ServerState
+from fedprime.models.discriminant import log_frequencies
 from fedprime.models.evaluation import Predictions, count_usage, predict, score
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.metrics import validation_metrics
@@ -75,14 +78,19 @@ class OwnSamples:
         for name, shard in experiment.scenarios.items():
             predictions, scenarios[name] = self._measure(checkpoint, shard, experiment.scenario_owners[name])
             if name == LIKE_TRAIN:
-                everybody = range(experiment.settings.partition.num_clients)
-                # Samples of one client alone: their labels are not equally frequent, and the limit must know it.
-                best_of_clients = experiment.best_possible(shard, experiment.test_owners, everybody)
-                for client in everybody:
-                    own = np.flatnonzero(experiment.test_owners == client)
+                owners = experiment.test_owners
+                for client in range(experiment.settings.partition.num_clients):
+                    own = np.flatnonzero(owners == client)
                     # With few samples, a client may own none of them.
-                    best = None if best_of_clients is None else best_of_clients[own]
-                    clients[str(client)] = _with_limit(predictions.rows(own), best) if len(own) else None
+                    found = (
+                        self._scores(checkpoint, predictions.rows(own), shard.rows(own), owners[own])
+                        if len(own)
+                        else None
+                    )
+                    if found and "own_bayes_accuracy" in found:
+                        # Of one client alone: its labels are not equally frequent, and the limit must know it.
+                        found["bayes_accuracy"] = found["own_bayes_accuracy"]
+                    clients[str(client)] = found
         return {"scenarios": scenarios, "clients": clients}
 
     def _measure(
@@ -102,7 +110,19 @@ class OwnSamples:
                     parts.append(predict(experiment.model, shard.rows(rows), experiment.settings.evaluation.batch_size))
                 order.append(rows)
         predictions = Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
-        return predictions, _with_limit(predictions, experiment.best_possible(shard, owners, personal))
+        return predictions, self._scores(checkpoint, predictions, shard, owners)
+
+    def _scores(
+        self, checkpoint: Checkpoint, predictions: Predictions, shard: Shard, owners: Int[np.ndarray, " sample"]
+    ) -> dict[str, float]:
+        """Returns scores with the shared prior; names after ``own_`` are with that of each sample's own client."""
+        experiment = self.experiment
+        personal = personal_clients(experiment.method, checkpoint)
+        at_client = predictions.with_prior(_own_priors(experiment, personal)[owners])
+        everybody = range(experiment.settings.partition.num_clients)
+        own = _with_limit(at_client, experiment.best_possible(shard, owners, everybody))
+        own = {f"own_{name}": value for name, value in own.items() if name != "num_samples"}
+        return _with_limit(predictions, experiment.best_possible(shard, owners, personal)) | own
 
 
 @runtime_checkable
@@ -176,6 +196,32 @@ def personal_clients(method: Method, checkpoint: Checkpoint) -> tuple[int, ...]:
         checkpoint: The weights.
     """
     return () if method.evaluates_shared else checkpoint.personal_clients
+
+
+def _own_priors(experiment: Experiment, personal: Collection[int]) -> Float[np.ndarray, "client output"]:
+    """Returns what each client adds to scores to predict its own samples: the logarithm of its label frequencies.
+
+    Scores that are no evidence hold a prior already: shared weights that of all training samples, which is taken off,
+    and those of a single client its own.
+    """
+    source, task = experiment.source, experiment.source.task
+    counts = [_label_counts(source.labels[shard.indices], len(source.label_names)) for shard in experiment.shards]
+    sizes = [len(shard) for shard in experiment.shards]
+    of_all = log_frequencies(torch.stack(counts).sum(dim=0), sum(sizes), task)
+    frequencies = of_all.softmax(dim=0) if task == "one_class" else of_all.sigmoid()
+    priors = torch.stack(
+        [log_frequencies(own, size, task, frequencies) for own, size in zip(counts, sizes, strict=True)]
+    )
+    if experiment.model.log_prior is None:
+        priors = priors - of_all
+        priors[list(personal)] = 0
+    return priors.numpy()
+
+
+def _label_counts(labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"], num_labels: int) -> Tensor:
+    if labels.ndim == 1:
+        return torch.from_numpy(np.bincount(labels, minlength=num_labels)).double()
+    return torch.from_numpy((labels > 0).sum(axis=0)).double()
 
 
 def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | None) -> dict[str, float]:

@@ -16,7 +16,7 @@ from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.settings import Settings
 
-__all__ = ["Progress", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
+__all__ = ["Progress", "kept_round", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def progress_after(history: Sequence[Mapping[str, Any]], num_rounds: int, first_
         first_round: The round that this process began with.
         seconds: How long this process has been at it.
     """
-    done = len(history)
+    done = sum(row["round"] >= 0 for row in history)
     measured = next((row for row in reversed(history) if "accuracy" in row), {})
     loss = history[-1]["loss"]
     return Progress(
@@ -61,7 +61,7 @@ def progress_after(history: Sequence[Mapping[str, Any]], num_rounds: int, first_
         measured.get("accuracy"),
         measured.get("bayes_accuracy"),
         sum(row["bytes_down"] + row["bytes_up"] for row in history),
-        seconds / (done - first_round) * (num_rounds - done),
+        seconds / max(1, done - max(0, first_round)) * (num_rounds - done),
     )
 
 
@@ -94,8 +94,22 @@ def validation_metrics(scores: Mapping[str, float]) -> dict[str, float]:
     Args:
         scores: Their scores; those that are not known are left out.
     """
-    names = ("accuracy", "bayes_accuracy", "macro_f1", "micro_f1", "auroc")
-    return {name: scores[name] for name in names if name in scores} | {"validation_loss": scores["loss"]}
+    names = ("accuracy", "bayes_accuracy", "macro_f1", "micro_f1", "auroc", "own_accuracy", "own_bayes_accuracy")
+    losses = {f"{own}validation_loss": scores[f"{own}loss"] for own in ("", "own_") if f"{own}loss" in scores}
+    return {name: scores[name] for name in names if name in scores} | losses
+
+
+def kept_round(history: Sequence[Mapping[str, Any]], *, keeps_best: bool) -> int | None:
+    """Returns the round whose state a run ends with: with the likeliest validation labels, or else the last one.
+
+    Args:
+        history: The lines of metrics.
+        keeps_best: Whether the best is looked for.
+    """
+    measured = [row for row in history if "validation_loss" in row]
+    if not keeps_best or not measured:
+        return history[-1]["round"] if history else None
+    return min(measured, key=lambda row: row.get("own_validation_loss", row["validation_loss"]))["round"]
 
 
 def run_totals(
@@ -111,11 +125,12 @@ def run_totals(
         history: The lines of metrics.
     """
     sent = {} if method.is_centralized else method.travelling(shared)
+    rounds = sum(row["round"] >= 0 for row in history)
     return {
         "method": method.name,
         "seed": settings.seed,
-        "rounds": len(history),
-        **_stopped_early(len(history), settings.training.rounds),
+        "rounds": rounds,
+        **_stopped_early(rounds, method.num_rounds(settings.training.rounds)),
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "bytes_down": sum(row["bytes_down"] for row in history),
         "bytes_up": sum(row["bytes_up"] for row in history),

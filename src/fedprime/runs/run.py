@@ -23,13 +23,14 @@ from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, refu
 from fedprime.experiment.site import agreed_model, deployable_method
 from fedprime.federation.clients import KeepingClients
 from fedprime.federation.rounds import Schedule, federate
+from fedprime.federation.start import start_rounds
 from fedprime.methods import Method
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.report import plot_scenarios
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback, EarlyStopping
 from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples, personal_clients
-from fedprime.runs.metrics import progress_after, round_metrics, run_totals
+from fedprime.runs.metrics import kept_round, progress_after, round_metrics, run_totals
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml, read_settings
@@ -88,7 +89,7 @@ def start_run(
             experiment.model.backbone.fingerprint,
             experiment.masks(),
             experiment.realised_missingness(),
-            Checkpoint(0, experiment.method.initial_state(experiment.model, len(experiment.holders))),
+            _before_start(experiment.method, experiment.model, len(experiment.holders)),
             own.fingerprints(),
         )
         return _go_on_here(run, experiment, opening, callbacks)
@@ -211,7 +212,7 @@ def complete_site_run(
                 model.backbone.fingerprint,
                 {},
                 [{"client": client, "samples": facts["num_samples"]} for client, facts in said],
-                Checkpoint(0, method.initial_state(model, len(clients))),
+                _before_start(method, model, len(clients)),
             )
         run = RunFolder(folder)
         refuse_other_backbone(run, model.backbone)
@@ -245,11 +246,12 @@ def _go_on(
     callbacks: Sequence[Callback],
 ) -> dict[str, Any]:
     """Makes the rounds that are left and the final table."""
-    last = settings.training.rounds
+    last, start = method.num_rounds(settings.training.rounds), start_rounds(method, model.task)
+    training = settings.training
     callbacks = [*callbacks, EarlyStopping(settings.training.patience)]
     with run.locked(), opened as clients:
         checkpoint = run.load_checkpoint()
-        run.drop_unfinished(checkpoint)
+        run.drop_unfinished(checkpoint, len(start))
         clients.kept.update(checkpoint.kept)
         clients.residuals.update(checkpoint.residuals)
         history = run.metrics()
@@ -258,31 +260,47 @@ def _go_on(
             method,
             clients,
             checkpoint.state,
-            Schedule(last, settings.training.fraction, settings.runtime.quorum, settings.runtime.repeats),
+            Schedule(last, training.fraction, settings.runtime.quorum, settings.runtime.repeats, start),
             seed=settings.seed,
             processors=processors_of(method, settings),
             first_round=first_round,
         )
-        while len(history) < last and not _is_over(callbacks, history):
+        _keep_if_best(run, checkpoint, history, training.keep_best)
+        while checkpoint.next_round < last and not _is_over(callbacks, history):
             finished = next(rounds)
             done = finished.number + 1
             checkpoint = Checkpoint(done, finished.state, dict(clients.kept), dict(clients.residuals))
             metrics = round_metrics(finished, model)
-            if done % settings.evaluation.every == 0 or done == last:
+            if done >= 0 and (done % settings.evaluation.every == 0 or done == last):
                 metrics |= evaluator.on_validation(checkpoint)
             history.append(metrics)
             run.save_round(metrics, checkpoint)
+            _keep_if_best(run, checkpoint, history, training.keep_best)
             progress = progress_after(history, last, first_round, time.perf_counter() - started)
             for callback in callbacks:
                 callback.round_finished(progress)
+        checkpoint = run.load_best() or checkpoint
         _save_models(run, method, model, checkpoint)
         results = run_totals(method, settings, model, checkpoint.state.shared, history)
+        if training.keep_best:
+            results["kept_round"] = checkpoint.next_round - 1
         results |= evaluator.on_test(checkpoint)
         plot_scenarios(results, run.path / "scenarios.png")
         run.save_results(results)
         for callback in callbacks:
             callback.run_finished(results)
         return results
+
+
+def _before_start(method: Method, model: PromptedModel, num_clients: int) -> Checkpoint:
+    """Returns the state before the first of all rounds."""
+    return Checkpoint(-len(start_rounds(method, model.task)), method.initial_state(model, num_clients))
+
+
+def _keep_if_best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict[str, Any]], keeps_best: bool) -> None:
+    """Keeps the state after the last round if no other has likelier validation labels."""
+    if keeps_best and history and kept_round(history, keeps_best=True) == checkpoint.next_round - 1:
+        run.save_best(checkpoint)
 
 
 def _is_over(callbacks: Sequence[Callback], history: Sequence[dict[str, Any]]) -> bool:

@@ -85,7 +85,7 @@ class InProcessClients:
             samples = self._samples(client)
             measured = self._start[round_number].measure(self._model, samples, received)
             return Update(client, len(samples.train), measured)
-        if self._start and not self._method.shares_head and not is_started(received):
+        if self._method.reads_blocks and not self._method.shares_head and not is_started(received):
             samples = self._samples(client)
             received = started_alone(self._method, self._model, samples, received, len(samples.train))
         update = train_locally(

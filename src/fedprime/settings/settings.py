@@ -292,6 +292,8 @@ class TrainingSettings(LocalTraining):
     """Longer gradients are scaled down to this norm; 0 for no limit."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """How the learning rate falls over the rounds."""
+    keep_best: bool = False
+    """Whether a run ends with the state that had the likeliest validation labels, instead of the last."""
     patience: NotNegativeCount = 0
     """The run ends early after as many rounds whose validation loss is not below the lowest before; 0 for never."""
     activation_checkpointing: bool = False
