@@ -217,7 +217,7 @@ class _Quirky(Method):
 
 @cache  # methods are equal if their classes are
 def _quirky(kind: type[Method], quirks: tuple[Quirk, ...]) -> type[Method]:
-    bases = (*dict.fromkeys(_CLASSES[quirk] for quirk in QUIRKS if quirk in quirks), _Quirky, kind)
+    bases: tuple[type, ...] = (*dict.fromkeys(_CLASSES[quirk] for quirk in QUIRKS if quirk in quirks), _Quirky, kind)
     content = {
         "reading_quirks": [quirk for quirk in _READING if quirk in quirks],
         "reference_quirks": quirks,
