@@ -56,7 +56,6 @@ def small_flags() -> tuple[str, ...]:
         "partition.num_clients": 4,
         "partition.min_samples": 3,
         "method.num_prompts": 4,
-        "method.pool_size": 4,
         "training.rounds": 3,
         "training.batch_size": 8,
         "evaluation.every": 2,

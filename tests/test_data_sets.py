@@ -34,7 +34,6 @@ def settings_of(name: str, folder: Path, *flags: str) -> Settings:
         "partition.num_clients": 3,
         "partition.min_samples": 3,
         "method.num_prompts": 4,
-        "method.pool_size": 4,
         "training.rounds": 2,
         "training.batch_size": 8,
     }

@@ -28,7 +28,7 @@ def set_all(rows: list[Row], name: str, value: object) -> None:
 
 
 def run_words(folder: Path, *more: str) -> tuple[object, ...]:
-    small = ("--training.rounds=1", "--training.batch_size=8", "--method.num_prompts=2", "--method.pool_size=2")
+    small = ("--training.rounds=1", "--training.batch_size=8", "--method.num_prompts=2")
     words = ("--data.path", folder, *small, "--partition.num_clients=2", "--backbone=tiny")
     columns = () if any(word.startswith("--data.columns") for word in more) else ("--data.columns", *COLUMNS)
     return ("run", "table/folder", *words, *columns, *more, "--output", folder / "run")

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from command_line import exit_code
 from fedprime.cli.main import main
 from fedprime.experiment.run_folder import RunFolder
-from fedprime.settings.reading import flat_settings, read_settings
-from fedprime.settings.settings import Settings
+from fedprime.settings.describe import describe_settings
+from fedprime.settings.reading import read_settings
 
 VERBS = ("run", "grid", "evaluate", "predict", "report", "data", "cache", "deploy", "recipes")
 COMMAND = (sys.executable, "-m", "fedprime.cli.main")
@@ -62,7 +62,7 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
 def test_the_help_of_run_explains_every_setting(capsys: pytest.CaptureFixture[str]):
     assert exit_code("run", "--help") == 0
     shown = capsys.readouterr().out
-    for name in flat_settings(Settings()):
+    for name in {setting.name for setting in describe_settings()}:
         assert f"--{name}".replace("_", "-") in shown.replace("_", "-")
     assert "Learning rate in the first round" in shown
 

@@ -1,6 +1,5 @@
 """From settings to objects: everything is a function of the settings, and comes out as they say."""
 
-import dataclasses
 import functools
 import logging
 from collections.abc import Sequence
@@ -16,14 +15,14 @@ from fedprime.data.missingness.logistic import ByLabel
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import build
 from fedprime.experiment import embedded_data as samples
-from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, build_method, chosen_backbone
+from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, chosen_backbone
 from fedprime.methods import METHODS
 from fedprime.models.prompted_model import ModelError
 from fedprime.settings.settings import DataSettings, Settings, SettingsError
 from miniatures import write_table
 
 
-def changed(settings: Settings, **sections: dict[str, Any] | int | str) -> Settings:
+def changed(settings: Settings, **sections: Any) -> Settings:
     """Settings with some values changed, by section."""
     return replace(
         settings,
@@ -176,14 +175,9 @@ def test_the_best_possible_accuracy_knows_which_modalities_are_in_use(small_sett
     assert np.array_equal(of_text, both.best_possible(both.scenarios["text only"], both.test_owners))
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_takes_from_the_settings_what_it_knows(name: str, small_settings: Settings):
-    settings = changed(small_settings, method={"name": name, "num_prompts": 6, "pool_size": 9, "pull_weight": 0.7})
-    method = build_method(settings)
-    assert type(method) is METHODS[name]
-    for entry in dataclasses.fields(method):
-        if entry.name != "server_lr":  # 0 stands for the method's own
-            assert getattr(method, entry.name) == getattr(settings.method, entry.name)
+def test_the_method_of_the_settings_is_the_method_of_the_experiment(small_settings: Settings):
+    settings = changed(small_settings, method=METHODS["pfpt"](num_prompts=6, num_alternations=2))
+    assert build_experiment(settings).method == METHODS["pfpt"](num_prompts=6, num_alternations=2)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +304,7 @@ def test_with_drift_shards_move_and_the_test_is_like_the_last_round(small_settin
 
 
 def test_with_drift_one_holder_of_everything_finds_what_clients_would(small_settings: Settings):
-    settings = changed(small_settings, missing={"kind": "drift"}, method={"name": "centralized-p"})
+    settings = changed(small_settings, missing={"kind": "drift"}, method=METHODS["centralized-p"]())
     experiment = build_experiment(settings)
     [holder] = experiment.holders
     order = np.argsort(np.concatenate([shard.indices for shard in experiment.shards]))

@@ -10,17 +10,18 @@ import torch
 
 from fedprime.experiment.build import build_experiment
 from fedprime.experiment.run_folder import RunFolder
+from fedprime.methods import METHODS
 from fedprime.runs.run import start_run
 from fedprime.settings.settings import Settings
 from run_files import metrics_of, results_of
 
-METHODS = ("centralized-p", "centralized-pools")
+NAMES = ("centralized-p", "centralized-pools")
 
 
 def settings_of(settings: Settings, name: str, num_clients: int = 4, fraction: float = 1.0) -> Settings:
     return replace(
         settings,
-        method=replace(settings.method, name=name),
+        method=METHODS[name](num_prompts=settings.method.num_prompts),
         partition=replace(settings.partition, num_clients=num_clients),
         training=replace(settings.training, fraction=fraction),
     )
@@ -29,7 +30,7 @@ def settings_of(settings: Settings, name: str, num_clients: int = 4, fraction: f
 @pytest.fixture(scope="module")
 def finished(small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """By method, the folder of a finished run with four clients."""
-    folders = {name: tmp_path_factory.mktemp("centralized") / "run" for name in METHODS}
+    folders = {name: tmp_path_factory.mktemp("centralized") / "run" for name in NAMES}
     for name, folder in folders.items():
         start_run(settings_of(small_settings, name), folder)
     return folders
@@ -39,7 +40,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return RunFolder(folder).load_checkpoint().state.shared
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_holder_has_every_sample_as_its_client_has_it(name: str, small_settings: Settings):
     experiment = build_experiment(settings_of(small_settings, name))
     (holder,) = experiment.holders
@@ -66,7 +67,7 @@ def test_the_pools_are_those_of_fedprime_without_its_server_step(
 ):
     lines = metrics_of(finished["centralized-pools"])
     assert all("matches" not in line for line in lines)
-    assert {tuple(line["pool_sizes"].values()) for line in lines} == {(4, 4)}
+    assert {tuple(line["pool_sizes"].values()) for line in lines} == {(20, 20)}
     start_run(settings_of(small_settings, "fedprime", num_clients=1), tmp_path / "run")
     ours, theirs = weights_of(finished["centralized-pools"]), weights_of(tmp_path / "run")
     # With one client, alignment gives its own pool back, in an order that may be another.
@@ -74,7 +75,7 @@ def test_the_pools_are_those_of_fedprime_without_its_server_step(
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_byte_travels(name: str, finished: dict[str, Path]):
     results = results_of(finished[name])
     assert results["bytes_up"] == results["bytes_down"] == 0
@@ -83,7 +84,7 @@ def test_no_byte_travels(name: str, finished: dict[str, Path]):
     assert all(line["bytes_up"] == line["bytes_down"] == 0 for line in metrics_of(finished[name]))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_model_is_shared_and_evaluated_for_every_client(name: str, finished: dict[str, Path]):
     assert (finished[name] / "model" / "model.safetensors").exists()
     assert not (finished[name] / "clients").exists()
@@ -92,7 +93,7 @@ def test_the_model_is_shared_and_evaluated_for_every_client(name: str, finished:
     assert sum(scores["num_samples"] for scores in clients.values() if scores) == 24
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_missingness_is_that_of_the_clients(name: str, finished: dict[str, Path], finished_run: Path):
     written = (finished[name] / "missingness.json").read_text()
     assert [row["client"] for row in json.loads(written)] == [0, 1, 2, 3]

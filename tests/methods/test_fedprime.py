@@ -46,7 +46,7 @@ def server(method: Method, current: Weights, *sent: Weights, num_samples: tuple[
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_a_method_has_its_pools_and_no_other(method: type[FedPrime], pools: set[str], tiny: Backbone):
-    weights = build(method(pool_size=6), tiny).weights()
+    weights = build(method(num_prompts=6, pool_size=6), tiny).weights()
     assert {name for name in weights if ".pools." in name} == pools
     assert all(weights[name].shape == (6, tiny.dim) for name in pools)
 
@@ -144,7 +144,7 @@ def test_fed_intra_aligns_nothing(tiny: Backbone):
 
 
 def test_a_prompt_that_only_one_client_has_is_kept(tiny: Backbone):
-    method = FedInter(num_prompts=4, pool_size=3)
+    method = FedInter(num_prompts=3, pool_size=3)
     weights = build(method, tiny).weights()
     prompts = far_apart(4, tiny.dim)
     common, alone = prompts[:3], prompts[[0, 1, 3]]
@@ -191,7 +191,7 @@ def test_the_order_of_clients_does_not_change_the_aligned_pool(tiny: Backbone):
 
 
 def test_a_run_that_starts_from_a_pool_beyond_the_bound_keeps_it(tiny: Backbone):
-    method = FedInter(pool_size=2, centres_per_prompt=1.0)
+    method = FedInter(num_prompts=2, pool_size=2, centres_per_prompt=1.0)
     weights = with_pools(build(method, tiny).weights(), inter=far_apart(5, tiny.dim))
     assert torch.allclose(server(method, weights, weights, weights)[INTER], far_apart(5, tiny.dim), atol=1e-6)
 

@@ -49,7 +49,7 @@ def build(method: Method, backbone: Backbone) -> PromptedModel:
 
 
 def test_without_quirks_a_method_is_given_back():
-    method = FedPrime(pool_size=7)
+    method = FedPrime(num_prompts=6, pool_size=7)
     assert with_quirks(method, ()) is method
 
 
@@ -112,7 +112,7 @@ def test_the_order_of_quirks_means_nothing(tiny: Backbone, batch: Batch):
 
 
 def test_settings_switch_quirks_on(small_settings: Settings, tiny: Backbone):
-    settings = replace(small_settings, method=replace(small_settings.method, reference_quirks=("batch_vote",)))
+    settings = replace(small_settings, method=with_quirks(small_settings.method, ["batch_vote"]))
     assert type(build_method(small_settings)) is FedPrime
     assert isinstance(build_method(settings).build_prompter(tiny, None), VotedPools)
 
@@ -236,7 +236,7 @@ def test_both_ways_of_reading_go_together(tiny: Backbone):
 
 
 def settings_with(settings: Settings, *quirks: Quirk) -> Settings:
-    return replace(settings, method=replace(settings.method, reference_quirks=quirks))
+    return replace(settings, method=with_quirks(settings.method, quirks))
 
 
 @pytest.fixture(scope="module")

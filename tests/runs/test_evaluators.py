@@ -15,6 +15,7 @@ from fake_grid import FakeGrid
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.experiment.site import deployable_method
 from fedprime.federation.rounds import TooFewAnswersError
+from fedprime.methods import METHODS
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.evaluators import SiteClients
@@ -129,7 +130,7 @@ def test_what_needs_all_samples_in_one_place_is_refused(flags: list[str]):
 
 
 def test_sites_begin_from_a_saved_model_if_all_of_it_travels(settings: Settings, finished_run: Path, tmp_path: Path):
-    method = replace(settings.method, name="fedprime")
+    method = METHODS["fedprime"](num_prompts=4)
     settings = replace(settings, initial_model=str(finished_run / "model"), method=method)
     here = replace(settings, runtime=replace(settings.runtime, kind="in-process"))
     start_run(here, tmp_path / "here")
@@ -138,7 +139,7 @@ def test_sites_begin_from_a_saved_model_if_all_of_it_travels(settings: Settings,
 
 
 def test_values_that_never_travel_cannot_begin_from_a_saved_model_at_sites(settings: Settings, tmp_path: Path):
-    settings = replace(settings, initial_model=str(tmp_path), method=replace(settings.method, name="local-p"))
+    settings = replace(settings, initial_model=str(tmp_path), method=METHODS["local-p"](num_prompts=4))
     with pytest.raises(SettingsError, match=r"initial_model: with local-p, .*head\.bias.* never travel"):
         complete_site_run(settings, tmp_path / "run", sites(settings, grid_of(tmp_path)))
     assert not (tmp_path / "run").exists()
@@ -160,7 +161,7 @@ def test_sites_that_round_come_to_the_weights_of_one_process_also_when_the_serve
 
 @pytest.fixture
 def finished_site_run(settings: Settings, tmp_path: Path) -> Path:
-    settings = replace(settings, method=replace(settings.method, name="fedprime"))
+    settings = replace(settings, method=METHODS["fedprime"](num_prompts=4))
     complete_site_run(settings, tmp_path / "run", sites(settings, grid_of(tmp_path)))
     return tmp_path / "run"
 

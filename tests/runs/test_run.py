@@ -94,7 +94,7 @@ def stop_after(rounds: int) -> list[Callback]:
     return [AfterRound(watch)]
 
 
-def changed(settings: Settings, **sections: dict[str, Any] | int | str) -> Settings:
+def changed(settings: Settings, **sections: Any) -> Settings:
     """Settings with some values changed, by section."""
     return replace(
         settings,
@@ -180,7 +180,7 @@ def test_clients_with_models_of_their_own_tell_no_usage(
     small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(METHODS, PrivateIntra.name, PrivateIntra)
-    start_run(changed(small_settings, method={"name": PrivateIntra.name}), tmp_path / "run")
+    start_run(changed(small_settings, method=METHODS[PrivateIntra.name](num_prompts=4)), tmp_path / "run")
     assert all("usage" not in line and "matches" not in line for line in metrics_of(tmp_path / "run"))
 
 
@@ -337,7 +337,10 @@ def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
     name: str, small_settings: Settings, tmp_path: Path
 ):
     settings = changed(
-        small_settings, method={"name": name}, training={"fraction": 0.5}, data={"num_validation": 4, "num_test": 4}
+        small_settings,
+        method=METHODS[name](num_prompts=4),
+        training={"fraction": 0.5},
+        data={"num_validation": 4, "num_test": 4},
     )
     start_run(settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -354,7 +357,7 @@ def test_what_stays_at_the_clients_is_there_after_a_stop(
     small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(METHODS, PrivateHead.name, PrivateHead)
-    settings = changed(small_settings, method={"name": PrivateHead.name})
+    settings = changed(small_settings, method=METHODS[PrivateHead.name](num_prompts=4))
     start_run(settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         start_run(settings, tmp_path / "stopped", callbacks=stop_after(2))
@@ -425,7 +428,7 @@ def brief_settings(small_settings: Settings) -> Iterator[Settings]:
             data={"num_train": 12, "num_validation": 4, "num_test": 4, "modalities": ("text",)},
             missing={"rate": 0.0},
             partition={"num_clients": 2},
-            method={"name": PrivateHead.name},
+            method=METHODS[PrivateHead.name](num_prompts=4),
             training={"rounds": 2},
             evaluation={"every": 2},
         )
@@ -628,7 +631,9 @@ def test_a_client_that_diverges_is_reported_and_the_run_goes_on(
     small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(METHODS, Poisoned.name, Poisoned)
-    settings = changed(small_settings, method={"name": Poisoned.name}, partition={"alpha": 0.05, "min_samples": 1})
+    settings = changed(
+        small_settings, method=METHODS[Poisoned.name](num_prompts=4), partition={"alpha": 0.05, "min_samples": 1}
+    )
     start_run(settings, tmp_path / "run")
     for line in metrics_of(tmp_path / "run"):
         assert line["left_out"]
@@ -641,7 +646,7 @@ def test_a_run_in_which_everybody_diverges_ends_with_the_weights_it_began_with(
     small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(METHODS, Poisoned.name, Poisoned)
-    settings = changed(small_settings, method={"name": Poisoned.name}, training={"batch_size": 1000})
+    settings = changed(small_settings, method=METHODS[Poisoned.name](num_prompts=4), training={"batch_size": 1000})
     with pytest.raises(KeyboardInterrupt):
         start_run(settings, tmp_path / "run", callbacks=stop_after(1))
     assert {line["answered"] for line in metrics_of(tmp_path / "run")} == {0}

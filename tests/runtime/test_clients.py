@@ -8,17 +8,18 @@ import pytest
 
 from fedprime.experiment.build import Experiment, build_method
 from fedprime.federation.clients import KeepingClients
+from fedprime.reproduction.quirks import Quirk, with_quirks
 from fedprime.runtime.clients import open_clients
 from fedprime.runtime.local_clients import LocalClients
 from fedprime.settings.settings import SettingsError
 
 
-def living(experiment: Experiment, kind: str, quirks: tuple[str, ...] = ()) -> Experiment:
+def living(experiment: Experiment, kind: str, quirks: tuple[Quirk, ...] = ()) -> Experiment:
     settings = experiment.settings
     settings = replace(
         settings,
         runtime=replace(settings.runtime, kind=kind),
-        method=replace(settings.method, reference_quirks=quirks),
+        method=with_quirks(settings.method, quirks),
     )
     return replace(experiment, settings=settings, method=build_method(settings))
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.settings.plans import Plan, choose_runs, dump_plan, read_plan
 from fedprime.settings.reading import read_settings
 from fedprime.settings.recipes import find_recipe
@@ -72,7 +73,7 @@ def test_labels_change_the_settings_that_they_name_and_no_others(planned: Callab
         defaults,
         seed=3,
         training=replace(defaults.training, rounds=7),
-        method=replace(defaults.method, name="fedavg-p"),
+        method=FedAvgP(),
         missing=replace(defaults.missing, lacking="image", rate=0.2),
     )
 
@@ -174,7 +175,7 @@ def test_labels_that_cannot_be_chosen_are_told_the_nearest_ones(planned: Callabl
         ("seeds = [0]\n[settings]\nseed = 3", "settings.seed stands there"),
         ("seeds = [0]\n[axes.a.b]\nseed = 3", "axes.a.b.seed stands there"),
         ("seeds = [0]\n[settings.training]\nround = 3", "training.round is not a setting; did you mean training.round"),
-        ('seeds = [0]\n[axes.a]\nb.method.name = "fedprim"', "a b: method.name: 'fedprim' is not one of"),
+        ('seeds = [0]\n[axes.a]\nb.method.name = "fedprim"', "a b: method.name: 'fedprim' is no method: fedprime, "),
         ('seeds = [0]\n[axes.a]\n"b c" = {}\nb-c = {}', "two runs would share the folder b-c/seed-0"),
     ],
 )
@@ -287,4 +288,4 @@ def test_a_plan_that_is_written_keeps_what_is_said_for_methods(
 
 def test_a_method_that_does_not_exist_is_named_in_a_plan(complaints: Callable[..., list[str]]):
     (problem,) = complaints(f"{TWO_METHODS}\n[by_method]\nhead.training.lr = 1.0\n")
-    assert problem.startswith("plan.toml: by_method.head is of no method; there are ")
+    assert problem.startswith("plan.toml: by_method.'head' is no method: fedprime, ")

@@ -4,12 +4,22 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedprime.methods import METHODS
-from fedprime.settings.reading import dump_toml, flat_settings, read_settings
+from fedprime.methods.fedprox_p import FedProxP
+from fedprime.methods.head_only import HeadOnly
+from fedprime.settings.reading import (
+    differing_settings,
+    dump_toml,
+    flat_settings,
+    read_saved_settings,
+    read_settings,
+)
+from fedprime.settings.recipes import find_recipe
 from fedprime.settings.settings import Settings, SettingsError
 
 
@@ -77,7 +87,7 @@ def test_every_mistake_in_recipe_flags_and_values_is_reported_at_once(tmp_path: 
         "training.optimizer is 'adma'",
         "nonsense.x is not a setting",
         "training.fraction is '7'",
-        "method.name: 'fedprim' is not one of fedprime, ",
+        "method.name: 'fedprim' is no method: fedprime, ",
     ):
         assert part in report
     assert len(problems) == 7
@@ -132,7 +142,13 @@ def test_a_recipe_that_is_not_there_is_named(tmp_path: Path):
 
 def test_a_folder_is_no_recipe(tmp_path: Path):
     (problem,) = problems_of(recipe=tmp_path)
-    assert "not a readable TOML file" in problem
+    assert problem.startswith(f"there is no recipe {tmp_path}")
+
+
+def test_a_recipe_may_be_given_by_its_name():
+    assert read_settings("builtin/skewed") == read_settings(find_recipe("builtin/skewed"))
+    with pytest.raises(SettingsError, match=r"there is no recipe builtin/skewd: .*did you mean builtin/skewed\?"):
+        read_settings("builtin/skewd")
 
 
 def test_flags_beside_a_table_that_is_none_do_not_hide_the_mistake(tmp_path: Path):
@@ -149,6 +165,8 @@ def test_flat_settings_name_every_setting_once():
     ]
     single = len(dataclasses.fields(Settings)) - len(sections)
     inner = sum(len(dataclasses.fields(getattr(Settings(), entry.name))) for entry in sections)
+    inner += 2  # the method's name and quirks
+    inner -= 1  # the built-in world has no options
     assert len(flat) == single + inner
     assert flat["partition.num_clients"] == Settings().partition.num_clients
 
@@ -178,12 +196,15 @@ CHOICES: dict[str, st.SearchStrategy[Any]] = {
     "missing.rate": st.floats(0, 1),
     "missing.lacking": st.sampled_from(["any", "image", "text", "readings"]),
     "method.name": st.sampled_from(sorted(METHODS)),
+    "method.clip_norm": st.just(0.0),
+    "method.hostile_share": st.floats(0, 0.5, exclude_max=True),
     "training.lr": st.floats(0, 1e6, exclude_min=True),
     "training.fraction": st.floats(0, 1, exclude_min=True),
     "training.schedule": st.sampled_from(["constant", "cosine", "linear"]),
 }
 
 
+@hypothesis.settings(deadline=None)
 @given(chosen=st.fixed_dictionaries({}, optional=CHOICES))
 def test_settings_are_the_same_after_a_round_trip_through_toml(
     chosen: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
@@ -203,3 +224,82 @@ def test_a_recipe_may_say_something_for_one_method_alone(tmp_path: Path):
     tuned = read_settings(recipe, ["--method.name", "pfpt"])
     assert (tuned.training.lr, tuned.training.rounds) == (0.25, 7)
     assert read_settings(recipe, ["--method.name", "pfpt", "--training.lr", "0.75"]).training.lr == 0.75
+
+
+# Settings of methods
+
+
+def test_a_setting_that_the_method_does_not_have_is_refused(tmp_path: Path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[method]\nproximal_weight = 0.1\n")
+    expected = "method.proximal_weight: fedprime has no such setting (it is one of fedprox-p, fedmsplit-p); it has"
+    for problem in (*problems_of(recipe=recipe), *problems_of("--method.proximal_weight", "0.1")):
+        assert problem.startswith(expected)
+    assert read_settings(recipe, ["--method.name=fedprox-p"]).method == FedProxP(proximal_weight=0.1)
+
+
+def test_a_misspelt_setting_of_a_method_is_told_the_nearest_one():
+    (problem,) = problems_of("--method.name=fedprox-p", "--method.proximal_wait", "3")
+    assert problem.endswith("; did you mean method.proximal_weight?")
+
+
+def test_a_run_of_an_earlier_version_wrote_down_settings_of_all_methods(tmp_path: Path):
+    old = tmp_path / "settings.toml"
+    old.write_text('[method]\nname = "head-only"\nhead = "linear"\npool_size = 20\nproximal_weight = 0.01\n')
+    assert read_saved_settings(old).method == HeadOnly(head="linear")
+    with pytest.raises(SettingsError, match=r"method\.pool_size: head-only has no such setting"):
+        read_settings(old)
+    old.write_text('[method]\nname = "head-only"\npoolsize = 20\n')
+    with pytest.raises(SettingsError, match=r"method\.poolsize: head-only has no such setting"):
+        read_saved_settings(old)
+
+
+def test_settings_that_differ_are_told_also_where_one_side_has_them_not():
+    there, here = read_settings(None, ["--method.name=pfpt"]), read_settings(None, ["--method.name=fedprox-p"])
+    told = differing_settings(there, here)
+    assert told["method.name"] == "method.name is 'pfpt' there, 'fedprox-p' here"
+    assert told["method.likelihood"] == "method.likelihood is 'mean' there, not set here"
+    assert told["method.proximal_weight"] == "method.proximal_weight is not set there, 0.01 here"
+    assert len(told) == 4  # and num_alternations
+    assert differing_settings(here, here) == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_warned"),
+    [
+        (["--method.name=fedavg-p"], True),
+        (["--method.name=pfpt"], False),
+        (["--method.name=fedavg-p", "--training.lr=0.1"], False),
+    ],
+)
+def test_a_method_without_a_learning_rate_of_its_own_in_the_recipe_is_told(
+    flags: list[str], is_warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[by_method]\npfpt.training.lr = 0.25\n")
+    read_settings(recipe, flags)
+    assert ("learning rate of their own for pfpt, but none for fedavg-p" in caplog.text) == is_warned
+
+
+# Switches
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (["--privacy.secret"], True),
+        (["--privacy.secret", "true"], True),
+        (["--privacy.secret=false"], False),
+        (["--privacy.secret", "--privacy.no-secret"], False),
+        (["--privacy.secret", "--training.rounds", "3"], True),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_setting_that_is_true_or_false_needs_no_value(flags: list[str], value: bool):
+    assert read_settings(None, flags).privacy.secret is value
+
+
+def test_what_is_true_or_false_takes_nothing_else():
+    assert problems_of("--privacy.secret", "a", "b") == ["--privacy.secret has 2 values, expected one"]
+    assert problems_of("--privacy.no-secret", "a") == ["--privacy.no_secret has 1 values, expected none"]
+    assert problems_of("--privacy.secret", "a")[0].startswith("privacy.secret is 'a': input should be a valid boolean")

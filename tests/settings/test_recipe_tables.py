@@ -39,7 +39,7 @@ def test_a_method_that_does_not_exist_is_named():
     by_method, problems = take_by_method({"by_method": {"fedavg": {"training": {"lr": 0.3}}}})
     assert by_method == {}
     assert len(problems) == 1
-    assert problems[0].startswith("by_method.fedavg is of no method; there are fedprime, ")
+    assert problems[0].startswith("by_method.'fedavg' is no method: fedprime, ")
 
 
 def test_a_method_cannot_choose_another_method_or_the_seed():

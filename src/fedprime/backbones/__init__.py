@@ -12,8 +12,13 @@ from fedprime.backbones.dual_encoder import DualEncoderBackbone
 from fedprime.backbones.precision import Precision, check_precision
 from fedprime.backbones.small import SMALL, load_small
 from fedprime.backbones.vilt import ViltBackbone
+from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.plugins import PluginError, load_plugin, plugin_names, plugin_package
 
-__all__ = ["NAMES", "SHIPPED", "SMALL", "TINY", "load_backbone"]
+__all__ = ["NAMES", "SHIPPED", "SMALL", "TINY", "backbone_plugin", "load_backbone"]
+
+#: The group of entry points by which other packages register backbones.
+_GROUP = "fedprime.backbones"
 
 #: The name of the tiny ViLT that comes with fedprime; it is loaded like any other checkpoint.
 TINY = "tiny"
@@ -41,7 +46,8 @@ def load_backbone(
 
     Args:
         reference: A name in `NAMES`, the folder of a checkpoint or of a composite, the name of a checkpoint on the
-            hub, or the ``.ckpt`` file of an original ViLT.
+            hub, the ``.ckpt`` file of an original ViLT, or a name that an installed package registers, alone or with
+            whatever it expects after a colon, as ``"name:large"``.
         modalities: What it shall read, in order; nothing named means what it was trained for.
         max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for.
         precision: What the frozen transformer computes with; "auto" is bfloat16 where the device multiplies it faster,
@@ -56,6 +62,10 @@ def load_backbone(
             with that precision, or there is no such device.
     """
     check_precision(precision)
+    plugin = backbone_plugin(str(reference))
+    if plugin:
+        computation = Computation(precision, choose_device(device), activation_checkpointing)
+        return _of_package(plugin, str(reference), modalities, max_text_tokens, computation)
     if max_text_tokens < 0 or max_text_tokens == 1:
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; expected at least 2, or 0 for as many as trained")
     name, place = str(reference), SHIPPED.get(str(reference), reference)
@@ -78,13 +88,49 @@ def load_backbone(
     return DualEncoderBackbone.from_pretrained(reference, tuple(modalities) or ("image", "text"), computation)
 
 
+def backbone_plugin(reference: str) -> str:
+    """Returns the name by which an installed package registers the backbone of a reference; empty if none does.
+
+    Args:
+        reference: As for `load_backbone`.
+    """
+    name = reference.partition(":")[0]
+    return name if name in plugin_names(_GROUP) and reference not in NAMES and not Path(reference).exists() else ""
+
+
+def _of_package(
+    name: str, reference: str, modalities: Sequence[str], max_text_tokens: int, computation: Computation
+) -> Backbone:
+    """Loads a backbone of an installed package, which is called with reference, modalities and computation."""
+    package = plugin_package(_GROUP, name)
+    if max_text_tokens:
+        raise BackboneError(f"max_text_tokens is {max_text_tokens}; {name!r} of {package} reads as much as it wants to")
+    try:
+        backbone = load_plugin(_GROUP, name)(reference, tuple(modalities), computation)
+    except PluginError as error:
+        raise BackboneError(f"{error}") from error
+    if not isinstance(backbone, Backbone) or backbone.reference != reference:
+        raise BackboneError(
+            f"{name!r} of {package} gave {backbone!r}; expected a backbone whose reference is {reference!r}, by which "
+            "a saved model finds it again"
+        )
+    return backbone
+
+
 def _kind_of(place: str | Path) -> str:
     if (Path(place) / composite_file.FILE).is_file():
         return _COMPOSITE
     if Path(place).is_file():
         return _VILT
-    with reading_checkpoint(place, "a folder with config.json, model.safetensors and what else belongs to them"):
-        kind = read_model_type(place)
+    names = (*NAMES, *plugin_names(_GROUP))
+    expected = "a folder with config.json, model.safetensors and what else belongs to them"
+    try:
+        with reading_checkpoint(
+            place, f"{', '.join(names)}, a name of a package that may have to be installed, {expected}"
+        ):
+            kind = read_model_type(place)
+    except BackboneError as error:
+        raise BackboneError(f"{error}{nearest_name(str(place), names)}") from error
     possible = (_VILT, *dual_encoder.MODEL_TYPES)
     if kind not in possible:
         raise BackboneError(

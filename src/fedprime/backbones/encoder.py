@@ -75,7 +75,8 @@ class PooledEncoder:
             inside: The encoder.
         """
         self.inside = inside
-        self.kind, self.version = inside.kind, inside.version
+        self.kind: ValueKind = inside.kind
+        self.version = inside.version
         self.width = self.block_width = inside.block_width
         self.squared_length = float(self.width)
         self.fingerprint = f"pooled {inside.fingerprint}"

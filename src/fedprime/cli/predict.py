@@ -19,7 +19,7 @@ from fedprime.experiment.run_folder import RunFolder
 from fedprime.models.prediction import predict_samples
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.settings.reading import read_settings
+from fedprime.settings.reading import read_saved_settings
 from fedprime.settings.settings import DataSettings
 
 __all__ = ["predict_labels"]
@@ -127,7 +127,7 @@ def _read_named(words: Iterable[str], model: PromptedModel) -> dict[str, object]
 def _rows_of_table(model: PromptedModel, options: _PredictOptions) -> Iterator[_Row]:
     data = DataSettings()
     if (options.run / "settings.toml").exists():
-        data = read_settings(options.run / "settings.toml").data
+        data = read_saved_settings(options.run / "settings.toml").data
     stated = options.columns or data.columns
     rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, data.label or ("label",))
     for start in itertools.count(1, _AT_ONCE):

@@ -301,4 +301,4 @@ def build_method(settings: Settings) -> Method:
     Args:
         settings: The settings.
     """
-    return settings.method.built()
+    return settings.method

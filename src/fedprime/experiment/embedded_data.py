@@ -22,11 +22,13 @@ from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.data.sets.food101 import open_food101
 from fedprime.data.sets.hateful_memes import open_hateful_memes
 from fedprime.data.sets.mmimdb import open_mmimdb
+from fedprime.data.sets.registered import find_data_set, open_registered
 from fedprime.data.sets.table.table import Table, TableOptions, open_table
 from fedprime.data.splits import with_all_splits
 from fedprime.experiment.partitioning import label_groups
 from fedprime.reproducibility.environment import device_name, numeric_environment
 from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.plugins import PluginError
 from fedprime.settings.settings import DataSettings
 
 __all__ = ["SOURCES", "embedded_samples", "open_data", "opened_source", "source_kinds", "with_three_splits"]
@@ -88,7 +90,8 @@ def open_data(
     """Opens a data set; nothing of a sample is read yet.
 
     Args:
-        name: Which data set: builtin, food101, mmimdb, hateful_memes or table.
+        name: Which data set: builtin, food101, mmimdb, hateful_memes, table, or one of an installed
+            package.
         path: Its folder, or of a table also its file or its name on the hub; the built-in world needs none.
         validation_share: Share of the training samples to set apart for validation, if the data has no such split.
         test_share: Share of the samples to set apart for the test, if it has neither a test nor a validation split.
@@ -103,19 +106,27 @@ def open_data(
     >>> {name: len(own) for name, own in open_data("builtin", num_train=6, num_validation=2, num_test=3).splits.items()}
     {'train': 6, 'validation': 2, 'test': 3}
     """
-    if name not in SOURCES:
-        raise DataError(f"{name!r} is not one of {', '.join(SOURCES)}{nearest_name(name, SOURCES)}")
-    known = _option_names(SOURCES[name])
+    opener = _opener(name)
+    known = _option_names(opener)
     for option in options:
         if option not in known:
             knows = f"it knows {', '.join(known)}" if known else "it knows none"
             raise DataError(f"{name} has no option {option}; {knows}{nearest_name(option, known)}")
-    return with_three_splits(SOURCES[name](str(path), **options), validation_share, test_share)
+    own = opener(str(path), **options) if name in SOURCES else open_registered(name, str(path), options)
+    return with_three_splits(own, validation_share, test_share)
+
+
+def _opener(name: str) -> Callable[..., SampleSource]:
+    """Returns what opens a data set that comes along, or that an installed package registers."""
+    try:
+        return find_data_set(name) or SOURCES[name]
+    except PluginError as error:
+        raise DataError(f"{error}") from error
 
 
 def _option_names(opener: Callable[..., SampleSource]) -> tuple[str, ...]:
-    """Returns the settings of data that an opener of a data set takes: all its arguments but the folder."""
-    return tuple(inspect.signature(opener).parameters)[1:]
+    """Returns what an opener of a data set takes: all its arguments but the folder."""
+    return tuple(name for name in inspect.signature(opener).parameters if name != "path")
 
 
 def with_three_splits(source: SampleSource, validation_share: float, test_share: float) -> SampleSource:
@@ -161,10 +172,14 @@ def source_kinds(source: SampleSource) -> dict[str, ValueKind]:
 
     Args:
         source: The data set.
+
+    Raises:
+        DataError: If it does not say of what kind they are.
     """
     if isinstance(source, Table):
         return {own.modality: own.kind for own in source.columns}
     known: dict[str, ValueKind] = {"image": "image", "text": "text", "readings": "numbers"}
+    known |= getattr(source, "kinds", {})  # of another package
     return {modality: known[modality] for modality in source.modalities if modality in known}
 
 
@@ -177,7 +192,9 @@ def opened_source(data: DataSettings) -> SampleSource:
     Raises:
         DataError: If it cannot be found, read or used.
     """
-    options = {name: getattr(data, name) for name in _option_names(SOURCES[data.name])}
+    options = dict(data.options)
+    if data.name in SOURCES:
+        options = {name: getattr(data, name) for name in _option_names(SOURCES[data.name])}
     shares = {"validation_share": data.validation_share, "test_share": data.test_share}
     return open_data(data.name, data.path, **shares, **options)
 

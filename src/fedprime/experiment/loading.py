@@ -12,7 +12,7 @@ from fedprime.experiment.build import Experiment, build_experiment, chosen_backb
 from fedprime.experiment.own_objects import OwnObjects
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.methods import Method
-from fedprime.settings.reading import flat_settings, read_settings
+from fedprime.settings.reading import differing_settings, read_saved_settings
 from fedprime.settings.settings import Settings
 
 __all__ = ["load_experiment", "refuse_other_backbone", "refuse_other_settings", "with_absolute_folders"]
@@ -28,11 +28,8 @@ def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
     Raises:
         SettingsError: If its settings cannot be read.
     """
-    found = flat_settings(read_settings(run.path / "settings.toml"))
-    expected = flat_settings(with_absolute_folders(settings))
-    differences = [
-        f"{name} is {found[name]!r} there, {value!r} here" for name, value in expected.items() if found[name] != value
-    ]
+    saved = read_saved_settings(run.path / "settings.toml")
+    differences = differing_settings(saved, with_absolute_folders(settings)).values()
     if differences:
         raise RunError(
             f"{run.path} has other settings: {'; '.join(differences)}; move it away, or name another folder with "
@@ -58,7 +55,7 @@ def load_experiment(
     Raises:
         RunError: If objects, backbone, owners or masks are not those that the run began with.
     """
-    settings = read_settings(run.path / "settings.toml")
+    settings = read_saved_settings(run.path / "settings.toml")
     if settings.runtime.kind == "deployment":
         raise RunError(
             f"the samples of {run.path} are at its sites; go on with it by `fedprime deploy server`, and find what the "

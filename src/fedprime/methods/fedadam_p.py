@@ -6,12 +6,15 @@ the first steps' bias.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from fedprime.methods.aggregation.robust import moved
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
+from fedprime.reproducibility.ranges import Positive
 
 __all__ = ["FedAdamP"]
 
@@ -25,17 +28,17 @@ class FedAdamP(FedAvgP):
 
     Attributes:
         server_lr: Learning rate of the server: about how far it moves a value in a round (eta).
-        beta_1: Share of earlier changes in their running mean, in [0, 1).
-        beta_2: Share of earlier squared changes in their running mean, in [0, 1).
+        beta_1: Share of earlier changes in their running mean.
+        beta_2: Share of earlier squared changes in their running mean.
         tau: Changes far below it count less: the smaller, the more adaptive the server.
     """
 
     name = "fedadam-p"
 
-    server_lr: float = 0.03
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    tau: float = 0.001
+    server_lr: Positive = 0.03
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    tau: Positive = 0.001
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
         """Moves the weights by a step of Adam, whose running means the server keeps.

@@ -6,12 +6,15 @@ Source: Hsu, Qi, Brown. Measuring the Effects of Non-Identical Data Distribution
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from fedprime.methods.aggregation.robust import moved
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
+from fedprime.reproducibility.ranges import Positive
 
 __all__ = ["FedAvgMP"]
 
@@ -23,14 +26,14 @@ class FedAvgMP(FedAvgP):
     With ``d`` what the average changes in a round, ``v = momentum * v + d``, and the weights move by ``server_lr * v``.
 
     Attributes:
-        server_momentum: Share of the server's earlier moves that goes on, in [0, 1).
+        server_momentum: Share of the server's earlier moves that goes on.
         server_lr: Learning rate of the server.
     """
 
     name = "fedavgm-p"
 
-    server_momentum: float = 0.9
-    server_lr: float = 1.0
+    server_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    server_lr: Positive = 1.0
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
         """Moves the weights by momentum, which the server keeps.

@@ -18,6 +18,7 @@ from fedprime.methods.aligned_mean import aligned_mean
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import PromptPools, standardise
+from fedprime.reproducibility.ranges import Count, NotNegative
 
 __all__ = ["ALIGNED", "CONTEXT", "MOMENTS", "FedInter", "FedIntra", "FedPrime"]
 
@@ -36,26 +37,56 @@ class FedPrime(Method):
 
     Attributes:
         pool_size: Prompts in each pool at the start (tau).
-        pull_weight: Weight of the mean distance between a sample and its prompts in the local objective (lambda). With
-            0 nothing would teach the maps of queries and keys: there are none, and they are not sent.
-        centres_per_prompt: Bound on the size of the aligned pool, as a multiple of `pool_size`; 0 for no bound.
-        likelihood: Whether evidence about a match is the mean over coordinates, or their sum as in the paper.
+        pull_weight: Weight of the mean distance between samples and their prompts in the local objective (lambda); with
+            0, maps of queries and keys would not learn, and there are none, so that they are not sent.
+        centres_per_prompt: Bound on the size of the aligned pool as a multiple of the pool size, at least 1; 0 for no
+            bound.
+        likelihood: Evidence about a match: the mean over coordinates, or their sum as in the paper.
         num_alternations: How often the server alternates between centres and matches.
-        standardised_queries: Whether queries are standardised over all clients' samples; the paper's are not.
-        context_weight: Weight of the client's own mean query in its samples' queries; the paper has none.
+        standardised_queries: Whether queries have mean 0 and variance 1 over all samples; as in the paper (false),
+            samples choose alike.
+        context_weight: How much a client's own average counts in the choice of prompts, beside the sample; 0, as in the
+            paper: not.
     """
 
     name = "fedprime"
     pools: ClassVar[tuple[str, ...]] = ("inter", "intra")
     aligned = ALIGNED
 
-    pool_size: int = 20
-    pull_weight: float = 0.1
-    centres_per_prompt: float = 2.0
+    pool_size: Count = 20
+    pull_weight: NotNegative = 0.1
+    centres_per_prompt: NotNegative = 2.0
     likelihood: Literal["mean", "sum"] = "mean"
-    num_alternations: int = 5
+    num_alternations: Count = 5
     standardised_queries: bool = False
-    context_weight: float = 0.0
+    context_weight: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks that the settings fit together.
+
+        Raises:
+            ValueError: If they do not.
+        """
+        if 0 < self.centres_per_prompt < 1:
+            raise ValueError(
+                f"centres_per_prompt is {self.centres_per_prompt}: the bound is at least 1, or 0 for no bound"
+            )
+        if self.context_weight > 0 and not self.standardised_queries:
+            raise ValueError(
+                f"context_weight is {self.context_weight}: a client's average is part of standardised queries only; "
+                "set standardised_queries, or context_weight to 0"
+            )
+        # Otherwise fewer prompts would enter the transformer than with the method that it is compared with.
+        if self.num_prompts % len(self.pools):
+            raise ValueError(
+                f"num_prompts is {self.num_prompts}: {self.name} takes equally many from each of its "
+                f"{len(self.pools)} pools; choose a multiple of {len(self.pools)}"
+            )
+        if self.num_prompts > len(self.pools) * self.pool_size:
+            raise ValueError(
+                f"num_prompts is {self.num_prompts}: {self.name} has only {len(self.pools)} x {self.pool_size} "
+                "prompts; choose fewer, or a larger pool_size"
+            )
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> PromptPools:
         """Returns the pools before training.

@@ -12,6 +12,7 @@ from torch import Tensor
 from fedprime.data.batches import Batch
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.reproducibility.ranges import NotNegative
 
 __all__ = ["FedProxP"]
 
@@ -21,12 +22,12 @@ class FedProxP(FedAvgP):
     """Prompts per missing pattern, averaged, with a proximal term in the local objective.
 
     Attributes:
-        proximal_weight: Weight of the squared distance to what the client received (mu).
+        proximal_weight: Weight of the squared distance between a client's values and those it received (mu).
     """
 
     name = "fedprox-p"
 
-    proximal_weight: float = 0.01
+    proximal_weight: NotNegative = 0.01
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
         """Returns the task loss plus ``mu / 2`` times the squared distance of all trained values to the received ones.

@@ -7,10 +7,11 @@ Source: McMahan et al. Communication-Efficient Learning of Deep Networks from De
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
@@ -19,6 +20,7 @@ from fedprime.methods.aggregation.robust import Aggregation, robust_mean
 from fedprime.models.prompted_model import HeadKind, PromptedModel, Weights
 from fedprime.models.prompts import Prompter
 from fedprime.models.readout import Readout
+from fedprime.reproducibility.ranges import Count, NotNegative
 
 __all__ = ["Method", "ServerState", "Start", "Update", "weighted_mean"]
 
@@ -71,7 +73,12 @@ class ServerState:
 
 @dataclass(frozen=True)
 class Method:
-    """A federated method; subclasses are named in `fedprime.methods.METHODS`.
+    """A federated method, whose fields are its settings.
+
+    A subclass that has settings of its own is a frozen dataclass with a default for each, of which TOML can write the
+    values: numbers, words, yes or no, tuples of them. Ranges stand in annotations (see `reproducibility.ranges`), a
+    check of several fields is made by ``__post_init__``, which raises a ValueError, and what a field means is said in
+    the section "Attributes" or by a text under the field.
 
     Attributes:
         name: What settings call it.
@@ -81,13 +88,17 @@ class Method:
         answers_each: Whether the server answers every client by values of its own, made from single updates.
         trains: Whether there is anything to train after the start.
         aligned: Name of the parameter that is aligned; all others are averaged. Empty if nothing is aligned.
-        num_prompts: Prompt tokens that enter the transformer with each sample.
-        aggregation: How the server makes one value of the clients': the mean weighted by samples, as the papers do, or
-            a robust one in which every client has one vote.
-        hostile_share: The largest share of hostile clients that a robust aggregation is to withstand.
-        clip_norm: The largest Euclidean norm of what a client may change in a round; 0 for no limit.
-        head: What reads the feature; with blocks, or a start in closed form, it is one linear layer for each block.
-        readout: What the head reads of a sample: the summary feature, or with it a block for each modality.
+        num_prompts: Prompt tokens that enter the transformer with each sample, over all pools.
+        aggregation: How the server makes one value of the clients': the mean over samples as in the papers, or, against
+            hostile clients, the median or trimmed mean of every coordinate, with one vote for each client.
+        hostile_share: Share of hostile clients to withstand: what a trimmed mean cuts at each end; with it or the
+            median, an aligned prompt that no more clients share is dropped.
+        clip_norm: Updates that move further from what was received (Euclidean norm, all values) are scaled down; 0 for
+            no limit.
+        head: What reads the feature: one linear layer (linear); a pooler and one layer (pooled); a pooler and two
+            layers, as in the paper's code, three times as much to send (paper).
+        readout: What the head reads of a sample: the summary feature, or with it a block for each modality; of blocks it
+            is one linear layer for each, whatever `head` says.
         start: Where the head starts: at random values, or in closed form from sums over all clients' samples.
         prior_aware: Whether clients add their own label frequencies to scores while they train, so that shared weights
             hold evidence and nobody's label mix.
@@ -100,10 +111,10 @@ class Method:
     answers_each: ClassVar[bool] = False
     aligned: ClassVar[str] = ""
     trains: ClassVar[bool] = True
-    num_prompts: int = 10
+    num_prompts: Count = 10
     aggregation: Aggregation = "mean"
-    hostile_share: float = 0.3
-    clip_norm: float = 0.0
+    hostile_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.3
+    clip_norm: NotNegative = 0.0
     head: HeadKind = "pooled"
     readout: Readout = "summary"
     start: Start = "random"

@@ -13,6 +13,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.methods.aligned_mean import aligned_mean
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompts import AllPrompts
+from fedprime.reproducibility.ranges import Count
 
 __all__ = ["PFPT"]
 
@@ -22,7 +23,7 @@ class PFPT(Method):
     """One set of prompts, not retrieved but all used, aligned across clients; its size stays what it is.
 
     Attributes:
-        likelihood: Whether evidence about a match is the mean over coordinates, or their sum as in the paper.
+        likelihood: Evidence about a match: the mean over coordinates, or their sum as in the paper.
         num_alternations: How often the server alternates between centres and matches.
     """
 
@@ -30,7 +31,7 @@ class PFPT(Method):
     aligned = "prompter.prompts"
 
     likelihood: Literal["mean", "sum"] = "mean"
-    num_alternations: int = 5
+    num_alternations: Count = 5
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> AllPrompts:
         """Returns one set of prompts.

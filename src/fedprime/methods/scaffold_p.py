@@ -15,6 +15,7 @@ from fedprime.methods.aggregation.robust import moved
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
+from fedprime.reproducibility.ranges import Positive
 
 __all__ = ["CONTROL", "OWN_CONTROL", "ScaffoldP"]
 
@@ -41,7 +42,7 @@ class ScaffoldP(FedAvgP):
     name = "scaffold-p"
     evaluates_shared = True
 
-    server_lr: float = 1.0
+    server_lr: Positive = 1.0
 
     def initial_state(self, model: PromptedModel, num_clients: int) -> ServerState:
         """Returns the model's weights, a control variate of zero, and how many clients there are.

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from fedprime.settings.reading import flat_settings
-from fedprime.settings.settings import Settings
+from fedprime.settings.reading import completed_settings
 
 __all__ = [
     "IGNORED",
@@ -186,9 +185,9 @@ class FinishedRun:
 
 
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns settings, by dotted name, as JSON gives them back, with the defaults of those not known yet."""
-    known = {name: value for name, value in flat_settings(Settings()).items() if name not in settings}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in {**settings, **known}.items()}
+    """Returns settings, by dotted name, as JSON gives them back, and as this version writes them down."""
+    completed = completed_settings(settings)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in completed.items()}
 
 
 def comparable_settings(run: FinishedRun) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.report.finished_runs import IGNORED, FinishedRun, plain_settings
 from fedprime.report.runs_file import RunSet, read_runs_file
 from fedprime.settings.plans import Plan, PlannedRun, read_plan
-from fedprime.settings.reading import flat_settings, read_settings
+from fedprime.settings.reading import flat_settings, read_saved_settings
 from fedprime.settings.recipe_tables import dotted_names
 from fedprime.settings.settings import SettingsError
 
@@ -94,7 +94,7 @@ def _read_grid(grid: Path, whole: Path | None, folders: Mapping[Path, Path], pro
     """Reads the runs of a grid, by resolved path, each with the labels that the plan gives it."""
     name = whole or grid
     try:
-        plan = read_plan(grid / "plan.toml")
+        plan = read_plan(grid / "plan.toml", is_saved=True)
     except SettingsError as error:
         problems.append(
             f"the plan of the grid {name} cannot be used ({'; '.join(error.problems)}); its {len(folders)} runs are "
@@ -158,7 +158,7 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
     # Where there are no results, the folder says how to get them.
     results = _read_json(path / "results.json") if folder.is_finished else folder.results()
     try:
-        settings = flat_settings(read_settings(path / "settings.toml"))
+        settings = flat_settings(read_saved_settings(path / "settings.toml"))
     except SettingsError as error:
         raise RunError(f"{path / 'settings.toml'} cannot be used ({'; '.join(error.problems)}); {_REMEDY}") from error
     rows = folder.metrics()

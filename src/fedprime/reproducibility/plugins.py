@@ -8,14 +8,30 @@ A package that is not fedprime's own says in its ``pyproject.toml``, for example
 Source: the entry points specification of the Python Packaging User Guide.
 """
 
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-__all__ = ["Group", "load_plugin", "plugin_names", "plugin_package"]
+from fedprime.reproducibility.errors import nearest_name
+
+__all__ = [
+    "Group",
+    "PluginError",
+    "find_registered",
+    "load_plugin",
+    "plugin_names",
+    "plugin_package",
+    "registered_names",
+    "unknown_name",
+]
 
 #: A group of entry points, for example ``"fedprime.methods"``.
 Group = str
+
+
+class PluginError(ValueError):
+    """A name that nothing is registered by, or a plug-in that cannot be used; in one line."""
 
 
 @cache
@@ -49,5 +65,66 @@ def load_plugin(group: Group, name: str) -> Any:
     Args:
         group: The group that it is in.
         name: One of `plugin_names`.
+
+    Raises:
+        PluginError: If it cannot be imported.
     """
-    return _plugins(group)[name].load()
+    try:
+        return _plugins(group)[name].load()
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"{name!r} of {plugin_package(group, name)} cannot be loaded from {_plugins(group)[name].value}: {error}; "
+            "install the package anew, with what it needs"
+        ) from error
+
+
+def registered_names(group: Group, own: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names of fedprime's own objects of a kind, then those of installed packages.
+
+    Args:
+        group: The group of the plug-ins.
+        own: The names of fedprime's own.
+    """
+    return tuple(dict.fromkeys([*own, *plugin_names(group)]))
+
+
+def find_registered(group: Group, what: str, name: str, own: Mapping[str, Any]) -> Any:
+    """Returns one of fedprime's own objects, or one that an installed package registers.
+
+    Args:
+        group: The group of the plug-ins.
+        what: What they are, in one word or two, for errors.
+        name: The name of the one wanted.
+        own: Fedprime's own objects by name.
+
+    Raises:
+        PluginError: If there is none or more than one, or it cannot be imported.
+    """
+    if name in own and name in plugin_names(group):
+        raise PluginError(
+            f"{plugin_package(group, name)} registers a {what} {name!r}, but fedprime has one of that name itself; "
+            "remove that package, or have it choose another name"
+        )
+    if name in own:
+        return own[name]
+    if name in plugin_names(group):
+        return load_plugin(group, name)
+    raise PluginError(unknown_name(what, name, registered_names(group, own)))
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """Returns in one line that a name is not there, what is, and that a package may lack.
+
+    Args:
+        what: What it would name, in one word or two.
+        name: What was found.
+        known: What would have been right.
+
+    >>> unknown_name("method", "pfp", ["pfpt"])
+    "'pfp' is no method: pfpt; one of another package is found when that is installed; did you mean pfpt?"
+    """
+    names = tuple(known)
+    return (
+        f"{name!r} is no {what}: {', '.join(names)}; one of another package is found when that is installed"
+        f"{nearest_name(name, names)}"
+    )

@@ -8,7 +8,8 @@ Source: the authors' research code of FED-PRIME (arXiv 2602.07081); see docs/pap
 
 import dataclasses
 from collections.abc import Collection, Sequence
-from typing import ClassVar, Literal, get_args
+from functools import cache
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Task
+from fedprime.methods import METHODS
 from fedprime.methods.fedprime import FedPrime
 from fedprime.methods.head_only import HeadOnly
 from fedprime.methods.method import Method, ServerState, Update
@@ -24,7 +26,7 @@ from fedprime.models.prompts import PromptPools
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.reproduction.reading import ReferenceBackbone, VotedPools
 
-__all__ = ["QUIRKS", "Quirk", "possible_quirks", "with_quirks"]
+__all__ = ["QUIRKS", "Quirk", "possible_quirks", "quirks_of", "with_quirks"]
 
 Quirk = Literal[
     "shared_parameters", "similarity_sign", "batch_vote", "unsynced_query", "prompt_readout", "placeholder_input"
@@ -149,11 +151,13 @@ _CLASSES: dict[Quirk, type[Method]] = {
 
 
 def possible_quirks(method: Method) -> tuple[Quirk, ...]:
-    """Returns the quirks that a method can have.
+    """Returns the quirks that a method can have; one of another package has none, which is not in the research code.
 
     Args:
-        method: The method.
+        method: The method, without quirks.
     """
+    if type(method) not in METHODS.values():
+        return ()
     has_clients = not method.is_centralized
     possible: dict[Quirk, bool] = {
         # What a client does not send it does not share either.
@@ -169,24 +173,54 @@ def possible_quirks(method: Method) -> tuple[Quirk, ...]:
     return tuple(quirk for quirk in QUIRKS if possible[quirk])
 
 
+def quirks_of(method: Method) -> tuple[Quirk, ...]:
+    """Returns the quirks that a method has, in the order in which they were named.
+
+    Args:
+        method: The method.
+    """
+    return method.reference_quirks if isinstance(method, _Quirky) else ()
+
+
 def with_quirks(method: Method, quirks: Collection[Quirk]) -> Method:
     """Returns a method that departs from the paper as the research code does.
 
     Args:
-        method: The method as its paper has it.
-        quirks: Which departures, in any order; with none the method is given back.
+        method: The method, with or without other quirks, which it loses.
+        quirks: Which departures, in any order; with none the method is as its paper has it.
 
     Raises:
         ValueError: If the method cannot have one of them.
     """
-    possible = possible_quirks(method)
+    values = {entry.name: getattr(method, entry.name) for entry in dataclasses.fields(method)}
+    plain = method.without_quirks(**values) if isinstance(method, _Quirky) else method
+    possible = possible_quirks(plain)
     impossible = [quirk for quirk in quirks if quirk not in possible]
     if impossible:
-        raise ValueError(f"{method.name} cannot have {', '.join(impossible)}; it can have {', '.join(possible)}")
-    if not quirks:
-        return method
-    kind = type(method)
-    bases = (*dict.fromkeys(_CLASSES[quirk] for quirk in QUIRKS if quirk in quirks), kind)
-    reading_quirks = [quirk for quirk in _READING if quirk in quirks]
-    quirky = type(f"Quirky{kind.__name__}", bases, {"reading_quirks": reading_quirks})
-    return quirky(**{entry.name: getattr(method, entry.name) for entry in dataclasses.fields(method)})
+        raise ValueError(
+            f"{method.name} cannot have {', '.join(impossible)}; it can have {', '.join(possible) or 'none'}"
+        )
+    return _quirky(type(plain), tuple(quirks))(**values) if quirks else plain
+
+
+class _Quirky(Method):
+    """What every method with quirks is."""
+
+    reference_quirks: ClassVar[tuple[Quirk, ...]]
+    without_quirks: ClassVar[type[Method]]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The class is made here: another process makes it again.
+        values = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        return with_quirks, (self.without_quirks(**values), self.reference_quirks)
+
+
+@cache  # methods are equal if their classes are
+def _quirky(kind: type[Method], quirks: tuple[Quirk, ...]) -> type[Method]:
+    bases: tuple[type, ...] = (*dict.fromkeys(_CLASSES[quirk] for quirk in QUIRKS if quirk in quirks), _Quirky, kind)
+    content = {
+        "reading_quirks": [quirk for quirk in _READING if quirk in quirks],
+        "reference_quirks": quirks,
+        "without_quirks": kind,
+    }
+    return type(f"Quirky{kind.__name__}", bases, content)

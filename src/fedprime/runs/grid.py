@@ -22,7 +22,7 @@ from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.metrics import Progress
 from fedprime.runs.processes import Ending, Task, work_off
 from fedprime.settings.plans import Plan, PlannedRun, dump_plan, read_plan
-from fedprime.settings.reading import flat_settings
+from fedprime.settings.reading import differing_settings
 from fedprime.settings.settings import SettingsError
 
 __all__ = ["GridError", "GridProgress", "RunState", "default_processes", "inspect_grid", "run_grid", "run_path"]
@@ -266,7 +266,7 @@ def _plan_to_write(plan: Plan, folder: Path) -> str | None:
                 "with --output"
             )
         return dump_plan(plan)
-    there = read_plan(path)
+    there = read_plan(path, is_saved=True)
     differences = _differences(there, plan)
     if differences:
         raise GridError(
@@ -293,10 +293,7 @@ def _differences(there: Plan, here: Plan) -> list[str]:
     for run in there.runs:
         settings = settings_here.get(tuple(run.labels.values()))
         if settings:
-            found, expected = flat_settings(run.settings), flat_settings(settings)
             differences += [
-                f"{name} is {found[name]!r} there, {value!r} here"
-                for name, value in expected.items()
-                if name != "seed" and found[name] != value
+                words for name, words in differing_settings(run.settings, settings).items() if name != "seed"
             ]
     return list(dict.fromkeys(differences))

@@ -33,7 +33,7 @@ from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSam
 from fedprime.runs.metrics import kept_round, progress_after, round_metrics, run_totals
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.runtime.processors import processors_of
-from fedprime.settings.reading import dump_toml, read_settings
+from fedprime.settings.reading import dump_toml, read_saved_settings
 from fedprime.settings.settings import Settings
 
 __all__ = ["complete_run", "complete_site_run", "resume_run", "start_run"]
@@ -123,7 +123,7 @@ def resume_run(
     run = RunFolder(Path(folder))
     if run.is_finished:
         return run.results()
-    settings = read_settings(run.path / "settings.toml")
+    settings = read_saved_settings(run.path / "settings.toml")
     with reproducible(settings.threads):
         experiment = load_experiment(run, source=source, backbone=backbone, method=method)
         return _go_on_here(run, experiment, opening, callbacks)

@@ -21,8 +21,7 @@ from fedprime.runs.run import complete_run, complete_site_run
 from fedprime.runtime.flower.grid_clients import Grid, GridClients
 from fedprime.runtime.flower.processes import JOB_VARIABLE
 from fedprime.runtime.flower.server_app import make_server_app
-from fedprime.settings.reading import read_settings
-from fedprime.settings.recipes import find_recipe
+from fedprime.settings.reading import read_saved_settings, read_settings
 from fedprime.settings.settings import SettingsError
 
 __all__ = ["app", "run_job"]
@@ -46,7 +45,7 @@ def run_job(grid: Grid, job: Path) -> None:
     facts = json.loads(job.read_text(encoding="utf-8"))
     error = None
     try:
-        settings = read_settings(facts["settings"])
+        settings = read_saved_settings(Path(facts["settings"]))
         method = deployable_method(settings)
         clients = GridClients(grid, method, settings, settings.partition.num_clients, run_id=facts["run"])
         complete_site_run(settings, Path(facts["folder"]), clients)
@@ -60,7 +59,7 @@ def run_job(grid: Grid, job: Path) -> None:
 
 def _simulate(grid: Grid, config: Mapping[str, Any]) -> None:
     flags = ["--runtime.kind=simulation", *shlex.split(str(config["flags"]))]
-    settings = read_settings(find_recipe(str(config["recipe"])), flags)
+    settings = read_settings(str(config["recipe"]), flags)
 
     @contextmanager
     def on_grid(experiment: Experiment) -> Iterator[GridClients]:

@@ -1,12 +1,37 @@
-"""Flags of a command line, taken from its words before the rest is read as settings."""
+"""Flags of a command line: the one place that takes words apart, for the settings and for the verbs' own flags."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from fedprime.reproducibility.errors import nearest_name
-from fedprime.settings.reading import flat_settings
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.describe import Setting, describe_settings
+from fedprime.settings.problems import SettingsError
 
-__all__ = ["refuse_unknown_flags", "take_folder", "take_numbers", "take_values"]
+__all__ = ["last_value", "refuse_unknown_flags", "set_flags", "take_folder", "take_numbers", "take_values"]
+
+
+@dataclass(frozen=True)
+class _Flag:
+    """A flag with the words behind it; the words before the first flag belong to one without a name."""
+
+    name: str
+    words: tuple[str, ...]  # as they were written, the flag included
+    values: tuple[str, ...]
+
+
+def _split(words: Sequence[str]) -> list[_Flag]:
+    groups: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            groups.append([])
+        groups[-1].append(word)
+    before, *flags = groups
+    split = [_Flag("", tuple(before), tuple(before))] if before else []
+    for own in flags:
+        name, has_value, value = own[0].partition("=")
+        split.append(_Flag(name, tuple(own), (*((value,) if has_value else ()), *own[1:])))
+    return split
 
 
 def take_folder(words: list[str], flag: str) -> str | None:
@@ -19,19 +44,17 @@ def take_folder(words: list[str], flag: str) -> str | None:
     Raises:
         SettingsError: If it has no value.
     """
-    for index, word in enumerate(words):
-        if word == flag:
-            if index + 1 == len(words) or words[index + 1].startswith("--"):
-                raise SettingsError([f"{flag} has no value; name a folder"])
-            value = words[index + 1]
-            del words[index : index + 2]
-            return value
-        if word.startswith(f"{flag}="):
-            del words[index]
-            if word == f"{flag}=":
-                raise SettingsError([f"{flag} has no value; name a folder"])
-            return word.partition("=")[2]
-    return None
+    found, left = None, list[str]()
+    for entry in _split(words):
+        if entry.name != flag or found is not None:
+            left += entry.words
+            continue
+        if not entry.values or not entry.values[0]:
+            raise SettingsError([f"{flag} has no value; name a folder"])
+        found = entry.values[0]
+        left += entry.values[1:]
+    words[:] = left
+    return found
 
 
 def take_values(words: list[str], flag: str, example: str) -> list[str]:
@@ -49,24 +72,12 @@ def take_values(words: list[str], flag: str, example: str) -> list[str]:
     >>> take_values(words, "--only", "--only a=b"), words
     (['a=b', 'c=d', 'e=f'], ['--training.rounds', '3'])
     """
-    values: list[str] = []
-    rest: list[str] = []
-    position = 0
-    while position < len(words):
-        name, has_value, value = words[position].partition("=")
-        position += 1
-        if name != flag:
-            rest.append(words[position - 1])
-            continue
-        found = [value] if has_value else []
-        while not has_value and position < len(words) and not words[position].startswith("--"):
-            found.append(words[position])
-            position += 1
-        if not found or not all(found):
-            raise SettingsError([f"{flag} has no value; expected for example {example}"])
-        values += found
-    words[:] = rest
-    return values
+    flags = _split(words)
+    own = [entry for entry in flags if entry.name == flag]
+    if not all(entry.values and all(entry.values) for entry in own):
+        raise SettingsError([f"{flag} has no value; expected for example {example}"])
+    words[:] = [word for entry in flags if entry.name != flag for word in entry.words]
+    return [value for entry in own for value in entry.values]
 
 
 def take_numbers(words: list[str], flag: str, example: str, least: int) -> list[int]:
@@ -98,13 +109,82 @@ def refuse_unknown_flags(words: Sequence[str], own: Sequence[str], verb: str) ->
         own: The flags of the verb.
         verb: The verb.
     """
-    names = [*own, *(f"--{name}" for name in flat_settings(Settings()))]
-    for word in words:
-        flag = word.partition("=")[0]
-        if (
-            flag.startswith("--")
-            and "." not in flag
-            and flag.replace("-", "_") not in [name.replace("-", "_") for name in names]
-        ):
-            hint = nearest_name(flag, names)
-            raise SettingsError([f"{flag} is neither a flag of fedprime {verb} ({', '.join(own)}) nor a setting{hint}"])
+    names = [*own, *(f"--{setting.name}" for setting in describe_settings())]
+    known = {_underscored(name) for name in names}
+    for flag in _split(words):
+        if flag.name and "." not in flag.name and _underscored(flag.name) not in known:
+            hint = nearest_name(flag.name, names)
+            raise SettingsError(
+                [f"{flag.name} is neither a flag of fedprime {verb} ({', '.join(own)}) nor a setting{hint}"]
+            )
+
+
+def last_value(words: Sequence[str], name: str) -> str | None:
+    """Returns the value that flags give a setting, or None if they give it none.
+
+    Args:
+        words: The words.
+        name: The dotted name of the setting.
+    """
+    values = [flag.values[-1] for flag in _split(words) if _underscored(flag.name) == f"--{name}" and flag.values]
+    return values[-1] if values else None
+
+
+def set_flags(content: dict[str, Any], words: Sequence[str], settings: Collection[Setting]) -> list[str]:
+    """Puts flags into nested tables of settings, and returns what is wrong with their names.
+
+    A setting that is true or false needs no value: ``--privacy.secret`` sets it, ``--privacy.no-secret`` sets it to
+    false. A name in the group of the method is taken whatever it is: the method itself says which settings it has.
+
+    Args:
+        content: The tables, which are changed.
+        words: The flags and their values.
+        settings: The settings that there are.
+    """
+    known = {setting.name: setting for setting in settings}
+    switches = {
+        f"{setting.group}.no_{setting.name.rpartition('.')[2]}".lstrip("."): setting.name
+        for setting in settings
+        if setting.is_switch
+    }
+    problems: list[str] = []
+    for flag in _split(words):
+        if not flag.name:
+            problems.append(f"{flag.words[0]!r} stands before any flag; settings look like --training.rounds 50")
+            continue
+        name, values = _underscored(flag.name).removeprefix("--"), list(flag.values)
+        setting = known.get(switches.get(name, name))
+        if setting is None and not name.startswith(("method.", "data.options.")):
+            problems.append(f"--{name} is not a setting{nearest_name(name, known)}")
+        elif name in switches and values:
+            problems.append(f"--{name} has {len(values)} values, expected none")
+        elif problem := _wrong_number(name, values, setting):
+            problems.append(problem)
+        elif setting is not None and setting.is_switch and not values:
+            _put(content, setting.name, name not in switches)
+        else:
+            several = len(values) > 1 if setting is None else setting.takes_several
+            _put(content, name, values if several else values[0])
+    return problems
+
+
+def _wrong_number(name: str, values: Sequence[str], setting: Setting | None) -> str:
+    if setting is not None and setting.is_switch and not values:
+        return ""
+    several = setting is None or setting.takes_several
+    if values and (several or len(values) == 1):
+        return ""
+    return f"--{name} has {len(values)} values, expected {'one or more, separated by spaces' if several else 'one'}"
+
+
+def _put(content: dict[str, Any], name: str, value: object) -> None:
+    *sections, last = name.split(".")
+    table: object = content
+    for section in sections:
+        table = table.setdefault(section, {}) if isinstance(table, dict) else None
+    if isinstance(table, dict):  # otherwise that is what is wrong, and told
+        table[last] = value
+
+
+def _underscored(name: str) -> str:
+    return f"--{name[2:].replace('-', '_')}" if name.startswith("--") else name.replace("-", "_")

@@ -23,7 +23,7 @@ A plan is a TOML file with
 import functools
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,10 +31,12 @@ from typing import Any
 import tomlkit
 
 from fedprime.reproducibility.errors import nearest_name
-from fedprime.settings.reading import check_settings, method_of, read_toml, set_flags
-from fedprime.settings.recipe_tables import dotted_names, merged, take_by_method, without
+from fedprime.settings.flags import last_value, set_flags
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.reading import check_settings, known_settings, method_of, name_in, note_untuned, without_foreign
+from fedprime.settings.recipe_tables import dotted_names, merged, read_toml, take_by_method, without
 from fedprime.settings.recipes import find_recipe
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.settings import Settings
 
 __all__ = ["Plan", "PlannedRun", "choose_runs", "dump_plan", "read_plan"]
 
@@ -84,7 +86,9 @@ class Plan:
     tables: Mapping[str, Any]
 
 
-def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = (), recipe: str = "") -> Plan:
+def read_plan(
+    path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = (), recipe: str = "", *, is_saved: bool = False
+) -> Plan:
     """Reads a plan.
 
     Args:
@@ -93,6 +97,7 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = (), 
         seeds: Seeds to use instead of the plan's.
         recipe: The recipe to start from instead of the plan's; what the plan sets over its recipe, it sets over this
             one.
+        is_saved: Whether a grid wrote it down, which may be a grid of an earlier version.
 
     Raises:
         SettingsError: If anything is wrong with it or with one of its runs, with every problem.
@@ -109,30 +114,49 @@ def read_plan(path: Path, flags: Sequence[str] = (), seeds: Sequence[int] = (), 
     shared.pop("seed", None)  # the plan names the seeds
     own: dict[str, Any] = merged({}, content.get("settings", {}))
     axes: dict[str, dict[str, Any]] = content.get("axes", {})
-    wrong_flags = [*set_flags(own, flags), *_flags_without_effect(flags, axes)]
+    wrong_flags = [*_set_flags(own, flags, shared, axes), *_flags_without_effect(flags, axes)]
     shared = merged(shared, own)
     # What the plan or a flag says goes over all that a recipe says.
     by_method = merged({method: without(of, dotted_names(own)) for method, of in of_recipe.items()}, by_method)
     chosen = tuple(dict.fromkeys(seeds)) or tuple(content["seeds"])
     runs: list[PlannedRun] = []
-    for seed in chosen:
-        for combination in itertools.product(*(labels.items() for labels in axes.values())):
-            labels = dict(zip(axes, (label for label, _ in combination), strict=True))
-            of_labels = functools.reduce(merged, (settings for _, settings in combination), {"seed": seed})
-            of_method = by_method.get(method_of(merged(shared, of_labels)), {})
+    for labels, tables in _combinations(shared, by_method, axes, dotted_names(own), is_saved=is_saved):
+        for seed in chosen:
             try:
-                runs.append(PlannedRun(labels, check_settings(merged(merged(shared, of_method), of_labels))))
+                runs.append(PlannedRun(labels, check_settings({**tables, "seed": seed})))
             except SettingsError as error:
                 where = ", ".join(f"{axis} {label}" for axis, label in labels.items())
                 problems += [f"{where}: {problem}" if where else problem for problem in error.problems]
     if wrong_flags or problems:
         raise SettingsError([*wrong_flags, *(f"{path}: {problem}" for problem in dict.fromkeys(problems))])
+    runs.sort(key=lambda run: chosen.index(run.settings.seed))
     folders = [run.folder for run in runs]
     twice = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
     if twice:
         raise SettingsError([f"{path}: two runs would share the folder {twice[0]}; give their labels other names"])
     tables = {"seeds": list(chosen), "settings": shared, "by_method": by_method, "axes": axes}
     return Plan({axis: tuple(labels) for axis, labels in axes.items()}, chosen, tuple(runs), tables)
+
+
+def _combinations(
+    shared: Mapping[str, Any],
+    by_method: Mapping[str, Mapping[str, Any]],
+    axes: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    given: Collection[str],
+    *,
+    is_saved: bool,
+) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Yields every combination of labels with the settings that it stands for; the log tells untuned methods once."""
+    told: set[str] = set()
+    for combination in itertools.product(*(labels.items() for labels in axes.values())):
+        labels = dict(zip(axes, (label for label, _ in combination), strict=True))
+        of_labels: dict[str, Any] = functools.reduce(merged, (settings for _, settings in combination), {})
+        method = method_of(merged(shared, of_labels))
+        tables = merged(merged(shared, by_method.get(method, {})), of_labels)
+        if not is_saved and method not in told:
+            note_untuned(method, by_method, {*given, *dotted_names(of_labels)})
+            told.add(method)
+        yield labels, without_foreign(tables) if is_saved else tables
 
 
 def choose_runs(plan: Plan, wanted: Sequence[str]) -> tuple[PlannedRun, ...]:
@@ -214,10 +238,21 @@ def _shape_problems(content: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def _set_flags(
+    own: dict[str, Any], flags: Sequence[str], shared: Mapping[str, Any], axes: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Puts flags into what the plan says for all runs, and returns what is wrong with their names."""
+    tables = merged(shared, own)
+    methods = [last_value(flags, "method.name") or method_of(tables)]
+    methods += [method_of(merged(tables, settings)) for labels in axes.values() for settings in labels.values()]
+    data_set = last_value(flags, "data.name") or name_in(tables, "data")
+    return set_flags(own, flags, known_settings(methods, data_set))
+
+
 def _flags_without_effect(flags: Sequence[str], axes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Returns what is wrong with flags that the plan has the last word on."""
     given: dict[str, Any] = {}
-    set_flags(given, flags)
+    _set_flags(given, flags, {}, axes)
     problems = ["--seed has no effect on a plan, which has several; name seeds with --seeds"] if "seed" in given else []
     for name in dotted_names(given):
         for axis, labels in axes.items():

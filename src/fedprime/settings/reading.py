@@ -1,31 +1,54 @@
 """Settings from TOML recipes and flags, checked all at once; and back to TOML."""
 
 import dataclasses
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from pydantic import TypeAdapter, ValidationError
 
-from fedprime.reproducibility.errors import nearest_name
-from fedprime.settings.recipe_tables import merged, take_by_method
-from fedprime.settings.settings import MethodSettings, Settings, SettingsError
+from fedprime.methods import Method, find_method, method_names
+from fedprime.reproducibility.plugins import PluginError
+from fedprime.settings.describe import Setting, describe_settings
+from fedprime.settings.flags import last_value, set_flags
+from fedprime.settings.method_settings import DEFAULT_METHOD, method_arguments, method_table
+from fedprime.settings.problems import SettingsError, describe_error
+from fedprime.settings.recipe_tables import dotted_names, dotted_values, merged, read_toml, take_by_method, without
+from fedprime.settings.recipes import find_recipe
+from fedprime.settings.settings import Settings
 
 __all__ = [
     "check_settings",
+    "completed_settings",
+    "differing_settings",
     "dump_toml",
     "flat_settings",
+    "known_settings",
     "method_of",
+    "name_in",
+    "note_untuned",
+    "read_saved_settings",
     "read_settings",
-    "read_toml",
-    "set_flags",
+    "without_foreign",
 ]
+
+_logger = logging.getLogger(__name__)
+
+#: Settings of methods that every run wrote down before a method had settings of its own, whatever its method.
+_ONCE_OF_ALL_METHODS = frozenset(
+    f"method.{name}"
+    for name in (
+        *("num_prompts", "head", "pool_size", "pull_weight", "proximal_weight", "centres_per_prompt", "likelihood"),
+        *("num_alternations", "aggregation", "hostile_share", "clip_norm", "standardised_queries", "context_weight"),
+        "reference_quirks",
+    )
+)
 
 
 def flat_settings(settings: Settings) -> dict[str, Any]:
-    """Returns every setting by its dotted name.
+    """Returns every setting by its dotted name, those of the method that was chosen among them.
 
     Args:
         settings: The settings.
@@ -33,33 +56,101 @@ def flat_settings(settings: Settings) -> dict[str, Any]:
     >>> flat_settings(Settings())["training.rounds"]
     30
     """
-    flat: dict[str, Any] = {}
-    for name, value in dataclasses.asdict(settings).items():  # pyright: ignore[reportArgumentType]
-        flat |= (
-            {f"{name}.{inner}": entry for inner, entry in value.items()} if isinstance(value, dict) else {name: value}
-        )
-    return flat
+    return dotted_values(_tables(settings))
+
+
+def differing_settings(there: Settings, here: Settings) -> dict[str, str]:
+    """Returns by dotted name, in words, the settings in which two differ.
+
+    Args:
+        there: Some settings.
+        here: Those that they are compared with.
+    """
+    found, expected = flat_settings(there), flat_settings(here)
+    names = (name for name in {**expected, **found} if found.get(name) != expected.get(name))
+    return {
+        name: f"{name} is {_in_words(found.get(name))} there, {_in_words(expected.get(name))} here" for name in names
+    }
 
 
 def read_settings(recipe: str | Path | None = None, flags: Sequence[str] = ()) -> Settings:
-    """Reads settings from a TOML recipe and from flags over it; what neither says keeps its default.
+    """Reads settings from a recipe and from flags over it; what neither says keeps its default.
 
     What the recipe says for the chosen method alone (see `recipe_tables`) goes over the rest of the recipe.
 
     Args:
-        recipe: A TOML file.
+        recipe: A TOML file, or the name of a recipe that comes along, as ``builtin/study``.
         flags: As on a command line: ``["--training.rounds", "50", "--data.modalities", "image", "text"]`` or with
             ``=``.
 
     Raises:
         SettingsError: If anything is wrong, with every problem of recipe, flags and values.
     """
-    content = read_toml(Path(recipe)) if recipe else {}
+    content = read_toml(find_recipe(str(recipe))) if recipe else {}
     by_method, problems = take_by_method(content)
-    chosen = merged(content, {})
-    set_flags(chosen, flags)
-    content = merged(content, by_method.get(method_of(chosen), {}))
-    return check_settings(content, [*problems, *set_flags(content, flags)])
+    method = last_value(flags, "method.name") or method_of(content)
+    known = known_settings([method], last_value(flags, "data.name") or name_in(content, "data"))
+    given: dict[str, Any] = {}
+    set_flags(given, flags, known)
+    note_untuned(method, by_method, dotted_names(given))
+    content = merged(content, by_method.get(method, {}))
+    return check_settings(content, [*problems, *set_flags(content, flags, known)])
+
+
+def read_saved_settings(path: Path) -> Settings:
+    """Reads the settings that a run wrote down, which may be a run of an earlier version.
+
+    Args:
+        path: Its ``settings.toml``.
+
+    Raises:
+        SettingsError: If anything is wrong, with every problem.
+    """
+    return check_settings(without_foreign(read_toml(path)))
+
+
+def without_foreign(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns tables without what earlier versions wrote down of methods that were not chosen.
+
+    Args:
+        content: The tables of a run's settings.
+    """
+    try:
+        own = method_arguments(find_method(method_of(content)))
+    except PluginError:
+        own = {}
+    return without(content, _ONCE_OF_ALL_METHODS - {f"method.{name}" for name in own})
+
+
+def completed_settings(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what an earlier version wrote down without settings of other methods, and with the defaults of new ones.
+
+    Args:
+        flat: The settings of a run by dotted name; of a method that is not there, all are kept.
+    """
+    method = str(flat.get("method.name", DEFAULT_METHOD))
+    known = {setting.name: setting.default for setting in known_settings([method])}
+    foreign = _ONCE_OF_ALL_METHODS - known.keys() if method in method_names() else frozenset[str]()
+    defaults = {name: value for name, value in known.items() if name not in flat}
+    return {**{name: value for name, value in flat.items() if name not in foreign}, **defaults}
+
+
+def note_untuned(method: str, by_method: Mapping[str, Mapping[str, Any]], given: Collection[str]) -> None:
+    """Tells in the log that a recipe has a learning rate for other methods, but not for the one that was chosen.
+
+    Args:
+        method: The chosen one.
+        by_method: What the recipe says for some methods alone.
+        given: Dotted names of the settings that are set over the recipe.
+    """
+    rate = "training.lr"
+    tuned = [name for name, tables in by_method.items() if rate in dotted_names(tables)]
+    if tuned and method not in tuned and rate not in given:
+        _logger.warning(
+            "the recipe has a learning rate of their own for %s, but none for %s, which takes the one of all others; "
+            "say another one by --%s",
+            *(", ".join(tuned), method, rate),
+        )
 
 
 def method_of(content: Mapping[str, Any]) -> str:
@@ -68,32 +159,27 @@ def method_of(content: Mapping[str, Any]) -> str:
     Args:
         content: The tables.
     """
-    table = content.get("method", {})
-    name = table.get("name") if isinstance(table, dict) else None
-    return name if isinstance(name, str) else MethodSettings.name
+    return name_in(content, "method") or DEFAULT_METHOD
 
 
-def set_flags(content: dict[str, Any], flags: Sequence[str]) -> list[str]:
-    """Puts flags into nested tables of settings, and returns what is wrong with their names.
+def known_settings(methods: Iterable[str], data_set: str = "") -> tuple[Setting, ...]:
+    """Returns the settings that there are with some methods and a data set; names that do not exist are left out.
 
     Args:
-        content: The tables, which are changed.
-        flags: As for `read_settings`.
+        methods: Names of methods.
+        data_set: Name of the data set.
     """
-    names = flat_settings(Settings())
-    problems: list[str] = []
-    for flag, values in _split_flags(flags, problems):
-        section, _, name = flag.rpartition(".")
-        if flag not in names:
-            problems.append(f"--{flag} is not a setting{nearest_name(flag, names)}")
-        elif not values or (len(values) > 1 and not isinstance(names[flag], tuple)):
-            expected = "one or more, separated by spaces" if isinstance(names[flag], tuple) else "one"
-            problems.append(f"--{flag} has {len(values)} values, expected {expected}")
-        else:
-            table = content.setdefault(section, {}) if section else content
-            if isinstance(table, dict):
-                table[name] = values if isinstance(names[flag], tuple) else values[0]
-    return problems
+    there: list[str] = []
+    for method in methods:
+        try:
+            find_method(method)
+        except PluginError:  # which is told when the settings are checked
+            continue
+        there.append(method)
+    try:
+        return describe_settings(there, data_set or "builtin")
+    except PluginError:
+        return describe_settings(there)
 
 
 def check_settings(content: Mapping[str, Any], problems: Sequence[str] = ()) -> Settings:
@@ -106,31 +192,15 @@ def check_settings(content: Mapping[str, Any], problems: Sequence[str] = ()) -> 
     Raises:
         SettingsError: If anything is wrong, with every problem.
     """
+    found: list[str] = []
     try:
-        settings, found = TypeAdapter(Settings).validate_python(content), []
+        settings = TypeAdapter(Settings).validate_python(content)
     except ValidationError as error:
-        settings, found = Settings(), [_describe(entry, flat_settings(Settings())) for entry in error.errors()]
+        settings, names = Settings(), [setting.name for setting in known_settings([method_of(content)])]
+        found = [line for entry in error.errors() for line in describe_error(entry, names)]
     if problems or found:
         raise SettingsError([*problems, *found])
     return settings
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Returns the tables of a TOML file.
-
-    Args:
-        path: The file.
-
-    Raises:
-        SettingsError: If there is none, or it is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        problem = f"there is no recipe {path}; `fedprime recipes list` shows those that come along"
-        raise SettingsError([problem]) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([f"{path} is not a readable TOML file: {error}"]) from error
 
 
 def dump_toml(settings: Settings) -> str:
@@ -139,30 +209,37 @@ def dump_toml(settings: Settings) -> str:
     Args:
         settings: The settings.
     """
-    return tomlkit.dumps(dataclasses.asdict(settings))  # pyright: ignore[reportArgumentType]
+    return tomlkit.dumps(_tables(settings))
 
 
-def _split_flags(flags: Sequence[str], problems: list[str]) -> list[tuple[str, list[str]]]:
-    split: list[tuple[str, list[str]]] = []
-    for word in flags:
-        if word.startswith("--"):
-            name, has_value, value = word[2:].partition("=")
-            split.append((name.replace("-", "_"), [value] if has_value else []))
-        elif split:
-            split[-1][1].append(word)
-        else:
-            problems.append(f"{word!r} stands before any flag; settings look like --training.rounds 50")
-    return split
+def _tables(settings: Settings) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
+    for section in dataclasses.fields(settings):  # pyright: ignore[reportArgumentType]
+        value = getattr(settings, section.name)
+        if isinstance(value, Method):
+            value = method_table(value)
+        elif dataclasses.is_dataclass(value):
+            value = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
+        tables[section.name] = _told(value) if isinstance(value, dict) else value
+    return tables
 
 
-def _describe(error: Any, names: Iterable[str]) -> str:
-    name = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "unexpected_keyword_argument":
-        found = error["input"]
-        keys = [f"{name}.{key}" for key in found] if isinstance(found, dict) and found else [name]
-        return "; ".join(f"{key} is not a setting{nearest_name(key, names)}" for key in keys)
-    if error["type"] == "value_error":
-        # What is wrong between sections names itself.
-        return f"{name}: {error['ctx']['error']}" if name else str(error["ctx"]["error"])
-    message = error["msg"]
-    return f"{name} is {error['input']!r}: {message[0].lower()}{message[1:]}"
+def _told(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a table without what TOML has no word for: None, and tables with nothing in them."""
+    return {name: value for name, value in table.items() if value is not None and value != {}}
+
+
+def name_in(content: Mapping[str, Any], section: str) -> str:
+    """Returns the name that a section of nested tables of settings chooses; empty if it chooses none.
+
+    Args:
+        content: The tables.
+        section: ``method`` or ``data``.
+    """
+    table = content.get(section, {})
+    name = table.get("name") if isinstance(table, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _in_words(value: object) -> str:
+    return "not set" if value is None else repr(value)

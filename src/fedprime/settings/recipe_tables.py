@@ -10,12 +10,34 @@ Whatever is said beside the recipe (a plan, its labels, a flag) goes over it.
 """
 
 import copy
+import tomllib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
-from fedprime.methods import METHODS
+from fedprime.methods import method_names
+from fedprime.reproducibility.plugins import unknown_name
+from fedprime.settings.problems import SettingsError
 
-__all__ = ["dotted_names", "merged", "take_by_method", "without"]
+__all__ = ["dotted_names", "dotted_values", "merged", "read_toml", "take_by_method", "without"]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Returns the tables of a TOML file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        SettingsError: If there is none, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem = f"there is no recipe {path}; `fedprime recipes list` shows those that come along"
+        raise SettingsError([problem]) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError([f"{path} is not a readable TOML file: {error}"]) from error
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,6 +60,22 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
+def dotted_values(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns by dotted name the values that stand in tables and in tables inside them.
+
+    Args:
+        tables: The tables.
+        prefix: What stands before the names.
+
+    >>> dotted_values({"seed": 1, "data": {"path": "", "options": {"size": 3}}})
+    {'seed': 1, 'data.path': '', 'data.options.size': 3}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in tables.items():
+        flat |= dotted_values(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
 def dotted_names(tables: Mapping[str, Any]) -> set[str]:
     """Returns the names of the settings that stand in tables.
 
@@ -47,29 +85,24 @@ def dotted_names(tables: Mapping[str, Any]) -> set[str]:
     >>> sorted(dotted_names({"seed": 1, "training": {"lr": 0.1}}))
     ['seed', 'training.lr']
     """
-    return {
-        dotted
-        for name, value in tables.items()
-        for dotted in ({f"{name}.{inner}" for inner in value} if isinstance(value, dict) else {name})
-    }
+    return set(dotted_values(tables))
 
 
-def without(tables: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+def without(tables: Mapping[str, Any], names: Collection[str], prefix: str = "") -> dict[str, Any]:
     """Returns tables without some settings.
 
     Args:
         tables: The tables.
         names: The dotted names of what to leave out.
+        prefix: What stands before the names of these tables.
 
     >>> without({"seed": 1, "training": {"lr": 0.1, "rounds": 5}}, {"training.lr"})
     {'seed': 1, 'training': {'rounds': 5}}
     """
     return {
-        name: {inner: entry for inner, entry in value.items() if f"{name}.{inner}" not in names}
-        if isinstance(value, dict)
-        else value
+        name: without(value, names, f"{prefix}{name}.") if isinstance(value, dict) else value
         for name, value in tables.items()
-        if name not in names
+        if f"{prefix}{name}" not in names
     }
 
 
@@ -85,13 +118,12 @@ def take_by_method(content: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], 
     tables = content.pop("by_method", {})
     if not (isinstance(tables, dict) and all(isinstance(settings, dict) for settings in tables.values())):
         return {}, ["by_method is no table of methods; expected lines like fedprime.training.lr = 0.03"]
-    problems = [
-        f"by_method.{name} is of no method; there are {', '.join(METHODS)}" for name in tables if name not in METHODS
-    ]
+    known = method_names()
+    problems = [f"by_method.{unknown_name('method', name, known)}" for name in tables if name not in known]
     problems += [
         f"by_method.{name}.{fixed} stands there, but a method has no say in that"
         for name, settings in tables.items()
         for fixed in ("method.name", "seed")
         if fixed in dotted_names(settings)
     ]
-    return {name: settings for name, settings in tables.items() if name in METHODS}, problems
+    return {name: settings for name, settings in tables.items() if name in known}, problems

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from fedprime.reproducibility.errors import nearest_name
-from fedprime.settings.reading import read_toml
-from fedprime.settings.settings import SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.recipe_tables import read_toml
 
 __all__ = ["find_plan", "find_recipe", "find_recipe_or_plan", "list_plans", "list_recipes", "plan_name", "recipe_name"]
 

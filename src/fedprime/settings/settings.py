@@ -1,30 +1,40 @@
 """Every setting of a run: typed, named, explained, bounded."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from fedprime.backbones.precision import Precision
 from fedprime.data.missingness.mechanisms import MechanismKind
 from fedprime.data.missingness.patterns import ANY
 from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.data.sets.registered import find_data_set
+from fedprime.data.sets.table.options import TableOptions
 from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.local_training import LocalTraining
 from fedprime.methods import METHODS, Method
-from fedprime.methods.aggregation.robust import Aggregation
-from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy, reason_against_robustness
-from fedprime.models.prompted_model import HeadKind
+from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy
 from fedprime.reproducibility.errors import nearest_name
-from fedprime.reproduction.quirks import Quirk, with_quirks
+from fedprime.reproducibility.plugins import PluginError
+from fedprime.reproducibility.ranges import Count, NotNegative, NotNegativeCount, Positive, Share
+from fedprime.settings.arguments import Argument, arguments_of, read_arguments
+from fedprime.settings.method_settings import DEFAULT_METHOD, read_method, without_repetition
+from fedprime.settings.problems import SettingsError
 
 __all__ = [
     "AttackSettings",
     "DataSettings",
     "EvaluationSettings",
-    "MethodSettings",
     "MissingSettings",
     "PartitionSettings",
     "PrivacySettings",
@@ -33,20 +43,16 @@ __all__ = [
     "SettingsError",
     "TrainingSettings",
     "TransportSettings",
+    "data_options",
 ]
 
 
-def _known_method(name: str) -> str:
-    if name not in METHODS:
-        raise ValueError(f"{name!r} is not one of {', '.join(METHODS)}{nearest_name(name, METHODS)}")
+def _known_data_set(name: str) -> str:
+    try:
+        find_data_set(name)
+    except PluginError as error:
+        raise ValueError(f"{error}") from error
     return name
-
-
-def _without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"{', '.join(twice)} stands there more than once; name each once")
-    return names
 
 
 def _word(name: str) -> str:
@@ -61,48 +67,34 @@ def _number_of_word(value: object) -> object:
 
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
-Count = Annotated[int, Field(ge=1)]
-NotNegativeCount = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0, le=1e6)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class SettingsError(ValueError):
-    """Settings that cannot be used; the message names every one of them."""
+def data_options(name: str) -> dict[str, Argument]:
+    """Returns by name what can be said of a data set of another package, besides where it is.
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        """Puts all problems into one message.
+    Args:
+        name: The data set.
 
-        Args:
-            problems: One line for each.
-        """
-        self.problems = list(problems)
-        several = [f"{len(self.problems)} settings are wrong:", *(f"  {problem}" for problem in self.problems)]
-        super().__init__("\n".join(several) if len(self.problems) > 1 else self.problems[0])
+    Raises:
+        PluginError: If there is none of that name.
+    """
+    opener = find_data_set(name)
+    return {} if opener is None else {key: value for key, value in arguments_of(opener).items() if key != "path"}
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class DataSettings:
+class DataSettings(TableOptions):
     """The samples."""
 
-    name: Literal["builtin", "food101", "mmimdb", "hateful_memes", "table"] = "builtin"
-    """Which data set: "builtin" is the generated world; UPMC Food-101, MM-IMDb and Hateful Memes do not come along; a
-    table is any folder with metadata.csv, .jsonl or .parquet, or a data set of the library datasets."""
+    name: Annotated[str, AfterValidator(_known_data_set)] = "builtin"
+    """Which data set: "builtin" is the generated world; UPMC Food-101 (food101), MM-IMDb (mmimdb) and Hateful Memes
+    (hateful_memes) do not come along; a "table" is any folder with metadata.csv, .jsonl or .parquet, or a data set of
+    the library datasets; installed packages may add others."""
     path: str = ""
     """Folder of the data set, or of a table also its file or its name on the hub; the built-in world needs none."""
-    columns: tuple[str, ...] = ()
-    """Which column is which modality (table), as image=file_name text=title+text price:table=cost+discount; kinds are
-    image, text, audio, table; none named means those with usual names."""
-    label: tuple[str, ...] = ()
-    """The column of classes (table), or of several labels a column of yes or no for each; none means "label"."""
-    split: str = ""
-    """The column with train, validation or test (table); "none" for no such column; if not named, "split"."""
-    client: str = ""
-    """The column of natural clients, for partition.kind site (table); "none" for none; if not named, "client"."""
-    rows: tuple[str, ...] = ()
-    """Which rows to use (table), as speaker=lucas,theo; all of several conditions hold."""
-    modalities: Annotated[tuple[Annotated[str, AfterValidator(_word)], ...], AfterValidator(_without_repetition)] = ()
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    """What a data set of another package can be told besides, by the names that it gives, as data.options.NAME."""
+    modalities: Annotated[tuple[Annotated[str, AfterValidator(_word)], ...], AfterValidator(without_repetition)] = ()
     """Which of image, text, readings, or of a table's own, to use; none named means those that the backbone was trained
     for."""
     num_train: Count = 4000
@@ -117,15 +109,18 @@ class DataSettings:
     """Share of the samples to set apart for the test, if the data has neither a test nor a validation split (table)."""
     num_classes: Annotated[int, Field(ge=2, le=101)] = 8
     """Classes, 2 to 101: of food101 and mmimdb the most frequent ones, 8 as in the paper; hateful_memes has two."""
-    several_labels: bool = False
-    """Whether to use all 23 genres of each film (mmimdb), rather than films with one of the most frequent genres; or
-    whether one column has several labels, as "red|round" or a list (table)."""
     num_sites: Count = 20
     """Natural groups of the built-in world."""
     concept_shift: Share = 0.0
     """How much sites disagree about what a dish is made of: 0 not at all, 1 means dishes of their own (built-in)."""
     world_seed: int = 0
     """Seed of the built-in world; the run's own seed does not change the samples."""
+
+    @model_validator(mode="after")
+    def _read_options(self) -> "DataSettings":
+        options = read_arguments(self.options, data_options(self.name), "data.options", f"the data set {self.name}")
+        object.__setattr__(self, "options", options)  # every one of them, converted
+        return self
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -158,114 +153,6 @@ class MissingSettings:
     """By-label and by-observed: between the extremes the odds of lacking something grow exp(2 * strength) times."""
     groups: Count = 4
     """By-site: groups of clients that share a mix; where partition.kind is site, the natural sites are the groups."""
-
-
-@dataclass(frozen=True, config=_CONFIG)
-class MethodSettings:
-    """The federated method; settings that a method does not know are ignored by it."""
-
-    name: Annotated[str, AfterValidator(_known_method)] = "fedprime"
-    """Which method: fedprime, fed-inter, fed-intra, pfpt, fedavg-p, fedprox-p, fedmsplit-p, local-p, head-only,
-    fedavgm-p, fedadam-p, scaffold-p, centralized-p, centralized-pools."""
-    num_prompts: Count = 10
-    """Prompt tokens that enter the transformer with each sample, over all pools."""
-    head: HeadKind = "pooled"
-    """What reads the feature: one linear layer (linear); a pooler and one layer (pooled); a pooler and two layers,
-    as in the paper's code, three times as much to send (paper)."""
-    readout: Literal["summary", "blocks"] = "summary"
-    """What the head reads of a sample: the summary feature, or with it a block for each modality."""
-    start: Literal["random", "closed-form"] = "random"
-    """Where the head starts: at random values, or in closed form from sums over all clients' samples."""
-    prior_aware: bool = False
-    """Whether clients add their own label frequencies to scores while they train."""
-    pool_size: Count = 20
-    """Prompts in each pool at the start."""
-    pull_weight: NotNegative = 0.1
-    """Weight of the distance between samples and their prompts in the local objective; with 0, maps of queries and keys
-    would not learn, and there are none."""
-    proximal_weight: NotNegative = 0.01
-    """Weight of the squared distance between a client's values and those it received (fedprox-p, fedmsplit-p)."""
-    server_lr: NotNegative = 0.0
-    """Learning rate of the server (fedavgm-p, fedadam-p, scaffold-p); 0 for the method's own default."""
-    server_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Share of the server's earlier moves that goes on (fedavgm-p)."""
-    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Share of earlier changes in their running mean (fedadam-p)."""
-    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Share of earlier squared changes in their running mean (fedadam-p)."""
-    tau: Positive = 0.001
-    """Changes far below it count less: the smaller, the more adaptive the server (fedadam-p)."""
-    centres_per_prompt: NotNegative = 2.0
-    """Bound on the size of the aligned pool as a multiple of the pool size, at least 1; 0 for no bound."""
-    likelihood: Literal["mean", "sum"] = "mean"
-    """Evidence about a match: the mean over coordinates, or their sum as in the paper."""
-    num_alternations: Count = 5
-    """How often the server alternates between centres and matches."""
-    aggregation: Aggregation = "mean"
-    """How the server makes one value of the clients': the mean over samples as in the papers, or, against hostile
-    clients, the median or trimmed mean of every coordinate, with one vote for each client."""
-    hostile_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.3
-    """Share of hostile clients to withstand: what a trimmed mean cuts at each end; with it or the median, an aligned
-    prompt that no more clients share is dropped."""
-    clip_norm: NotNegative = 0.0
-    """Updates that move further from what was received (Euclidean norm, all values) are scaled down; 0 for no limit."""
-    standardised_queries: bool = False
-    """Whether queries have mean 0 and variance 1 over all samples; as in the paper (false), samples choose alike."""
-    context_weight: NotNegative = 0.0
-    """How much a client's own average counts in the choice of prompts, beside the sample; 0, as in the paper: not."""
-    reference_quirks: Annotated[tuple[Quirk, ...], AfterValidator(_without_repetition)] = ()
-    """Departures of the paper's research code to reproduce, to see what each is worth. shared_parameters: after the
-    first round, clients train one after the other on one model. similarity_sign: chosen prompts are pushed away from
-    their samples. batch_vote: the prompts that most samples of a batch would choose are given to all of them, at test
-    too. unsynced_query: the query map starts at random and is never averaged. prompt_readout: the feature of a sample
-    is the output at its first prompt. placeholder_input: what is missing is encoded as a white image, an empty text,
-    readings of zero."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "MethodSettings":
-        if 0 < self.centres_per_prompt < 1:
-            raise ValueError(
-                f"centres_per_prompt is {self.centres_per_prompt}: the bound is at least 1, or 0 for no bound"
-            )
-        if self.context_weight > 0 and not self.standardised_queries:
-            raise ValueError(
-                f"context_weight is {self.context_weight}: a client's average is part of standardised queries only; "
-                "set standardised_queries, or context_weight to 0"
-            )
-        pools = getattr(METHODS[self.name], "pools", ())
-        # Otherwise fewer prompts would enter the transformer than with the method that it is compared with.
-        if pools and self.num_prompts % len(pools):
-            raise ValueError(
-                f"num_prompts is {self.num_prompts}: {self.name} takes equally many from each of its {len(pools)} "
-                f"pools; choose a multiple of {len(pools)}"
-            )
-        if pools and self.num_prompts > len(pools) * self.pool_size:
-            raise ValueError(
-                f"num_prompts is {self.num_prompts}: {self.name} has only {len(pools)} x {self.pool_size} prompts; "
-                "choose fewer, or a larger pool_size"
-            )
-        try:
-            reason = reason_against_robustness(self.built())
-        except ValueError as error:
-            raise ValueError(f"reference_quirks: {error}") from None
-        if reason:
-            raise ValueError(
-                f"{self.name} cannot have aggregation {self.aggregation!r} with clip_norm {self.clip_norm:g}: {reason}"
-                '; set aggregation to "mean" and clip_norm to 0'
-            )
-        return self
-
-    def built(self) -> Method:
-        """Returns the method, with its quirks; it takes from the settings what it knows.
-
-        Raises:
-            ValueError: If it cannot have the quirks.
-        """
-        method = METHODS[self.name]
-        values = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(method)}
-        if self.server_lr == 0:
-            values.pop("server_lr", None)
-        return with_quirks(method(**values), self.reference_quirks)
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -388,7 +275,7 @@ class Settings:
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     partition: PartitionSettings = dataclasses.field(default_factory=PartitionSettings)
     missing: MissingSettings = dataclasses.field(default_factory=MissingSettings)
-    method: MethodSettings = dataclasses.field(default_factory=MethodSettings)
+    method: Annotated[InstanceOf[Method], BeforeValidator(read_method)] = METHODS[DEFAULT_METHOD]()
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
     privacy: PrivacySettings = dataclasses.field(default_factory=PrivacySettings)
     attack: AttackSettings = dataclasses.field(default_factory=AttackSettings)
@@ -398,7 +285,7 @@ class Settings:
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
-        method = self.method.built()
+        method = self.method
         reason = reason_against_privacy(method) if self.privacy.is_on else ""
         if reason:
             raise ValueError(

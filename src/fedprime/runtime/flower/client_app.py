@@ -16,7 +16,7 @@ import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from fedprime.backbones import NAMES
+from fedprime.backbones import NAMES, backbone_plugin
 from fedprime.backbones.backbone import BackboneError
 from fedprime.data.batches import DataError
 from fedprime.experiment.build import Experiment
@@ -195,7 +195,9 @@ def _settings_at_site(facts: Mapping[str, Any], node: Mapping[str, Any]) -> Sett
         raise SettingsError([f"the run is on {name}, this site's data is {own_format}"])
     if DATA_KEY not in node and settings.data.path:
         raise SettingsError([f"the run is on {name}; start this client with --data FOLDER --format {name}"])
-    if BACKBONE_KEY not in node and settings.backbone not in NAMES:
+    # What stands after the colon of a package's backbone may be a folder.
+    is_here = settings.backbone in NAMES or backbone_plugin(settings.backbone) == settings.backbone
+    if BACKBONE_KEY not in node and not is_here:
         raise SettingsError([f"the run is around {settings.backbone}; start this client with --backbone FOLDER"])
     return settings
 

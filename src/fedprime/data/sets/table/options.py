@@ -15,7 +15,8 @@ class TableOptions:
     label: tuple[str, ...] = ()
     """The column of classes (table), or of several labels a column of yes or no for each; none means "label"."""
     several_labels: bool = False
-    """Whether samples have any number of labels (mmimdb), or one column of a table has, as "red|round" or a list."""
+    """Whether samples have any number of labels (mmimdb: all 23 genres), or one column of a table has, as
+    "red|round" or a list."""
     split: str = ""
     """The column with train, validation or test (table); "none" for no such column; if not named, "split"."""
     client: str = ""

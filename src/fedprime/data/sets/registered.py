@@ -1,0 +1,55 @@
+"""Which data sets there are: those that come along, and those that installed packages register.
+
+A package registers a class or a function that gives back a `SampleSource`. It is called with what the settings say in
+``data.options``, by name, and with ``path`` where ``data.path`` is set.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fedprime.data.batches import DataError, SampleSource
+from fedprime.reproducibility.plugins import find_registered, registered_names
+
+__all__ = ["DATA_SETS", "data_set_names", "find_data_set", "open_registered"]
+
+#: The group of entry points by which other packages register data sets.
+_GROUP = "fedprime.data"
+#: Those that fedprime opens itself.
+DATA_SETS = ("builtin", "food101", "mmimdb", "hateful_memes", "table")
+
+
+def data_set_names() -> tuple[str, ...]:
+    """Returns the names of all data sets: those that fedprime opens itself, then those of installed packages."""
+    return registered_names(_GROUP, DATA_SETS)
+
+
+def find_data_set(name: str) -> Callable[..., SampleSource] | None:
+    """Returns what an installed package registers to open a data set; None for one that fedprime opens itself.
+
+    Args:
+        name: The name that settings use.
+
+    Raises:
+        PluginError: If there is no data set of that name, or it cannot be imported.
+    """
+    return find_registered(_GROUP, "data set", name, dict.fromkeys(DATA_SETS))
+
+
+def open_registered(name: str, path: str, options: Mapping[str, Any]) -> SampleSource:
+    """Opens a data set of an installed package.
+
+    Args:
+        name: Its name.
+        path: Where it is; empty if nobody said so.
+        options: By name, what else it is called with.
+
+    Raises:
+        DataError: If it is not a data set, or it takes no path but is given one.
+    """
+    opener = find_data_set(name)
+    if opener is None:
+        raise DataError(f"the data set {name!r} comes along; no package opens it")
+    if path and "path" not in inspect.signature(opener).parameters:
+        raise DataError(f"data.path is {path!r}, but the data set {name!r} takes none; leave it empty")
+    return opener(**({"path": path} if path else {}), **options)

@@ -1,0 +1,117 @@
+"""The table ``method`` of the settings: the name of a method, the fields of its class, and quirks it may have."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from fedprime.methods import METHODS, Method, find_method
+from fedprime.methods.safeguards import reason_against_robustness
+from fedprime.reproducibility.plugins import PluginError
+from fedprime.reproduction.quirks import Quirk, possible_quirks, quirks_of, with_quirks
+from fedprime.settings.arguments import Argument, arguments_of, read_arguments
+from fedprime.settings.problems import SettingsError
+
+__all__ = ["DEFAULT_METHOD", "QUIRKS_SETTING", "method_arguments", "method_table", "read_method", "without_repetition"]
+
+DEFAULT_METHOD = "fedprime"
+#: What is set beside the fields of a method that comes along.
+QUIRKS_SETTING = "reference_quirks"
+
+
+def without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns names that must not be repeated.
+
+    Args:
+        names: The names.
+
+    Raises:
+        ValueError: If one is there twice.
+    """
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{', '.join(twice)} stands there more than once; name each once")
+    return names
+
+
+_QUIRKS = Argument(
+    Annotated[tuple[Quirk, ...], AfterValidator(without_repetition)],
+    (),
+    "Departures of the paper's research code to reproduce, to see what each is worth. shared_parameters: after the "
+    "first round, clients train one after the other on one model. similarity_sign: chosen prompts are pushed away from "
+    "their samples. batch_vote: the prompts that most samples of a batch would choose are given to all of them, at "
+    "test too. unsynced_query: the query map starts at random and is never averaged. prompt_readout: the feature of a "
+    "sample is the output at its first prompt. placeholder_input: what is missing is encoded as a white image, an "
+    "empty text, readings of zero.",
+)
+
+
+def method_arguments(kind: type[Method]) -> Mapping[str, Argument]:
+    """Returns by name what can be set of a method, beside its name.
+
+    Args:
+        kind: The class of the method, without quirks.
+    """
+    own = arguments_of(kind)
+    return {**own, QUIRKS_SETTING: _QUIRKS} if kind in METHODS.values() else own
+
+
+def method_table(method: Method) -> dict[str, Any]:
+    """Returns a method's name and settings as a table; `read_method` makes the method from it again.
+
+    Args:
+        method: The method.
+    """
+    plain = with_quirks(method, ())
+    table: dict[str, Any] = {"name": method.name}
+    table |= {entry.name: getattr(method, entry.name) for entry in dataclasses.fields(method) if entry.init}
+    return {**table, QUIRKS_SETTING: quirks_of(method)} if possible_quirks(plain) else table
+
+
+def read_method(given: object) -> object:
+    """Makes a method from the table ``method`` of the settings, or checks the values of one that is made already.
+
+    Args:
+        given: The table, or the method; anything else is given back.
+
+    Raises:
+        SettingsError: If anything is wrong, with every problem.
+    """
+    if isinstance(given, Method):
+        kind, table = type(with_quirks(given, ())), method_table(given)
+    elif isinstance(given, Mapping):
+        table = {"name": DEFAULT_METHOD, **given}
+        try:
+            kind = find_method(str(table["name"]))
+        except PluginError as error:
+            raise SettingsError([f"method.name: {error}"]) from error
+    else:
+        return given
+    name, arguments = table.pop("name"), method_arguments(kind)
+    values = read_arguments(table, arguments, "method", name, _who_has_them(table.keys() - arguments.keys()))
+    quirks = values.pop(QUIRKS_SETTING, ())
+    try:
+        method = kind(**values)
+    except ValueError as error:
+        raise SettingsError([f"method: {error}"]) from error
+    try:
+        method = with_quirks(method, quirks)
+    except ValueError as error:
+        raise SettingsError([f"method: {QUIRKS_SETTING}: {error}"]) from error
+    reason = reason_against_robustness(method)
+    if reason:
+        raise SettingsError(
+            [
+                f"method: {name} cannot have aggregation {method.aggregation!r} with clip_norm {method.clip_norm:g}: "
+                f'{reason}; set aggregation to "mean" and clip_norm to 0'
+            ]
+        )
+    return given if given == method else method
+
+
+def _who_has_them(names: set[str]) -> str:
+    if not names:
+        return ""
+    having = [name for name, kind in METHODS.items() if not names.isdisjoint(method_arguments(kind))]
+    return f" (it is one of {', '.join(having)})" if having else ""

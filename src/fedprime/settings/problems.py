@@ -1,0 +1,45 @@
+"""What is wrong with settings, in words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fedprime.reproducibility.errors import nearest_name
+
+__all__ = ["SettingsError", "describe_error"]
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message names every one of them."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Puts all problems into one message.
+
+        Args:
+            problems: One line for each.
+        """
+        self.problems = list(problems)
+        several = [f"{len(self.problems)} settings are wrong:", *(f"  {problem}" for problem in self.problems)]
+        super().__init__("\n".join(several) if len(self.problems) > 1 else self.problems[0])
+
+
+def describe_error(error: Mapping[str, Any], names: Iterable[str], prefix: str = "") -> list[str]:
+    """Returns what pydantic found wrong, in our words.
+
+    Args:
+        error: One of the errors of a `pydantic.ValidationError`.
+        names: The dotted names that there are.
+        prefix: The dotted name of what was validated; empty for all settings.
+    """
+    name = ".".join(filter(None, [prefix, *(str(part) for part in error["loc"])]))
+    if error["type"] == "unexpected_keyword_argument":
+        found = error["input"]
+        keys = [f"{name}.{key}" for key in found] if isinstance(found, dict) and found else [name]
+        return ["; ".join(f"{key} is not a setting{nearest_name(key, names)}" for key in keys)]
+    if error["type"] == "value_error":
+        reason = error["ctx"]["error"]
+        if isinstance(reason, SettingsError):  # it names its settings
+            return reason.problems
+        # What is wrong between sections names itself.
+        return [f"{name}: {reason}" if name else str(reason)]
+    message = error["msg"]
+    return [f"{name} is {error['input']!r}: {message[0].lower()}{message[1:]}"]

@@ -1,0 +1,96 @@
+"""A package that is not fedprime's own brings a method, a data set and a backbone: every verb works with them."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from outside_package import install
+
+pytestmark = pytest.mark.slow
+
+RECIPE = """
+backbone = "renamed:tiny"
+data = { name = "colours" }
+partition = { kind = "even", num_clients = 2 }
+missing = { rate = 0.5 }
+method = { name = "damped-p", num_prompts = 2, damping = 0.25 }
+training = { rounds = 2, batch_size = 16 }
+"""
+
+PLAN = """
+recipe = "recipe.toml"
+seeds = [0]
+
+[axes.damping]
+none.method.damping = 0.0
+half.method.damping = 0.5
+"""
+
+
+class Place:
+    """A folder to work in, where the outside package is installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        paths = (install(folder / "site-packages"), Path(__file__).parents[2] / "src")
+        self.environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
+        (folder / "recipe.toml").write_text(RECIPE)
+        (folder / "plan.toml").write_text(PLAN)
+
+    def fedprime(self, *words: str, expected: int = 0) -> str:
+        """Runs a command and returns what it printed."""
+        program = "import sys; from fedprime.cli.main import main; sys.exit(main())"
+        command = [sys.executable, "-c", program, *words]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == expected, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("outside"))
+
+
+def test_what_a_package_registers_runs_is_resumed_predicts_and_is_reported(place: Place):
+    place.fedprime("run", "recipe.toml", "--data.options.samples", "120", "--output", "runs/one")
+    run = place.folder / "runs" / "one"
+    settings = tomllib.loads((run / "settings.toml").read_text())
+    assert settings["method"]["damping"] == 0.25
+    assert settings["data"]["options"] == {"samples": 120, "shades": [200, 250]}
+    # As if it had been stopped before it could say that it is finished.
+    weights = (run / "model" / "model.safetensors").read_bytes()
+    (run / "results.json").unlink()
+    place.fedprime("run", "--resume", "runs/one")
+    assert (run / "model" / "model.safetensors").read_bytes() == weights
+    (predicted,) = json.loads(place.fedprime("predict", "runs/one/model", "--text", "red", "--json"))[:1] or [None]
+    assert predicted is not None
+    assert "1 run(s) reported" in place.fedprime("report", "runs/one", "--output", "report")
+
+
+def test_what_a_package_registers_runs_in_the_workers_of_a_grid(place: Place):
+    place.fedprime("grid", "plan.toml", "--processes", "2", "--output", "grid")
+    results = [json.loads(path.read_text()) for path in (place.folder / "grid").rglob("results.json")]
+    assert [result["method"] for result in results] == ["damped-p", "damped-p"]
+
+
+def test_a_setting_that_the_package_does_not_know_is_refused(place: Place):
+    said = place.fedprime("run", "recipe.toml", "--method.dampin", "3", "--data.options.sample", "3", expected=2)
+    assert "method.dampin: damped-p has no such setting; it has num_prompts, " in said
+    assert "did you mean method.damping?" in said
+    assert "data.options.sample: the data set colours has no such setting; it has samples, shades" in said
+
+
+def test_without_the_package_its_names_are_told_to_lack(place: Place):
+    del place.environment["PYTHONPATH"]
+    place.environment["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
+    said = place.fedprime("run", "recipe.toml", "--output", "runs/none", expected=2)
+    assert "method.name: 'damped-p' is no method: fedprime, " in said
+    assert "data.name: 'colours' is no data set: builtin, " in said
+    assert "one of another package is found when that is installed" in said
