@@ -1,5 +1,7 @@
 """Blocks of a sample, and the head that adds what they say."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import Tensor
@@ -54,10 +56,10 @@ class Wide:
     """A backbone with a block that is too wide."""
 
     modalities = ("image",)
-    blocks = {"image": WIDEST + 500}
+    blocks: ClassVar = {"image": WIDEST + 500}
     dim = feature_dim = 1
     reference = fingerprint = "wide"
-    options = {}
+    options: ClassVar = {}
     device = torch.device("cpu")
 
     def block(self, modality: str, embedded: list[Tensor]) -> Tensor:

@@ -97,8 +97,8 @@ class Method:
             no limit.
         head: What reads the feature: one linear layer (linear); a pooler and one layer (pooled); a pooler and two
             layers, as in the paper's code, three times as much to send (paper).
-        readout: What the head reads of a sample: the summary feature, or with it a block for each modality; of blocks it
-            is one linear layer for each, whatever `head` says.
+        readout: What the head reads of a sample: the summary feature, or with it a block for each modality; of blocks,
+            the head is one linear layer for each, whatever `head` says.
         start: Where the head starts: at random values, or in closed form from sums over all clients' samples.
         prior_aware: Whether clients add their own label frequencies to scores while they train, so that shared weights
             hold evidence and nobody's label mix.
