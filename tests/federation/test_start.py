@@ -67,7 +67,7 @@ def test_clients_send_what_the_server_expects(small_experiment: Experiment):
     state = ServerState(model.weights())
     for step in ROUNDS:
         updates = answers(step, model, clients, state)
-        expected = {name: (value.shape, value.dtype) for name, value in step.form(state).items()}
+        expected = {name: (value.shape, value.dtype) for name, value in step.form(state.shared).items()}
         for update in updates:
             assert {name: (value.shape, value.dtype) for name, value in update.weights.items()} == expected
             assert step.problems(update) == []

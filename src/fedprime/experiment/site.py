@@ -15,7 +15,7 @@ from fedprime.experiment.build import Experiment, build_experiment, build_method
 from fedprime.experiment.run_folder import RunError
 from fedprime.federation.start import own_log_prior
 from fedprime.methods import Method
-from fedprime.models.evaluation import Scores, predict, score
+from fedprime.models.evaluation import Scores, majority_accuracy, predict, score
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream_seed, torch_stream
 from fedprime.settings.settings import PartitionSettings, Settings, SettingsError
@@ -78,6 +78,8 @@ class Site:
                     prior = own_log_prior(model, self.shard).expand(len(shard), -1).numpy()
                     own = _known(score(predictions.with_prior(prior)))
                     scores[name] |= {f"own_{key}": value for key, value in own.items() if key != "num_samples"}
+                    shared = model.log_prior.numpy()
+                    scores[name]["majority_accuracy"] = majority_accuracy(predictions.labels, shared)
         return scores
 
     def _measured(self) -> Mapping[str, Shard]:

@@ -9,7 +9,7 @@ Source: see docs/learning.md.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -54,6 +54,7 @@ class LocalSamples:
     validation: Shard
 
 
+@runtime_checkable
 class StartRound(Protocol):
     """A round in which clients measure.
 

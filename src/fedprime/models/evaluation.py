@@ -14,7 +14,7 @@ from fedprime.data.missingness.patterns import all_patterns, pattern_name
 from fedprime.models.calibration import log_likelihoods
 from fedprime.models.prompted_model import PromptedModel
 
-__all__ = ["Predictions", "Scores", "count_usage", "predict", "score"]
+__all__ = ["Predictions", "Scores", "count_usage", "majority_accuracy", "predict", "score"]
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,23 @@ def score(predictions: Predictions) -> Scores:
         micro_f1=micro_f1,
         auroc=_auroc(predictions),
     )
+
+
+def majority_accuracy(
+    labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"], log_prior: Float[np.ndarray, " output"]
+) -> float:
+    """Returns the accuracy of naming the likeliest class each time; of several labels, those that mostly apply.
+
+    Args:
+        labels: The truth, as in `Batch`.
+        log_prior: Logarithms of label frequencies; of several labels, log-odds.
+
+    >>> majority_accuracy(np.array([0, 1, 1, 2]), np.log(np.array([0.2, 0.5, 0.3])))
+    0.5
+    """
+    if labels.ndim == 1:
+        return float((labels == log_prior.argmax()).mean())
+    return float(((labels > 0) == (log_prior > 0)).all(axis=1).mean())
 
 
 def _auroc(predictions: Predictions) -> float | None:

@@ -15,6 +15,9 @@ __all__ = ["plot_scenarios", "scenario_table", "traffic_table"]
 _SHARES = {
     "accuracy": "accuracy",
     "bayes_accuracy": "Bayes limit",
+    "own_accuracy": "at its client",
+    "own_bayes_accuracy": "limit there",
+    "majority_accuracy": "majority",
     "macro_f1": "macro-F1",
     "micro_f1": "micro-F1",
     "auroc": "AUROC",
@@ -23,6 +26,9 @@ _SHARES = {
 
 def scenario_table(results: Mapping[str, Any]) -> Table:
     """Returns the final table: accuracy per test scenario, beside the best possible where it is known.
+
+    *At its client* is the accuracy with the label frequencies of the client that a sample belongs to; *majority* is
+    that of naming the most frequent class each time.
 
     Args:
         results: As in ``results.json``.

@@ -16,7 +16,7 @@ from fedprime.experiment.site import VALIDATION, weighted_scores
 from fedprime.federation.clients import KeepingClients
 from fedprime.methods.method import Method, ServerState
 from fedprime.models.discriminant import log_frequencies
-from fedprime.models.evaluation import Predictions, count_usage, predict, score
+from fedprime.models.evaluation import Predictions, count_usage, majority_accuracy, predict, score
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.metrics import validation_metrics
 
@@ -122,6 +122,7 @@ class OwnSamples:
         everybody = range(experiment.settings.partition.num_clients)
         own = _with_limit(at_client, experiment.best_possible(shard, owners, everybody))
         own = {f"own_{name}": value for name, value in own.items() if name != "num_samples"}
+        own["majority_accuracy"] = majority_accuracy(predictions.labels, _frequencies(experiment)[0].numpy())
         return _with_limit(predictions, experiment.best_possible(shard, owners, personal)) | own
 
 
@@ -204,10 +205,8 @@ def _own_priors(experiment: Experiment, personal: Collection[int]) -> Float[np.n
     Scores that are no evidence hold a prior already: shared weights that of all training samples, which is taken off,
     and those of a single client its own.
     """
-    source, task = experiment.source, experiment.source.task
-    counts = [_label_counts(source.labels[shard.indices], len(source.label_names)) for shard in experiment.shards]
-    sizes = [len(shard) for shard in experiment.shards]
-    of_all = log_frequencies(torch.stack(counts).sum(dim=0), sum(sizes), task)
+    of_all, counts, sizes = _frequencies(experiment)
+    task = experiment.source.task
     frequencies = of_all.softmax(dim=0) if task == "one_class" else of_all.sigmoid()
     priors = torch.stack(
         [log_frequencies(own, size, task, frequencies) for own, size in zip(counts, sizes, strict=True)]
@@ -216,6 +215,14 @@ def _own_priors(experiment: Experiment, personal: Collection[int]) -> Float[np.n
         priors = priors - of_all
         priors[list(personal)] = 0
     return priors.numpy()
+
+
+def _frequencies(experiment: Experiment) -> tuple[Float[Tensor, " output"], list[Tensor], list[int]]:
+    """Returns the logarithms of label frequencies of all training samples, and by client label counts and size."""
+    source = experiment.source
+    counts = [_label_counts(source.labels[shard.indices], len(source.label_names)) for shard in experiment.shards]
+    sizes = [len(shard) for shard in experiment.shards]
+    return log_frequencies(torch.stack(counts).sum(dim=0), sum(sizes), source.task), counts, sizes
 
 
 def _label_counts(labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"], num_labels: int) -> Tensor:
