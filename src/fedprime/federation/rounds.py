@@ -13,6 +13,7 @@ from fedprime.federation.processors import ServerRound, UpdateProcessor
 from fedprime.federation.traffic import traffic
 from fedprime.federation.updates import judged
 from fedprime.methods.method import Method, ServerState, Update
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.seeding import torch_stream
 
 __all__ = ["Round", "Schedule", "TooFewAnswersError", "federate"]
@@ -20,7 +21,7 @@ __all__ = ["Round", "Schedule", "TooFewAnswersError", "federate"]
 _logger = logging.getLogger(__name__)
 
 
-class TooFewAnswersError(RuntimeError):
+class TooFewAnswersError(FedprimeError):
     """A round that too few clients answered, however often they were asked; the state before it still stands."""
 
 

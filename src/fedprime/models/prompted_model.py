@@ -17,6 +17,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Task
 from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.reproducibility.atomic_files import replaced_folder
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
 __all__ = ["BESIDE_MODEL", "HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
@@ -36,7 +37,7 @@ _PROMPTER_PLUGINS = "fedprime.prompters"
 _READING_PLUGINS = "fedprime.readings"
 
 
-class ModelError(ValueError):
+class ModelError(FedprimeError):
     """Weights or a saved model that do not fit."""
 
 
