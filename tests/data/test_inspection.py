@@ -96,6 +96,14 @@ def test_another_number_of_samples_than_expected_is_not_sound(tmp_path: Path):
     assert inspect(source).is_sound
 
 
+def test_a_file_that_is_not_there_is_wrong_where_the_authors_gave_out_all(tmp_path: Path):
+    pairs = listed_pairs(tmp_path, "ababab")
+    (tmp_path / "0.png").unlink()
+    source = open_pairs("memes", tmp_path, pairs, ("a", "b"))
+    assert inspect(source).is_sound
+    assert not inspect(source, 6).is_sound
+
+
 def test_each_kind_of_damage_of_a_photo_is_told(tmp_path: Path):
     pairs = listed_pairs(tmp_path, "aaabab")
     pairs[3] = pairs[3]._replace(text=" ")

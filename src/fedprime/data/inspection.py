@@ -51,9 +51,14 @@ class Inspection:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong or unlike what its authors count; that samples lack something is not wrong."""
-        wrong = (self.no_file, self.unreadable, self.nothing, self.no_label, self.same_file, self.only_measured)
-        return not any(wrong) and self.expected in (None, sum(self.samples.values()))
+        """Whether nothing is wrong or unlike what its authors count.
+
+        That samples lack something is not wrong, but for a file of a data set that its authors gave out whole.
+        """
+        wrong = (self.unreadable, self.nothing, self.no_label, self.same_file, self.only_measured)
+        if any(wrong) or self.expected is None:
+            return not any(wrong)
+        return not self.no_file and self.expected == sum(self.samples.values())
 
 
 def inspect(table: Table, expected: int | None = None, watch: Callable[[int], None] = lambda _: None) -> Inspection:
