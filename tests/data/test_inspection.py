@@ -56,7 +56,7 @@ def test_each_kind_of_damage_is_told_by_name(tmp_path: Path, rows: list[dict[str
         "audio": ["photos/4.png"],
     }
     assert found.no_file == {"audio": ["none.wav"]}
-    assert found.missing == {"image": ["none.wav"], "facts": ["none.wav"]}
+    assert found.missing == {"image": ["none.wav"], "audio": ["none.wav"], "facts": ["none.wav"]}
     assert found.same_file == [["photos/0.png", "photos/5.png"]]
     assert found.nothing == ["none.wav"]
     assert found.no_label == 1
@@ -116,7 +116,7 @@ def test_each_kind_of_damage_of_a_photo_is_told(tmp_path: Path):
     assert found.no_file == {"image": ["0.png", "1.png"]}
     assert list(found.unreadable["image"]) == ["2.png", "3.png"]
     assert "cannot read" in found.unreadable["image"]["3.png"]
-    assert found.missing == {"text": ["3.png"]}
+    assert found.missing == {"image": ["0.png", "1.png"], "text": ["3.png"]}
     assert found.nothing == ["3.png"]
     assert found.same_file == []  # both are test samples
     assert found.only_measured == ["b"]

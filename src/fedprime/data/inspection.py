@@ -26,8 +26,8 @@ class Inspection:
         samples: By split, how many samples there are.
         classes: By class or label, how many samples of each split have it.
         sites: By natural client, how many samples it has; empty where there are none.
-        missing: By modality, names of samples that lack it: an empty cell, NaN, no text.
-        no_file: By modality, names of samples that name a file which is not there or is empty.
+        missing: By modality, names of samples that lack it: an empty cell, NaN, no text, no file.
+        no_file: By modality, those of them that name a file which is not there or is empty.
         unreadable: By modality, by name of a sample why its file cannot be read.
         nothing: Names of samples of which nothing is left.
         no_label: How many rows were left out, because they have no label.
@@ -77,7 +77,6 @@ def inspect(table: Table, expected: int | None = None, watch: Callable[[int], No
 
     rows = np.array([table.row_of(index) for index in range(len(table))])
     lost = {modality: table.cells_of(modality).lost[rows] for modality in table.modalities}
-    holes = {modality: ~own & ~lost[modality] for modality, own in zip(table.modalities, table.there.T, strict=True)}
     is_there, unreadable, equal = _open_files(table, watch)
     split_of = {int(index): split for split, own in table.splits.items() for index in own}
     classes = _count_classes(table)
@@ -86,7 +85,7 @@ def inspect(table: Table, expected: int | None = None, watch: Callable[[int], No
         {split: len(own) for split, own in table.splits.items()},
         classes,
         {name: int((table.sites == number).sum()) for number, name in enumerate(table.site_names)},
-        lacking(holes),
+        lacking(dict(zip(table.modalities, ~table.there.T, strict=True))),
         lacking(lost),
         unreadable,
         names(np.flatnonzero(~is_there.any(axis=1))),
