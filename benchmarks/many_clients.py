@@ -44,7 +44,7 @@ def measure(num_clients: int, samples: int, rounds: int, flags: list[str]) -> di
         words += ["--partition.kind", "even", "--partition.num-clients", num_clients]
         words += ["--training.fraction", min(1.0, max(0.1, 1 / num_clients)), "--training.rounds", rounds]
         words += ["--evaluation.every", rounds, *flags]
-        command = [sys.executable, "-m", "fedprime.cli.main", *map(str, words)]
+        command = [sys.executable, "-m", "fedprime", *map(str, words)]
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, used = os.wait4(process.pid, 0)

@@ -29,7 +29,8 @@ from sklearn.preprocessing import StandardScaler
 
 from fedprime.backbones.log_mel import NUM_PLACES, LogMel
 from fedprime.data.batches import Shard
-from fedprime.data.sets.table.table import Table, TableOptions, open_table
+from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.table import Table, open_table
 from fedprime.experiment.build import build_experiment
 from fedprime.runs.run import complete_run
 from fedprime.settings.reading import read_settings

@@ -26,7 +26,7 @@ _FLAGS = {
     "training.batch_size": "8",
     "evaluation.every": "1000",
 }
-_COMMAND = (sys.executable, "-m", "fedprime.cli.main")
+_COMMAND = (sys.executable, "-m", "fedprime")
 _PORT = "19292"
 
 

@@ -14,7 +14,7 @@ from fedprime.data.batches import DataError
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import build_experiment
 from fedprime.experiment.run_folder import RunError
-from fedprime.report import write_report
+from fedprime.report.writing import write_report
 from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.run import resume_run, start_run
 from fedprime.settings.plans import read_plan

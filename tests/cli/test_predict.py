@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from command_line import exit_code
 from miniatures import table_rows, write_csv, write_table
@@ -116,5 +118,109 @@ def test_what_cannot_be_predicted_gives_one_line(
 ):
     words = words if words[0] != "--columns" else [*words, "--values", "facts={}"]
     said = complaint("predict", trained, *words)
+    assert problem in said
+    assert said.strip().count("\n") == 0
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text("seed = 0\n")
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "red.png"
+    Image.fromarray(np.full((64, 64, 3), (200, 30, 30), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("modalities", [["text"], ["image"], ["image", "text"]], ids="+".join)
+def test_any_subset_of_modalities_is_predicted_from(
+    modalities: list[str], finished_run: Path, picture: Path, capsys: pytest.CaptureFixture[str]
+):
+    values = {"text": "tomato soup", "image": picture}
+    flags = [word for modality in modalities for word in (f"--{modality}", values[modality])]
+    assert exit_code("predict", finished_run, *flags) == 0
+    header, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert header == ["row", "label", "probability", "present"]
+    assert (row[0], row[3]) == ("1", "+".join(modalities))
+    assert row[1].startswith("dish-0")
+    assert 1 / 3 <= float(row[2]) <= 1
+
+
+def test_a_prediction_in_json_has_the_probability_of_every_label(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert exit_code("predict", finished_run, "--text", "tomato soup", "--json") == 0
+    prediction = json.loads(capsys.readouterr().out)
+    assert prediction["row"] == 1
+    assert prediction["present"] == ["text"]
+    assert prediction["probabilities"].keys() == {"dish-00", "dish-01", "dish-02"}
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1)
+
+
+def test_a_saved_model_alone_is_enough_to_predict(finished_run: Path, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("predict", finished_run, "--text", "tomato soup", "--json") == 0
+    from_run = capsys.readouterr().out
+    assert exit_code("predict", finished_run / "model", "--text", "tomato soup", "--json") == 0
+    assert capsys.readouterr().out == from_run
+
+
+def test_a_table_with_holes_is_predicted_row_by_row(
+    finished_run: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "samples.csv").write_text(f"text,image\ntomato soup,\n,{picture.name}\nsoup,{picture.name}\n")
+    assert exit_code("predict", finished_run, "--csv", tmp_path / "samples.csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["row"], row["present"]) for row in rows] == [("1", "text"), ("2", "image"), ("3", "image+text")]
+
+
+def test_a_table_in_json_is_one_object_per_line(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "samples.csv").write_text("text\nsoup\ncake\n")
+    assert exit_code("predict", finished_run, "--csv", tmp_path / "samples.csv", "--json") == 0
+    assert [json.loads(line)["row"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
+
+
+def test_numbers_may_be_negative(
+    recipe: Path, small_flags: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = [*small_flags, "--data.modalities", "readings", "--missing.rate=0"]
+    assert exit_code("run", recipe, *words, "--output", tmp_path / "run") == 0
+    capsys.readouterr()
+    numbers = ["0.5", "-1.25", "-3e-1", "2", "0", "-0"]
+    assert exit_code("predict", tmp_path / "run", "--json", "--readings", *numbers) == 0
+    assert json.loads(capsys.readouterr().out)["present"] == ["readings"]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ([], "give a sample (--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of"),
+        (["--text", "soup", "--csv", "samples.csv"], "give a sample"),
+        (["--image", "none.png"], "there is no image none.png"),
+        (["--image", "empty.png"], "cannot read empty.png as an image"),
+        (["--image", "folder"], "cannot read folder as an image"),
+        (["--readings", "1", "2"], "the model reads image, text; it cannot use readings"),
+        (["--csv=none.csv"], "none.csv is not there"),
+        (["--table", "columns.csv"], "columns.csv has the columns price; expected some called image, text; say with"),
+        (["--table", "empty.png"], "empty.png is no table: expected a file that ends in .csv, .jsonl, .parquet"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_sample_that_cannot_be_used_gives_one_line_and_exits_with_2(
+    words: list[str],
+    problem: str,
+    finished_run: Path,
+    complaint: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.png").touch()
+    Path("folder").mkdir()
+    Path("columns.csv").write_text("price\n3\n")
+    said = complaint("predict", finished_run, *words)
     assert problem in said
     assert said.strip().count("\n") == 0

@@ -8,7 +8,8 @@ from PIL import Image
 from fedprime.data.contact_sheet import draw_contact_sheet
 from fedprime.data.sets.food101 import open_food101
 from fedprime.data.sets.pairs import Pair, open_pairs
-from fedprime.data.sets.table.table import TableOptions, open_table
+from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.table import open_table
 from miniatures import write_food101, write_table
 
 

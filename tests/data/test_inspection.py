@@ -56,7 +56,7 @@ def test_each_kind_of_damage_is_told_by_name(tmp_path: Path, rows: list[dict[str
         "audio": ["photos/4.png"],
     }
     assert found.no_file == {"audio": ["none.wav"]}
-    assert found.missing == {"image": ["none.wav"], "facts": ["none.wav"]}
+    assert found.missing == {"image": ["none.wav"], "audio": ["none.wav"], "facts": ["none.wav"]}
     assert found.same_file == [["photos/0.png", "photos/5.png"]]
     assert found.nothing == ["none.wav"]
     assert found.no_label == 1
@@ -96,6 +96,14 @@ def test_another_number_of_samples_than_expected_is_not_sound(tmp_path: Path):
     assert inspect(source).is_sound
 
 
+def test_a_file_that_is_not_there_is_wrong_where_the_authors_gave_out_all(tmp_path: Path):
+    pairs = listed_pairs(tmp_path, "ababab")
+    (tmp_path / "0.png").unlink()
+    source = open_pairs("memes", tmp_path, pairs, ("a", "b"))
+    assert inspect(source).is_sound
+    assert not inspect(source, 6).is_sound
+
+
 def test_each_kind_of_damage_of_a_photo_is_told(tmp_path: Path):
     pairs = listed_pairs(tmp_path, "aaabab")
     pairs[3] = pairs[3]._replace(text=" ")
@@ -108,7 +116,7 @@ def test_each_kind_of_damage_of_a_photo_is_told(tmp_path: Path):
     assert found.no_file == {"image": ["0.png", "1.png"]}
     assert list(found.unreadable["image"]) == ["2.png", "3.png"]
     assert "cannot read" in found.unreadable["image"]["3.png"]
-    assert found.missing == {"text": ["3.png"]}
+    assert found.missing == {"image": ["0.png", "1.png"], "text": ["3.png"]}
     assert found.nothing == ["3.png"]
     assert found.same_file == []  # both are test samples
     assert found.only_measured == ["b"]

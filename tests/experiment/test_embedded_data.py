@@ -17,7 +17,7 @@ from fedprime.data.embeddings.cache_folder import CacheError
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.embedded_data import SOURCES, embedded_samples, open_data, with_three_splits
-from fedprime.settings.settings import DataSettings
+from fedprime.settings.sections import DataSettings
 from miniatures import write_csv, write_food101, write_photo
 
 

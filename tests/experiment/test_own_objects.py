@@ -12,7 +12,8 @@ from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment.own_objects import OwnObjects, source_fingerprint
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.methods.fedavg_p import FedAvgP
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.settings import Settings
 
 
 @dataclass(frozen=True)

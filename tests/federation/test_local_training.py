@@ -17,10 +17,11 @@ from fedprime.data.micro_batches import divide_by_length
 from fedprime.data.missingness.drift import Drift, DriftingShard, drift_stages
 from fedprime.data.missingness.mechanisms import Split
 from fedprime.experiment.build import Experiment
-from fedprime.federation.local_training import LocalTraining, learning_rate_factor, train_locally
-from fedprime.methods import METHODS, Method
+from fedprime.federation.local_training import learning_rate_factor, train_locally
+from fedprime.federation.training_options import LocalTraining
+from fedprime.methods import METHODS
 from fedprime.methods.head_only import HeadOnly
-from fedprime.methods.method import Update
+from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.reproduction.quirks import with_quirks

@@ -13,8 +13,8 @@ from torch import Tensor
 from fedprime.backbones.backbone import Backbone, Embedded, Tokens
 from fedprime.data.batches import Batch
 from fedprime.experiment.build import Experiment
-from fedprime.methods import METHODS, Method
-from fedprime.methods.method import ServerState, Update, weighted_mean
+from fedprime.methods import METHODS
+from fedprime.methods.method import Method, ServerState, Update, weighted_mean
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import torch_stream
 

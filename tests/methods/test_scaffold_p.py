@@ -11,8 +11,9 @@ from torch import Tensor
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard
 from fedprime.experiment.build import Experiment
-from fedprime.federation.local_training import LocalTraining, train_locally
+from fedprime.federation.local_training import train_locally
 from fedprime.federation.rounds import Schedule, federate
+from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
 from fedprime.methods.scaffold_p import CONTROL, OWN_CONTROL, ScaffoldP

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.report import ReportError, default_output, write_report
+from fedprime.report.collection import ReportError
 from fedprime.report.plots import PLOTS
+from fedprime.report.writing import default_output, write_report
 from fedprime.runs.run import start_run
 from fedprime.settings.plans import read_plan
 from fedprime.settings.reading import read_settings

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from safetensors import SafetensorError
 
 from fedprime.reproducibility import atomic_files as durable
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
@@ -205,3 +206,12 @@ def test_a_folder_comes_back_when_it_is_interrupted_between_the_two_renamings(
         (beside / "new").write_text("new")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_full_disk_that_a_library_tells_in_its_own_way_is_an_error_of_the_system(file: Path, folder: Path):
+    full = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    for replaced, path in ((replaced_file, file), (replaced_folder, folder)):
+        with pytest.raises(OSError, match=r"cannot be written: Error while serializing.*No space left"), replaced(path):
+            raise full
+    assert file.read_text() == "old"
+    assert (folder / "config.json").read_text() == "old"

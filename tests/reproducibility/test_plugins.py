@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -7,6 +8,7 @@ import pytest
 
 from fedprime.reproducibility import plugins
 from fedprime.reproducibility.plugins import (
+    ImportedOnUse,
     PluginError,
     find_registered,
     load_plugin,
@@ -82,3 +84,12 @@ def test_a_plugin_that_cannot_be_imported_names_its_package(place: str, register
     registered(f"theirs = {place}")
     with pytest.raises(PluginError, match=rf"^'theirs' of mine 2\.0 cannot be loaded from {place}: .*install"):
         load_plugin("fedprime.things", "theirs")
+
+
+def test_an_object_is_imported_when_it_is_looked_up_and_then_kept():
+    objects = ImportedOnUse[object]({"digest": "hashlib:sha256", "made here": 3})
+    assert list(objects) == ["digest", "made here"]
+    assert objects.data["digest"] == "hashlib:sha256"
+    assert objects["digest"] is hashlib.sha256
+    assert objects.data["digest"] is hashlib.sha256
+    assert objects["made here"] == 3

@@ -29,7 +29,7 @@ from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.evaluators import OwnSamples
 from fedprime.runs.run import resume_run, start_run
 from fedprime.settings.reading import read_settings
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.settings import Settings
 from run_files import metrics_of, results_of
 
 LABELS = ("bread", "soup", "cake")

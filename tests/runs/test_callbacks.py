@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fedprime.report import write_report
+from fedprime.report.writing import write_report
 from fedprime.runs.callbacks import AfterRound, Callback, EarlyStopping
 from fedprime.runs.metrics import Progress
 from fedprime.runs.run import resume_run, start_run

@@ -22,8 +22,10 @@ from fedprime.runs.evaluators import SiteClients
 from fedprime.runs.run import complete_site_run, resume_run, start_run
 from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import read_settings
-from fedprime.settings.settings import Settings, SettingsError, TransportSettings
+from fedprime.settings.sections import TransportSettings
+from fedprime.settings.settings import Settings
 
 RUN = "0123456789abcdef"
 

@@ -18,7 +18,8 @@ from fedprime.runs.grid import GridError, GridProgress, default_processes, inspe
 from fedprime.runs.metrics import Progress
 from fedprime.runs.run import start_run
 from fedprime.settings.plans import Plan, PlannedRun, choose_runs, read_plan
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.settings import Settings
 from run_files import metrics_of, results_of
 
 PLAN = """

@@ -12,7 +12,8 @@ from fedprime.methods import METHODS
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.runs.metrics import progress_after, round_metrics, run_totals, validation_metrics
-from fedprime.settings.settings import PrivacySettings, Settings
+from fedprime.settings.sections import PrivacySettings
+from fedprime.settings.settings import Settings
 
 METHOD = METHODS["head-only"]()
 

@@ -11,7 +11,8 @@ from fedprime.runs import processes as workers
 from fedprime.runs.callbacks import Callback
 from fedprime.runs.metrics import Progress
 from fedprime.runs.processes import Ending, Task, work_off
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.settings import Settings
 
 TASKS = [Task(name, Settings(), Path(name)) for name in ("first", "second")]
 RESULTS = {"rounds": 30}
@@ -53,6 +54,7 @@ def test_a_run_is_watched_from_its_beginning_to_its_end(first_raises: Callable[[
     [
         (RunError("x is broken;\n  restore it"), "x is broken; restore it"),
         (SettingsError(["a is wrong", "b is wrong"]), "a is wrong; b is wrong"),
+        (DataError("there is no folder photos"), "there is no folder photos"),
         (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
         (MemoryError(), "MemoryError"),

@@ -39,7 +39,8 @@ from fedprime.runs.callbacks import AfterRound, Callback
 from fedprime.runs.evaluators import OwnSamples
 from fedprime.runs.metrics import Progress
 from fedprime.runs.run import complete_run, resume_run, start_run
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.settings import Settings
 from pretended_gpu import DEVICE, pretended_gpu
 from private_head import PrivateHead
 from run_files import metrics_of, results_of

@@ -11,7 +11,7 @@ from fedprime.federation.clients import KeepingClients
 from fedprime.reproduction.quirks import Quirk, with_quirks
 from fedprime.runtime.clients import open_clients
 from fedprime.runtime.local_clients import LocalClients
-from fedprime.settings.settings import SettingsError
+from fedprime.settings.problems import SettingsError
 
 
 def living(experiment: Experiment, kind: str, quirks: tuple[Quirk, ...] = ()) -> Experiment:

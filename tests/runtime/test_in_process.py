@@ -12,9 +12,8 @@ from fedprime.data.batches import Batch
 from fedprime.experiment.build import Experiment
 from fedprime.federation.clients import Clients
 from fedprime.federation.rounds import Schedule, federate
-from fedprime.methods import Method
 from fedprime.methods.fedavg_p import FedAvgP
-from fedprime.methods.method import ServerState
+from fedprime.methods.method import Method, ServerState
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.runtime.in_process import InProcessClients
 from private_head import PrivateHead

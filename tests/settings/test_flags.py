@@ -3,7 +3,7 @@
 import pytest
 
 from fedprime.settings.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
-from fedprime.settings.settings import SettingsError
+from fedprime.settings.problems import SettingsError
 
 
 @pytest.mark.parametrize("words", [["--output", "there"], ["--output=there"]], ids=" ".join)

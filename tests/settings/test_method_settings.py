@@ -4,9 +4,10 @@ import pickle
 
 import pytest
 
-from fedprime.methods import METHODS, Method
+from fedprime.methods import METHODS
 from fedprime.methods.fedmsplit_p import FedMSplitP
 from fedprime.methods.fedprox_p import FedProxP
+from fedprime.methods.method import Method
 from fedprime.reproduction.quirks import QUIRKS, possible_quirks, with_quirks
 from fedprime.settings.method_settings import method_arguments, method_table, read_method
 from fedprime.settings.problems import SettingsError

@@ -9,9 +9,10 @@ import pytest
 
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.settings.plans import Plan, choose_runs, dump_plan, read_plan
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import read_settings
 from fedprime.settings.recipes import find_recipe
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.settings import Settings
 
 METHODS_AND_SCENARIOS = """
 seeds = [3, 5]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedprime.methods import METHODS
 from fedprime.methods.fedprox_p import FedProxP
 from fedprime.methods.head_only import HeadOnly
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import (
     differing_settings,
     dump_toml,
@@ -20,7 +21,7 @@ from fedprime.settings.reading import (
     read_settings,
 )
 from fedprime.settings.recipes import find_recipe
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.settings import Settings
 
 
 def problems_of(*flags: str, recipe: Path | None = None) -> list[str]:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from fedprime.experiment.build import build_experiment
-from fedprime.report import write_report
+from fedprime.report.writing import write_report
 from fedprime.runs.run import start_run
 from fedprime.settings import recipes
 from fedprime.settings.plans import read_plan
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import flat_settings, read_settings
 from fedprime.settings.recipe_tables import merged
 from fedprime.settings.recipes import (
@@ -22,7 +23,7 @@ from fedprime.settings.recipes import (
     plan_name,
     recipe_name,
 )
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.federation.local_training import LocalTraining
+from fedprime.federation.training_options import LocalTraining
 from fedprime.methods import METHODS
 from fedprime.reproduction.quirks import quirks_of
 from fedprime.settings.describe import describe_settings
 from fedprime.settings.reading import flat_settings, read_settings
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.settings import Settings
 
 
 def problems_of(*flags: str, recipe: Path | None = None) -> list[str]:

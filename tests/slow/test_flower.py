@@ -24,7 +24,7 @@ from fedprime.settings.reading import dump_toml, read_settings
 
 pytestmark = pytest.mark.slow
 
-COMMAND = (sys.executable, "-m", "fedprime.cli.main")
+COMMAND = (sys.executable, "-m", "fedprime")
 PATIENCE = 1200
 
 

@@ -18,7 +18,7 @@ from run_files import metrics_of, results_of
 
 pytestmark = pytest.mark.slow
 
-COMMAND = (sys.executable, "-m", "fedprime.cli.main", "grid")
+COMMAND = (sys.executable, "-m", "fedprime", "grid")
 PLAN = """
 seeds = [0, 1]
 [axes.method]

@@ -21,7 +21,7 @@ from run_files import metrics_of, results_of
 
 pytestmark = pytest.mark.slow
 
-COMMAND = (sys.executable, "-m", "fedprime.cli.main")
+COMMAND = (sys.executable, "-m", "fedprime")
 ROUNDS = 40
 MIN_KILLS = 8
 

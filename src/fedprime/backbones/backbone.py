@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fedprime.data.batches import ValueKind
+from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble", "check_modalities"]
 
@@ -17,7 +18,7 @@ __all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble", "check
 Embedded = Mapping[str, Sequence[Tensor | None]]
 
 
-class BackboneError(ValueError):
+class BackboneError(FedprimeError):
     """A checkpoint that cannot be found or read, or an input that a backbone cannot embed."""
 
 

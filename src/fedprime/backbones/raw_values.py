@@ -7,7 +7,6 @@ from typing import cast
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from fedprime.backbones.backbone import BackboneError
@@ -113,6 +112,8 @@ def as_sounds(values: Sequence[object], sampling_rate: int) -> list[Float[np.nda
         sound = sound.mean(axis=0) if sound.ndim == 2 else sound
         if rate != sampling_rate:
             divisor = math.gcd(rate, sampling_rate)
+            from scipy.signal import resample_poly  # slow to import, and few need it
+
             sound = resample_poly(sound, sampling_rate // divisor, rate // divisor).astype(np.float32)
         sounds.append(sound)
     return sounds

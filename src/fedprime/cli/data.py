@@ -117,7 +117,7 @@ def _in_words(found: Inspection) -> str:
         lines.append(f"no test split: {taken} (data.test_share, data.validation_share)")
     lines += [f"{len(names):,} samples lack {modality}: {_first(names)}" for modality, names in found.missing.items()]
     lines += [
-        f"{len(names):,} name an {modality} whose file is not there or empty, which counts as missing: {_first(names)}"
+        f"{len(names):,} of these name a file of {modality} that is not there or is empty: {_first(names)}"
         for modality, names in found.no_file.items()
     ]
     for modality, reasons in found.unreadable.items():

@@ -13,19 +13,21 @@ import tyro
 from rich.console import Console
 
 from fedprime.cli.data import look_at_data
-from fedprime.cli.progress import display_run, interruptible
+from fedprime.cli.progress import display_run
+from fedprime.cli.stopping import interruptible
 from fedprime.data.embeddings.cache_folder import PLACE_VARIABLE
 from fedprime.experiment.loading import with_absolute_folders
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.experiment.site import deployable_method
-from fedprime.report import scenario_table
+from fedprime.report.single_run import scenario_table
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.metrics import progress_after
 from fedprime.runtime.clients import flower_is_missing
 from fedprime.settings.flags import take_folder
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.recipes import find_recipe
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.settings import Settings
 
 __all__ = ["deploy"]
 
@@ -95,13 +97,10 @@ def deploy(words: list[str]) -> int:
 def _keys(words: list[str]) -> int:
     options = tyro.cli(_KeysOptions, args=words, prog="fedprime deploy keys")
     try:
-        from fedprime.runtime.flower.keys import KeysError, make_keys
+        from fedprime.runtime.flower.keys import make_keys
     except ImportError as error:
         raise flower_is_missing("flower", error) from error
-    try:
-        make_keys(options.folder, options.hosts, options.clients)
-    except KeysError as error:
-        raise RunError(str(error)) from error
+    make_keys(options.folder, options.hosts, options.clients)
     print(
         f"{options.folder}/server is for the server, {options.folder}/client-N for site N: carry each there by a way "
         f"that is safe, and keep no copy. {options.folder}/authority signs certificates: put it away."
@@ -137,7 +136,7 @@ def _server(words: list[str]) -> int:
 
 def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, watch: Any) -> None:
     try:
-        from fedprime.runtime.flower.processes import FlowerError, started_link
+        from fedprime.runtime.flower.processes import started_link
     except ImportError as error:
         raise flower_is_missing("flower", error) from error
     state = folder.with_name(f"{folder.name}.deployment")
@@ -155,15 +154,12 @@ def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, w
     }
     with replaced_file(job) as beside:
         beside.write_text(json.dumps(facts), encoding="utf-8")
-    try:
-        with started_link(keys, state, host, port, job) as link:
-            for public_key in sorted((keys / "nodes").glob("*.pub")):
-                link.register(public_key)
-            run = link.submit()
-            print(f"listening on {host}:{port}; waiting for {settings.partition.num_clients} clients", flush=True)
-            _follow(link, run, settings, folder, job.with_name("outcome.json"), attempt, watch)
-    except FlowerError as error:
-        raise RunError(str(error)) from error
+    with started_link(keys, state, host, port, job) as link:
+        for public_key in sorted((keys / "nodes").glob("*.pub")):
+            link.register(public_key)
+        run = link.submit()
+        print(f"listening on {host}:{port}; waiting for {settings.partition.num_clients} clients", flush=True)
+        _follow(link, run, settings, folder, job.with_name("outcome.json"), attempt, watch)
 
 
 def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path, attempt: str, watch: Any) -> None:
@@ -201,7 +197,7 @@ def _client(words: list[str]) -> int:
         )
     try:
         from fedprime.runtime.flower import client_app as node
-        from fedprime.runtime.flower.processes import FlowerError, node_command, node_environment, stop
+        from fedprime.runtime.flower.processes import node_command, node_environment, stop
     except ImportError as error:
         raise flower_is_missing("flower", error) from error
     number = int(json.loads((options.keys / "client.json").read_text(encoding="utf-8"))["number"])
@@ -220,10 +216,7 @@ def _client(words: list[str]) -> int:
     pause = 5.0
     with interruptible(lambda: f"; the same command takes part again as client {number}"):
         while True:
-            try:
-                command = node_command(options.keys, options.server, config)
-            except FlowerError as error:
-                raise RunError(str(error)) from error
+            command = node_command(options.keys, options.server, config)
             print(f"client {number} takes part at {options.server}", flush=True)
             started = time.monotonic()
             with (options.state / "supernode.log").open("ab") as log:

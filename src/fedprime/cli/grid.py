@@ -1,16 +1,13 @@
 """The verb ``grid`` of the command line."""
 
 import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from fedprime.cli.progress import display_grid, interruptible
-from fedprime.runs.grid import RunState, inspect_grid, run_grid, run_path
+from fedprime.cli.stopping import importing, interruptible
+from fedprime.settings.first_look import refuse_plainly_wrong
 from fedprime.settings.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
-from fedprime.settings.plans import choose_runs, read_plan
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipes import find_plan, plan_name, recipe_name
-from fedprime.settings.settings import SettingsError
 
 __all__ = ["make_grid"]
 
@@ -71,12 +68,18 @@ def make_grid(words: list[str]) -> int:
     is_dry = "--dry-run" in words
     words = [word for word in words if word != "--dry-run"]
     refuse_unknown_flags(words, ("--output", "--processes", "--seeds", "--only", "--dry-run", "--recipe"), "grid")
-    plan = read_plan(path, words, seeds, *recipe)
-    runs = choose_runs(plan, only)
+    refuse_plainly_wrong(None, words)
+    with importing():
+        from fedprime.settings.plans import choose_runs, read_plan
+
+        plan = read_plan(path, words, seeds, *recipe)
+        runs = choose_runs(plan, only)
+        from fedprime.cli.progress import complain_about, display_grid, how_far
+        from fedprime.runs.grid import inspect_grid, run_grid, run_path
     states = inspect_grid(plan, folder, runs)
     if is_dry:
         for entry in states:
-            print(f"{_how_far(entry):18}{entry.planned.name}{f': {entry.reason}' if entry.reason else ''}")
+            print(f"{how_far(entry):18}{entry.planned.name}{f': {entry.reason}' if entry.reason else ''}")
     num_finished = sum(entry.state == "finished" for entry in states)
     if is_dry or 0 < num_finished < len(runs):
         print(f"{num_finished} of {len(runs)} run(s) are finished already in {folder}", flush=True)
@@ -91,25 +94,8 @@ def make_grid(words: list[str]) -> int:
         states = run_grid(plan, folder, runs, num_processes=processes[0] if processes else 0, watch=watch)
     unfinished = [entry for entry in states if entry.state != "finished"]
     if unfinished:
-        _complain_about(unfinished, folder)
+        complain_about(unfinished, folder)
         return 1
     report = shlex.join(["fedprime", "report", str(folder)])
     print(f"all {len(runs)} run(s) are finished in {folder}; tables and plots: {report}")
     return 0
-
-
-def _complain_about(unfinished: Sequence[RunState], folder: Path) -> None:
-    lines = [f"fedprime: {len(unfinished)} run(s) are not finished:"]
-    lines += [f"  {entry.planned.name} ({run_path(folder, entry.planned)}): {entry.reason}" for entry in unfinished]
-    if any(entry.state == "failed" for entry in unfinished):
-        lines.append(
-            f"{folder / 'failures'} says more. The same command tries them again; a broken run folder is begun anew "
-            "once you move it away."
-        )
-    print("\n".join(lines), file=sys.stderr)
-
-
-def _how_far(entry: RunState) -> str:
-    if entry.state != "started":
-        return entry.state
-    return f"{entry.rounds} of {entry.planned.settings.training.rounds} rounds"

@@ -20,7 +20,7 @@ from fedprime.models.prediction import predict_samples
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.settings.reading import read_saved_settings
-from fedprime.settings.settings import DataSettings
+from fedprime.settings.sections import DataSettings
 
 __all__ = ["predict_labels"]
 

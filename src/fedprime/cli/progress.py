@@ -1,23 +1,18 @@
-"""What a person sees while runs are made: live or plain lines of progress, and how to go on after Ctrl-C."""
+"""What a person sees while runs are made: live or plain lines of progress."""
 
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from fedprime.experiment.build import LIKE_TRAIN
-from fedprime.runs.grid import GridProgress, RunState
+from fedprime.runs.grid import GridProgress, RunState, run_path
 from fedprime.runs.metrics import Progress as RunProgress
 
-__all__ = ["INTERRUPTED", "display_grid", "display_run", "interruptible", "megabytes"]
-
-#: Exit code after Ctrl-C.
-INTERRUPTED = 128 + signal.SIGINT
-_NOBODY_READS = 128 + signal.SIGPIPE
+__all__ = ["complain_about", "display_grid", "display_run", "how_far", "megabytes"]
 
 
 @contextmanager
@@ -69,23 +64,6 @@ def display_grid() -> Iterator[Callable[[GridProgress], None]]:
         yield watch
 
 
-@contextmanager
-def interruptible(describe: Callable[[], str]) -> Iterator[None]:
-    """Turns Ctrl-C into an exit that says how to go on: every finished round is saved already.
-
-    Args:
-        describe: Returns what was reached and how to go on, to stand after "stopped".
-    """
-    try:
-        yield
-    except (KeyboardInterrupt, BrokenPipeError) as error:
-        if isinstance(error, BrokenPipeError):
-            # Whoever read our output has gone; the interpreter must not complain about it when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"\nstopped{describe()}", file=sys.stderr)
-        raise SystemExit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else _NOBODY_READS) from None
-
-
 def megabytes(num_bytes: int) -> str:
     """Returns a size in words.
 
@@ -96,6 +74,34 @@ def megabytes(num_bytes: int) -> str:
     '1.2 MB'
     """
     return f"{num_bytes / 1e6:.1f} MB"
+
+
+def complain_about(unfinished: Sequence[RunState], folder: Path) -> None:
+    """Says why runs of a grid are not finished.
+
+    Args:
+        unfinished: Those runs.
+        folder: The folder of the grid.
+    """
+    lines = [f"fedprime: {len(unfinished)} run(s) are not finished:"]
+    lines += [f"  {entry.planned.name} ({run_path(folder, entry.planned)}): {entry.reason}" for entry in unfinished]
+    if any(entry.state == "failed" for entry in unfinished):
+        lines.append(
+            f"{folder / 'failures'} says more. The same command tries them again; a broken run folder is begun anew "
+            "once you move it away."
+        )
+    print("\n".join(lines), file=sys.stderr)
+
+
+def how_far(entry: RunState) -> str:
+    """Returns in words how far a run of a grid has come.
+
+    Args:
+        entry: The run.
+    """
+    if entry.state != "started":
+        return entry.state
+    return f"{entry.rounds} of {entry.planned.settings.training.rounds} rounds"
 
 
 def _describe_round(progress: RunProgress) -> str:

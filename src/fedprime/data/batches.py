@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fedprime.data.embeddings.store import EmbeddingStore
 from fedprime.data.missingness.patterns import what_is_left
+from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = [
     "Batch",
@@ -30,7 +31,7 @@ Task = Literal["one_class", "several_labels"]
 ValueKind = Literal["image", "text", "audio", "table", "numbers"]
 
 
-class DataError(ValueError):
+class DataError(FedprimeError):
     """A data set that cannot be found, read or used."""
 
 

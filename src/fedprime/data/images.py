@@ -8,13 +8,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from fedprime.reproducibility.errors import FedprimeError
+
 __all__ = ["VERSION", "InputError", "file_identity", "read_image"]
 
 #: Raise it when the same file gives other pixels: embeddings that were cached before are then computed anew.
 VERSION = 1
 
 
-class InputError(ValueError):
+class InputError(FedprimeError):
     """A sample that cannot be read or used."""
 
 

@@ -26,8 +26,8 @@ class Inspection:
         samples: By split, how many samples there are.
         classes: By class or label, how many samples of each split have it.
         sites: By natural client, how many samples it has; empty where there are none.
-        missing: By modality, names of samples that lack it: an empty cell, NaN, no text.
-        no_file: By modality, names of samples that name a file which is not there or is empty.
+        missing: By modality, names of samples that lack it: an empty cell, NaN, no text, no file.
+        no_file: By modality, those of them that name a file which is not there or is empty.
         unreadable: By modality, by name of a sample why its file cannot be read.
         nothing: Names of samples of which nothing is left.
         no_label: How many rows were left out, because they have no label.
@@ -51,9 +51,14 @@ class Inspection:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong or unlike what its authors count; that samples lack something is not wrong."""
-        wrong = (self.no_file, self.unreadable, self.nothing, self.no_label, self.same_file, self.only_measured)
-        return not any(wrong) and self.expected in (None, sum(self.samples.values()))
+        """Whether nothing is wrong or unlike what its authors count.
+
+        That samples lack something is not wrong, but for a file of a data set that its authors gave out whole.
+        """
+        wrong = (self.unreadable, self.nothing, self.no_label, self.same_file, self.only_measured)
+        if any(wrong) or self.expected is None:
+            return not any(wrong)
+        return not self.no_file and self.expected == sum(self.samples.values())
 
 
 def inspect(table: Table, expected: int | None = None, watch: Callable[[int], None] = lambda _: None) -> Inspection:
@@ -72,7 +77,6 @@ def inspect(table: Table, expected: int | None = None, watch: Callable[[int], No
 
     rows = np.array([table.row_of(index) for index in range(len(table))])
     lost = {modality: table.cells_of(modality).lost[rows] for modality in table.modalities}
-    holes = {modality: ~own & ~lost[modality] for modality, own in zip(table.modalities, table.there.T, strict=True)}
     is_there, unreadable, equal = _open_files(table, watch)
     split_of = {int(index): split for split, own in table.splits.items() for index in own}
     classes = _count_classes(table)
@@ -81,7 +85,7 @@ def inspect(table: Table, expected: int | None = None, watch: Callable[[int], No
         {split: len(own) for split, own in table.splits.items()},
         classes,
         {name: int((table.sites == number).sum()) for number, name in enumerate(table.site_names)},
-        lacking(holes),
+        lacking(dict(zip(table.modalities, ~table.there.T, strict=True))),
         lacking(lost),
         unreadable,
         names(np.flatnonzero(~is_there.any(axis=1))),

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fedprime.data.missingness.patterns import apportion
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.seeding import stream
 
 __all__ = ["PartitionError", "draw_label_shares", "partition_by_shares", "partition_by_site", "partition_evenly"]
@@ -11,7 +12,7 @@ __all__ = ["PartitionError", "draw_label_shares", "partition_by_shares", "partit
 _MAX_DRAWS = 1000
 
 
-class PartitionError(ValueError):
+class PartitionError(FedprimeError):
     """Samples that cannot be divided as asked."""
 
 

@@ -20,11 +20,12 @@ from fedprime.data.partition import PartitionError
 from fedprime.experiment.embedded_data import embedded_samples, opened_source, source_kinds
 from fedprime.experiment.missingness import draw_missingness, draw_scenarios
 from fedprime.experiment.partitioning import label_groups, partition, split_of
-from fedprime.methods import Method
+from fedprime.methods.method import Method
 from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy, reason_against_robustness
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.reproducibility.seeding import torch_stream
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.settings import Settings
 
 __all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "build_method", "chosen_backbone", "configured_backbone"]
 

@@ -23,13 +23,14 @@ from fedprime.data.sets.food101 import open_food101
 from fedprime.data.sets.hateful_memes import open_hateful_memes
 from fedprime.data.sets.mmimdb import open_mmimdb
 from fedprime.data.sets.registered import find_data_set, open_registered
-from fedprime.data.sets.table.table import Table, TableOptions, open_table
+from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.table import Table, open_table
 from fedprime.data.splits import with_all_splits
 from fedprime.experiment.partitioning import label_groups
 from fedprime.reproducibility.environment import device_name, numeric_environment
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.reproducibility.plugins import PluginError
-from fedprime.settings.settings import DataSettings
+from fedprime.settings.sections import DataSettings
 
 __all__ = ["SOURCES", "embedded_samples", "open_data", "opened_source", "source_kinds", "with_three_splits"]
 

@@ -11,7 +11,7 @@ from fedprime.data.batches import SampleSource
 from fedprime.experiment.build import Experiment, build_experiment, chosen_backbone
 from fedprime.experiment.own_objects import OwnObjects
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.methods import Method
+from fedprime.methods.method import Method
 from fedprime.settings.reading import differing_settings, read_saved_settings
 from fedprime.settings.settings import Settings
 

@@ -7,9 +7,10 @@ from jaxtyping import Bool, Float, Int
 
 from fedprime.data.batches import DataError, EmbeddedSamples, SampleSource, Shard
 from fedprime.data.missingness.drift import Drift, DriftingShard, drift_stages
+from fedprime.data.missingness.kinds import ANY, MechanismKind
 from fedprime.data.missingness.logistic import ByLabel, ByObserved
-from fedprime.data.missingness.mechanisms import BySite, Mechanism, MechanismKind, OverClients, Split, deal_groups
-from fedprime.data.missingness.patterns import ANY, all_patterns, draw_present, pattern_shares, what_is_left
+from fedprime.data.missingness.mechanisms import BySite, Mechanism, OverClients, Split, deal_groups
+from fedprime.data.missingness.patterns import all_patterns, draw_present, pattern_shares, what_is_left
 from fedprime.experiment.partitioning import Partition, label_groups, what_is_there
 
 __all__ = ["ClientSamples", "draw_missingness", "draw_scenarios", "scenario_shares"]

@@ -11,8 +11,9 @@ import numpy as np
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import IdentifiedSource, SampleSource
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.methods import Method
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.methods.method import Method
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.settings import Settings
 
 __all__ = ["OwnObjects", "source_fingerprint"]
 

@@ -34,6 +34,7 @@ from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
 from fedprime.reproducibility.environment import processor_name
+from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
@@ -45,7 +46,7 @@ _BEST = "best.safetensors"
 _OWNED = ("personal", "kept", "residual")
 
 
-class RunError(ValueError):
+class RunError(FedprimeError):
     """A run folder that is missing, broken, in use, finished or in the way."""
 
 

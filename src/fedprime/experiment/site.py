@@ -14,11 +14,13 @@ from fedprime.data.batches import Shard
 from fedprime.experiment.build import Experiment, build_experiment, build_method, configured_backbone
 from fedprime.experiment.run_folder import RunError
 from fedprime.federation.start import own_log_prior
-from fedprime.methods import Method
+from fedprime.methods.method import Method
 from fedprime.models.evaluation import Scores, majority_accuracy, predict, score
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream_seed, torch_stream
-from fedprime.settings.settings import PartitionSettings, Settings, SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.sections import PartitionSettings
+from fedprime.settings.settings import Settings
 
 __all__ = ["VALIDATION", "Site", "agreed_model", "build_site_experiment", "deployable_method", "weighted_scores"]
 

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float64
-from scipy.special import ndtri
 from torch import Tensor
 
 from fedprime.federation.processors import ServerRound, UpdateProcessor
@@ -144,6 +143,8 @@ def operating_system_noise(shape: Sequence[int]) -> Float64[Tensor, "..."]:
     Args:
         shape: How much.
     """
+    from scipy.special import ndtri  # slow to import, and few runs need it
+
     words = np.frombuffer(os.urandom(8 * math.prod(shape)), dtype=np.uint64)
     # 52 bits and a half: strictly between 0 and 1, and symmetric about one half.
     uniform = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52

@@ -1,7 +1,6 @@
 """Local training at one client: what it received, its own samples, an update to send."""
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,36 +9,12 @@ from torch import nn
 from fedprime.data.batches import Batch, Shard
 from fedprime.data.micro_batches import divide_by_length
 from fedprime.federation.start import own_log_prior
+from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["LocalTraining", "learning_rate_factor", "optimiser_step", "train_locally"]
-
-
-@dataclass(frozen=True)
-class LocalTraining:
-    """How a client trains.
-
-    Attributes:
-        epochs: Passes over the client's samples per round.
-        batch_size: Samples per optimiser step.
-        optimizer: Stochastic gradient descent as in the paper, or AdamW.
-        lr: Learning rate at the start of the run.
-        momentum: Of SGD.
-        weight_decay: Of either optimiser.
-        max_gradient_norm: Longer gradients are scaled down to it; 0 for no limit.
-        schedule: How the learning rate falls over the rounds.
-    """
-
-    epochs: int = 1
-    batch_size: int = 32
-    optimizer: Literal["sgd", "adamw"] = "adamw"
-    lr: float = 0.01
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    max_gradient_norm: float = 1.0
-    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+__all__ = ["learning_rate_factor", "optimiser_step", "train_locally"]
 
 
 def learning_rate_factor(

@@ -14,6 +14,7 @@ from fedprime.federation.start import StartRound
 from fedprime.federation.traffic import traffic
 from fedprime.federation.updates import judged
 from fedprime.methods.method import Method, ServerState, Update
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.seeding import torch_stream
 
 __all__ = ["Round", "Schedule", "TooFewAnswersError", "federate"]
@@ -21,7 +22,7 @@ __all__ = ["Round", "Schedule", "TooFewAnswersError", "federate"]
 _logger = logging.getLogger(__name__)
 
 
-class TooFewAnswersError(RuntimeError):
+class TooFewAnswersError(FedprimeError):
     """A round that too few clients answered, however often they were asked; the state before it still stands."""
 
 

@@ -1,19 +1,9 @@
-"""Federated methods, each one file that reads like its paper."""
+"""Federated methods, each one file that reads like its paper; a class is imported when it is looked up."""
 
-from fedprime.methods.centralized import CentralizedP, CentralizedPools
-from fedprime.methods.closed_form import ClosedForm
-from fedprime.methods.fedadam_p import FedAdamP
-from fedprime.methods.fedavg_p import FedAvgP
-from fedprime.methods.fedavgm_p import FedAvgMP
-from fedprime.methods.fedmsplit_p import FedMSplitP
-from fedprime.methods.fedprime import FedInter, FedIntra, FedPrime
-from fedprime.methods.fedprox_p import FedProxP
-from fedprime.methods.head_only import HeadOnly
-from fedprime.methods.local_p import LocalP
-from fedprime.methods.method import Method
-from fedprime.methods.pfpt import PFPT
-from fedprime.methods.scaffold_p import ScaffoldP
+from typing import TYPE_CHECKING
+
 from fedprime.reproducibility.plugins import (
+    ImportedOnUse,
     PluginError,
     find_registered,
     plugin_names,
@@ -21,19 +11,35 @@ from fedprime.reproducibility.plugins import (
     registered_names,
 )
 
-__all__ = ["METHODS", "Method", "find_method", "method_names"]
+if TYPE_CHECKING:
+    import fedprime.methods.method
+
+__all__ = ["DEFAULT_METHOD", "METHODS", "find_method", "method_names"]
 
 #: The group of entry points by which other packages register methods.
 _GROUP = "fedprime.methods"
+#: The one that is taken where none is named.
+DEFAULT_METHOD = "fedprime"
 #: Those that come along, by the name that settings use.
-METHODS: dict[str, type[Method]] = {
-    method.name: method
-    for method in (
-        *(FedPrime, FedInter, FedIntra, PFPT, FedAvgP, FedProxP, FedMSplitP, LocalP, HeadOnly),
-        *(ClosedForm, FedAvgMP, FedAdamP, ScaffoldP),
-        *(CentralizedP, CentralizedPools),
-    )
-}
+METHODS: "ImportedOnUse[type[fedprime.methods.method.Method]]" = ImportedOnUse(
+    {
+        "fedprime": "fedprime.methods.fedprime:FedPrime",
+        "fed-inter": "fedprime.methods.fedprime:FedInter",
+        "fed-intra": "fedprime.methods.fedprime:FedIntra",
+        "pfpt": "fedprime.methods.pfpt:PFPT",
+        "fedavg-p": "fedprime.methods.fedavg_p:FedAvgP",
+        "fedprox-p": "fedprime.methods.fedprox_p:FedProxP",
+        "fedmsplit-p": "fedprime.methods.fedmsplit_p:FedMSplitP",
+        "local-p": "fedprime.methods.local_p:LocalP",
+        "head-only": "fedprime.methods.head_only:HeadOnly",
+        "closed-form": "fedprime.methods.closed_form:ClosedForm",
+        "fedavgm-p": "fedprime.methods.fedavgm_p:FedAvgMP",
+        "fedadam-p": "fedprime.methods.fedadam_p:FedAdamP",
+        "scaffold-p": "fedprime.methods.scaffold_p:ScaffoldP",
+        "centralized-p": "fedprime.methods.centralized:CentralizedP",
+        "centralized-pools": "fedprime.methods.centralized:CentralizedPools",
+    }
+)
 
 
 def method_names() -> tuple[str, ...]:
@@ -41,7 +47,7 @@ def method_names() -> tuple[str, ...]:
     return registered_names(_GROUP, METHODS)
 
 
-def find_method(name: str) -> type[Method]:
+def find_method(name: str) -> "type[fedprime.methods.method.Method]":
     """Returns the class of a method that comes along or that an installed package registers.
 
     Args:
@@ -52,6 +58,8 @@ def find_method(name: str) -> type[Method]:
     """
     found = find_registered(_GROUP, "method", name, METHODS)
     if name in plugin_names(_GROUP):
+        from fedprime.methods.method import Method
+
         if not (isinstance(found, type) and issubclass(found, Method)):
             raise PluginError(
                 f"{name!r} of {plugin_package(_GROUP, name)} is {found!r}; expected a class that derives from Method"

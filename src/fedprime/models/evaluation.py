@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from torch import Tensor
 
 from fedprime.data.batches import Shard, Task
@@ -163,17 +162,14 @@ def score(predictions: Predictions) -> Scores:
         answers = predictions.probabilities.argmax(axis=1)
     else:
         answers = predictions.probabilities > 0.5
-    # scikit-learn's stub takes a text alone for zero_division.
-    macro_f1 = f1_score(predictions.labels, answers, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
-    micro_f1 = None
-    if predictions.labels.ndim == 2:
-        micro_f1 = float(f1_score(predictions.labels, answers, average="micro", zero_division=0.0))  # pyright: ignore[reportArgumentType]
+    right = predictions.labels == answers
+    macro_f1, micro_f1 = _f1(predictions.labels, answers)
     return Scores(
-        accuracy=float(accuracy_score(predictions.labels, answers)),
-        macro_f1=float(macro_f1),
+        accuracy=float(right.mean() if right.ndim == 1 else right.all(axis=1).mean()),
+        macro_f1=macro_f1,
         loss=float(predictions.losses.mean()),
         num_samples=len(predictions.labels),
-        micro_f1=micro_f1,
+        micro_f1=None if predictions.labels.ndim == 1 else micro_f1,
         auroc=_auroc(predictions),
     )
 
@@ -195,6 +191,21 @@ def majority_accuracy(
     return float(((labels > 0) == (log_prior > 0)).all(axis=1).mean())
 
 
+def _f1(labels: np.ndarray, answers: np.ndarray) -> tuple[float, float]:
+    """Returns the F1 score averaged over classes or labels, and that of all of them together; 0 where nothing counts.
+
+    Classes that are neither true nor answered anywhere are left out, as scikit-learn does, which takes longer to
+    import than a small run takes to train.
+    """
+    if labels.ndim == 1:
+        classes = np.union1d(labels, answers)
+        labels, answers = labels[:, None] == classes, answers[:, None] == classes
+    hits = (labels * answers).sum(axis=0)
+    named = labels.sum(axis=0) + answers.sum(axis=0)
+    of_each = np.divide(2 * hits, named, out=np.zeros(len(hits)), where=named > 0)
+    return float(of_each.mean()), float(2 * hits.sum() / named.sum()) if named.any() else 0.0
+
+
 def _auroc(predictions: Predictions) -> float | None:
     labels, probabilities = predictions.labels, predictions.probabilities
     if labels.ndim == 1 and probabilities.shape[1] == 2:
@@ -202,6 +213,8 @@ def _auroc(predictions: Predictions) -> float | None:
     if labels.ndim == 1 or not np.isfinite(probabilities).all():  # more than two classes; a model that diverged
         return None
     counted = np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1))
+    from sklearn.metrics import roc_auc_score  # slow to import, and few runs need it
+
     areas = [roc_auc_score(labels[:, column], probabilities[:, column]) for column in counted]
     return float(np.mean(areas)) if areas else None
 

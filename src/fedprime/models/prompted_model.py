@@ -18,6 +18,7 @@ from fedprime.data.batches import Batch, Task
 from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
 from fedprime.reproducibility.atomic_files import replaced_folder
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
 __all__ = ["BESIDE_MODEL", "HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
@@ -38,7 +39,7 @@ _PROMPTER_PLUGINS = "fedprime.prompters"
 _READING_PLUGINS = "fedprime.readings"
 
 
-class ModelError(ValueError):
+class ModelError(FedprimeError):
     """Weights or a saved model that do not fit."""
 
 

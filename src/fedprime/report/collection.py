@@ -10,6 +10,7 @@ from fedprime.methods import METHODS
 from fedprime.report.finished_runs import FinishedRun, comparable_settings
 from fedprime.report.load import find_runs
 from fedprime.report.runs_file import RunSet
+from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = ["METHOD", "Collection", "ReportError", "collect_runs", "in_words"]
 
@@ -21,7 +22,7 @@ _SAME_WORLD = ("evaluation.rate", "data.")
 _MAY_DIFFER = "data.num_train"
 
 
-class ReportError(ValueError):
+class ReportError(FedprimeError):
     """Runs that cannot be reported, or not together, or not there."""
 
 

@@ -14,9 +14,9 @@ from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.report.finished_runs import IGNORED, FinishedRun, plain_settings
 from fedprime.report.runs_file import RunSet, read_runs_file
 from fedprime.settings.plans import Plan, PlannedRun, read_plan
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import flat_settings, read_saved_settings
 from fedprime.settings.recipe_tables import dotted_names
-from fedprime.settings.settings import SettingsError
 
 __all__ = ["find_runs", "has_runs", "is_run_folder", "read_run"]
 

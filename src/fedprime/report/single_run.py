@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from fedprime.reproducibility.atomic_files import replaced_file
@@ -85,6 +83,9 @@ def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:
         results: As in ``results.json``.
         path: Where to; its ending gives the format.
     """
+    import matplotlib as mpl  # slow to import, and only needed once the run is over
+    from matplotlib.figure import Figure
+
     scenarios = results["scenarios"]
     names = list(scenarios)
     with mpl.rc_context(

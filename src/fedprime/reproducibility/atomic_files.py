@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 __all__ = ["replaced_file", "replaced_folder"]
 
 
@@ -17,6 +19,9 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
     Args:
         path: The file to write or replace; its folder is made if needed.
+
+    Raises:
+        OSError: If it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
@@ -25,6 +30,8 @@ def replaced_file(path: Path) -> Iterator[Path]:
         _flush(beside)
         beside.replace(path)
         _flush(path.parent)
+    except SafetensorError as error:
+        raise _not_written(path, error) from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -41,7 +48,7 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
         overwrites: Whether a folder with content may be replaced.
 
     Raises:
-        OSError: If there is something at `path` that may not be replaced.
+        OSError: If it cannot be written, or there is something at `path` that may not be replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
@@ -59,10 +66,17 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
         beside.rename(path)
         _flush(path.parent)
         shutil.rmtree(old, ignore_errors=True)
+    except SafetensorError as error:
+        raise _not_written(path, error) from error
     finally:
         if old.exists() and not path.exists():
             old.rename(path)  # interrupted between the two renamings
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _not_written(path: Path, error: SafetensorError) -> OSError:
+    """Returns the error of a full disk as Python would tell it: the library has an error of its own for it."""
+    return OSError(f"{path} cannot be written: {error}")
 
 
 def _beside(path: Path) -> Path:

@@ -1,9 +1,16 @@
-"""The name that was probably meant."""
+"""What a person can put right: the class of such errors, and the name that was probably meant."""
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["nearest_name"]
+__all__ = ["FedprimeError", "nearest_name"]
+
+
+class FedprimeError(ValueError):
+    """Input, files or machines that are not as they should be; the message says what to do, no traceback is needed.
+
+    Whatever derives from it is told in one line by the command line, by the workers of a grid and by sites.
+    """
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str:

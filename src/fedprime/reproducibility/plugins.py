@@ -1,4 +1,4 @@
-"""What installed packages add to fedprime: objects that are found by name, through entry points.
+"""Objects that are found by name and imported when they are used: fedprime's own, and those of installed packages.
 
 A package that is not fedprime's own says in its ``pyproject.toml``, for example::
 
@@ -8,15 +8,18 @@ A package that is not fedprime's own says in its ``pyproject.toml``, for example
 Source: the entry points specification of the Python Packaging User Guide.
 """
 
+import pkgutil
+from collections import UserDict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.errors import FedprimeError, nearest_name
 
 __all__ = [
     "Group",
+    "ImportedOnUse",
     "PluginError",
     "find_registered",
     "load_plugin",
@@ -29,8 +32,24 @@ __all__ = [
 #: A group of entry points, for example ``"fedprime.methods"``.
 Group = str
 
+_Object = TypeVar("_Object")
 
-class PluginError(ValueError):
+
+class ImportedOnUse(UserDict[str, Any], Generic[_Object]):
+    """Objects by name, of which those that are given as ``"package.module:name"`` are imported when looked up.
+
+    >>> ImportedOnUse({"square root": "math:sqrt"})["square root"](9)
+    3.0
+    """
+
+    def __getitem__(self, name: str) -> _Object:
+        found = self.data[name]
+        if isinstance(found, str):
+            found = self.data[name] = pkgutil.resolve_name(found)
+        return found
+
+
+class PluginError(FedprimeError):
     """A name that nothing is registered by, or a plug-in that cannot be used; in one line."""
 
 

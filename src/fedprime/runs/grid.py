@@ -19,16 +19,17 @@ from typing import Any, Literal
 from fedprime.experiment.loading import refuse_other_settings
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runs.metrics import Progress
 from fedprime.runs.processes import Ending, Task, work_off
 from fedprime.settings.plans import Plan, PlannedRun, dump_plan, read_plan
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import differing_settings
-from fedprime.settings.settings import SettingsError
 
 __all__ = ["GridError", "GridProgress", "RunState", "default_processes", "inspect_grid", "run_grid", "run_path"]
 
 
-class GridError(ValueError):
+class GridError(FedprimeError):
     """A folder that is not, or cannot become, that of a plan's grid."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedprime.federation.clients import num_taking_part
-from fedprime.federation.differential_privacy import spent_epsilon
+from fedprime.federation.differential_privacy import ClientPrivacy, spent_epsilon
 from fedprime.federation.processors import form_on_the_way
 from fedprime.federation.rounds import Round
 from fedprime.federation.traffic import size_bytes
@@ -153,7 +153,7 @@ def _privacy_spent(settings: Settings, rounds: int) -> dict[str, Any]:
     if not privacy.is_on:
         return {}
     asked = num_taking_part(num_clients, settings.training.fraction)
-    epsilon = spent_epsilon(privacy, num_clients=num_clients, num_asked=asked, rounds=rounds)
+    epsilon = spent_epsilon(ClientPrivacy(**asdict(privacy)), num_clients=num_clients, num_asked=asked, rounds=rounds)
     return {"privacy": {"epsilon": epsilon if math.isfinite(epsilon) else None, **asdict(privacy)}}
 
 

@@ -18,17 +18,16 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from fedprime.backbones.backbone import BackboneError
-from fedprime.experiment.run_folder import RunError, RunInUseError
-from fedprime.models.prompted_model import ModelError
+from fedprime.experiment.run_folder import RunInUseError
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.metrics import Progress
 from fedprime.runs.run import complete_run
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.settings import Settings
 
 __all__ = ["Ending", "Task", "work_off"]
 
-_USER_ERRORS = (SettingsError, RunError, BackboneError, ModelError, OSError)
 _SECONDS_TO_STOP = 10.0
 
 
@@ -99,7 +98,7 @@ def _attempt(task: Task, watch: Callable[[Progress], None]) -> Ending:
         return Ending("in use", reason=str(error))
     except Exception as error:  # a method's mistake or a full disk must not take the other runs along
         reason = "; ".join(error.problems) if isinstance(error, SettingsError) else " ".join(str(error).split())
-        if not isinstance(error, _USER_ERRORS):
+        if not isinstance(error, FedprimeError | OSError):
             reason = f"{type(error).__name__}: {reason}".removesuffix(": ")
         return Ending("failed", reason=reason, details=traceback.format_exc())
     return Ending("finished", results, seconds=time.perf_counter() - began)

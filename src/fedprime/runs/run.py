@@ -24,9 +24,9 @@ from fedprime.experiment.site import agreed_model, deployable_method
 from fedprime.federation.clients import KeepingClients
 from fedprime.federation.rounds import Schedule, federate
 from fedprime.federation.start import start_rounds
-from fedprime.methods import Method
+from fedprime.methods.method import Method
 from fedprime.models.prompted_model import PromptedModel
-from fedprime.report import plot_scenarios
+from fedprime.report.single_run import plot_scenarios
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback, EarlyStopping
 from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples, personal_clients

@@ -17,12 +17,13 @@ from fedprime.experiment.build import Experiment
 from fedprime.experiment.run_folder import RunError
 from fedprime.experiment.site import deployable_method
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runs.run import complete_run, complete_site_run
 from fedprime.runtime.flower.grid_clients import Grid, GridClients
 from fedprime.runtime.flower.processes import JOB_VARIABLE
 from fedprime.runtime.flower.server_app import make_server_app
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import read_saved_settings, read_settings
-from fedprime.settings.settings import SettingsError
 
 __all__ = ["app", "run_job"]
 
@@ -50,7 +51,7 @@ def run_job(grid: Grid, job: Path) -> None:
         clients = GridClients(grid, method, settings, settings.partition.num_clients, run_id=facts["run"])
         complete_site_run(settings, Path(facts["folder"]), clients)
     except Exception as failure:
-        error = f"{failure}" if isinstance(failure, ValueError | RuntimeError | OSError) else repr(failure)
+        error = f"{failure}" if isinstance(failure, FedprimeError | OSError) else repr(failure)
         raise
     finally:
         with replaced_file(job.with_name("outcome.json")) as beside:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = ["KeptWeights", "KeptWeightsError"]
 
@@ -18,7 +19,7 @@ __all__ = ["KeptWeights", "KeptWeightsError"]
 _DEPTH = 10
 
 
-class KeptWeightsError(ValueError):
+class KeptWeightsError(FedprimeError):
     """A file of kept values that cannot be read."""
 
 

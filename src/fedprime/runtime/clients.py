@@ -7,7 +7,8 @@ from secrets import token_hex
 from fedprime.experiment.build import Experiment
 from fedprime.federation.clients import KeepingClients
 from fedprime.runtime.local_clients import local_clients
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.settings import Settings
 
 __all__ = ["OpenClients", "flower_is_missing", "open_clients", "refuse_sites"]
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fedprime.data.batches import Shard
-from fedprime.federation.local_training import LocalTraining, train_locally
+from fedprime.federation.local_training import train_locally
 from fedprime.federation.start import LocalSamples, is_started, start_rounds, started_alone
+from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 

@@ -6,12 +6,11 @@ import typing
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from fedprime.methods import find_method, method_names
+from fedprime.methods import DEFAULT_METHOD, find_method, method_names
 from fedprime.settings.arguments import Argument, arguments_of, described_names
-from fedprime.settings.method_settings import DEFAULT_METHOD, method_arguments
-from fedprime.settings.settings import Settings, data_options
+from fedprime.settings.sections import PlainSettings, data_options
 
-__all__ = ["Setting", "describe_settings"]
+__all__ = ["Setting", "describe_groups", "describe_settings"]
 
 _RANGES = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _WORDS = {int: "whole number", float: "number", str: "word", bool: "yes or no"}
@@ -71,9 +70,9 @@ def describe_settings(methods: Iterable[str] | None = None, data_set: str = "bui
         PluginError: If there is no such method or data set.
     """
     names = method_names() if methods is None else tuple(dict.fromkeys(methods))
-    types_of, described = typing.get_type_hints(Settings, include_extras=True), described_names(Settings)
+    types_of, described = typing.get_type_hints(PlainSettings, include_extras=True), described_names(PlainSettings)
     found: list[Setting] = []
-    for section in dataclasses.fields(Settings):  # pyright: ignore[reportArgumentType]
+    for section in dataclasses.fields(PlainSettings):  # pyright: ignore[reportArgumentType]
         if section.name == "method":
             found += _of_methods(names)
         elif dataclasses.is_dataclass(kind := _plain(types_of[section.name])):
@@ -90,12 +89,24 @@ def describe_settings(methods: Iterable[str] | None = None, data_set: str = "bui
     return (*found, *(_setting(f"data.options.{name}", argument) for name, argument in options))
 
 
+def describe_groups() -> dict[str, str]:
+    """Returns by name of every group of settings what it is about."""
+    types_of = typing.get_type_hints(PlainSettings)
+    return {
+        section.name: (types_of[section.name].__doc__ or "").partition("\n")[0]
+        for section in dataclasses.fields(PlainSettings)  # pyright: ignore[reportArgumentType]
+        if section.name == "method" or dataclasses.is_dataclass(types_of[section.name])
+    }
+
+
 def _of_methods(names: tuple[str, ...]) -> list[Setting]:
     choice = Setting(
         "method.name", Literal[method_names()], DEFAULT_METHOD, f"Which method: {', '.join(method_names())}."
     )
     having: dict[tuple[str, str], tuple[Argument, list[str]]] = {}
     for method in names:
+        from fedprime.settings.method_settings import method_arguments  # loads torch, as the method does
+
         for name, argument in method_arguments(find_method(method)).items():
             same = (name, repr((argument.annotation, argument.default, argument.description)))
             having.setdefault(same, (argument, []))[1].append(method)

@@ -8,7 +8,15 @@ from fedprime.reproducibility.errors import nearest_name
 from fedprime.settings.describe import Setting, describe_settings
 from fedprime.settings.problems import SettingsError
 
-__all__ = ["last_value", "refuse_unknown_flags", "set_flags", "take_folder", "take_numbers", "take_values"]
+__all__ = [
+    "flags_outside",
+    "last_value",
+    "refuse_unknown_flags",
+    "set_flags",
+    "take_folder",
+    "take_numbers",
+    "take_values",
+]
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ def refuse_unknown_flags(words: Sequence[str], own: Sequence[str], verb: str) ->
         own: The flags of the verb.
         verb: The verb.
     """
-    names = [*own, *(f"--{setting.name}" for setting in describe_settings())]
+    names = [*own, *(f"--{setting.name}" for setting in describe_settings(()))]
     known = {_underscored(name) for name in names}
     for flag in _split(words):
         if flag.name and "." not in flag.name and _underscored(flag.name) not in known:
@@ -117,6 +125,20 @@ def refuse_unknown_flags(words: Sequence[str], own: Sequence[str], verb: str) ->
             raise SettingsError(
                 [f"{flag.name} is neither a flag of fedprime {verb} ({', '.join(own)}) nor a setting{hint}"]
             )
+
+
+def flags_outside(words: Sequence[str], *groups: str) -> list[str]:
+    """Returns words without the flags of some groups of settings.
+
+    Args:
+        words: The words.
+        *groups: What those flags begin with, for example ``method``.
+
+    >>> flags_outside(["--method.head", "linear", "--seed", "3"], "method")
+    ['--seed', '3']
+    """
+    beginnings = tuple(f"--{group}." for group in groups)
+    return [word for flag in _split(words) if not flag.name.startswith(beginnings) for word in flag.words]
 
 
 def last_value(words: Sequence[str], name: str) -> str | None:

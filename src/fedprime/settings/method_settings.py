@@ -6,33 +6,19 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from fedprime.methods import METHODS, Method, find_method
+from fedprime.methods import DEFAULT_METHOD, METHODS, find_method
+from fedprime.methods.method import Method
 from fedprime.methods.safeguards import reason_against_robustness
 from fedprime.reproducibility.plugins import PluginError
 from fedprime.reproduction.quirks import Quirk, possible_quirks, quirks_of, with_quirks
 from fedprime.settings.arguments import Argument, arguments_of, read_arguments
 from fedprime.settings.problems import SettingsError
+from fedprime.settings.sections import without_repetition
 
-__all__ = ["DEFAULT_METHOD", "QUIRKS_SETTING", "method_arguments", "method_table", "read_method", "without_repetition"]
+__all__ = ["QUIRKS_SETTING", "method_arguments", "method_table", "read_method"]
 
-DEFAULT_METHOD = "fedprime"
 #: What is set beside the fields of a method that comes along.
 QUIRKS_SETTING = "reference_quirks"
-
-
-def without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns names that must not be repeated.
-
-    Args:
-        names: The names.
-
-    Raises:
-        ValueError: If one is there twice.
-    """
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"{', '.join(twice)} stands there more than once; name each once")
-    return names
 
 
 _QUIRKS = Argument(

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.errors import FedprimeError, nearest_name
 
 __all__ = ["SettingsError", "describe_error"]
 
 
-class SettingsError(ValueError):
+class SettingsError(FedprimeError):
     """Settings that cannot be used; the message names every one of them."""
 
     def __init__(self, problems: Sequence[str]) -> None:

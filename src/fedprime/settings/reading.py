@@ -9,11 +9,12 @@ from typing import Any
 import tomlkit
 from pydantic import TypeAdapter, ValidationError
 
-from fedprime.methods import Method, find_method, method_names
+from fedprime.methods import DEFAULT_METHOD, find_method, method_names
+from fedprime.methods.method import Method
 from fedprime.reproducibility.plugins import PluginError
 from fedprime.settings.describe import Setting, describe_settings
 from fedprime.settings.flags import last_value, set_flags
-from fedprime.settings.method_settings import DEFAULT_METHOD, method_arguments, method_table
+from fedprime.settings.method_settings import method_arguments, method_table
 from fedprime.settings.problems import SettingsError, describe_error
 from fedprime.settings.recipe_tables import dotted_names, dotted_values, merged, read_toml, take_by_method, without
 from fedprime.settings.recipes import find_recipe

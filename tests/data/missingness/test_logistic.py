@@ -11,9 +11,10 @@ from jaxtyping import Int
 from scipy import stats
 
 from fedprime.data.batches import Task
+from fedprime.data.missingness.kinds import ANY
 from fedprime.data.missingness.logistic import ByLabel, ByObserved, logistic_rates, summarise
 from fedprime.data.missingness.mechanisms import Split
-from fedprime.data.missingness.patterns import ANY, pattern_numbers, pattern_shares
+from fedprime.data.missingness.patterns import pattern_numbers, pattern_shares
 from fedprime.reproducibility.seeding import stream
 
 NUM_LABELS = 4

@@ -11,20 +11,10 @@ from scipy import stats
 
 from fedprime.data.batches import Task
 from fedprime.data.missingness.drift import Drift, drift_stages
+from fedprime.data.missingness.kinds import ANY, MechanismKind, MissingnessKind
 from fedprime.data.missingness.logistic import ByLabel, ByObserved
-from fedprime.data.missingness.mechanisms import (
-    BySite,
-    Mechanism,
-    MechanismKind,
-    OverClients,
-    Split,
-    deal_groups,
-    patterns_at,
-    spread,
-)
+from fedprime.data.missingness.mechanisms import BySite, Mechanism, OverClients, Split, deal_groups, patterns_at, spread
 from fedprime.data.missingness.patterns import (
-    ANY,
-    MissingnessKind,
     all_patterns,
     draw_present,
     pattern_counts,

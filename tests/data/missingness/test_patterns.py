@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Bool, Int
 
+from fedprime.data.missingness.kinds import ANY, MissingnessKind
 from fedprime.data.missingness.patterns import (
-    ANY,
-    MissingnessKind,
     all_patterns,
     apportion,
     draw_present,

@@ -18,8 +18,7 @@ from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.federation.clients import Clients
 from fedprime.federation.compression import Compression
 from fedprime.federation.rounds import Round, Schedule, TooFewAnswersError, federate
-from fedprime.methods import Method
-from fedprime.methods.method import ServerState
+from fedprime.methods.method import Method, ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients

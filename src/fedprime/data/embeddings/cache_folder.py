@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = [
     "LIMIT_VARIABLE",
@@ -38,7 +39,7 @@ _DESCRIPTION = "space.json"
 _SECONDS_UNTIL_LEFT_OVER = 3600.0  # no chunk takes so long to write; whoever began it is dead
 
 
-class CacheError(ValueError):
+class CacheError(FedprimeError):
     """A cache folder, or a limit of its size, that cannot be used."""
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fedprime.data.batches import EmbeddedSamples, Shard
+from fedprime.data.missingness.kinds import ANY
 from fedprime.data.missingness.mechanisms import Split, patterns_at, spread
-from fedprime.data.missingness.patterns import ANY, all_patterns, pattern_shares, what_is_left
+from fedprime.data.missingness.patterns import all_patterns, pattern_shares, what_is_left
 from fedprime.reproducibility.seeding import stream
 
 __all__ = ["Drift", "DriftingShard", "drift_stages"]

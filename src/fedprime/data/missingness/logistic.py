@@ -14,8 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import brentq
-from scipy.special import expit, logit
 
 from fedprime.data.batches import SampleSource
 from fedprime.data.missingness.mechanisms import Split, patterns_at, spread
@@ -204,6 +202,9 @@ def logistic_rates(
     >>> logistic_rates(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]), rate=0.5, strength=np.log(3)).round(6)
     array([0.25, 0.75])
     """
+    from scipy.optimize import brentq  # slow to import, and few runs need it
+    from scipy.special import expit, logit
+
     if rate in (0, 1):
         return np.full(len(scores), float(rate))
     reach = abs(strength) + 1  # one more than scores can shift it by

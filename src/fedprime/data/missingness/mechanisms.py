@@ -14,13 +14,13 @@ The kinds, with the terms of Rubin (Inference and missing data, Biometrika 1976)
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from fedprime.data.missingness.kinds import MissingnessKind
 from fedprime.data.missingness.patterns import (
-    MissingnessKind,
     all_patterns,
     client_shares,
     draw_mixes,
@@ -29,10 +29,7 @@ from fedprime.data.missingness.patterns import (
 )
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["BySite", "Mechanism", "MechanismKind", "OverClients", "Split", "deal_groups", "patterns_at", "spread"]
-
-#: How it comes that something is missing.
-MechanismKind = Literal[MissingnessKind, "by-label", "by-observed", "by-site", "drift"]
+__all__ = ["BySite", "Mechanism", "OverClients", "Split", "deal_groups", "patterns_at", "spread"]
 
 
 @dataclass(frozen=True)

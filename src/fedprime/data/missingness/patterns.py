@@ -12,16 +12,14 @@ modalities: "miss both").
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from fedprime.data.missingness.kinds import ANY, MissingnessKind
 from fedprime.reproducibility.seeding import stream
 
 __all__ = [
-    "ANY",
-    "MissingnessKind",
     "all_patterns",
     "apportion",
     "client_shares",
@@ -33,11 +31,6 @@ __all__ = [
     "pattern_shares",
     "what_is_left",
 ]
-
-#: Says that samples lack one modality, each equally often.
-ANY = "any"
-#: How missing patterns are spread over the clients.
-MissingnessKind = Literal["over-all-data", "client-mixes", "absent-sensors"]
 
 
 def all_patterns(num_modalities: int) -> Bool[np.ndarray, "pattern modality"]:

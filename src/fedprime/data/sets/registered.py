@@ -6,10 +6,12 @@ A package registers a class or a function that gives back a `SampleSource`. It i
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fedprime.data.batches import DataError, SampleSource
 from fedprime.reproducibility.plugins import find_registered, registered_names
+
+if TYPE_CHECKING:
+    import fedprime.data.batches
 
 __all__ = ["DATA_SETS", "data_set_names", "find_data_set", "open_registered"]
 
@@ -24,7 +26,7 @@ def data_set_names() -> tuple[str, ...]:
     return registered_names(_GROUP, DATA_SETS)
 
 
-def find_data_set(name: str) -> Callable[..., SampleSource] | None:
+def find_data_set(name: str) -> "Callable[..., fedprime.data.batches.SampleSource] | None":
     """Returns what an installed package registers to open a data set; None for one that fedprime opens itself.
 
     Args:
@@ -36,7 +38,7 @@ def find_data_set(name: str) -> Callable[..., SampleSource] | None:
     return find_registered(_GROUP, "data set", name, dict.fromkeys(DATA_SETS))
 
 
-def open_registered(name: str, path: str, options: Mapping[str, Any]) -> SampleSource:
+def open_registered(name: str, path: str, options: Mapping[str, Any]) -> "fedprime.data.batches.SampleSource":
     """Opens a data set of an installed package.
 
     Args:
@@ -47,6 +49,8 @@ def open_registered(name: str, path: str, options: Mapping[str, Any]) -> SampleS
     Raises:
         DataError: If it is not a data set, or it takes no path but is given one.
     """
+    from fedprime.data.batches import DataError
+
     opener = find_data_set(name)
     if opener is None:
         raise DataError(f"the data set {name!r} comes along; no package opens it")

@@ -26,7 +26,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64, Int64
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -304,6 +303,8 @@ def _starting_centres(
     first, all together; then, while there is room, the unclaimed prompt farthest from every centre becomes one
     (Gonzalez 1985). A centre ends at the mean of its claims: left on a single prompt, it would hold on to that prompt.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and only some methods need it
+
     points, sizes = prompts.points, torch.tensor(prompts.sizes)
     squared_reach = _REACH**2 / prompts.weight
     norms = torch.cat([rows.square().sum(1) for rows in points.split(ROWS_AT_ONCE)])

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float64, Int64
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus, softsign
 
@@ -199,6 +198,8 @@ def assign(
     A match costs ``-log N - log U + log(1 - U)``. A client keeps its previous ones unless others are truly cheaper.
     Clients are independent: with several threads, groups of them are solved at the same time, to the same bits.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and only some methods need it
+
     precision = prompts.weight * deviation.pow(-2)
     constant = prompts.weight * (deviation.log() + 0.5 * math.log(2 * math.pi)).sum(1) - log_odds
     squared_centres = 0.5 * (centres.square() * precision).sum(1)

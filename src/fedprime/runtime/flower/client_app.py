@@ -17,22 +17,22 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedprime.backbones import NAMES, backbone_plugin
-from fedprime.backbones.backbone import BackboneError
-from fedprime.data.batches import DataError
 from fedprime.experiment.build import Experiment
 from fedprime.experiment.site import Site, build_site_experiment
 from fedprime.federation.processors import UpdateProcessor, form_on_the_way, values_arrived
 from fedprime.federation.start import start_rounds
 from fedprime.federation.updates import form_problems
 from fedprime.methods.method import ServerState
-from fedprime.models.prompted_model import ModelError, Weights
+from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.determinism import reproducible
-from fedprime.runtime.client_state import KeptWeights, KeptWeightsError
+from fedprime.reproducibility.errors import FedprimeError
+from fedprime.runtime.client_state import KeptWeights
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
 from fedprime.runtime.local_clients import local_clients
 from fedprime.runtime.processors import processors_of
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import check_settings
-from fedprime.settings.settings import Settings, SettingsError
+from fedprime.settings.settings import Settings
 
 __all__ = ["BACKBONE_KEY", "DATA_KEY", "FORMAT_KEY", "NUMBER_KEY", "STATE_KEY", "app"]
 
@@ -43,7 +43,6 @@ FORMAT_KEY = "fedprime-format"
 BACKBONE_KEY = "fedprime-backbone"
 STATE_KEY = "fedprime-state"
 
-_USER_ERRORS = (SettingsError, DataError, BackboneError, ModelError, MessageError, KeptWeightsError, OSError)
 _logger = logging.getLogger(__name__)
 
 app = ClientApp()
@@ -133,7 +132,7 @@ def _answered(
         # Repeated, so that nobody takes it for the answer to another task.
         told = {"run": task.facts["run"], "round": task.round_number, "client": task.site.client}
         reply = Content({**found.facts, **told}, found.weights)
-    except _USER_ERRORS as error:
+    except (FedprimeError, OSError) as error:
         _logger.error("%s", error)  # the server is told; here, nobody has to look for it in a traceback
         reply = Content({"error": str(error)})
     return Message(pack(reply), reply_to=message)

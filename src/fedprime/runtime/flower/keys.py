@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedprime.reproducibility.atomic_files import replaced_folder
+from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = ["KeysError", "make_keys"]
 
@@ -26,7 +27,7 @@ _DAYS_OF_AUTHORITY, _DAYS_OF_SERVER = 3650, 825
 _CLOCKS_DIFFER = timedelta(days=1)
 
 
-class KeysError(ValueError):
+class KeysError(FedprimeError):
     """Keys that cannot be made or used."""
 
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fedprime.models.prompted_model import Weights
+from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = ["ANY_CLIENT", "PARTS", "Content", "MessageError", "pack", "unpack"]
 
@@ -29,7 +30,7 @@ _ORDER = "order of names"
 _HEADER_BYTES = 1_000_000
 
 
-class MessageError(ValueError):
+class MessageError(FedprimeError):
     """A message that is not what it should be."""
 
 

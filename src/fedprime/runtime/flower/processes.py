@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedprime.reproducibility.errors import FedprimeError
+
 __all__ = ["JOB_VARIABLE", "FlowerError", "Link", "node_command", "node_environment", "started_link", "stop"]
 
 #: Names the file that tells the server's app what to do.
@@ -47,7 +49,7 @@ clientapp = "fedprime.runtime.flower.client_app:app"
 """
 
 
-class FlowerError(RuntimeError):
+class FlowerError(FedprimeError):
     """A program of Flower that did not do what it was asked for."""
 
 

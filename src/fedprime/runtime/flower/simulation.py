@@ -20,12 +20,13 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.federation import NoOpFederationManager
 from flwr.superlink.grid import InMemoryGrid
 
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runtime.flower.client_app import app
 
 __all__ = ["SimulationError", "simulated_grid"]
 
 
-class SimulationError(RuntimeError):
+class SimulationError(FedprimeError):
     """The simulation engine has stopped."""
 
 

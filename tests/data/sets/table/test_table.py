@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fedprime.data.batches import DataError, SampleSource
-from fedprime.data.sets.table.table import Table, TableOptions, open_table
+from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.table import Table, open_table
 from miniatures import DISHES, table_rows, write_csv, write_table
 
 Row = dict[str, object]

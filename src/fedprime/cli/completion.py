@@ -1,0 +1,120 @@
+"""The verb ``completion`` of the command line: scripts by which shells complete words, and the words they ask for."""
+
+import sys
+import typing
+from collections.abc import Iterable, Sequence
+
+from fedprime.cli.main import VERBS
+from fedprime.settings.describe import Setting, describe_settings
+from fedprime.settings.recipes import list_plans, list_recipes
+
+__all__ = ["SHELLS", "complete", "completions"]
+
+_USAGE = """\
+usage: fedprime completion bash|zsh|fish
+
+Prints a script that completes verbs, recipes, plans, settings and their values. To have it in every shell:
+
+  bash   echo 'eval "$(fedprime completion bash)"' >> ~/.bashrc
+  zsh    echo 'eval "$(fedprime completion zsh)"' >> ~/.zshrc      (after compinit)
+  fish   fedprime completion fish > ~/.config/fish/completions/fedprime.fish"""
+
+#: By shell, the script; where there is nothing of ours, files are completed.
+SHELLS = {
+    "bash": """\
+_fedprime() {
+    local word="${COMP_WORDS[COMP_CWORD]}"
+    local IFS=$'\\n'
+    COMPREPLY=($(compgen -W "$(fedprime completion words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "$word"))
+}
+complete -o default -F _fedprime fedprime
+""",
+    "zsh": """\
+_fedprime() {
+    local -a found
+    found=(${(f)"$(fedprime completion words "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+    if (( $#found )); then compadd -a found; else _files; fi
+}
+compdef _fedprime fedprime
+""",
+    "fish": """\
+function __fedprime_words
+    fedprime completion words (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null
+end
+complete -c fedprime -a '(__fedprime_words)'
+""",
+}
+
+_OWN_FLAGS = {
+    "run": ("--output", "--resume", "--help", "--help-all"),
+    "grid": ("--recipe", "--output", "--processes", "--seeds", "--only", "--dry-run", "--help"),
+    "report": ("--output", "--help"),
+}
+_OWN_WORDS = {
+    "data": ("check", "show"),
+    "cache": ("show", "prune", "clear"),
+    "deploy": ("keys", "server", "client"),
+    "recipes": ("list", "show"),
+    "completion": tuple(SHELLS),
+}
+
+
+def complete(words: list[str]) -> int:
+    """Prints the script of a shell, or the words that it asks for, and returns the exit code.
+
+    Args:
+        words: What stands after ``fedprime completion``.
+    """
+    if words[:1] == ["words"]:
+        print("\n".join(completions(words[1:])))
+        return 0
+    if len(words) == 1 and words[0] in SHELLS:
+        print(SHELLS[words[0]], end="")
+        return 0
+    is_help = words in (["-h"], ["--help"])
+    print(_USAGE, file=sys.stdout if is_help else sys.stderr)
+    return 0 if is_help else 2
+
+
+def completions(words: Sequence[str]) -> list[str]:
+    """Returns what the last word may become; nothing where it is a file or anything else.
+
+    A method's own settings are not among them: they are in its class, which takes seconds to import.
+
+    Args:
+        words: What stands after ``fedprime``, the last of them unfinished or empty.
+    """
+    *before, word = words or [""]
+    if not before:
+        return _beginning_with(word, [*VERBS, "--help", "--version"])
+    verb = before[0]
+    if len(before) == 1 and not word.startswith("-"):
+        named = {"run": list_recipes, "grid": list_plans}
+        names = named[verb]() if verb in named else _OWN_WORDS.get(verb, ())
+        return _beginning_with(word, [name.removeprefix("plans/") for name in names])
+    if before in (["recipes", "show"], ["deploy", "server"]):
+        return _beginning_with(word, [*list_recipes(), *(list_plans() if verb == "recipes" else ())])
+    settings = {f"--{setting.name}": setting for setting in describe_settings(())} if _takes_settings(before) else {}
+    if word.startswith("-"):
+        return _beginning_with(word, [*_OWN_FLAGS.get(verb, ()), *settings])
+    if before[-1] == "--recipe":
+        return _beginning_with(word, list_recipes())
+    chosen = settings.get(before[-1])
+    return _beginning_with(word, [] if chosen is None else _values(chosen))
+
+
+def _takes_settings(before: Sequence[str]) -> bool:
+    return before[0] in ("run", "grid") or list(before[:2]) == ["deploy", "server"]
+
+
+def _values(setting: Setting) -> list[str]:
+    if setting.is_switch:
+        return ["true", "false"]
+    plain = setting.annotation
+    if typing.get_origin(plain) is typing.Annotated:
+        plain = typing.get_args(plain)[0]
+    return [str(value) for value in typing.get_args(plain)] if typing.get_origin(plain) is typing.Literal else []
+
+
+def _beginning_with(word: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(word)]

@@ -1,0 +1,53 @@
+"""The verb ``evaluate`` of the command line: a finished run measured again."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from fedprime.cli.stopping import importing
+
+__all__ = ["evaluate"]
+
+
+@dataclass(frozen=True)
+class _EvaluateOptions:
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+def evaluate(words: list[str]) -> int:
+    """Measures a finished run's model on every test scenario again, and returns the exit code.
+
+    Args:
+        words: What stands after ``fedprime evaluate``.
+
+    Raises:
+        RunError: If there is no such run, or it is not finished.
+    """
+    options = tyro.cli(
+        _EvaluateOptions,
+        args=words,
+        prog="fedprime evaluate",
+        description="Measures a finished run's model on every test scenario again.",
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    with importing():
+        from rich.console import Console
+
+        from fedprime.experiment.loading import load_experiment
+        from fedprime.experiment.run_folder import RunFolder
+        from fedprime.report.single_run import scenario_table
+        from fedprime.runs.evaluators import OwnSamples
+    folder = RunFolder(options.run)
+    results = folder.results()
+    experiment = load_experiment(folder)
+    measured = results | OwnSamples(experiment).on_test(folder.load_checkpoint())
+    if options.json:
+        print(json.dumps(measured, indent=2))
+    else:
+        Console().print(scenario_table(measured))
+    return 0

@@ -1,0 +1,54 @@
+"""The verb ``report`` of the command line: tables, comparisons and plots of finished runs."""
+
+import sys
+from pathlib import Path
+
+from fedprime.cli.stopping import importing
+from fedprime.settings.flags import take_folder
+from fedprime.settings.problems import SettingsError
+
+__all__ = ["report_runs"]
+
+_HELP = """\
+usage: fedprime report RUNS ... [--output FOLDER]
+
+Turns finished runs into tables (Markdown, LaTeX, CSV), pairwise comparisons and plots (SVG, PNG).
+
+  RUNS              run folders, folders that contain some at any depth, folders of grids, and runs.json files of
+                    earlier reports, from which a report can be made again without its runs
+  --output FOLDER   where to: FOLDER/README.md shows everything; if not given, a folder named report in the folder
+                    that the runs have in common
+
+Runs of a grid are called by the labels of its plan, other runs by the settings in which they differ.
+
+For example: fedprime report runs/main --output results/main
+
+Exit code: 0 when all is reported, 1 when something had to be left out, 2 when nothing could be reported."""
+
+
+def report_runs(words: list[str]) -> int:
+    """Reports runs, as asked for on a command line, and returns the exit code.
+
+    Args:
+        words: What stands after ``fedprime report``.
+
+    Raises:
+        SettingsError: If a flag is wrong.
+        ReportError: If nothing can be reported.
+    """
+    if "--help" in words or "-h" in words:
+        print(_HELP)
+        return 0
+    output = take_folder(words, "--output")
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        raise SettingsError([f"{unknown[0]} is not a flag of fedprime report (--output)"])
+    with importing():
+        from fedprime.report.writing import write_report
+    report = write_report([Path(word) for word in words], None if output is None else Path(output))
+    for problem in report.problems:
+        print(f"fedprime: left out: {problem}", file=sys.stderr)
+    for note in report.notes:
+        print(note)
+    print(f"{report.num_runs} run(s) reported in {report.folder / 'README.md'}")
+    return 1 if report.problems else 0

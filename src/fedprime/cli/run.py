@@ -1,0 +1,99 @@
+"""The verb ``run`` of the command line: one run, from its beginning or from where it was stopped."""
+
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fedprime.cli.run_help import show_help
+from fedprime.cli.stopping import importing, interruptible
+from fedprime.settings.first_look import refuse_plainly_wrong
+from fedprime.settings.flags import take_folder
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.recipes import find_recipe
+
+__all__ = ["run_recipe"]
+
+
+def run_recipe(words: list[str]) -> int:
+    """Makes a run, or continues one, as asked for on a command line, and returns the exit code.
+
+    Args:
+        words: What stands after ``fedprime run``.
+
+    Raises:
+        SettingsError: If a word, the recipe or a setting is wrong, with every problem.
+        RunError: If the folder is in the way, or is no run that can be continued.
+    """
+    if not {"-h", "--help", "--help-all"}.isdisjoint(words):
+        show_help(words)
+        return 0
+    recipe = words.pop(0) if words and not words[0].startswith("-") else None
+    folder = take_folder(words, "--output")
+    resumed = take_folder(words, "--resume")
+    if resumed is not None:
+        if recipe or words or folder:
+            extra = " ".join([*filter(None, [recipe]), *words, *(["--output"] if folder else [])])
+            raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
+        return _make(None, Path(resumed))
+    named = next((word for word in words if word.endswith(".toml")), None)
+    if recipe is None and named:
+        raise SettingsError([f"the recipe comes first: fedprime run {named} --training.rounds 50 ..."])
+    if recipe is None:
+        raise SettingsError(
+            ["name a recipe, for example: fedprime run builtin/quickstart; `fedprime recipes list` shows all"]
+        )
+    path = find_recipe(recipe)
+    refuse_plainly_wrong(path, words)
+    with importing():  # of the method's class
+        from fedprime.settings.reading import read_settings
+
+        settings = read_settings(path, words)
+    return _make(settings, Path(folder or f"runs/{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"))
+
+
+def _make(settings: Any, path: Path) -> int:
+    """Makes a run of these settings, or, without any, continues the one that is there."""
+    with importing():
+        from fedprime.cli.progress import display_run
+        from fedprime.runs import run
+        from fedprime.runs.callbacks import AfterRound
+    with display_run() as watch, interruptible(lambda: _saved_rounds(path)):
+        callbacks = [AfterRound(watch)]
+        if settings is None:
+            results = run.resume_run(path, callbacks=callbacks)
+        else:
+            results = run.start_run(settings, path, callbacks=callbacks)
+    _show_results(results)
+    print(f"run folder: {path}")
+    return 0
+
+
+def _show_results(results: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    from fedprime.cli.progress import megabytes
+    from fedprime.report.single_run import scenario_table, traffic_table
+
+    console = Console()
+    console.print(scenario_table(results))
+    traffic = traffic_table(results)
+    if traffic is not None:
+        console.print(traffic)
+    sent = results["bytes_down"] + results["bytes_up"]
+    console.print(
+        f"{results['seconds']:.0f} s for {results['rounds']} round(s), {megabytes(sent)} sent, "
+        f"{results['trained_values']:,} values trained",
+        highlight=False,
+    )
+
+
+def _saved_rounds(path: Path) -> str:
+    from fedprime.experiment.run_folder import RunFolder
+
+    if not (path / "settings.toml").exists():
+        return " before the first round; nothing was saved"
+    finished = RunFolder(path).load_checkpoint().next_round
+    resume = shlex.join(["fedprime", "run", "--resume", str(path)])
+    return f"; {finished} round(s) saved. Go on with: {resume}"

@@ -1,0 +1,31 @@
+"""How clients train, in plain values, which load nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["LocalTraining"]
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """How a client trains.
+
+    Attributes:
+        epochs: Passes over the client's samples per round.
+        batch_size: Samples per optimiser step.
+        optimizer: Stochastic gradient descent as in the paper, or AdamW.
+        lr: Learning rate at the start of the run.
+        momentum: Of SGD.
+        weight_decay: Of either optimiser.
+        max_gradient_norm: Longer gradients are scaled down to it; 0 for no limit.
+        schedule: How the learning rate falls over the rounds.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: Literal["sgd", "adamw"]
+    lr: float
+    momentum: float
+    weight_decay: float
+    max_gradient_norm: float
+    schedule: Literal["constant", "cosine", "linear"]

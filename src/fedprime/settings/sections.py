@@ -1,0 +1,291 @@
+"""Every setting of a run but the method's own: typed, named, explained, bounded; they load nothing heavy."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from fedprime.data.missingness.kinds import ANY, MechanismKind
+from fedprime.data.sets.registered import find_data_set
+from fedprime.data.sets.table.options import TableOptions
+from fedprime.federation.training_options import LocalTraining
+from fedprime.reproducibility.plugins import PluginError
+from fedprime.reproducibility.ranges import Count, NotNegative, NotNegativeCount, Positive, Share
+from fedprime.settings.arguments import Argument, arguments_of, read_arguments
+
+__all__ = [
+    "CONFIG",
+    "AttackSettings",
+    "DataSettings",
+    "EvaluationSettings",
+    "MissingSettings",
+    "PartitionSettings",
+    "PlainSettings",
+    "PrivacySettings",
+    "RuntimeSettings",
+    "TrainingSettings",
+    "TransportSettings",
+    "data_options",
+    "without_repetition",
+]
+
+
+def _known_data_set(name: str) -> str:
+    try:
+        find_data_set(name)
+    except PluginError as error:
+        raise ValueError(f"{error}") from error
+    return name
+
+
+def without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns names that must not be repeated.
+
+    Args:
+        names: The names.
+
+    Raises:
+        ValueError: If one is there twice.
+    """
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{', '.join(twice)} stands there more than once; name each once")
+    return names
+
+
+def _word(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} cannot be the name of a modality; take a word, as image")
+    return name
+
+
+def _number_of_word(value: object) -> object:
+    """Returns the number that a flag's word stands for: a choice among numbers does not convert by itself."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+#: Of every class of settings.
+CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def data_options(name: str) -> dict[str, Argument]:
+    """Returns by name what can be said of a data set of another package, besides where it is.
+
+    Args:
+        name: The data set.
+
+    Raises:
+        PluginError: If there is none of that name.
+    """
+    opener = find_data_set(name)
+    return {} if opener is None else {key: value for key, value in arguments_of(opener).items() if key != "path"}
+
+
+@dataclass(frozen=True, config=CONFIG)
+class DataSettings(TableOptions):
+    """The samples."""
+
+    name: Annotated[str, AfterValidator(_known_data_set)] = "builtin"
+    """Which data set: "builtin" is the generated world; UPMC Food-101 (food101), MM-IMDb (mmimdb) and Hateful Memes
+    (hateful_memes) do not come along; a "table" is any folder with metadata.csv, .jsonl or .parquet, or a data set of
+    the library datasets; installed packages may add others."""
+    path: str = ""
+    """Folder of the data set, or of a table also its file or its name on the hub; the built-in world needs none."""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    """What a data set of another package can be told besides, by the names that it gives, as data.options.NAME."""
+    modalities: Annotated[tuple[Annotated[str, AfterValidator(_word)], ...], AfterValidator(without_repetition)] = ()
+    """Which of image, text, readings, or of a table's own, to use; none named means those that the backbone was trained
+    for."""
+    num_train: Count = 4000
+    """Training samples, over all clients (built-in; other data has its own splits)."""
+    num_validation: Count = 500
+    """Samples that accuracy is measured on during the run (built-in)."""
+    num_test: Count = 2000
+    """Samples that the final table is measured on (built-in)."""
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training samples to set apart for validation, if the data has no validation split."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the samples to set apart for the test, if the data has neither a test nor a validation split (table)."""
+    num_classes: Annotated[int, Field(ge=2, le=101)] = 8
+    """Classes, 2 to 101: of food101 and mmimdb the most frequent ones, 8 as in the paper; hateful_memes has two."""
+    num_sites: Count = 20
+    """Natural groups of the built-in world."""
+    concept_shift: Share = 0.0
+    """How much sites disagree about what a dish is made of: 0 not at all, 1 means dishes of their own (built-in)."""
+    world_seed: int = 0
+    """Seed of the built-in world; the run's own seed does not change the samples."""
+
+    @model_validator(mode="after")
+    def _read_options(self) -> "DataSettings":
+        options = read_arguments(self.options, data_options(self.name), "data.options", f"the data set {self.name}")
+        object.__setattr__(self, "options", options)  # every one of them, converted
+        return self
+
+
+@dataclass(frozen=True, config=CONFIG)
+class PartitionSettings:
+    """Which client owns which sample."""
+
+    kind: Literal["even", "labels", "site"] = "labels"
+    """Divide at random (even), by a Dirichlet distribution over labels (labels), or by natural group (site)."""
+    num_clients: Count = 20
+    """How many clients there are; 1 is one holder of everything."""
+    alpha: Positive = 1.0
+    """Concentration of the division by labels: at 0.1 a client has few labels, at 100 all have the same mix."""
+    min_samples: Count = 10
+    """Samples that every client has at least, when divided by labels."""
+
+
+@dataclass(frozen=True, config=CONFIG)
+class MissingSettings:
+    """What is missing of the training samples; the test scenario "like train" is drawn the same way."""
+
+    kind: MechanismKind = "over-all-data"
+    """Over all data (the paper's), a mix per client, whole sensors absent, or by class, seen value, group, round."""
+    rate: Share = 0.7
+    """Share of the samples that lack something: 0.7 means 70 % (with absent-sensors: share of the clients)."""
+    lacking: Annotated[str, AfterValidator(_word)] = ANY
+    """What they lack: the name of a modality, or "any": one modality each, every modality equally often."""
+    alpha: Positive = 1.0
+    """Concentration of the mixes of clients or groups: at 0.1 most have hardly more than one pattern."""
+    strength: Annotated[float, Field(ge=-100, le=100)] = 2.0
+    """By-label and by-observed: between the extremes the odds of lacking something grow exp(2 * strength) times."""
+    groups: Count = 4
+    """By-site: groups of clients that share a mix; where partition.kind is site, the natural sites are the groups."""
+
+
+@dataclass(frozen=True, config=CONFIG)
+class TrainingSettings(LocalTraining):
+    """The rounds, and local training in each."""
+
+    rounds: Count = 30
+    """Rounds of the run."""
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the clients that take part in a round; the one holder of a centralised method always does."""
+    epochs: Count = 1
+    """Passes over a client's samples per round."""
+    batch_size: Count = 32
+    """Samples per optimiser step."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """Stochastic gradient descent as in the paper, or AdamW."""
+    lr: Positive = 0.01
+    """Learning rate in the first round."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Momentum of SGD."""
+    weight_decay: NotNegative = 0.0
+    """Weight decay of either optimiser."""
+    max_gradient_norm: NotNegative = 1.0
+    """Longer gradients are scaled down to this norm; 0 for no limit."""
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """How the learning rate falls over the rounds."""
+    keep_best: bool = False
+    """Whether a run ends with the state that had the likeliest validation labels, instead of the last."""
+    patience: NotNegativeCount = 0
+    """The run ends early after as many rounds whose validation loss is not below the lowest before; 0 for never."""
+    activation_checkpointing: bool = False
+    """Whether layers are computed again for gradients: less memory, more time, the same result."""
+
+
+@dataclass(frozen=True, config=CONFIG)
+class PrivacySettings:
+    """Differential privacy for clients: updates are clipped and noise is added before the method sees them."""
+
+    clip_norm: NotNegative = 0.0
+    """The largest norm of what a client may change in a round, over all values that travel; 0 for no privacy."""
+    noise_multiplier: NotNegative = 1.0
+    """Standard deviation of the noise in units of clip_norm; 0 clips and averages alike, without privacy."""
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    """Probability with which the bound epsilon may be exceeded; below 1 / the number of clients."""
+    secret: bool = False
+    """Whether noise and the choice of clients come from the operating system. Otherwise from the seed, which is for
+    experiments: who knows it can take the noise off; a run with secret noise cannot be repeated."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is done at all."""
+        return self.clip_norm > 0
+
+
+@dataclass(frozen=True, config=CONFIG)
+class AttackSettings:
+    """Hostile clients, simulated: to measure what they can do, and what robust aggregation does against them."""
+
+    kind: Literal["none", "sign-flip", "scaling", "noise", "label-flip"] = "none"
+    """What they send: the opposite of what they learnt, too much of it, noise, or what wrong labels taught them."""
+    share: Share = 0.2
+    """Share of the clients that is hostile, in every round."""
+    strength: Positive = 3.0
+    """Length of what they send in units of what they learnt; label-flip does not use it."""
+
+
+@dataclass(frozen=True, config=CONFIG)
+class EvaluationSettings:
+    """What is measured."""
+
+    every: Count = 1
+    """Rounds between measurements on the validation samples."""
+    rate: Share = 0.7
+    """Missing rate of the test scenario in which any modality may be missing."""
+    batch_size: Count = 128
+    """Samples at a time; it does not change a result, except with the quirk batch_vote."""
+
+
+@dataclass(frozen=True, config=CONFIG)
+class TransportSettings:
+    """How values travel between server and clients."""
+
+    bits: Annotated[Literal[32, 16, 8], BeforeValidator(_number_of_word)] = 32
+    """Bits of a value on its way: 32 as it is; 16 or 8 rounded, what was held back is sent along the next time."""
+
+
+@dataclass(frozen=True, config=CONFIG)
+class RuntimeSettings:
+    """Where clients live, and how long a round waits for them; the result is the same wherever they live."""
+
+    kind: Literal["in-process", "simulation", "deployment"] = "in-process"
+    """In this process, in several processes here (Flower's simulation), or at sites (`fedprime deploy server`)."""
+    processes: Count = 1
+    """Simulation: how many clients train at the same time, each in a process of its own."""
+    deadline_seconds: Positive = 600.0
+    """A client that has not answered after this time is left out of the round (not in-process)."""
+    wait_seconds: Positive = 600.0
+    """How long to wait for clients to connect before the first round, and later for enough of them (not in-process)."""
+    quorum: Share = 0.0
+    """Share of the asked clients that must send something valid; with fewer, the others are asked again."""
+    repeats: NotNegativeCount = 2
+    """How often they are asked again before the run stops; it can be continued from its last round."""
+
+
+@dataclass(frozen=True, config=CONFIG)
+class PlainSettings:
+    """All settings of a run, of which the method is not looked at: that would load its class."""
+
+    seed: int = 0
+    """Seed of everything random in the run but the built-in samples themselves."""
+    backbone: str = "auto"
+    """The frozen model: "tiny" and "tiny-paired" know the built-in world, "small" real files; or a checkpoint's folder,
+    its name on the hub, or a ViLT's .ckpt file. "auto" is tiny for the built-in world, else small if it is at hand."""
+    max_text_tokens: NotNegativeCount = 0
+    """As many word pieces of a text are read; 0 for as many as the backbone was trained for. ViLT can read more."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the frozen model computes with: "auto" is bfloat16 where the processor multiplies it faster and the model is
+    a ViLT at least 256 wide. Prompts, losses and averages are float32 always."""
+    device: str = "auto"
+    """Where the frozen model runs and training happens: "cpu", "cuda", "cuda:1"; "auto" is the first GPU, if any."""
+    initial_model: str = ""
+    """Folder of a saved model whose weights to start from; none means weights drawn from the seed."""
+    threads: Count = 1
+    """CPU threads of a computation; another number can change results in the last bit."""
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    partition: PartitionSettings = dataclasses.field(default_factory=PartitionSettings)
+    missing: MissingSettings = dataclasses.field(default_factory=MissingSettings)
+    method: Any = dataclasses.field(default_factory=dict)
+    """The federated method by name, with its own settings, which this class does not look at."""
+    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    privacy: PrivacySettings = dataclasses.field(default_factory=PrivacySettings)
+    attack: AttackSettings = dataclasses.field(default_factory=AttackSettings)
+    transport: TransportSettings = dataclasses.field(default_factory=TransportSettings)
+    evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
+    runtime: RuntimeSettings = dataclasses.field(default_factory=RuntimeSettings)
