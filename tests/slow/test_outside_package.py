@@ -69,8 +69,7 @@ def test_what_a_package_registers_runs_is_resumed_predicts_and_is_reported(place
     (run / "results.json").unlink()
     place.fedprime("run", "--resume", "runs/one")
     assert (run / "model" / "model.safetensors").read_bytes() == weights
-    (predicted,) = json.loads(place.fedprime("predict", "runs/one/model", "--text", "red", "--json"))[:1] or [None]
-    assert predicted is not None
+    assert '"green"' in place.fedprime("predict", "runs/one/model", "--text", "red", "--json")
     assert "1 run(s) reported" in place.fedprime("report", "runs/one", "--output", "report")
 
 
