@@ -11,13 +11,19 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+#: Minutes, for its processes.
+SLOW = ("examples/deployment.py",)
+
+
+@pytest.mark.parametrize(
+    "example", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in EXAMPLES]
+)
 def test_an_example_runs_in_a_process_of_its_own_and_prints_something(example: str, tmp_path: Path):
     found = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *filter(None, found)])}
     command = [sys.executable, "-W", "error::FutureWarning", str(ROOT / example)]
     ran = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip()

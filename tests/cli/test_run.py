@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from command_line import exit_code
 from fedprime.experiment.run_folder import RunFolder
 from fedprime.settings.reading import read_settings
+from fedprime.settings.settings import Settings
 
 COMMAND = (sys.executable, "-m", "fedprime")
 

@@ -51,7 +51,7 @@ def test_options_by_default_are_those_of_the_settings():
 
 
 def test_an_unknown_data_set_or_option_is_told_with_the_name_that_was_meant():
-    with pytest.raises(DataError, match=r"'food' is not one of builtin, food101, .*; did you mean food101"):
+    with pytest.raises(DataError, match=r"'food' is no data set: builtin, food101, .*; did you mean food101"):
         open_data("food")
     with pytest.raises(DataError, match=r"food101 has no option num_clases; it knows num_classes; did you mean"):
         open_data("food101", num_clases=3)

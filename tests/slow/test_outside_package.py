@@ -59,19 +59,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def test_what_a_package_registers_runs_is_resumed_predicts_and_is_reported(place: Place):
-    place.fedprime("run", "recipe.toml", "--data.options.samples", "120", "--output", "runs/one")
-    run = place.folder / "runs" / "one"
+    place.fedprime("run", "recipe.toml", "--data.options.samples", "120", "--output", "one")
+    run = place.folder / "one"
     settings = tomllib.loads((run / "settings.toml").read_text())
     assert settings["method"]["damping"] == 0.25
     assert settings["data"]["options"] == {"samples": 120, "shades": [200, 250]}
     # As if it had been stopped before it could say that it is finished.
     weights = (run / "model" / "model.safetensors").read_bytes()
     (run / "results.json").unlink()
-    place.fedprime("run", "--resume", "runs/one")
+    place.fedprime("run", "--resume", "one")
     assert (run / "model" / "model.safetensors").read_bytes() == weights
-    (predicted,) = json.loads(place.fedprime("predict", "runs/one/model", "--text", "red", "--json"))[:1] or [None]
-    assert predicted is not None
-    assert "1 run(s) reported" in place.fedprime("report", "runs/one", "--output", "report")
+    assert '"green"' in place.fedprime("predict", "one/model", "--text", "red", "--json")
+    assert "1 run(s) reported" in place.fedprime("report", "one", "--output", "report")
 
 
 def test_what_a_package_registers_runs_in_the_workers_of_a_grid(place: Place):
@@ -90,7 +89,7 @@ def test_a_setting_that_the_package_does_not_know_is_refused(place: Place):
 def test_without_the_package_its_names_are_told_to_lack(place: Place):
     del place.environment["PYTHONPATH"]
     place.environment["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
-    said = place.fedprime("run", "recipe.toml", "--output", "runs/none", expected=2)
+    said = place.fedprime("run", "recipe.toml", "--output", "none", expected=2)
     assert "method.name: 'damped-p' is no method: fedprime, " in said
     assert "data.name: 'colours' is no data set: builtin, " in said
     assert "one of another package is found when that is installed" in said

@@ -53,9 +53,13 @@ class PluginError(FedprimeError):
     """A name that nothing is registered by, or a plug-in that cannot be used; in one line."""
 
 
-@cache
-def _plugins(group: Group) -> dict[str, EntryPoint]:
-    return {found.name: found for found in sorted(entry_points(group=group), key=lambda found: found.name)}
+@cache  # what is installed is looked through once, for all groups
+def _plugins() -> Any:
+    return entry_points()
+
+
+def _of_group(group: Group) -> dict[str, EntryPoint]:
+    return {found.name: found for found in sorted(_plugins().select(group=group), key=lambda found: found.name)}
 
 
 def plugin_names(group: Group) -> tuple[str, ...]:
@@ -64,7 +68,7 @@ def plugin_names(group: Group) -> tuple[str, ...]:
     Args:
         group: Which group.
     """
-    return tuple(_plugins(group))
+    return tuple(_of_group(group))
 
 
 def plugin_package(group: Group, name: str) -> str:
@@ -74,7 +78,7 @@ def plugin_package(group: Group, name: str) -> str:
         group: The group that it is in.
         name: One of `plugin_names`.
     """
-    distribution = _plugins(group)[name].dist
+    distribution = _of_group(group)[name].dist
     return "an unknown package" if distribution is None else f"{distribution.name} {distribution.version}"
 
 
@@ -88,11 +92,12 @@ def load_plugin(group: Group, name: str) -> Any:
     Raises:
         PluginError: If it cannot be imported.
     """
+    found = _of_group(group)[name]
     try:
-        return _plugins(group)[name].load()
+        return found.load()
     except (ImportError, AttributeError) as error:
         raise PluginError(
-            f"{name!r} of {plugin_package(group, name)} cannot be loaded from {_plugins(group)[name].value}: {error}; "
+            f"{name!r} of {plugin_package(group, name)} cannot be loaded from {found.value}: {error}; "
             "install the package anew, with what it needs"
         ) from error
 

@@ -9,10 +9,10 @@ import dataclasses
 import inspect
 import itertools
 import re
-import textwrap
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -138,17 +138,32 @@ def _section_entries(docstring: str) -> dict[str, str]:
 
 def _texts_under_fields(owner: type) -> dict[str, str]:
     try:
-        source = inspect.getsource(owner)
+        definition = _class_definitions(inspect.getsourcefile(owner) or "").get(owner.__qualname__)
     except (OSError, TypeError):  # made at run time, or by a shell
         return {}
-    definition = ast.parse(textwrap.dedent(source)).body[0]
-    body = definition.body if isinstance(definition, ast.ClassDef) else []
     return {
         field.target.id: " ".join(below.value.value.split())
-        for field, below in itertools.pairwise(body)
+        for field, below in itertools.pairwise(definition.body if definition else [])
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)
         and isinstance(below, ast.Expr)
         and isinstance(below.value, ast.Constant)
         and isinstance(below.value.value, str)
     }
+
+
+@cache  # `inspect.getsource` would read the file again for every class
+def _class_definitions(file: str) -> dict[str, ast.ClassDef]:
+    """Returns the classes of a source file by their qualified names."""
+    found: dict[str, ast.ClassDef] = {}
+
+    def look_into(body: list[ast.stmt], before: str) -> None:
+        for node in body:
+            if isinstance(node, ast.ClassDef):
+                found[before + node.name] = node
+                look_into(node.body, f"{before}{node.name}.")
+            elif isinstance(node, ast.FunctionDef):
+                look_into(node.body, f"{before}{node.name}.<locals>.")
+
+    look_into(ast.parse(Path(file).read_text(encoding="utf-8")).body, "")
+    return found

@@ -195,7 +195,7 @@ def _settings_at_site(facts: Mapping[str, Any], node: Mapping[str, Any]) -> Sett
     if DATA_KEY not in node and settings.data.path:
         raise SettingsError([f"the run is on {name}; start this client with --data FOLDER --format {name}"])
     # What stands after the colon of a package's backbone may be a folder.
-    is_here = settings.backbone in NAMES or backbone_plugin(settings.backbone) == settings.backbone
+    is_here = settings.backbone in ("auto", *NAMES) or backbone_plugin(settings.backbone) == settings.backbone
     if BACKBONE_KEY not in node and not is_here:
         raise SettingsError([f"the run is around {settings.backbone}; start this client with --backbone FOLDER"])
     return settings
