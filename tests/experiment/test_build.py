@@ -1,5 +1,6 @@
 """From settings to objects: everything is a function of the settings, and comes out as they say."""
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Sequence
