@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import fedprime
+from fedprime.backbones.backbone import Embedded
 
 
 class Glasses:
@@ -20,9 +21,9 @@ class Glasses:
     def __init__(self, inside: fedprime.Backbone) -> None:
         """Takes the backbone."""
         self.inside = inside
-        for name in ("modalities", "dim", "feature_dim", "options", "device", "kinds", "versions"):
-            setattr(self, name, getattr(inside, name))
-        self.reference = "glasses"
+        self.modalities, self.kinds, self.versions = inside.modalities, inside.kinds, inside.versions
+        self.dim, self.feature_dim, self.device = inside.dim, inside.feature_dim, inside.device
+        self.reference, self.options = "glasses", inside.options
         self.fingerprint = f"glasses over {inside.fingerprint}"
 
     def embed(self, modality: str, values: Sequence[object]) -> list[torch.Tensor]:
@@ -30,7 +31,7 @@ class Glasses:
         tokens = self.inside.embed(modality, values)
         return [rows[::2] for rows in tokens] if modality == "image" else tokens
 
-    def assemble(self, embedded: object) -> fedprime.Tokens:
+    def assemble(self, embedded: Embedded) -> fedprime.Tokens:
         """Joins the tokens of a batch."""
         return self.inside.assemble(embedded)
 

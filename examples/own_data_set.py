@@ -8,6 +8,7 @@ An installed package registers such a class under the entry point group "fedprim
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,9 +18,9 @@ import fedprime
 class Colours:
     """Two modalities, three classes, two sites; `read` touches only what it is asked for."""
 
-    modalities = ("image", "text")
-    task = "one_class"
-    label_names = ("red", "green", "blue")
+    modalities: tuple[str, ...] = ("image", "text")
+    task: Literal["one_class", "several_labels"] = "one_class"
+    label_names: tuple[str, ...] = ("red", "green", "blue")
 
     def __init__(self, num_samples: int = 150) -> None:
         """Mixes the colours; every fifth sample really lacks its picture."""

@@ -32,8 +32,10 @@ def is_call(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
-def defined_names(module: ast.Module) -> Iterator[str]:
+def defined_names(module: ast.Module | ast.If) -> Iterator[str]:
     for node in module.body:
+        if isinstance(node, ast.If):  # names that are imported when they are used
+            yield from defined_names(node)
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.Import | ast.ImportFrom):

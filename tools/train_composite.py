@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from fedprime.backbones.composite import CompositeBackbone, JointLayers
 from fedprime.backbones.composite_file import Part, TablePart, load_encoder, read_composition
-from fedprime.models.prediction import read_image
+from fedprime.data.images import read_image
 from fedprime.reproducibility.seeding import stream, torch_stream
 
 LEAST_NUMBERS = 0.9  # of a column's filled cells, for it to be one of numbers

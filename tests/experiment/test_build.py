@@ -1,5 +1,6 @@
 """From settings to objects: everything is a function of the settings, and comes out as they say."""
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Sequence
@@ -531,13 +532,13 @@ def test_where_no_limit_is_known_none_is_told(holed: Experiment):
 
 
 def table_settings(folder: Path, *columns: str, **settings: Any) -> Settings:
-    data = DataSettings("table", str(write_table(folder)), columns)
+    data = DataSettings(name="table", path=str(write_table(folder)), columns=columns)
     partition = dataclasses.replace(Settings().partition, kind="even", num_clients=2)
     return replace(Settings(), data=data, partition=partition, **settings)
 
 
 def test_where_no_backbone_is_named_the_data_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = replace(Settings(), data=DataSettings("table", "photos"))
+    files = replace(Settings(), data=DataSettings(name="table", path="photos"))
     monkeypatch.setattr(build, "lacking_weights", lambda _: ())
     assert chosen_backbone(Settings()) == "tiny"
     assert chosen_backbone(files) == "small"

@@ -60,6 +60,8 @@ class Wide:
     dim = feature_dim = 1
     reference = fingerprint = "wide"
     options: ClassVar = {}
+    kinds: ClassVar = {"image": "image"}
+    versions: ClassVar = {"image": 1}
     device = torch.device("cpu")
 
     def block(self, modality: str, embedded: list[Tensor]) -> Tensor:

@@ -28,6 +28,7 @@ from fedprime.reproduction.reading import ReferenceBackbone, VotedPools
 from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.evaluators import OwnSamples
 from fedprime.runs.run import resume_run, start_run
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 from run_files import metrics_of, results_of

@@ -756,6 +756,7 @@ class Doubled:
     def __init__(self, backbone: Backbone) -> None:
         self.modalities, self.dim, self.feature_dim = backbone.modalities, backbone.dim, backbone.feature_dim
         self.reference, self.options, self.device = backbone.reference, backbone.options, backbone.device
+        self.kinds, self.versions = backbone.kinds, backbone.versions
         self.embed, self.assemble, self._backbone = backbone.embed, backbone.assemble, backbone
         self.fingerprint = f"doubled {backbone.fingerprint}"
 

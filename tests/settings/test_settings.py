@@ -9,6 +9,7 @@ from fedprime.federation.training_options import LocalTraining
 from fedprime.methods import METHODS
 from fedprime.reproduction.quirks import quirks_of
 from fedprime.settings.describe import describe_settings
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import flat_settings, read_settings
 from fedprime.settings.settings import Settings
 

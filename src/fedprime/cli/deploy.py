@@ -113,9 +113,9 @@ def _server(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(
             f"{_USAGE}\n\n--host is 127.0.0.1 if not given: only this machine, or a proxy on it, is let in.\n"
-            "--port is 9092 if not given.\n"
+            "--port is 9092 if not given. fedprime run --help explains the settings."
         )
-        tyro.cli(Settings, args=["--help"], default=Settings(), prog="fedprime deploy server RECIPE")
+        return 0
     keys, output = take_folder(words, "--keys"), take_folder(words, "--output")
     host, port = take_folder(words, "--host") or "127.0.0.1", take_folder(words, "--port") or "9092"
     if recipe is None or keys is None or output is None or not port.isdecimal():
