@@ -165,7 +165,8 @@ def _differences(runs: Sequence[FinishedRun], counts: Callable[[str], bool] = la
     for name in dict.fromkeys(name for of_run in settings for name in of_run if counts(name)):
         places: dict[str, list[str]] = {}
         for run, of_run in zip(runs, settings, strict=True):
-            places.setdefault(repr(of_run.get(name)), []).append(run.place)
+            if not (name.startswith("method.") and of_run.get(name) is None):  # its method has no such setting
+                places.setdefault(repr(of_run.get(name)), []).append(run.place)
         if len(places) > 1:
             parts = [
                 f"{value} in {where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}"
