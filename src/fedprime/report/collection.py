@@ -188,7 +188,11 @@ def _labelled_by_settings(
     labels: list[dict[str, str]] = [{} for _ in runs]
     for name in names:
         values = [_label(of_run.get(name), name, run) for of_run, run in zip(settings, runs, strict=True)]
-        if len(set(values)) == 1:
+        # A method that has no such setting does not differ in it.
+        known = [
+            v for v, own in zip(values, settings, strict=True) if own.get(name) is not None or name[:7] != "method."
+        ]
+        if len(set(known)) <= 1:
             continue
         methods = [of_run["method.name"] for of_run in settings]
         if name != "method.name" and len(set(zip(methods, values, strict=True))) == len(set(methods)):
