@@ -200,6 +200,12 @@ def build_experiment(
         )
     method = build_method(settings) if method is None else _suitable(method, settings)
     samples = embedded_samples(settings.data, backbone, source, is_own=is_own)
+    if backbone.reference in SHIPPED and settings.data.name != "builtin":
+        _logger.warning(
+            "the backbone %s knows the built-in world alone, and nothing of real files; get one that does by `make "
+            "encoders` or %s, then take it by --backbone small",
+            *(backbone.reference, INSTALL),
+        )
     source = samples.source
     try:
         divided = partition(source, **asdict(settings.partition), modalities=backbone.modalities, seed=seed)
@@ -258,12 +264,6 @@ def chosen_backbone(settings: Settings) -> str:
 def _backbone_for_data(settings: Settings, source: SampleSource | None) -> tuple[Backbone, SampleSource | None]:
     """Loads the backbone; where it reads whatever the data has, the data set is opened first, and returned too."""
     name, modalities = chosen_backbone(settings), settings.data.modalities
-    if name in SHIPPED and settings.data.name != "builtin":
-        _logger.warning(
-            "the backbone %s knows the built-in world alone, and nothing of real files; get one that does by `make "
-            "encoders` or %s, then take it by --backbone small",
-            *(name, INSTALL),
-        )
     if name != SMALL:
         return configured_backbone(settings, modalities), source
     source = opened_source(settings.data) if source is None else source

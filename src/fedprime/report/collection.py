@@ -165,7 +165,8 @@ def _differences(runs: Sequence[FinishedRun], counts: Callable[[str], bool] = la
     for name in dict.fromkeys(name for of_run in settings for name in of_run if counts(name)):
         places: dict[str, list[str]] = {}
         for run, of_run in zip(runs, settings, strict=True):
-            places.setdefault(repr(of_run.get(name)), []).append(run.place)
+            if not (name.startswith("method.") and of_run.get(name) is None):  # its method has no such setting
+                places.setdefault(repr(of_run.get(name)), []).append(run.place)
         if len(places) > 1:
             parts = [
                 f"{value} in {where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}"
@@ -187,7 +188,11 @@ def _labelled_by_settings(
     labels: list[dict[str, str]] = [{} for _ in runs]
     for name in names:
         values = [_label(of_run.get(name), name, run) for of_run, run in zip(settings, runs, strict=True)]
-        if len(set(values)) == 1:
+        # A method that has no such setting does not differ in it.
+        known = [
+            v for v, own in zip(values, settings, strict=True) if own.get(name) is not None or name[:7] != "method."
+        ]
+        if len(set(known)) <= 1:
             continue
         methods = [of_run["method.name"] for of_run in settings]
         if name != "method.name" and len(set(zip(methods, values, strict=True))) == len(set(methods)):

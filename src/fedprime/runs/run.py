@@ -196,7 +196,7 @@ def complete_site_run(
         SettingsError: If settings do not fit together.
         TooFewAnswersError: If too few sites answer; nothing is lost then.
     """
-    method = deployable_method(settings)
+    method, settings = deployable_method(settings), with_absolute_folders(settings)
     if folder.exists():
         refuse_other_settings(RunFolder(folder), settings)
         if RunFolder(folder).is_finished:
