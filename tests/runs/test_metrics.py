@@ -24,7 +24,7 @@ def model(tiny: Backbone) -> PromptedModel:
 
 
 def line(loss: float | None, **more: float) -> dict[str, object]:
-    return {"loss": loss, "bytes_down": 3, "bytes_up": 4, "seconds": 1.5, **more}
+    return {"round": 0, "loss": loss, "bytes_down": 3, "bytes_up": 4, "seconds": 1.5, **more}
 
 
 def test_progress_tells_the_last_accuracy_and_extrapolates_the_pace_of_this_process():

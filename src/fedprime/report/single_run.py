@@ -33,7 +33,7 @@ def scenario_table(results: Mapping[str, Any]) -> Table:
     """
     title = f"{results['method']}, {results['rounds']} round(s), seed {results['seed']}"
     table = Table(title=title, caption=_privacy(results))
-    table.add_column("test scenario")
+    table.add_column("test scenario", no_wrap=True)
     scenarios = results["scenarios"]
     known = {key: head for key, head in _SHARES.items() if any(key in scores for scores in scenarios.values())}
     for column in (*(f"{head} %" for head in known.values()), "loss"):
