@@ -12,6 +12,7 @@ from transformers import ViltConfig, ViltModel
 
 from fedprime.backbones.backbone import Tokens
 from fedprime.backbones.computation import CPU
+from fedprime.data.batches import ValueKind
 
 __all__ = ["IMAGE_SIDE", "PlainVilt", "vilt_b32"]
 
@@ -34,6 +35,8 @@ class PlainVilt:
     """A `Backbone` whose embedded values are raw: pixels (3, height, width) and word ids."""
 
     modalities: tuple[str, ...] = ("image", "text")
+    kinds: Mapping[str, ValueKind] = {"image": "image", "text": "text"}
+    versions: Mapping[str, int] = {"image": 1, "text": 1}
     reference = "plain"
     options: Mapping[str, int | str] = {}
     fingerprint = "plain"

@@ -6,7 +6,7 @@ An installed package registers such a class under the entry point group "fedprim
 """
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -28,9 +28,8 @@ class Colours:
         self.sites = np.arange(num_samples) % 2
         self.there = np.ones((num_samples, 2), dtype=bool)
         self.there[::5, 0] = False
-        self.splits = dict(
-            zip(("train", "validation", "test"), np.split(np.arange(num_samples), [90, 110]), strict=True)
-        )
+        train, validation, test = np.split(np.arange(num_samples), [90, 110])
+        self.splits: Mapping[str, np.ndarray] = {"train": train, "validation": validation, "test": test}
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -355,7 +355,10 @@ class TemperatureRound:
             current: What the server sent out.
             updates: What came back.
         """
-        total = {name: sum(update.weights[name].double() for update in updates) for name in updates[0].weights}
+        total = {
+            name: torch.stack([update.weights[name].double() for update in updates]).sum(dim=0)
+            for name in updates[0].weights
+        }
         weight = _by_block(current.shared, "head.weight.")
         places = torch.tensor(SCALES, dtype=torch.float64)[:, None].expand(-1, len(weight))
         parts = zip(total["value"], total["gradient"], total["hessian"], strict=True)

@@ -21,11 +21,11 @@ class LocalTraining:
         schedule: How the learning rate falls over the rounds.
     """
 
-    epochs: int
-    batch_size: int
-    optimizer: Literal["sgd", "adamw"]
-    lr: float
-    momentum: float
-    weight_decay: float
-    max_gradient_norm: float
-    schedule: Literal["constant", "cosine", "linear"]
+    epochs: int = 1
+    batch_size: int = 32
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    lr: float = 0.01
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    max_gradient_norm: float = 1.0
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"

@@ -75,7 +75,8 @@ def frozen_blocks(backbone: Backbone, batch: Batch) -> Blocks:
         if known is None:
             found = block_of(backbone, modality, [part for part in parts if part is not None])
         else:
-            found = torch.stack([known[index] for index in there]) if there else torch.empty(0)
+            kept = [row for row in known if row is not None]
+            found = torch.stack(kept) if kept else torch.empty(0)
         width = block_widths(backbone)[modality]
         rows = torch.zeros(len(parts), width)
         rows[there] = found.reshape(len(there), width)
