@@ -43,7 +43,7 @@ def test_blocks_that_somebody_has_kept_are_not_computed_again(tiny: Backbone):
     whole = batch(tiny, (True, False), (True, True))
     width = readout_widths(tiny, "blocks")["image"]
     kept = {"image": [torch.full((width,), 1.0), torch.full((width,), 2.0)], "text": [None, torch.zeros(width)]}
-    found = frozen_blocks(tiny, Batch(whole.embedded, whole.present, whole.labels, kept))
+    found = frozen_blocks(tiny, Batch(whole.embedded, whole.present, whole.labels, kept.__getitem__))
     assert found.values["image"][:, 0].tolist() == [1, 2]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -102,14 +103,14 @@ class Batch:
             where it is missing.
         present: Which modalities each sample has, in the order of the backbone's modalities.
         labels: The class of each sample, or for several labels 1 where a label applies.
-        blocks: By modality, one entry per sample: its frozen vector (`backbones.blocks`), or None where it is missing;
-            None where nobody has kept them.
+        blocks: Returns, for a modality, one entry per sample: its frozen vector (`backbones.blocks`), or None where it
+            is missing; nothing is computed before it is asked for. None where nobody keeps them.
     """
 
     embedded: Mapping[str, Sequence[Tensor | None]]
     present: Bool[Tensor, "sample modality"]
     labels: Int[Tensor, " sample"] | Float[Tensor, "sample label"]
-    blocks: Mapping[str, Sequence[Tensor | None]] | None = None
+    blocks: Callable[[str], Sequence[Tensor | None]] | None = None
 
     def __len__(self) -> int:
         return len(self.present)
@@ -174,16 +175,15 @@ class EmbeddedSamples:
                 known[int(index)] if there else None for index, there in zip(indices, own, strict=True)
             ]
         labels = torch.from_numpy(self.source.labels[indices])
-        blocks = None
-        if self._block is not None:
-            blocks = {name: self._blocks_of(name, indices, parts) for name, parts in embedded.items()}
+        blocks = None if self._block is None else partial(self._blocks_of, indices, embedded)
         return Batch(embedded, torch.from_numpy(present), labels, blocks)
 
     def _blocks_of(
-        self, modality: str, indices: Int[np.ndarray, " sample"], embedded: Sequence[Tensor | None]
+        self, indices: Int[np.ndarray, " sample"], embedded: Mapping[str, Sequence[Tensor | None]], modality: str
     ) -> list[Tensor | None]:
         """Returns the block of each sample that has the modality; each is computed once."""
-        there = {int(index): tokens for index, tokens in zip(indices, embedded, strict=True) if tokens is not None}
+        pairs = zip(indices, embedded[modality], strict=True)
+        there = {int(index): tokens for index, tokens in pairs if tokens is not None}
         new = [index for index in there if (modality, index) not in self._blocks]
         if new and self._block is not None:
             made = self._block(modality, [there[index] for index in new])

@@ -4,7 +4,7 @@ What a step holds in memory grows with the tokens that go through the transforme
 samples of one length need no padding. Which samples form a step does not change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -49,9 +49,10 @@ def _lengths(batch: Batch) -> Int[np.ndarray, " sample"]:
 
 
 def _rows(batch: Batch, rows: Int[np.ndarray, " row"]) -> Batch:
-    def of_rows(entries: Mapping[str, Sequence[Tensor | None]]) -> dict[str, list[Tensor | None]]:
-        return {modality: [parts[row] for row in rows] for modality, parts in entries.items()}
+    def chosen_rows(parts: Sequence[Tensor | None]) -> list[Tensor | None]:
+        return [parts[row] for row in rows]
 
-    chosen = torch.from_numpy(rows)
-    blocks = None if batch.blocks is None else of_rows(batch.blocks)
-    return Batch(of_rows(batch.embedded), batch.present[chosen], batch.labels[chosen], blocks)
+    embedded = {modality: chosen_rows(parts) for modality, parts in batch.embedded.items()}
+    chosen, kept = torch.from_numpy(rows), batch.blocks
+    blocks = None if kept is None else lambda modality: chosen_rows(kept(modality))
+    return Batch(embedded, batch.present[chosen], batch.labels[chosen], blocks)

@@ -71,7 +71,7 @@ def frozen_blocks(backbone: Backbone, batch: Batch) -> Blocks:
     present: dict[str, Tensor] = {}
     for modality, parts in batch.embedded.items():
         there = [index for index, part in enumerate(parts) if part is not None]
-        known = None if batch.blocks is None else batch.blocks[modality]
+        known = None if batch.blocks is None else batch.blocks(modality)
         if known is None:
             found = block_of(backbone, modality, [part for part in parts if part is not None])
         else:
