@@ -18,7 +18,7 @@ from fedprime.data.batches import Shard, Task
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.calibration import SCALES, TEMPERATURES, Curvature, best_temperatures, curvature, log_likelihoods
 from fedprime.models.class_sums import ClassSums, sum_blocks
-from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, log_frequencies
+from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, frequencies_of, label_counts, log_frequencies
 from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
 from fedprime.models.readout import Blocks, EvidenceHead
 
@@ -431,15 +431,9 @@ def own_log_prior(model: PromptedModel, train: Shard) -> Tensor:
         model: A model that knows the shared frequencies.
         train: The client's training samples.
     """
-    labels = torch.from_numpy(train.samples.source.labels[train.indices])
-    num_labels = len(model.label_names)
-    if model.task == "one_class":
-        counts = torch.bincount(labels.long(), minlength=num_labels).double()
-        shared = None if model.log_prior is None else model.log_prior.double().softmax(dim=0)
-    else:
-        counts = (labels > 0).double().sum(dim=0)
-        shared = None if model.log_prior is None else model.log_prior.double().sigmoid()
-    return log_frequencies(counts, len(labels), model.task, shared)
+    counts = label_counts(train.samples.source.labels[train.indices], len(model.label_names))
+    shared = None if model.log_prior is None else frequencies_of(model.log_prior, model.task)
+    return log_frequencies(counts, len(train), model.task, shared)
 
 
 def _head_of(model: PromptedModel) -> EvidenceHead:

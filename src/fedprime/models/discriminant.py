@@ -15,14 +15,15 @@ Analysis. JASA 1989, for shrinkage.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from fedprime.data.batches import Task
 from fedprime.models.class_sums import ClassSums
 
-__all__ = ["SHRINKAGES", "BlockDiscriminant", "log_frequencies"]
+__all__ = ["SHRINKAGES", "BlockDiscriminant", "frequencies_of", "label_counts", "log_frequencies"]
 
 #: What is tried as shrinkage.
 SHRINKAGES: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
@@ -113,10 +114,37 @@ def log_frequencies(
         task: Whether one class or several labels apply to a sample.
         shared: Frequencies that the samples are smoothed towards, as if one more sample had them; equal ones if None.
 
-    >>> log_frequencies(torch.tensor([3.0, 0.0], dtype=torch.float64), 3, "one_class").exp().tolist()
+    >>> log_frequencies(torch.tensor([3.0, 0.0], dtype=torch.float64), 3, "one_class").exp().round(decimals=9).tolist()
     [0.875, 0.125]
     """
     if shared is None:
         shared = torch.full_like(counts, 1 / len(counts) if task == "one_class" else 0.5)
     frequencies = (counts + torch.as_tensor(shared, dtype=torch.float64)) / (num_samples + 1)
     return frequencies.log() if task == "one_class" else frequencies.logit()
+
+
+def frequencies_of(log_prior: Float[Tensor, " label"], task: Task) -> Float64[Tensor, " label"]:
+    """Returns the label frequencies whose logarithms, or log-odds, are given.
+
+    Args:
+        log_prior: As from `log_frequencies`.
+        task: Whether one class or several labels apply to a sample.
+    """
+    return log_prior.double().softmax(dim=0) if task == "one_class" else log_prior.double().sigmoid()
+
+
+def label_counts(
+    labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"], num_labels: int
+) -> Float64[Tensor, " label"]:
+    """Returns how many samples each class has, or each label applies to.
+
+    Args:
+        labels: As in `Batch`.
+        num_labels: How many classes or labels there are.
+
+    >>> label_counts(np.array([0, 2, 2]), 3).tolist()
+    [1.0, 0.0, 2.0]
+    """
+    if labels.ndim == 1:
+        return torch.from_numpy(np.bincount(labels, minlength=num_labels)).double()
+    return torch.from_numpy((labels > 0).sum(axis=0)).double()

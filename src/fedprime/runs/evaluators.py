@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +16,7 @@ from fedprime.experiment.run_folder import Checkpoint, RunError
 from fedprime.experiment.site import VALIDATION, weighted_scores
 from fedprime.federation.clients import KeepingClients
 from fedprime.methods.method import Method, ServerState
-from fedprime.models.discriminant import log_frequencies
+from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies
 from fedprime.models.evaluation import Predictions, count_usage, majority_accuracy, predict, score
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.metrics import validation_metrics
@@ -55,8 +56,9 @@ class OwnSamples:
             checkpoint: The weights.
         """
         shard, modalities = self.experiment.validation, self.experiment.model.backbone.modalities
-        predictions, scores = self._measure(checkpoint, shard, self.experiment.validation_owners)
-        metrics: dict[str, Any] = validation_metrics(scores)
+        measured = self._measure(checkpoint, shard, self.experiment.validation_owners)
+        predictions = measured.shared
+        metrics: dict[str, Any] = validation_metrics(measured.scores())
         if predictions.chosen:
             sizes = {pool: len(checkpoint.state.shared[f"prompter.pools.{pool}"]) for pool in predictions.chosen}
             metrics["usage"] = count_usage(predictions, shard.present, modalities, sizes)
@@ -76,27 +78,17 @@ class OwnSamples:
         scenarios: dict[str, Any] = {}
         clients: dict[str, Any] = {}
         for name, shard in experiment.scenarios.items():
-            predictions, scenarios[name] = self._measure(checkpoint, shard, experiment.scenario_owners[name])
+            measured = self._measure(checkpoint, shard, experiment.scenario_owners[name])
+            scenarios[name] = measured.scores()
             if name == LIKE_TRAIN:
-                owners = experiment.test_owners
                 for client in range(experiment.settings.partition.num_clients):
-                    own = np.flatnonzero(owners == client)
+                    own = np.flatnonzero(experiment.test_owners == client)
                     # With few samples, a client may own none of them.
-                    found = (
-                        self._scores(checkpoint, predictions.rows(own), shard.rows(own), owners[own])
-                        if len(own)
-                        else None
-                    )
-                    if found and "own_bayes_accuracy" in found:
-                        # Of one client alone: its labels are not equally frequent, and the limit must know it.
-                        found["bayes_accuracy"] = found["own_bayes_accuracy"]
-                    clients[str(client)] = found
+                    clients[str(client)] = measured.rows_of_client(own).scores() if len(own) else None
         return {"scenarios": scenarios, "clients": clients}
 
-    def _measure(
-        self, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]
-    ) -> tuple[Predictions, dict[str, float]]:
-        """Predicts each sample by the model of the client that it belongs to, or by the shared one, and scores that."""
+    def _measure(self, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]) -> "_Measured":
+        """Predicts each sample by the model of the client that it belongs to, or by the shared one."""
         experiment = self.experiment
         personal = personal_clients(experiment.method, checkpoint)
         groups = [(checkpoint.state.shared, np.flatnonzero(~np.isin(owners, personal)))]
@@ -110,20 +102,59 @@ class OwnSamples:
                     parts.append(predict(experiment.model, shard.rows(rows), experiment.settings.evaluation.batch_size))
                 order.append(rows)
         predictions = Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
-        return predictions, self._scores(checkpoint, predictions, shard, owners)
-
-    def _scores(
-        self, checkpoint: Checkpoint, predictions: Predictions, shard: Shard, owners: Int[np.ndarray, " sample"]
-    ) -> dict[str, float]:
-        """Returns scores with the shared prior; names after ``own_`` are with that of each sample's own client."""
-        experiment = self.experiment
-        personal = personal_clients(experiment.method, checkpoint)
-        at_client = predictions.with_prior(_own_priors(experiment, personal)[owners])
         everybody = range(experiment.settings.partition.num_clients)
-        own = _with_limit(at_client, experiment.best_possible(shard, owners, everybody))
+        return _Measured(
+            predictions,
+            predictions.with_prior(self._own_priors(personal)[owners]),
+            experiment.best_possible(shard, owners, personal),
+            experiment.best_possible(shard, owners, everybody),
+            self._label_priors[0].numpy(),
+        )
+
+    @cached_property
+    def _label_priors(self) -> tuple[Float[Tensor, " output"], Float[Tensor, "client output"]]:
+        """The logarithms of label frequencies: of all training samples, and of each client's."""
+        source, shards = self.experiment.source, self.experiment.shards
+        counts = [label_counts(source.labels[shard.indices], len(source.label_names)) for shard in shards]
+        of_all = log_frequencies(torch.stack(counts).sum(dim=0), sum(len(shard) for shard in shards), source.task)
+        shared = frequencies_of(of_all, source.task)
+        pairs = zip(counts, shards, strict=True)
+        return of_all, torch.stack([log_frequencies(own, len(shard), source.task, shared) for own, shard in pairs])
+
+    def _own_priors(self, personal: Collection[int]) -> Float[np.ndarray, "client output"]:
+        """Returns what each client adds to scores to predict its own samples: the logarithm of its label frequencies.
+
+        Scores that are no evidence hold a prior already: shared weights that of all training samples, which is taken
+        off, and those of a single client its own.
+        """
+        of_all, priors = self._label_priors
+        if self.experiment.model.log_prior is None:
+            priors = priors - of_all
+            priors[list(personal)] = 0
+        return priors.numpy()
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Predictions of samples with the shared prior and with that of each sample's own client, and their limits."""
+
+    shared: Predictions
+    at_client: Predictions
+    best: Float[np.ndarray, " sample"] | None
+    best_at_client: Float[np.ndarray, " sample"] | None
+    log_prior: Float[np.ndarray, " output"]
+
+    def rows_of_client(self, rows: Int[np.ndarray, " row"]) -> "_Measured":
+        """Returns what was measured on samples of one client: its labels differ in frequency, and the limit knows."""
+        best = None if self.best_at_client is None else self.best_at_client[rows]
+        return _Measured(self.shared.rows(rows), self.at_client.rows(rows), best, best, self.log_prior)
+
+    def scores(self) -> dict[str, float]:
+        """Returns scores with the shared prior; names after ``own_`` are with that of each sample's own client."""
+        own = _with_limit(self.at_client, self.best_at_client)
         own = {f"own_{name}": value for name, value in own.items() if name != "num_samples"}
-        own["majority_accuracy"] = majority_accuracy(predictions.labels, _frequencies(experiment)[0].numpy())
-        return _with_limit(predictions, experiment.best_possible(shard, owners, personal)) | own
+        own["majority_accuracy"] = majority_accuracy(self.shared.labels, self.log_prior)
+        return _with_limit(self.shared, self.best) | own
 
 
 @runtime_checkable
@@ -197,38 +228,6 @@ def personal_clients(method: Method, checkpoint: Checkpoint) -> tuple[int, ...]:
         checkpoint: The weights.
     """
     return () if method.evaluates_shared else checkpoint.personal_clients
-
-
-def _own_priors(experiment: Experiment, personal: Collection[int]) -> Float[np.ndarray, "client output"]:
-    """Returns what each client adds to scores to predict its own samples: the logarithm of its label frequencies.
-
-    Scores that are no evidence hold a prior already: shared weights that of all training samples, which is taken off,
-    and those of a single client its own.
-    """
-    of_all, counts, sizes = _frequencies(experiment)
-    task = experiment.source.task
-    frequencies = of_all.softmax(dim=0) if task == "one_class" else of_all.sigmoid()
-    priors = torch.stack(
-        [log_frequencies(own, size, task, frequencies) for own, size in zip(counts, sizes, strict=True)]
-    )
-    if experiment.model.log_prior is None:
-        priors = priors - of_all
-        priors[list(personal)] = 0
-    return priors.numpy()
-
-
-def _frequencies(experiment: Experiment) -> tuple[Float[Tensor, " output"], list[Tensor], list[int]]:
-    """Returns the logarithms of label frequencies of all training samples, and by client label counts and size."""
-    source = experiment.source
-    counts = [_label_counts(source.labels[shard.indices], len(source.label_names)) for shard in experiment.shards]
-    sizes = [len(shard) for shard in experiment.shards]
-    return log_frequencies(torch.stack(counts).sum(dim=0), sum(sizes), source.task), counts, sizes
-
-
-def _label_counts(labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"], num_labels: int) -> Tensor:
-    if labels.ndim == 1:
-        return torch.from_numpy(np.bincount(labels, minlength=num_labels)).double()
-    return torch.from_numpy((labels > 0).sum(axis=0)).double()
 
 
 def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | None) -> dict[str, float]:
