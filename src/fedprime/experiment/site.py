@@ -13,7 +13,7 @@ import numpy as np
 from fedprime.data.batches import Shard
 from fedprime.experiment.build import Experiment, build_experiment, build_method, configured_backbone
 from fedprime.experiment.run_folder import RunError
-from fedprime.federation.start import own_log_prior
+from fedprime.federation.start_round import own_log_prior
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import Scores, majority_accuracy, predict, score
 from fedprime.models.prompted_model import PromptedModel, Weights

@@ -8,7 +8,7 @@ from torch import nn
 
 from fedprime.data.batches import Batch, Shard
 from fedprime.data.micro_batches import divide_by_length
-from fedprime.federation.start import own_log_prior
+from fedprime.federation.start_round import own_log_prior
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights

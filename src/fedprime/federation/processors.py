@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import torch
 
-from fedprime.federation.start import StartRound
+from fedprime.federation.start_round import StartRound
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fedprime.federation.clients import Clients, choose_clients
 from fedprime.federation.clipping import Clipping
 from fedprime.federation.processors import ServerRound, UpdateProcessor
-from fedprime.federation.start import StartRound
+from fedprime.federation.start_round import StartRound
 from fedprime.federation.traffic import traffic
 from fedprime.federation.updates import judged
 from fedprime.methods.method import Method, ServerState, Update

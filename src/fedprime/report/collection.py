@@ -165,7 +165,7 @@ def _differences(runs: Sequence[FinishedRun], counts: Callable[[str], bool] = la
     for name in dict.fromkeys(name for of_run in settings for name in of_run if counts(name)):
         places: dict[str, list[str]] = {}
         for run, of_run in zip(runs, settings, strict=True):
-            if not (name.startswith("method.") and of_run.get(name) is None):  # its method has no such setting
+            if not _lacks(of_run, name):
                 places.setdefault(repr(of_run.get(name)), []).append(run.place)
         if len(places) > 1:
             parts = [
@@ -188,11 +188,7 @@ def _labelled_by_settings(
     labels: list[dict[str, str]] = [{} for _ in runs]
     for name in names:
         values = [_label(of_run.get(name), name, run) for of_run, run in zip(settings, runs, strict=True)]
-        # A method that has no such setting does not differ in it.
-        known = [
-            v for v, own in zip(values, settings, strict=True) if own.get(name) is not None or name[:7] != "method."
-        ]
-        if len(set(known)) <= 1:
+        if len({value for value, own in zip(values, settings, strict=True) if not _lacks(own, name)}) <= 1:
             continue
         methods = [of_run["method.name"] for of_run in settings]
         if name != "method.name" and len(set(zip(methods, values, strict=True))) == len(set(methods)):
@@ -204,6 +200,11 @@ def _labelled_by_settings(
         for own, value in zip(labels, values, strict=True):
             own[axis] = value
     return axes, [replace(run, labels=own) for run, own in zip(runs, labels, strict=True)], notes
+
+
+def _lacks(settings: Mapping[str, Any], name: str) -> bool:
+    """Says whether a run's method has no such setting; a run does not differ in what it cannot have."""
+    return name.startswith("method.") and settings.get(name) is None
 
 
 def _label(value: Any, name: str, run: FinishedRun) -> str:

@@ -16,7 +16,7 @@ from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.settings import Settings
 
-__all__ = ["Progress", "kept_round", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
+__all__ = ["Progress", "best_round", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
 
 
 @dataclass(frozen=True)
@@ -99,17 +99,15 @@ def validation_metrics(scores: Mapping[str, float]) -> dict[str, float]:
     return {name: scores[name] for name in names if name in scores} | losses
 
 
-def kept_round(history: Sequence[Mapping[str, Any]], *, keeps_best: bool) -> int | None:
-    """Returns the round whose state a run ends with: with the likeliest validation labels, or else the last one.
+def best_round(history: Sequence[Mapping[str, Any]]) -> int | None:
+    """Returns the round after which validation labels were likeliest; None if none has been measured.
 
     Args:
         history: The lines of metrics.
-        keeps_best: Whether the best is looked for.
     """
     measured = [row for row in history if "validation_loss" in row]
-    if not keeps_best or not measured:
-        return history[-1]["round"] if history else None
-    return min(measured, key=lambda row: row.get("own_validation_loss", row["validation_loss"]))["round"]
+    best = min(measured, key=lambda row: row.get("own_validation_loss", row["validation_loss"]), default=None)
+    return None if best is None else best["round"]
 
 
 def run_totals(

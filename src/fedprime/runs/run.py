@@ -30,7 +30,7 @@ from fedprime.report.single_run import plot_scenarios
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback, EarlyStopping
 from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples, personal_clients
-from fedprime.runs.metrics import kept_round, progress_after, round_metrics, run_totals
+from fedprime.runs.metrics import best_round, progress_after, round_metrics, run_totals
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml, read_saved_settings
@@ -299,7 +299,7 @@ def _before_start(method: Method, model: PromptedModel, num_clients: int) -> Che
 
 def _keep_if_best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict[str, Any]], keeps_best: bool) -> None:
     """Keeps the state after the last round if no other has likelier validation labels."""
-    if keeps_best and history and kept_round(history, keeps_best=True) == checkpoint.next_round - 1:
+    if keeps_best and best_round(history) == checkpoint.next_round - 1:
         run.save_best(checkpoint)
 
 

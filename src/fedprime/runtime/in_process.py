@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from fedprime.data.batches import Shard
 from fedprime.federation.local_training import train_locally
-from fedprime.federation.start import LocalSamples, is_started, start_rounds, started_alone
+from fedprime.federation.start import is_started, start_rounds, started_alone
+from fedprime.federation.start_round import LocalSamples
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import PromptedModel, Weights

@@ -1,0 +1,192 @@
+"""Rounds of the start that choose, by the likelihood of validation labels, what sums leave open."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from fedprime.federation.start_round import (
+    CANDIDATES,
+    LocalSamples,
+    StartRound,
+    by_block,
+    head_of,
+    own_log_prior,
+    read_blocks,
+)
+from fedprime.methods.method import ServerState, Update
+from fedprime.models.calibration import SCALES, TEMPERATURES, Curvature, best_temperatures, curvature, log_likelihoods
+from fedprime.models.discriminant import SHRINKAGES
+from fedprime.models.prompted_model import PromptedModel, Weights
+
+__all__ = ["ShrinkageRound", "TemperatureRound"]
+
+#: Where no client has a validation sample that has a block.
+_USUAL_SHRINKAGE, _USUAL_TEMPERATURE = 0.1, 0.3
+
+
+class ShrinkageRound(StartRound):
+    """Clients send how likely their validation labels are by each block alone, for each shrinkage and temperature."""
+
+    def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:
+        """Returns, for each block, sums of log-likelihoods, and over how many samples.
+
+        Args:
+            model: A model with the weights that it received.
+            samples: Its samples.
+            received: What the server sent, the candidates with it.
+        """
+        log_prior = own_log_prior(model, samples.train)
+        temperatures = torch.tensor(TEMPERATURES, dtype=torch.float64)[:, None, None]
+        found = {name: torch.zeros_like(value, device="cpu") for name, value in self.form(received).items()}
+        for blocks, labels in read_blocks(model, samples.validation):
+            for block, weight in by_block(received, f"{CANDIDATES}weight.").items():
+                there = blocks.present[block].cpu()
+                mean, scale = received[f"head.moments.{block}"].double()
+                rows = (blocks.values[block].cpu()[there].double() - mean) / scale
+                bias = received[f"{CANDIDATES}bias.{block}"].double()
+                for index, (own, offset) in enumerate(zip(weight.double(), bias, strict=True)):
+                    logits = temperatures * (rows @ own.T + offset) + log_prior  # (temperature, sample, output)
+                    repeated = labels[there].repeat(len(temperatures), *[1] * (labels.ndim - 1))
+                    likely = log_likelihoods(logits.flatten(0, 1), repeated, model.task)
+                    found[f"likelihood.{block}"][index] += likely.view(len(temperatures), -1).sum(dim=1)
+                found[f"count.{block}"] += float(there.sum())
+        return found
+
+    def sent(self, weights: Weights) -> Weights:
+        """Returns the form of the candidates: weights and biases of each block, for every shrinkage.
+
+        Args:
+            weights: Those of the model.
+        """
+        own = {kind: by_block(weights, f"head.{kind}.") for kind in ("weight", "bias")}
+        return {
+            f"{CANDIDATES}{kind}.{block}": torch.empty(len(SHRINKAGES), *value.shape, device="meta")
+            for kind, values in own.items()
+            for block, value in values.items()
+        }
+
+    def form(self, weights: Weights) -> Weights:
+        """Returns the form of the tables.
+
+        Args:
+            weights: Those of the model.
+        """
+        form: Weights = {}
+        for block in by_block(weights, "head.weight."):
+            shape = (len(SHRINKAGES), len(TEMPERATURES))
+            form[f"likelihood.{block}"] = torch.empty(shape, dtype=torch.float64, device="meta")
+            form[f"count.{block}"] = torch.empty(1, dtype=torch.float64, device="meta")
+        return form
+
+    def problems(self, update: Update) -> list[str]:
+        """Says why no samples can have these likelihoods.
+
+        Args:
+            update: What a client sent.
+        """
+        counts = [value for name, value in update.weights.items() if name.startswith("count.")]
+        tables = [value for name, value in update.weights.items() if name.startswith("likelihood.")]
+        if any((value < 0).any() or (value != value.round()).any() for value in counts):
+            return ["a number of samples is no whole number from 0"]
+        return ["a probability is greater than 1"] if any((value > 0).any() for value in tables) else []
+
+    def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
+        """Returns the head with each block's likeliest shrinkage and temperature.
+
+        Args:
+            current: What the server sent out.
+            updates: What came back.
+        """
+        shared = {name: value for name, value in current.shared.items() if not name.startswith(CANDIDATES)}
+        chosen: dict[str, dict[str, float]] = {}
+        for block, weight in by_block(current.shared, f"{CANDIDATES}weight.").items():
+            table = sum(update.weights[f"likelihood.{block}"].double() for update in updates)
+            count = float(sum(update.weights[f"count.{block}"] for update in updates))
+            if count == 0 or not isinstance(table, Tensor):
+                index, temperature = SHRINKAGES.index(_USUAL_SHRINKAGE), _USUAL_TEMPERATURE
+            else:
+                index, place = divmod(int(table.argmax()), len(TEMPERATURES))
+                temperature = TEMPERATURES[place]
+            shared[f"head.weight.{block}"] = temperature * weight[index]
+            shared[f"head.bias.{block}"] = temperature * current.shared[f"{CANDIDATES}bias.{block}"][index]
+            chosen[block] = {"shrinkage": SHRINKAGES[index], "temperature": temperature}
+        return replace(current, shared=shared, observations={"start": chosen})
+
+
+class TemperatureRound(StartRound):
+    """Clients send how the likelihood of their validation labels changes with the weight of each block."""
+
+    def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:  # noqa: ARG002
+        """Returns value, gradient and second derivatives at a few places, summed over the client's validation samples.
+
+        Args:
+            model: A model with the weights that it received.
+            samples: Its samples.
+            received: Not used.
+        """
+        head, log_prior = head_of(model), own_log_prior(model, samples.train)
+        found = self._zeros(len(head.weight))
+        for blocks, labels in read_blocks(model, samples.validation):
+            with torch.no_grad():
+                evidence = torch.stack(list(head.by_block(blocks).values()), dim=1).cpu().double()
+            for place, scale in enumerate(SCALES):
+                at = torch.full((len(head.weight),), scale, dtype=torch.float64)
+                around = curvature(evidence, log_prior, labels, at, model.task)
+                found["value"][place] += around.value
+                found["gradient"][place] += around.gradient
+                found["hessian"][place] += around.hessian
+            found["count"] += len(labels)
+        return found
+
+    def form(self, weights: Weights) -> Weights:
+        """Returns the form of what is measured.
+
+        Args:
+            weights: Those of the model.
+        """
+        with torch.device("meta"):
+            return self._zeros(len(by_block(weights, "head.weight.")))
+
+    @staticmethod
+    def _zeros(num_blocks: int) -> Weights:
+        shapes = {"value": (), "gradient": (num_blocks,), "hessian": (num_blocks, num_blocks)}
+        zeros = {name: torch.zeros(len(SCALES), *shape, dtype=torch.float64) for name, shape in shapes.items()}
+        return zeros | {"count": torch.zeros(1, dtype=torch.float64)}
+
+    def problems(self, update: Update) -> list[str]:
+        """Says why no samples can have this likelihood.
+
+        Args:
+            update: What a client sent.
+        """
+        if (update.weights["value"] > 0).any():
+            return ["a probability is greater than 1"]
+        curved = torch.linalg.eigvalsh(update.weights["hessian"])[:, -1]
+        return ["the likelihood is not concave"] if (curved > 1e-6 * (1 - curved)).any() else []
+
+    def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
+        """Returns the head with a better weight for each block.
+
+        Args:
+            current: What the server sent out.
+            updates: What came back.
+        """
+        total = {
+            name: torch.stack([update.weights[name].double() for update in updates]).sum(dim=0)
+            for name in updates[0].weights
+        }
+        weight = by_block(current.shared, "head.weight.")
+        places = torch.tensor(SCALES, dtype=torch.float64)[:, None].expand(-1, len(weight))
+        parts = zip(total["value"], total["gradient"], total["hessian"], strict=True)
+        num_samples = float(total["count"])
+        factors = best_temperatures(places, [Curvature(*part) for part in parts], num_samples)
+        if num_samples == 0:
+            factors = torch.ones_like(factors)
+        shared = dict(current.shared)
+        for block, factor in zip(weight, factors.tolist(), strict=True):
+            for kind in ("weight", "bias"):
+                shared[f"head.{kind}.{block}"] = factor * shared[f"head.{kind}.{block}"]
+        told = {block: {"factor": factor} for block, factor in zip(weight, factors.tolist(), strict=True)}
+        return replace(current, shared=shared, observations={"start": told})

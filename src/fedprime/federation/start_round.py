@@ -1,0 +1,112 @@
+"""One round of the start, in which clients measure instead of training, and what all such rounds need."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedprime.data.batches import Shard
+from fedprime.methods.method import ServerState, Update
+from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies
+from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
+from fedprime.models.readout import Blocks, EvidenceHead
+
+__all__ = ["CANDIDATES", "LocalSamples", "StartRound", "by_block", "head_of", "own_log_prior", "read_blocks"]
+
+_AT_ONCE = 256  # samples
+#: Begins the names of values that are sent in the start alone, beside the model's.
+CANDIDATES = f"{BESIDE_MODEL}start."
+
+
+@dataclass(frozen=True)
+class LocalSamples:
+    """What a client has.
+
+    Attributes:
+        train: Its training samples.
+        validation: Samples that nothing is fitted to.
+    """
+
+    train: Shard
+    validation: Shard
+
+
+class StartRound(ABC):
+    """A round before the first, in which every client measures."""
+
+    @abstractmethod
+    def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:
+        """Returns what a client sends.
+
+        Args:
+            model: A model with the weights that it received.
+            samples: Its samples.
+            received: What the server sent.
+        """
+
+    def sent(self, weights: Weights) -> Weights:  # noqa: ARG002
+        """Returns tensors of what a client is sent beside the model's weights, without content: here nothing.
+
+        Args:
+            weights: Those of the model.
+        """
+        return {}
+
+    @abstractmethod
+    def form(self, weights: Weights) -> Weights:
+        """Returns tensors of the names, shapes and types that a client sends, without content.
+
+        Args:
+            weights: Those of the model.
+        """
+
+    @abstractmethod
+    def problems(self, update: Update) -> list[str]:
+        """Says what is wrong with what a client sent, beyond names, shapes and values that are not finite.
+
+        Args:
+            update: What it sent.
+        """
+
+    @abstractmethod
+    def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
+        """Returns what the server makes of it.
+
+        Args:
+            current: What the server sent out.
+            updates: What came back, at least one, in the order of clients.
+        """
+
+
+def own_log_prior(model: PromptedModel, train: Shard) -> Tensor:
+    """Returns the logarithm of a client's own label frequencies, smoothed by the shared ones; they stay with it.
+
+    Args:
+        model: A model that knows the shared frequencies.
+        train: The client's training samples.
+    """
+    counts = label_counts(train.samples.source.labels[train.indices], len(model.label_names))
+    shared = None if model.log_prior is None else frequencies_of(model.log_prior, model.task)
+    return log_frequencies(counts, len(train), model.task, shared)
+
+
+def head_of(model: PromptedModel) -> EvidenceHead:
+    """Returns the head of a model that reads blocks."""
+    if not isinstance(model.head, EvidenceHead):
+        raise TypeError(f"a start is for a head that reads blocks, not for {model.head_kind!r}")
+    return model.head
+
+
+def by_block(weights: Weights, prefix: str) -> dict[str, Tensor]:
+    """Returns by block the values whose names begin so."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+@torch.no_grad()
+def read_blocks(model: PromptedModel, shard: Shard) -> Iterator[tuple[Blocks, Tensor]]:
+    """Yields blocks and labels of all samples, some at a time."""
+    model.eval()
+    for batch in shard.batches(_AT_ONCE):
+        yield model.read(batch), batch.labels

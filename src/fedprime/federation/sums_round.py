@@ -1,0 +1,92 @@
+"""The first round of the start: sums over everybody's training samples, and discriminants of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from fedprime.data.batches import Task
+from fedprime.federation.start_round import CANDIDATES, LocalSamples, StartRound, by_block, head_of, read_blocks
+from fedprime.methods.method import ServerState, Update
+from fedprime.models.class_sums import ClassSums, sum_blocks
+from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, log_frequencies
+from fedprime.models.prompted_model import PromptedModel, Weights
+
+__all__ = ["SumsRound"]
+
+
+class SumsRound(StartRound):
+    """Clients send sums over their training samples; the server makes discriminants of them.
+
+    What the server keeps of it: the sums over all clients, as `ClassSums.weights` names them.
+    """
+
+    def __init__(self, task: Task, *, makes_head: bool = True) -> None:
+        """Takes the task.
+
+        Args:
+            task: Whether one class or several labels apply to a sample.
+            makes_head: Whether a head is made, or blocks are standardised only.
+        """
+        self._task: Task = task
+        self._makes_head = makes_head
+
+    def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:  # noqa: ARG002
+        """Returns the sums over the client's training samples.
+
+        Args:
+            model: A model with the weights that it received.
+            samples: Its samples.
+            received: Not used.
+        """
+        head = head_of(model)
+        sums = ClassSums.nothing(head.widths, len(model.label_names))
+        for blocks, labels in read_blocks(model, samples.train):
+            sums = sums + sum_blocks(blocks, labels, len(model.label_names), model.task)
+        return sums.weights()
+
+    def form(self, weights: Weights) -> Weights:
+        """Returns the form of sums over the blocks that the head reads.
+
+        Args:
+            weights: Those of the model.
+        """
+        weight = by_block(weights, "head.weight.")
+        num_labels = len(next(iter(weight.values())))
+        with torch.device("meta"):
+            return ClassSums.nothing({name: value.shape[1] for name, value in weight.items()}, num_labels).weights()
+
+    def problems(self, update: Update) -> list[str]:
+        """Says why no samples can have these sums.
+
+        Args:
+            update: What a client sent.
+        """
+        sums = ClassSums.of_weights(update.weights)
+        found = sums.problems(one_class=self._task == "one_class")
+        if not found and sums.num_samples != update.num_samples:
+            found = [f"it summed over {sums.num_samples:g} samples and says that it has {update.num_samples}"]
+        return found
+
+    def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
+        """Returns the head that follows from all sums, as far as it does, and what clients choose from next.
+
+        Args:
+            current: What the server sent out.
+            updates: What came back.
+        """
+        first, *others = (ClassSums.of_weights(update.weights) for update in updates)
+        sums = sum(others, start=first)
+        shared = dict(current.shared)
+        shared["head.log_prior"] = log_frequencies(sums.labels, float(sums.num_samples), self._task).float()
+        for block, total in sums.total.items():
+            weight, bias = (shared[f"head.{kind}.{block}"] for kind in ("weight", "bias"))
+            candidates = [(torch.zeros_like(weight), torch.zeros_like(bias))] * len(SHRINKAGES)
+            if total[0] > 0:  # what nobody has says nothing
+                discriminant = BlockDiscriminant.of_sums(sums, block, self._task)
+                shared[f"head.moments.{block}"] = discriminant.moments.float()
+                candidates = [discriminant.evidence(shrinkage) for shrinkage in SHRINKAGES]
+            if self._makes_head:
+                shared[f"{CANDIDATES}weight.{block}"] = torch.stack([weight for weight, _ in candidates]).float()
+                shared[f"{CANDIDATES}bias.{block}"] = torch.stack([bias for _, bias in candidates]).float()
+        return replace(current, shared=shared, server={**current.server, **sums.weights()}, observations={})
