@@ -181,15 +181,10 @@ def features(
         rows: Which samples.
         shown: Which modalities of each.
     """
-    embedded: dict[str, list[Tensor | None]] = {}
-    for column, modality in enumerate(backbone.modalities):
-        parts = [encoded[modality][row] if shown[place, column] else None for place, row in enumerate(rows)]
-        # All tokens of the batch in one product.
-        lengths = [0 if part is None else len(part) for part in parts]
-        there = [part for part in parts if part is not None]
-        tokens = backbone.joint.embed(modality, torch.cat(there)).split([n for n in lengths if n]) if there else ()
-        left = iter(tokens)
-        embedded[modality] = [next(left) if length else None for length in lengths]
+    embedded = {
+        modality: [encoded[modality][row] if shown[place, column] else None for place, row in enumerate(rows)]
+        for column, modality in enumerate(backbone.modalities)
+    }
     return backbone.joint(backbone.assemble(embedded))
 
 
