@@ -116,6 +116,35 @@ def test_where_no_limit_is_known_only_the_accuracy_is_shown(capsys: pytest.Captu
     assert capsys.readouterr().out.endswith(": 31 s, like train 77.2 %\n")
 
 
+START = Progress(0, 0, None, None, None, 1_500_000, 0.0, start=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("progress", "shown"),
+    [
+        (START, "start 2/3  1.5 MB sent\n"),
+        (replace(START, accuracy=0.5, start=(3, 3)), "start 3/3  accuracy 50.0 %  1.5 MB sent\n"),
+        (
+            replace(START, round_number=1, num_rounds=5, start=None),
+            "round 1/5  loss not measured  accuracy not measured yet  1.5 MB sent  0:00 left\n",
+        ),
+    ],
+    ids=["start", "start that is measured", "round without a loss"],
+)
+def test_the_start_is_counted_by_itself_and_what_was_not_measured_is_no_number(
+    progress: Progress, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    with display_run() as watch:
+        watch(progress)
+    assert capsys.readouterr().out == shown
+    terminal = open_terminal(monkeypatch, 120)
+    with display_run() as watch:
+        watch(progress)
+    on_terminal = " ".join(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue()).split())
+    assert " ".join(shown.split()[:2]) in on_terminal
+    assert " ".join(shown.split()[2:]) in on_terminal
+
+
 @pytest.fixture
 def progress() -> Callable[..., Progress]:
     """Progress of a run with so many seconds left."""

@@ -1,6 +1,5 @@
 """What is told of a run after each round and in all."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -32,10 +31,18 @@ def test_progress_tells_the_last_accuracy_and_extrapolates_the_pace_of_this_proc
     # This process made the rounds from the second on: two in 8 seconds, and seven are left.
     progress = progress_after(history, 10, first_round=1, seconds=8.0)
     assert (progress.round_number, progress.num_rounds) == (3, 10)
-    assert math.isnan(progress.loss)
+    assert progress.loss is None
     assert (progress.accuracy, progress.best_accuracy) == (0.25, None)
     assert progress.bytes_sent == 3 * (3 + 4)
     assert progress.seconds_left == 7 * 8.0 / 2
+    assert progress.start is None
+
+
+def test_progress_counts_the_rounds_of_the_start_apart_from_those_of_training():
+    history = [line(None) | {"round": number} for number in (-3, -2, -1, 0)]
+    told = [progress_after(history[:count], 10, first_round=-3, seconds=8.0) for count in (1, 2, 3, 4)]
+    assert [progress.start for progress in told] == [(1, 3), (2, 3), (3, 3), None]
+    assert [progress.round_number for progress in told] == [0, 0, 0, 1]
 
 
 def test_a_round_tells_who_answered_who_was_left_out_and_what_was_sent(model: PromptedModel):

@@ -271,6 +271,7 @@ def test_settings_that_differ_are_told_also_where_one_side_has_them_not():
         (["--method.name=fedavg-p"], True),
         (["--method.name=pfpt"], False),
         (["--method.name=fedavg-p", "--training.lr=0.1"], False),
+        (["--method.name=closed-form"], False),
     ],
 )
 def test_a_method_without_a_learning_rate_of_its_own_in_the_recipe_is_told(
@@ -280,6 +281,7 @@ def test_a_method_without_a_learning_rate_of_its_own_in_the_recipe_is_told(
     recipe.write_text("[by_method]\npfpt.training.lr = 0.25\n")
     read_settings(recipe, flags)
     assert ("learning rate of their own for pfpt, but none for fedavg-p" in caplog.text) == is_warned
+    assert bool(caplog.records) == is_warned
 
 
 # Switches

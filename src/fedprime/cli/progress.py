@@ -19,18 +19,20 @@ __all__ = ["complain_about", "display_grid", "display_run", "how_far", "megabyte
 def display_run() -> Iterator[Callable[[RunProgress], None]]:
     """Yields a function that shows the progress of a run."""
     if not sys.stdout.isatty():
-        yield lambda progress: print(
-            f"round {progress.round_number}/{progress.num_rounds}  {_describe_round(progress)}", flush=True
-        )
+
+        def tell(progress: RunProgress) -> None:
+            what, done, total = _counted(progress)
+            print(f"{what} {done}/{total}  {_describe_round(progress)}", flush=True)
+
+        yield tell
         return
-    columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
+    columns = (TextColumn("{task.fields[what]}"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console()) as display:
-        task = display.add_task("preparing", total=None)
+        task = display.add_task("preparing", total=None, what="round")
 
         def watch(progress: RunProgress) -> None:
-            display.update(
-                task, completed=progress.round_number, total=progress.num_rounds, description=_describe_round(progress)
-            )
+            what, done, total = _counted(progress)
+            display.update(task, completed=done, total=total, what=what, description=_describe_round(progress))
 
         yield watch
 
@@ -104,11 +106,23 @@ def how_far(entry: RunState) -> str:
     return f"{entry.rounds} of {entry.planned.settings.training.rounds} rounds"
 
 
+def _counted(progress: RunProgress) -> tuple[str, int, int]:
+    """Returns which rounds are being made, how many of them are finished, and how many there are."""
+    if progress.start is None:
+        return "round", progress.round_number, progress.num_rounds
+    return "start", *progress.start
+
+
 def _describe_round(progress: RunProgress) -> str:
-    accuracy, best = progress.accuracy, progress.best_accuracy
-    known = "not measured yet" if accuracy is None else _against(accuracy, best)
-    sent = megabytes(progress.bytes_sent)
-    return f"loss {progress.loss:.3f}  accuracy {known}  {sent} sent  {_duration(progress.seconds_left)} left"
+    sent = f"{megabytes(progress.bytes_sent)} sent"
+    if progress.accuracy is not None:
+        known = f"accuracy {_against(progress.accuracy, progress.best_accuracy)}"
+    else:
+        known = "accuracy not measured yet"
+    if progress.start is not None:  # nothing is trained yet, and how long training takes is not known
+        return sent if progress.accuracy is None else f"{known}  {sent}"
+    loss = "not measured" if progress.loss is None else f"{progress.loss:.3f}"
+    return f"loss {loss}  {known}  {sent}  {_duration(progress.seconds_left)} left"
 
 
 def _describe_ended(progress: GridProgress) -> str:

@@ -26,20 +26,22 @@ class Progress:
     Attributes:
         round_number: Rounds that are finished.
         num_rounds: Rounds of the whole run.
-        loss: Mean training loss of the round.
+        loss: Mean training loss of the round; None if no client measured one.
         accuracy: On the validation samples when they were last measured, 0 to 1; None before that.
         best_accuracy: The best possible on the same samples (Bayes limit); None before that or where it is not known.
         bytes_sent: In both directions, over all rounds so far.
         seconds_left: Estimated from the rounds of this process.
+        start: Rounds of the start that are finished, and all of them; None once training has begun.
     """
 
     round_number: int
     num_rounds: int
-    loss: float
+    loss: float | None
     accuracy: float | None
     best_accuracy: float | None
     bytes_sent: int
     seconds_left: float
+    start: tuple[int, int] | None = None
 
 
 def progress_after(history: Sequence[Mapping[str, Any]], num_rounds: int, first_round: int, seconds: float) -> Progress:
@@ -53,15 +55,16 @@ def progress_after(history: Sequence[Mapping[str, Any]], num_rounds: int, first_
     """
     done = sum(row["round"] >= 0 for row in history)
     measured = next((row for row in reversed(history) if "accuracy" in row), {})
-    loss = history[-1]["loss"]
+    last, num_start = history[-1], -min(0, history[0]["round"])
     return Progress(
         done,
         num_rounds,
-        float("nan") if loss is None else loss,
+        last["loss"],
         measured.get("accuracy"),
         measured.get("bayes_accuracy"),
         sum(row["bytes_down"] + row["bytes_up"] for row in history),
         seconds / max(1, done - max(0, first_round)) * (num_rounds - done),
+        (num_start + last["round"] + 1, num_start) if last["round"] < 0 else None,
     )
 
 

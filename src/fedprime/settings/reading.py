@@ -139,6 +139,8 @@ def completed_settings(flat: Mapping[str, Any]) -> dict[str, Any]:
 def note_untuned(method: str, by_method: Mapping[str, Mapping[str, Any]], given: Collection[str]) -> None:
     """Tells in the log that a recipe has a learning rate for other methods, but not for the one that was chosen.
 
+    A method that trains nothing needs none.
+
     Args:
         method: The chosen one.
         by_method: What the recipe says for some methods alone.
@@ -146,12 +148,19 @@ def note_untuned(method: str, by_method: Mapping[str, Mapping[str, Any]], given:
     """
     rate = "training.lr"
     tuned = [name for name, tables in by_method.items() if rate in dotted_names(tables)]
-    if tuned and method not in tuned and rate not in given:
+    if tuned and method not in tuned and rate not in given and _trains(method):
         _logger.warning(
             "the recipe has a learning rate of their own for %s, but none for %s, which takes the one of all others; "
             "say another one by --%s",
             *(", ".join(tuned), method, rate),
         )
+
+
+def _trains(method: str) -> bool:
+    try:
+        return find_method(method).trains
+    except PluginError:  # which is told when the settings are checked
+        return True
 
 
 def method_of(content: Mapping[str, Any]) -> str:
