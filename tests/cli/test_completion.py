@@ -25,6 +25,12 @@ from fedprime.cli.completion import SHELLS, completions
         (["recipes", "s"], ["show"]),
         (["recipes", "show", "plans/pool"], ["plans/pool_size"]),
         (["evaluate", "runs/x"], []),
+        (["run", "builtin/quickstart", "--method.name", "pfpt", "--method.num_a"], ["--method.num_alternations"]),
+        (["run", "builtin/quickstart", "--method.name=pfpt", "--method.likelihood", ""], ["mean", "sum"]),
+        (["run", "builtin/quickstart", "--method.name=fedprox-p", "--method.num_a"], []),
+        (["run", "no/recipe", "--method.pool"], ["--method.pool_size"]),  # of the method that is taken by default
+        (["grid", "main", "--method.prox"], ["--method.proximal_weight"]),
+        (["run", "builtin/quickstart", "--method.reference_quirks", "batch"], ["batch_vote"]),
     ],
     ids=lambda value: " ".join(value),
 )

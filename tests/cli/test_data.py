@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from command_line import exit_code
-from fedprime.cli import data as data_command
+from fedprime.data import inspection
 from miniatures import table_rows, write_csv, write_food101, write_hateful_memes, write_mmimdb, write_table
 
 
@@ -42,7 +42,7 @@ def test_a_check_of_sound_data_ends_with_0(
 ):
     folder = write(tmp_path / "data")
     num_samples = {"food101": 57, "mmimdb": 45, "hateful_memes": 38}[name]
-    monkeypatch.setattr(data_command, "EXPECTED", {name: num_samples})
+    monkeypatch.setattr(inspection, "EXPECTED", {name: num_samples})
     assert exit_code("data", "check", folder, "--format", name) == 0
     assert capsys.readouterr().out.endswith("nothing is wrong\n")
 

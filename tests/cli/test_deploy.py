@@ -1,16 +1,11 @@
 """``fedprime deploy``: what it says to wrong words, before anything is started."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from command_line import exit_code
-from fedprime.cli import deploy as deploy_command
-from fedprime.experiment.run_folder import RunError
-from fedprime.settings.settings import Settings
 
 Complaint = Callable[..., str]
 
@@ -62,40 +57,3 @@ def test_a_client_does_not_start_with_data_that_cannot_be_used(keys: Path, compl
     words = ["deploy", "client", "--keys", keys / "client-0", "--server", "localhost:1", "--state", tmp_path / "state"]
     assert str(tmp_path / "data") in complaint(*words, "--data", tmp_path / "data", "--format", "food101")
     assert not (tmp_path / "state").exists()
-
-
-class Running:
-    """A SuperLink's process that has not ended."""
-
-    def poll(self) -> None:
-        return None
-
-
-@dataclass
-class SlowLink:
-    """A SuperLink that says that the run has ended; the app says so too while the answer is on its way, if it does."""
-
-    outcome: Path
-    app_says_so: bool
-    process: Running
-
-    def status(self, _: str) -> str:
-        if self.app_says_so:
-            self.outcome.write_text(json.dumps({"attempt": "1", "error": None}))
-        return "finished:completed"
-
-
-@pytest.mark.parametrize("app_says_so", [True, False])
-def test_a_run_that_ends_while_flower_is_asked_has_not_failed(
-    app_says_so: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(deploy_command, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(deploy_command, "_STATUS_SECONDS", 0.0)
-    outcome = tmp_path / "outcome.json"
-    link = SlowLink(outcome, app_says_so, Running())
-    words = (link, "7", Settings(), tmp_path / "run", outcome, "1", lambda _: None)
-    if app_says_so:
-        deploy_command._follow(*words)
-    else:
-        with pytest.raises(RunError, match="Flower says that the run is finished:completed"):
-            deploy_command._follow(*words)

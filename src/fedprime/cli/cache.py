@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import tyro
 
 from fedprime.data.embeddings.cache_folder import LIMIT_VARIABLE, PLACE_VARIABLE, CacheError, CacheFolder, parse_bytes
-from fedprime.data.embeddings.chunk_file import count_entries
 
 __all__ = ["manage_cache"]
 
@@ -133,6 +132,8 @@ class _Space:
 
 def _spaces(folder: CacheFolder) -> list[_Space]:
     """Returns what there is, the most recently used first."""
+    from fedprime.data.embeddings.chunk_file import count_entries  # loads torch
+
     spaces = []
     descriptions = folder.spaces()
     chunks = folder.chunks()

@@ -5,8 +5,14 @@ import typing
 from collections.abc import Iterable, Sequence
 
 from fedprime.cli.main import VERBS
+from fedprime.methods import DEFAULT_METHOD, METHODS, method_names, method_place
 from fedprime.settings.describe import Setting, describe_settings
-from fedprime.settings.recipes import list_plans, list_recipes
+from fedprime.settings.flags import last_value
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.recipe_tables import dotted_values, read_toml
+from fedprime.settings.recipes import find_recipe, list_plans, list_recipes
+from fedprime.settings.sections import QUIRKS_SETTING
+from fedprime.settings.source_fields import fields_in_source, words_in_source
 
 __all__ = ["SHELLS", "complete", "completions"]
 
@@ -79,7 +85,7 @@ def complete(words: list[str]) -> int:
 def completions(words: Sequence[str]) -> list[str]:
     """Returns what the last word may become; nothing where it is a file or anything else.
 
-    A method's own settings are not among them: they are in its class, which takes seconds to import.
+    A method's own settings are read from the source of its class, which takes seconds to import.
 
     Args:
         words: What stands after ``fedprime``, the last of them unfinished or empty.
@@ -94,22 +100,46 @@ def completions(words: Sequence[str]) -> list[str]:
         return _beginning_with(word, [name.removeprefix("plans/") for name in names])
     if before in (["recipes", "show"], ["deploy", "server"]):
         return _beginning_with(word, [*list_recipes(), *(list_plans() if verb == "recipes" else ())])
-    settings = {f"--{setting.name}": setting for setting in describe_settings(())} if _takes_settings(before) else {}
+    flags = _settings(before) if _takes_settings(before) else {}
     if word.startswith("-"):
-        return _beginning_with(word, [*_OWN_FLAGS.get(verb, ()), *settings])
+        return _beginning_with(word, [*_OWN_FLAGS.get(verb, ()), *flags])
     if before[-1] == "--recipe":
         return _beginning_with(word, list_recipes())
-    chosen = settings.get(before[-1])
-    return _beginning_with(word, [] if chosen is None else _values(chosen))
+    return _beginning_with(word, flags.get(before[-1], ()))
 
 
 def _takes_settings(before: Sequence[str]) -> bool:
     return before[0] in ("run", "grid") or list(before[:2]) == ["deploy", "server"]
 
 
-def _values(setting: Setting) -> list[str]:
+def _settings(before: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Returns by flag of a setting the words that it may be, where only some are right."""
+    flags: dict[str, Sequence[str]] = {f"--{entry.name}": _values(entry) for entry in describe_settings(())}
+    for method in _methods(before):
+        own = {f"--method.{name}": words for name, words in fields_in_source(method_place(method)).items()}
+        flags |= {name: tuple(dict.fromkeys((*flags.get(name, ()), *words))) for name, words in own.items()}
+        if method in METHODS:
+            flags[f"--method.{QUIRKS_SETTING}"] = words_in_source("fedprime.reproduction.quirks:Quirk")
+    return flags
+
+
+def _methods(before: Sequence[str]) -> Sequence[str]:
+    """Returns the method that a command line chooses; all where a plan may choose any."""
+    if before[0] == "grid":
+        return method_names()
+    chosen = last_value(before, "method.name")
+    if chosen is None:
+        recipe = before[2 if before[0] == "deploy" else 1 :][:1]
+        try:
+            chosen = dotted_values(read_toml(find_recipe(*recipe))).get("method.name") if recipe else None
+        except SettingsError:  # which is told when the command is carried out
+            chosen = None
+    return [name for name in (chosen or DEFAULT_METHOD,) if name in method_names()]
+
+
+def _values(setting: Setting) -> Sequence[str]:
     if setting.is_switch:
-        return ["true", "false"]
+        return ("true", "false")
     plain = setting.annotation
     if typing.get_origin(plain) is typing.Annotated:
         plain = typing.get_args(plain)[0]

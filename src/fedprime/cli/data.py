@@ -2,37 +2,40 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import tyro
 
-from fedprime.data.batches import DataError
-from fedprime.data.contact_sheet import draw_contact_sheet
-from fedprime.data.inspection import EXPECTED, Inspection, inspect
-from fedprime.data.sets.food101 import open_food101
-from fedprime.data.sets.hateful_memes import open_hateful_memes
-from fedprime.data.sets.mmimdb import open_mmimdb
+from fedprime.cli.stopping import importing
+from fedprime.data.sets.registered import data_set_names
 from fedprime.data.sets.table.options import TableOptions
-from fedprime.data.sets.table.table import Table, open_table
-from fedprime.reproducibility.seeding import stream
+from fedprime.settings.arguments import read_arguments
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.sections import data_options
 
-__all__ = ["look_at_data"]
+if TYPE_CHECKING:
+    from fedprime.data.batches import SampleSource
+    from fedprime.data.inspection import Inspection
 
-_USAGE = """\
-usage: fedprime data check PATH [--format table|food101|mmimdb|hateful_memes] [--json]
-       fedprime data show PATH [--format table|food101|mmimdb|hateful_memes] [--output FILE] [--count N] [--seed N]
+__all__ = ["FORMATS", "Format", "look_at_data"]
+
+#: Data sets that lie in a folder: those that come along and those of installed packages.
+FORMATS = tuple(name for name in data_set_names() if name != "builtin")
+
+_USAGE = f"""\
+usage: fedprime data check PATH [--format {"|".join(FORMATS)}] [--json]
+       fedprime data show PATH [--format {"|".join(FORMATS)}] [--output FILE] [--count N] [--seed N]
 
 check opens every file, counts what is there and says what is wrong; show draws some samples into a PNG file. Of a table
 (the default), --columns, --label, --several-labels, --split, --client and --rows say which column is what, as the
-settings data.columns and so on do in a run.
+settings data.columns and so on do in a run; --options says what a data set of another package can be told besides.
 
 Exit code of check: 0 when all is as it should be, 1 when something is wrong that a run would cope with, 2 when the
 folder cannot be used."""
 
-Format = Literal["table", "food101", "mmimdb", "hateful_memes"]
+#: A data set by name, as a flag.
+Format = Annotated[str, tyro.conf.arg(metavar="|".join(FORMATS))]
 _SHOWN = 5  # ids of each kind, before "..."
 _SHOWN_CLASSES = 101
 
@@ -43,17 +46,33 @@ class _DataOptions:
     """Folder of the data set; of a table also its file, or its name on the hub."""
     format: Format = "table"
     """Which data set it is."""
+    options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """What a data set of another package can be told besides, as data.options of a run."""
     table: tyro.conf.OmitArgPrefixes[TableOptions] = dataclasses.field(default_factory=TableOptions)
 
-    def open(self) -> Table:
+    def open(self) -> "SampleSource":
         """Opens what is meant; of a data set that is known by name, all classes."""
-        open_named: dict[Format, Callable[[], Table]] = {
-            "food101": lambda: open_food101(self.path, None),
-            "mmimdb": lambda: open_mmimdb(self.path, None, several_labels=True),
-            "hateful_memes": lambda: open_hateful_memes(self.path),
-            "table": lambda: open_table(self.path, self.table),
-        }
-        return open_named[self.format]()
+        options = dict(word.partition("=")[::2] for word in self.options)
+        given = read_arguments(options, data_options(self.format), "--options", f"the data set {self.format}")
+        with importing():
+            from fedprime.data.sets.food101 import open_food101
+            from fedprime.data.sets.hateful_memes import open_hateful_memes
+            from fedprime.data.sets.mmimdb import open_mmimdb
+            from fedprime.data.sets.registered import open_registered
+            from fedprime.data.sets.table.table import open_table
+        match self.format:
+            case "builtin":
+                raise SettingsError([f"the built-in world lies in no folder; --format is one of {', '.join(FORMATS)}"])
+            case "food101":
+                return open_food101(self.path, None)
+            case "mmimdb":
+                return open_mmimdb(self.path, None, several_labels=True)
+            case "hateful_memes":
+                return open_hateful_memes(self.path)
+            case "table":
+                return open_table(self.path, self.table)
+            case name:
+                return open_registered(name, self.path, given)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +99,8 @@ def look_at_data(words: list[str]) -> int:
 
     Raises:
         DataError: If the folder cannot be used.
+        PluginError: If there is no such data set.
+        SettingsError: If the data set has no such option.
     """
     if not words or words[0] not in ("check", "show"):
         print(_USAGE)
@@ -89,7 +110,10 @@ def look_at_data(words: list[str]) -> int:
 
 def _check(words: list[str]) -> int:
     options = tyro.cli(_CheckOptions, args=words, prog="fedprime data check", config=(tyro.conf.FlagCreatePairsOff,))
-    found = inspect(options.open(), EXPECTED.get(options.format))
+    source = options.open()
+    from fedprime.data.inspection import EXPECTED, inspect
+
+    found = inspect(source, EXPECTED.get(options.format))
     print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else _in_words(found))
     return 0 if found.is_sound else 1
 
@@ -97,15 +121,20 @@ def _check(words: list[str]) -> int:
 def _show(words: list[str]) -> int:
     options = tyro.cli(_ShowOptions, args=words, prog="fedprime data show", config=(tyro.conf.FlagCreatePairsOff,))
     if options.count < 1:
-        raise DataError(f"--count is {options.count}; show at least 1 sample")
+        raise SettingsError([f"--count is {options.count}; show at least 1 sample"])
     source = options.open()
+    import numpy as np
+
+    from fedprime.data.contact_sheet import draw_contact_sheet
+    from fedprime.reproducibility.seeding import stream
+
     chosen = stream(options.seed, "contact sheet").permutation(len(source))[: options.count]
     draw_contact_sheet(source, np.sort(chosen).tolist(), options.output)
     print(f"{len(chosen)} of {len(source)} samples are drawn in {options.output}")
     return 0
 
 
-def _in_words(found: Inspection) -> str:
+def _in_words(found: "Inspection") -> str:
     total = sum(found.samples.values())
     lines = [*(f"  {part}" for part in found.report.split("; ")[1:]), *_counts_in_words(found)]
     if found.expected not in (None, total):
@@ -134,7 +163,7 @@ def _in_words(found: Inspection) -> str:
     return "\n".join([*lines, "nothing is wrong"] if found.is_sound else lines)
 
 
-def _counts_in_words(found: Inspection) -> list[str]:
+def _counts_in_words(found: "Inspection") -> list[str]:
     total = sum(found.samples.values())
     lines = [f"{total:,} samples: " + ", ".join(f"{count:,} {split}" for split, count in found.samples.items())]
     shown = list(found.classes.items())[:_SHOWN_CLASSES]

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from fedprime.data.batches import SampleSource
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.table import Table
 
@@ -61,14 +62,58 @@ class Inspection:
         return not self.no_file and self.expected == sum(self.samples.values())
 
 
-def inspect(table: Table, expected: int | None = None, watch: Callable[[int], None] = lambda _: None) -> Inspection:
+def inspect(
+    source: SampleSource, expected: int | None = None, watch: Callable[[int], None] = lambda _: None
+) -> Inspection:
     """Opens every file of a data set and counts what is there.
+
+    Of a data set that is no table, every sample is read; samples and natural clients are then called by their numbers.
 
     Args:
         expected: How many samples it should have.
         watch: Called with the number of files that have been opened.
     """
+    return (
+        _inspect_table(source, expected, watch)
+        if isinstance(source, Table)
+        else _inspect_samples(source, expected, watch)
+    )
 
+
+def _inspect_samples(source: SampleSource, expected: int | None, watch: Callable[[int], None]) -> Inspection:
+    unreadable: dict[str, dict[str, str]] = defaultdict(dict)
+    nothing: list[str] = []
+    for index, there in enumerate(source.there):
+        names = [name for name, is_there in zip(source.modalities, there, strict=True) if is_there]
+        found = source.read(index, names)
+        for name in names:
+            if name not in found:
+                unreadable[name][str(index)] = f"{name} of sample {index} cannot be read"
+        nothing += [] if found else [str(index)]
+        watch(index + 1)
+    classes = _count_classes(source)
+    numbers, counts = np.unique(source.sites, return_counts=True)
+    return Inspection(
+        report="",
+        samples={split: len(own) for split, own in source.splits.items()},
+        classes=classes,
+        sites=dict(zip(map(str, numbers.tolist()), counts.tolist(), strict=True)) if len(numbers) > 1 else {},
+        missing={
+            name: [str(index) for index in np.flatnonzero(~own)]
+            for name, own in zip(source.modalities, source.there.T, strict=True)
+            if not own.all()
+        },
+        no_file={},
+        unreadable=dict(unreadable),
+        nothing=nothing,
+        no_label=0,
+        same_file=[],
+        only_measured=_only_measured(classes),
+        expected=expected,
+    )
+
+
+def _inspect_table(table: Table, expected: int | None, watch: Callable[[int], None]) -> Inspection:
     def names(indices: Sequence[int] | np.ndarray) -> list[str]:
         return [table.name_of(int(index)) for index in indices]
 
@@ -91,7 +136,7 @@ def inspect(table: Table, expected: int | None = None, watch: Callable[[int], No
         names(np.flatnonzero(~is_there.any(axis=1))),
         table.num_unlabelled,
         [names(same) for same in equal if len({split_of[index] for index in same}) > 1],
-        [name for name, counts in classes.items() if not counts["train"] and any(counts.values())],
+        _only_measured(classes),
         expected,
     )
 
@@ -121,12 +166,16 @@ def _open_files(
     return is_there, dict(unreadable), list(equal.values())
 
 
-def _count_classes(table: Table) -> dict[str, dict[str, int]]:
-    if table.task == "several_labels":
-        applies = table.labels > 0
+def _count_classes(source: SampleSource) -> dict[str, dict[str, int]]:
+    if source.task == "several_labels":
+        applies = source.labels > 0
     else:
-        applies = table.labels[:, None] == np.arange(len(table.label_names))
+        applies = source.labels[:, None] == np.arange(len(source.label_names))
     return {
-        name: {split: int(applies[own, label].sum()) for split, own in table.splits.items()}
-        for label, name in enumerate(table.label_names)
+        name: {split: int(applies[own, label].sum()) for split, own in source.splits.items()}
+        for label, name in enumerate(source.label_names)
     }
+
+
+def _only_measured(classes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    return [name for name, counts in classes.items() if not counts["train"] and any(counts.values())]

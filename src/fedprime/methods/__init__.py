@@ -8,13 +8,14 @@ from fedprime.reproducibility.plugins import (
     find_registered,
     plugin_names,
     plugin_package,
+    plugin_place,
     registered_names,
 )
 
 if TYPE_CHECKING:
     import fedprime.methods.method
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "find_method", "method_names"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "find_method", "method_names", "method_place"]
 
 #: The group of entry points by which other packages register methods.
 _GROUP = "fedprime.methods"
@@ -45,6 +46,16 @@ METHODS: "ImportedOnUse[type[fedprime.methods.method.Method]]" = ImportedOnUse(
 def method_names() -> tuple[str, ...]:
     """Returns the names of all methods: those that come along, then those of installed packages."""
     return registered_names(_GROUP, METHODS)
+
+
+def method_place(name: str) -> str:
+    """Returns where the class of a method is, as ``"package.module:Class"``; it is not imported.
+
+    Args:
+        name: One of `method_names`.
+    """
+    found = METHODS.data[name] if name in METHODS else plugin_place(_GROUP, name)
+    return found if isinstance(found, str) else f"{found.__module__}:{found.__qualname__}"
 
 
 def find_method(name: str) -> "type[fedprime.methods.method.Method]":

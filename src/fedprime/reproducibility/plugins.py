@@ -25,6 +25,7 @@ __all__ = [
     "load_plugin",
     "plugin_names",
     "plugin_package",
+    "plugin_place",
     "registered_names",
     "unknown_name",
 ]
@@ -80,6 +81,16 @@ def plugin_package(group: Group, name: str) -> str:
     """
     distribution = _of_group(group)[name].dist
     return "an unknown package" if distribution is None else f"{distribution.name} {distribution.version}"
+
+
+def plugin_place(group: Group, name: str) -> str:
+    """Returns where the object is that a package registers, as ``"package.module:name"``; nothing is imported.
+
+    Args:
+        group: The group that it is in.
+        name: One of `plugin_names`.
+    """
+    return _of_group(group)[name].value
 
 
 def load_plugin(group: Group, name: str) -> Any:

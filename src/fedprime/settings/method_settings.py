@@ -13,13 +13,9 @@ from fedprime.reproducibility.plugins import PluginError
 from fedprime.reproduction.quirks import Quirk, possible_quirks, quirks_of, with_quirks
 from fedprime.settings.arguments import Argument, arguments_of, read_arguments
 from fedprime.settings.problems import SettingsError
-from fedprime.settings.sections import without_repetition
+from fedprime.settings.sections import QUIRKS_SETTING, without_repetition
 
-__all__ = ["QUIRKS_SETTING", "method_arguments", "method_table", "read_method"]
-
-#: What is set beside the fields of a method that comes along.
-QUIRKS_SETTING = "reference_quirks"
-
+__all__ = ["method_arguments", "method_table", "read_method"]
 
 _QUIRKS = Argument(
     Annotated[tuple[Quirk, ...], AfterValidator(without_repetition)],

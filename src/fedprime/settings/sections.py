@@ -17,6 +17,7 @@ from fedprime.settings.arguments import Argument, arguments_of, read_arguments
 
 __all__ = [
     "CONFIG",
+    "QUIRKS_SETTING",
     "AttackSettings",
     "DataSettings",
     "EvaluationSettings",
@@ -66,6 +67,8 @@ def _number_of_word(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+#: What is set beside the fields of a method that comes along.
+QUIRKS_SETTING = "reference_quirks"
 #: Of every class of settings.
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 

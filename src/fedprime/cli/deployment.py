@@ -1,0 +1,164 @@
+"""What the verb ``deploy`` starts: a server that sees a run through, a client that takes part until it is stopped."""
+
+import json
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from fedprime.cli.progress import display_run
+from fedprime.cli.stopping import interruptible
+from fedprime.data.embeddings.cache_folder import PLACE_VARIABLE
+from fedprime.experiment.loading import with_absolute_folders
+from fedprime.experiment.run_folder import RunError, RunFolder
+from fedprime.experiment.site import deployable_method
+from fedprime.report.single_run import scenario_table
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.runs.metrics import progress_after
+from fedprime.runtime.clients import flower_is_missing
+from fedprime.settings.reading import dump_toml
+from fedprime.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from fedprime.cli.deploy import ClientOptions
+
+__all__ = ["see_through", "take_part"]
+
+_POLL_SECONDS = 2.0
+_STATUS_SECONDS = 180.0
+_LONGEST_PAUSE_SECONDS = 120.0
+
+
+def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: int) -> None:
+    """Makes the rounds of a run that are left, with clients elsewhere, and shows its table.
+
+    Args:
+        folder: The run folder, or where to make it.
+        keys: The server's folder of keys.
+        host: The address at which clients are let in.
+
+    Raises:
+        SettingsError: If Flower is not installed, or the method cannot be deployed.
+        RunError: If the run cannot go on.
+    """
+    settings = with_absolute_folders(settings)
+    settings = replace(settings, runtime=replace(settings.runtime, kind="deployment"))
+    deployable_method(settings)
+    if not (folder / "results.json").exists():
+        with display_run() as watch, interruptible(lambda: f"; the same command goes on with {folder}"):
+            _serve(settings, folder, keys, host, port, watch)
+    Console().print(scenario_table(RunFolder(folder).results()))
+    print(f"run folder: {folder}")
+
+
+def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, watch: Any) -> None:
+    try:
+        from fedprime.runtime.flower.processes import started_link
+    except ImportError as error:
+        raise flower_is_missing("flower", error) from error
+    state = folder.with_name(f"{folder.name}.deployment")
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    job = state / "job.json"
+    # The clients know the run by this name; what they keep for it is found again under it.
+    name = json.loads(job.read_text(encoding="utf-8"))["run"] if job.exists() else token_hex(16)
+    attempt = token_hex(8)
+    (state / "settings.toml").write_text(dump_toml(settings), encoding="utf-8")
+    facts = {
+        "run": name,
+        "attempt": attempt,
+        "folder": str(folder.resolve()),
+        "settings": str((state / "settings.toml").resolve()),
+    }
+    with replaced_file(job) as beside:
+        beside.write_text(json.dumps(facts), encoding="utf-8")
+    with started_link(keys, state, host, port, job) as link:
+        for public_key in sorted((keys / "nodes").glob("*.pub")):
+            link.register(public_key)
+        run = link.submit()
+        print(f"listening on {host}:{port}; waiting for {settings.partition.num_clients} clients", flush=True)
+        _follow(link, run, settings, folder, job.with_name("outcome.json"), attempt, watch)
+
+
+def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path, attempt: str, watch: Any) -> None:
+    """Shows rounds as they are finished, until the app says that it has ended or has plainly gone."""
+    started, first_round, shown = time.perf_counter(), None, 0
+    looked, status = time.monotonic(), ""
+    while True:
+        ended = json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else {}
+        history = RunFolder(folder).metrics() if (folder / "metrics.jsonl").exists() else []
+        first_round = len(history) if first_round is None else first_round
+        if len(history) > max(shown, first_round):
+            shown = len(history)
+            watch(progress_after(history, settings.training.rounds, first_round, time.perf_counter() - started))
+        if ended.get("attempt") == attempt:
+            if ended["error"] is not None:
+                raise RunError(f"the run has stopped, and the same command goes on with it: {ended['error']}")
+            return
+        if status.startswith("finished"):  # as found before, and the app has not said anything since
+            raise RunError(f"Flower says that the run is {status}; the reason is in {outcome.parent / 'superlink.log'}")
+        if link.process.poll() is not None:
+            raise RunError(f"the SuperLink has ended; the reason is in {outcome.parent / 'superlink.log'}")
+        if time.monotonic() - looked > _STATUS_SECONDS:
+            looked, status = time.monotonic(), link.status(run)
+        time.sleep(_POLL_SECONDS)
+
+
+def take_part(options: "ClientOptions") -> None:
+    """Takes part in the runs of a server until it is stopped.
+
+    Raises:
+        SettingsError: If Flower is not installed.
+    """
+    try:
+        from fedprime.runtime.flower import client_app as node
+        from fedprime.runtime.flower.processes import node_command, node_environment, stop
+    except ImportError as error:
+        raise flower_is_missing("flower", error) from error
+    number = int(json.loads((options.keys / "client.json").read_text(encoding="utf-8"))["number"])
+    options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config: dict[str, str | int] = {node.NUMBER_KEY: number, node.STATE_KEY: str(options.state.resolve())}
+    if options.data is not None:
+        config |= {node.DATA_KEY: str(options.data.resolve()), node.FORMAT_KEY: options.format}
+    if options.backbone is not None:
+        config[node.BACKBONE_KEY] = str(options.backbone.resolve())
+    # A service has no home; and what a process embeds for one message, that of the next one reads.
+    environment = {
+        PLACE_VARIABLE: str((options.state / "cache").resolve()),
+        **node_environment(options.state / "flower"),
+    }
+    (options.state / "flower").mkdir(exist_ok=True, mode=0o700)
+    pause = 5.0
+    with interruptible(lambda: f"; the same command takes part again as client {number}"):
+        while True:
+            command = node_command(options.keys, options.server, config)
+            print(f"client {number} takes part at {options.server}", flush=True)
+            started = time.monotonic()
+            with (options.state / "supernode.log").open("ab") as log:
+                process = subprocess.Popen(  # noqa: S603
+                    command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                )
+                try:
+                    code = process.wait()
+                finally:
+                    stop(process)
+            # A server refuses a client that comes back before it has noticed that it was gone.
+            pause = (
+                5.0 if time.monotonic() - started > _LONGEST_PAUSE_SECONDS else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            )
+            print(
+                f"Flower's node has ended with code {code}: {_reason(options.state / 'supernode.log')}; "
+                f"starting it again in {pause:.0f} s",
+                flush=True,
+            )
+            time.sleep(pause)
+
+
+def _reason(log: Path) -> str:
+    """Returns the last error in a log of Flower's, or where to look for one."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if "[code:" in line or "Error:" in line]
+    return errors[-1].strip()[:300] if errors else f"look into {log}"

@@ -1,0 +1,48 @@
+"""A deployment seen by its server: when a run has ended, and when it has failed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fedprime.cli import deployment
+from fedprime.experiment.run_folder import RunError
+from fedprime.settings.settings import Settings
+
+
+class Running:
+    """A SuperLink's process that has not ended."""
+
+    def poll(self) -> None:
+        return None
+
+
+@dataclass
+class SlowLink:
+    """A SuperLink that says that the run has ended; the app says so too while the answer is on its way, if it does."""
+
+    outcome: Path
+    app_says_so: bool
+    process: Running
+
+    def status(self, _: str) -> str:
+        if self.app_says_so:
+            self.outcome.write_text(json.dumps({"attempt": "1", "error": None}))
+        return "finished:completed"
+
+
+@pytest.mark.parametrize("app_says_so", [True, False])
+def test_a_run_that_ends_while_flower_is_asked_has_not_failed(
+    app_says_so: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(deployment, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(deployment, "_STATUS_SECONDS", 0.0)
+    outcome = tmp_path / "outcome.json"
+    link = SlowLink(outcome, app_says_so, Running())
+    words = (link, "7", Settings(), tmp_path / "run", outcome, "1", lambda _: None)
+    if app_says_so:
+        deployment._follow(*words)
+    else:
+        with pytest.raises(RunError, match="Flower says that the run is finished:completed"):
+            deployment._follow(*words)
