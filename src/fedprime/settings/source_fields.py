@@ -1,4 +1,4 @@
-"""Fields of a dataclass, read from its source: shells complete at once, but a method's class takes seconds to import."""
+"""Fields of a dataclass, read from its source: shells complete at once, and importing a method takes seconds."""
 
 import ast
 import importlib.util
