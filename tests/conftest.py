@@ -9,19 +9,23 @@ from jaxtyping import install_import_hook
 # Must come before the first import of fedprime: what is imported earlier is not checked.
 _hook = install_import_hook("fedprime", "beartype.beartype")
 
+import functools
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from command_line import exit_code
-from fedprime.backbones import load_backbone
+from fedprime.backbones import NAMES, load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.models.prompted_model import Weights
+from fedprime.report.plots import PLOTS
+from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.run import start_run
 from fedprime.settings.reading import read_settings
@@ -36,6 +40,34 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps embeddings out of the user's own cache, and shares them among the tests of a process."""
     os.environ["FEDPRIME_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_runs() -> Iterator[None]:
+    """Runs without what takes long and shows nothing more: a backbone that comes along is loaded once, none is drawn.
+
+    What draws the plot of a run has tests of its own.
+    """
+    load_once = functools.cache(load_backbone)
+
+    def load(reference: str = "auto", *words: Any, **options: Any) -> Backbone:
+        return (load_once if reference in NAMES else load_backbone)(reference, *words, **options)
+
+    def write(_: object, path: Path) -> None:
+        with replaced_file(path) as beside:
+            beside.write_text("a plot")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fedprime.experiment.build.load_backbone", load)
+        patch.setattr("fedprime.runs.run.plot_scenarios", write)
+        yield
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves the seconds that plots of a report take: there is no data for any."""
+    none = {kind: (lambda *_: iter(()), reason) for kind, (_, reason) in PLOTS.items()}
+    monkeypatch.setattr("fedprime.report.writing.PLOTS", none)
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,18 @@ __all__ = ["install"]
 _METHOD = '''
 from dataclasses import dataclass, replace
 
+import torch
+
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.reproducibility.ranges import Share
 
 
 @dataclass(frozen=True)
 class Damped(FedAvgP):
-    """FEDAVG-P whose server goes a part of the way to the average.
+    """FEDAVG-P whose server turns only slowly from the way that it went in the round before.
 
     Attributes:
-        damping: What part of the way is left out.
+        damping: What part of a step is that of the round before.
     """
 
     name = "damped-p"
@@ -25,9 +27,12 @@ class Damped(FedAvgP):
     damping: Share = 0.5
 
     def aggregate(self, current, updates, rng):
-        mean = self.average(updates)
-        way = {name: current.shared[name].lerp(value, 1 - self.damping) for name, value in mean.items()}
-        return replace(current, shared={**current.shared, **way})
+        shared, server = dict(current.shared), {}
+        for name, mean in self.average(updates).items():
+            before = current.server.get(f"step.{name}", torch.zeros_like(mean))
+            server[f"step.{name}"] = self.damping * before + (1 - self.damping) * (mean - shared[name])
+            shared[name] = shared[name] + server[f"step.{name}"]
+        return replace(current, shared=shared, server=server)
 '''
 
 _DATA = '''

@@ -14,7 +14,8 @@ from miniatures import write_table
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PRODUCTS, DIGITS = DATA / "flipkart7", DATA / "fsdd_digits"
-SMALL = ("--training.rounds=2", "--method.num_prompts=4", "--method.pool_size=4", "--evaluation.every=2")
+METHOD = ("--method.name=fedprime", "--method.num_prompts=4", "--method.pool_size=4")
+SMALL = (*METHOD, "--training.rounds=2", "--evaluation.every=2")
 needs_products = pytest.mark.skipif(not PRODUCTS.is_dir(), reason="the data flipkart7 is not here")
 needs_digits = pytest.mark.skipif(not DIGITS.is_dir(), reason="the data fsdd_digits is not here")
 
@@ -40,10 +41,11 @@ def test_products_are_checked_trained_on_and_predicted(tmp_path: Path, capsys: p
     assert found["samples"] == {"train": 732, "validation": 105, "test": 210}
     assert sum(len(names) for names in found["missing"].values()) == 1
     words = ["--data.path", PRODUCTS, "--backbone", backbone, "--data.columns", *columns, *SMALL]
+    words += ["--data.rows", "label=Watches,Computers"]
     assert exit_code("run", find_recipe("flipkart7/missing"), *words, "--output", tmp_path / "run") == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert list(results["scenarios"]) == ["like train", "miss both", "full", "image only", "price only"]
-    assert results["scenarios"]["full"]["num_samples"] == 210
+    assert results["scenarios"]["full"]["num_samples"] == 60
     (tmp_path / "new.csv").write_text(f"file_name,retail_price,discounted_price\n{PRODUCTS}/none.jpg,100,90\n,,\n")
     capsys.readouterr()
     assert exit_code("predict", tmp_path / "run", "--table", tmp_path / "new.csv") == 1
@@ -59,15 +61,15 @@ def test_speakers_are_clients_of_digits(variant: str, tmp_path: Path):
         image={"encoder": "pixel_patches", "side": 32, "patch_size": 16},
         audio={"encoder": "log_mel", "sampling_rate": 8000, "num_bands": 8, "frames_per_token": 20},
     )
-    words = ["--data.path", DIGITS, "--backbone", backbone, *SMALL, "--data.rows", "speaker=lucas,theo"]
+    words = ["--data.path", DIGITS, "--backbone", backbone, *SMALL, "--data.rows", "speaker=lucas,theo", "label=0,1,2"]
     words += ["--partition.num_clients=2", "--training.batch_size=64"]
     assert exit_code("run", find_recipe(f"fsdd_digits/{variant}"), *words, "--output", tmp_path / "run") == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["scenarios"]["full"]["num_samples"] == 100
+    assert results["scenarios"]["full"]["num_samples"] == 30  # 5 sounds of each of 3 digits and 2 speakers
     held = json.loads((tmp_path / "run" / "missingness.json").read_text())
-    assert [row["samples"] for row in held[:2]] == [400, 400]
+    assert [row["samples"] for row in held[:2]] == [120, 120]
     alone = [sum(count > 0 for count in row["present"].values()) == 1 for row in held[:2]]
-    assert any(row["present"].get("image+audio", 0) < 400 for row in held[:2]) == (variant == "absent")
+    assert any(row["present"].get("image+audio", 0) < 120 for row in held[:2]) == (variant == "absent")
     assert all(alone)
 
 

@@ -8,12 +8,14 @@ import pytest
 from command_line import exit_code
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_runs_are_reported_beside_each_other(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert exit_code("report", finished_run, "--output", tmp_path / "report") == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"1 run(s) reported in {tmp_path / 'report' / 'README.md'}"
     assert (tmp_path / "report" / "tables.md").is_file()
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_what_a_report_leaves_out_is_said_and_the_rest_is_reported(
     finished_run: Path, stopped_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

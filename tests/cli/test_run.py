@@ -1,5 +1,6 @@
 """The verb run: what it prints, where it stops, what it refuses."""
 
+import contextlib
 import io
 import json
 import os
@@ -29,11 +30,20 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_run_shows_plain_lines_where_there_is_no_terminal(
-    recipe: Path, small_flags: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert exit_code("run", recipe, *small_flags, "--output", tmp_path / "run") == 0
-    shown = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def made(small_flags: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What a run shows where there is no terminal, and the folder in which it was started; only for reading."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "recipe.toml").write_text("seed = 0\n")
+    flags = [word for flag in small_flags for word in flag.split("=")]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as shown:
+        patch.chdir(folder)
+        assert exit_code("run", "recipe.toml", *flags) == 0
+    return shown.getvalue(), folder
+
+
+def test_a_run_shows_plain_lines_where_there_is_no_terminal(made: tuple[str, Path]):
+    shown, _ = made
     rounds = [line for line in shown.splitlines() if line.startswith("round ")]
     assert [line.split()[1] for line in rounds] == ["1/3", "2/3", "3/3"]
     assert all("loss " in line and " MB sent" in line and line.endswith("left") for line in rounds)
@@ -42,7 +52,20 @@ def test_a_run_shows_plain_lines_where_there_is_no_terminal(
     assert "\r" not in shown
     for scenario in ("like train", "miss both", "full", "image only", "text only"):
         assert scenario in shown
-    assert shown.splitlines()[-1] == f"run folder: {tmp_path / 'run'}"
+
+
+def test_a_run_without_a_folder_gets_one_named_by_recipe_and_time(made: tuple[str, Path]):
+    shown, place = made
+    (folder,) = (place / "runs").iterdir()
+    assert folder.name.startswith("recipe-2")
+    assert (folder / "results.json").exists()
+    assert shown.splitlines()[-1] == f"run folder: {folder.relative_to(place)}"
+
+
+def test_flags_reach_the_run(made: tuple[str, Path], small_settings: Settings):
+    (folder,) = (made[1] / "runs").iterdir()
+    # What is automatic is written down as it was chosen.
+    assert read_settings(folder / "settings.toml") == replace(small_settings, backbone="tiny")
 
 
 def test_a_run_shows_a_live_line_on_a_terminal(
@@ -59,23 +82,6 @@ def test_a_run_shows_a_live_line_on_a_terminal(
     assert "\nround 1/3  loss" not in shown
     assert "3/3" in shown
     assert "\x1b[" in shown
-
-
-def test_flags_reach_the_run(recipe: Path, small_flags: tuple[str, ...], small_settings: Settings, tmp_path: Path):
-    flags = [word for flag in small_flags for word in flag.split("=")]
-    assert exit_code("run", recipe, f"--output={tmp_path / 'run'}", *flags) == 0
-    # What is automatic is written down as it was chosen.
-    assert read_settings(tmp_path / "run" / "settings.toml") == replace(small_settings, backbone="tiny")
-
-
-def test_a_run_without_a_folder_gets_one_named_by_recipe_and_time(
-    recipe: Path, small_flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(tmp_path)
-    assert exit_code("run", recipe, *small_flags) == 0
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name.startswith("recipe-2")
-    assert (folder / "results.json").exists()
 
 
 def test_a_stopped_run_is_continued(stopped_run: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]):
@@ -132,6 +138,7 @@ def test_ctrl_c_before_the_first_round_says_that_nothing_was_saved(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow  # for what it is about, a process that imports everything
 def test_the_same_seed_gives_the_same_weights_to_the_bit_in_another_process(
     small_flags: tuple[str, ...], recipe: Path, finished_run: Path, tmp_path: Path
 ):

@@ -13,7 +13,10 @@ from fedprime.cli.stopping import importing, interruptible
 STARTED = "print('started', flush=True); import sys; from fedprime.cli.main import main; sys.exit(main())"
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0, 2.0, 3.5, 5.0])
+MOMENTS = [0.1, 1.0, 3.5, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (0.5, 2.0, 5.0))]
+
+
+@pytest.mark.parametrize("seconds", MOMENTS)
 def test_ctrl_c_while_a_run_starts_is_one_line(seconds: float, tmp_path: Path):
     command = (sys.executable, "-c", STARTED, "run", "builtin/quickstart", "--output", tmp_path / "run")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -1,5 +1,6 @@
 """Runs that belong together get labels; runs that do not are refused, naming them and what differs."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from fedprime.report.collection import Collection, ReportError, collect_runs, in_words
 from fedprime.report.runs_file import RunSet, write_runs_file
-from made_runs import make_grid, make_run
+from made_runs import make_grid, make_run, write_json
 
 METHODS = '[axes.method]\nfedprime.method.name = "fedprime"\nfedavg-p.method.name = "fedavg-p"\n'
 
@@ -214,3 +215,23 @@ def test_nothing_to_report_is_an_error_with_every_reason(tmp_path: Path, stopped
 
 def test_no_labels_are_no_words():
     assert in_words({}) == ""
+
+
+def own_objects(run: Path, **objects: str) -> None:
+    path = run / "environment.json"
+    write_json(path, json.loads(path.read_text()) | {"own_objects": objects})
+
+
+def test_runs_with_methods_of_ones_own_are_told_apart_and_are_kept_so(tmp_path: Path):
+    for width in (3, 4):
+        own_objects(make_run(tmp_path / "runs" / str(width), method="mine"), method=f"mine.Method(width={width})")
+    found = collect_runs([tmp_path / "runs"])
+    assert found.axes == {"own_objects.method": ("mine.Method(width=3)", "mine.Method(width=4)")}
+    write_runs_file(tmp_path / "runs.json", found.kept)
+    assert collect_runs([tmp_path / "runs.json"]).axes == found.axes
+
+
+def test_runs_on_a_data_set_of_ones_own_and_on_another_are_refused(tmp_path: Path):
+    make_run(tmp_path / "named")
+    own_objects(make_run(tmp_path / "own"), source="mine.Source 3f")
+    assert "own_objects.source is None in" in refusal(tmp_path)

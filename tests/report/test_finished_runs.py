@@ -53,3 +53,19 @@ def test_a_backbone_is_known_by_its_fingerprint_not_by_its_folder():
 def test_a_quirk_that_changes_features_is_a_setting_and_not_another_backbone():
     plain, quirky = made_run(), made_run(fingerprint="c4e9+prompt_readout")
     assert comparable_settings(quirky) == comparable_settings(plain)
+
+
+def test_an_object_of_ones_own_makes_another_experiment_and_no_setting_of_the_method_it_replaces_counts():
+    own = {"own_objects.method": "mine.Method(width=3)"}
+    one, other = (made_run(method="mine", settings={"method.num_prompts": n, **own}) for n in (4, 8))
+    assert comparable_settings(one) == comparable_settings(other)
+    assert comparable_settings(one)["method.name"] == "mine"
+    wider = made_run(method="mine", settings={"own_objects.method": "mine.Method(width=4)"})
+    assert comparable_settings(one) != comparable_settings(wider)
+    assert comparable_settings(made_run(settings={"own_objects.source": "a"})) != comparable_settings(made_run())
+
+
+def test_a_backbone_of_ones_own_is_known_by_its_fingerprint_as_any_other():
+    assert comparable_settings(made_run(settings={"own_objects.backbone": "Glasses c4e9"})) == comparable_settings(
+        made_run()
+    )

@@ -60,13 +60,6 @@ def reported(_grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves the seconds that plots take: there is no data for any."""
-    none = {kind: (lambda *_: iter(()), reason) for kind, (_, reason) in PLOTS.items()}
-    monkeypatch.setattr("fedprime.report.writing.PLOTS", none)
-
-
 @pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize(
     "study", [pytest.param(name, marks=() if name == QUICKEST else pytest.mark.slow) for name in STUDIES]
@@ -106,12 +99,20 @@ def test_significance_reaches_the_tables(reported: Path):
     assert float(rows[0]["p"]) == pytest.approx(1 - 363**0.5 / 365**0.5, rel=1e-4)
 
 
-def test_a_report_is_made_again_from_its_own_file(reported: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    "drawn", [("rounds", "prompts"), pytest.param(tuple(PLOTS), marks=pytest.mark.slow)], ids=["two plots", "all plots"]
+)
+def test_a_report_is_made_again_from_its_own_file(
+    drawn: tuple[str, ...], reported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fedprime.report.writing.PLOTS", {kind: PLOTS[kind] for kind in drawn})
     write_report([reported / "runs.json"], tmp_path / "again")
-    assert {path.name for path in (tmp_path / "again").iterdir()} == {path.name for path in reported.iterdir()}
-    for path in reported.iterdir():
-        if path.name != "README.md":  # it names the command
-            assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+    again = {path.name for path in (tmp_path / "again").iterdir()}
+    assert again == {path.name for path in reported.iterdir() if path.suffix not in (".svg", ".png")} | {
+        path.name for path in reported.iterdir() if path.name.startswith(drawn) and path.suffix in (".svg", ".png")
+    }
+    for name in again - {"README.md"}:  # it names the command
+        assert (tmp_path / "again" / name).read_bytes() == (reported / name).read_bytes(), name
 
 
 @pytest.mark.usefixtures("without_plots")

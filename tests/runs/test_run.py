@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import fedprime.backbones
-from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.data.batches import Batch
 from fedprime.data.sets.builtin import BuiltinWorld
@@ -34,7 +33,6 @@ from fedprime.methods.method import ServerState, Update
 from fedprime.models import prompted_model as model
 from fedprime.models.evaluation import Predictions, predict
 from fedprime.models.prompted_model import ModelError, PromptedModel, Weights
-from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.callbacks import AfterRound, Callback
 from fedprime.runs.evaluators import OwnSamples
 from fedprime.runs.metrics import Progress
@@ -104,21 +102,6 @@ def changed(settings: Settings, **sections: Any) -> Settings:
             for name, value in sections.items()
         },
     )
-
-
-load_backbone_once = functools.cache(load_backbone)
-
-
-@pytest.fixture(autouse=True)
-def quick_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs without what takes longest and shows nothing here: the backbone is loaded once, nothing is drawn."""
-    monkeypatch.setattr("fedprime.experiment.build.load_backbone", load_backbone_once)
-
-    def write(_: object, path: Path) -> None:
-        with replaced_file(path) as beside:
-            beside.write_text("a plot")
-
-    monkeypatch.setattr("fedprime.runs.run.plot_scenarios", write)
 
 
 def test_a_finished_run_holds_everything_there_is_to_know_about_it(finished_run: Path):

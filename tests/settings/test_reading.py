@@ -205,7 +205,7 @@ CHOICES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-@hypothesis.settings(deadline=None)
+@hypothesis.settings(max_examples=30, deadline=None)
 @given(chosen=st.fixed_dictionaries({}, optional=CHOICES))
 def test_settings_are_the_same_after_a_round_trip_through_toml(
     chosen: dict[str, Any], tmp_path_factory: pytest.TempPathFactory

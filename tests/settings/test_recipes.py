@@ -92,16 +92,16 @@ def test_every_plan_can_be_read(plan: Path):
     assert len(read_plan(plan).runs) > 1
 
 
-def test_a_small_run_of_every_plan_is_made_and_reported(plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("fedprime.report.writing.PLOTS", {})  # they take seconds, and have tests of their own
+@pytest.mark.usefixtures("without_plots")
+def test_a_small_run_of_every_plan_is_made_and_reported(plan: Path, tmp_path: Path):
     # The last combination of labels: the first is FED-PRIME as it is, almost everywhere.
     read = read_plan(plan)
     settings = [run.settings for run in read.runs if run.settings.seed == read.seeds[0]][-1]
     small = replace(
         settings,
-        data=replace(settings.data, num_train=200, num_validation=8, num_test=40, num_classes=4),
+        data=replace(settings.data, num_train=80, num_validation=8, num_test=24, num_classes=4),
         partition=replace(settings.partition, num_clients=4, min_samples=2),
-        training=replace(settings.training, rounds=2, batch_size=32),
+        training=replace(settings.training, rounds=2, epochs=min(2, settings.training.epochs), batch_size=32),
         evaluation=replace(settings.evaluation, every=1),
     )
     results = start_run(small, tmp_path / "run")

@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
+from fedprime.experiment.run_folder import RunFolder
 from outside_package import install
 
 pytestmark = pytest.mark.slow
@@ -71,6 +73,32 @@ def test_what_a_package_registers_runs_is_resumed_predicts_and_is_reported(place
     assert (run / "model" / "model.safetensors").read_bytes() == weights
     assert '"green"' in place.fedprime("predict", "one/model", "--text", "red", "--json")
     assert "1 run(s) reported" in place.fedprime("report", "one", "--output", "report")
+
+
+STOPPED = """
+from fedprime import read_settings, start_run
+from fedprime.runs.callbacks import AfterRound
+
+def stop(progress):
+    raise KeyboardInterrupt
+
+start_run(read_settings("recipe.toml"), "stopped", callbacks=[AfterRound(stop)])
+"""
+
+
+def test_what_a_method_of_a_package_keeps_at_the_server_is_kept_when_its_run_is_resumed(place: Place):
+    place.fedprime("run", "recipe.toml", "--output", "whole")
+    done = subprocess.run([sys.executable, "-c", STOPPED], cwd=place.folder, env=place.environment, check=False)
+    assert done.returncode != 0
+    stopped, whole = RunFolder(place.folder / "stopped"), RunFolder(place.folder / "whole")
+    between = stopped.load_checkpoint()
+    assert between.next_round == 1
+    assert any(name.startswith("step.") and value.any() for name, value in between.state.server.items())
+    place.fedprime("run", "--resume", "stopped")
+    resumed, uninterrupted = stopped.load_checkpoint().state, whole.load_checkpoint().state
+    for ours, theirs in ((resumed.server, uninterrupted.server), (resumed.shared, uninterrupted.shared)):
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 def test_what_a_package_registers_runs_in_the_workers_of_a_grid(place: Place):

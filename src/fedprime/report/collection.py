@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.methods import METHODS
-from fedprime.report.finished_runs import FinishedRun, comparable_settings
+from fedprime.report.finished_runs import OWN_OBJECTS, FinishedRun, comparable_settings
 from fedprime.report.load import find_runs
 from fedprime.report.runs_file import RunSet
 from fedprime.reproducibility.errors import FedprimeError
@@ -18,7 +18,7 @@ __all__ = ["METHOD", "Collection", "ReportError", "collect_runs", "in_words"]
 METHOD = "method"
 
 # In runs of no plan, these make two worlds rather than two treatments in one.
-_SAME_WORLD = ("evaluation.rate", "data.")
+_SAME_WORLD = ("evaluation.rate", "data.", f"{OWN_OBJECTS}source")
 _MAY_DIFFER = "data.num_train"
 
 

@@ -11,6 +11,7 @@ from fedprime.settings.reading import completed_settings
 
 __all__ = [
     "IGNORED",
+    "OWN_OBJECTS",
     "Environment",
     "FinishedRun",
     "History",
@@ -29,6 +30,9 @@ IGNORED = frozenset(
         *("runtime.deadline_seconds", "runtime.wait_seconds", "runtime.quorum", "runtime.repeats"),
     )
 )
+
+#: What stands before the names of objects that were used in the place of what settings name.
+OWN_OBJECTS = "own_objects."
 
 _DIGITS = 5
 
@@ -166,7 +170,7 @@ class FinishedRun:
 
     Attributes:
         place: Its folder, or the file that it was read from, for messages.
-        settings: Every setting by its dotted name.
+        settings: Every setting by its dotted name, and under `OWN_OBJECTS` what was used in the place of some.
         finished: The day on which it was finished, as in 2026-11-23.
         labels: By axis, the label that holds for it; empty if it belongs to no plan.
         patterns: By missing pattern, how many training samples of each client have it; empty if not known.
@@ -194,7 +198,12 @@ def comparable_settings(run: FinishedRun) -> dict[str, Any]:
     """Returns the settings that make a run the experiment that it is, except the seed.
 
     A backbone is known by its fingerprint: its folder may be called otherwise elsewhere. What a quirk of the research
-    code adds to that is said by the setting already.
+    code adds to that is said by the setting already. Where a method was given as an object, no setting of method was
+    used.
     """
     settings = {name: value for name, value in run.settings.items() if name not in IGNORED}
+    settings.pop(f"{OWN_OBJECTS}backbone", None)
+    if f"{OWN_OBJECTS}method" in settings:
+        settings = {name: value for name, value in settings.items() if not name.startswith("method.")}
+        settings["method.name"] = run.results.method
     return settings | {"backbone": run.environment.backbone.partition("+")[0]}

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.report.finished_runs import IGNORED, FinishedRun, plain_settings
+from fedprime.report.finished_runs import IGNORED, OWN_OBJECTS, FinishedRun, plain_settings
 from fedprime.report.runs_file import RunSet, read_runs_file
 from fedprime.settings.plans import Plan, PlannedRun, read_plan
 from fedprime.settings.problems import SettingsError
@@ -166,9 +166,10 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
     file = "metrics.jsonl"
     try:
         rounds = [row["round"] for row in rows]
+        own = {f"{OWN_OBJECTS}{part}": value for part, value in folder.own_objects().items()}
         content = {
             "place": str(path),
-            "settings": plain_settings(settings),
+            "settings": plain_settings(settings) | own,
             "labels": dict(labels or {}),
             "results": results,
         }
