@@ -46,7 +46,6 @@ class PlainVilt:
         """Wraps a model.
 
         Args:
-            model: The model.
             weight_gradients: Whether gradients of all weights are computed, though nobody uses them.
         """
         self.model = model.requires_grad_(weight_gradients)

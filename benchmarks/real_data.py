@@ -94,7 +94,6 @@ def raw_features(table: Table, fitted_on: Sequence[int]) -> dict[str, Float[np.n
     standardised.
 
     Args:
-        table: The data.
         fitted_on: The samples that words and means are taken from.
     """
     mel = LogMel(8000, 40, 1, 2.0)
@@ -134,7 +133,6 @@ def linear_accuracies(
     """Returns by linear model (jointly, and of each modality) its accuracy in every test scenario.
 
     Args:
-        table: The data.
         features: As from `raw_features`.
         shards: What the clients hold, and what is present of it.
         scenarios: The test samples, likewise.

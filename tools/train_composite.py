@@ -46,7 +46,6 @@ def read_rows(path: Path, conditions: Sequence[str]) -> list[dict[str, str]]:
     """Reads the rows of a CSV file that have one of the named values in every named column.
 
     Args:
-        path: The file.
         conditions: As ``column=value,value``.
     """
     wanted = [condition.partition("=") for condition in conditions]
@@ -63,8 +62,6 @@ def read_value(backbone: CompositeBackbone, modality: str, row: Mapping[str, str
 
     Args:
         backbone: Its composition says of what kind the modality is.
-        modality: Which modality.
-        row: The row.
         column: Where a file or text of the modality stands.
         folder: What files are relative to.
     """
@@ -94,12 +91,7 @@ def as_number(cell: str) -> float | None:
 
 
 def fitted_table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> TablePart:
-    """Returns how a table is read: of numbers, mean and deviation; of words, the most frequent ones, sorted.
-
-    Args:
-        rows: The rows to learn from.
-        columns: Its columns.
-    """
+    """Returns how a table is read: of numbers, mean and deviation; of words, the most frequent ones, sorted."""
     numbers: dict[str, tuple[float, float]] = {}
     categories: dict[str, tuple[str, ...]] = {}
     for name in columns:
@@ -120,8 +112,6 @@ def open_composite(folder: Path, rows: Sequence[Mapping[str, str]], columns: Map
     """Loads the composite; tables that its file says nothing about are fitted to rows.
 
     Args:
-        folder: Where it lies.
-        rows: The rows to learn from.
         columns: By modality, its column, or several with ``+`` between them.
     """
     composition = read_composition(folder)
@@ -148,8 +138,6 @@ def encode_rows(
     """Runs the encoders once over all rows.
 
     Args:
-        backbone: The composite.
-        rows: The rows.
         columns: By modality, its column.
         folder: What files are relative to.
     """
@@ -176,9 +164,6 @@ def features(
     """Returns the features of samples of which only some modalities are shown, differentiable in the joint layers.
 
     Args:
-        backbone: The composite.
-        encoded: All samples.
-        rows: Which samples.
         shown: Which modalities of each.
     """
     embedded = {
@@ -193,7 +178,6 @@ def draw_shown(present: Bool[np.ndarray, "row modality"], rng: np.random.Generat
 
     Args:
         present: What there is.
-        rng: Source of randomness.
     """
     shown = present & (rng.random(present.shape) >= HIDDEN_SHARE)
     nothing = ~shown.any(axis=1)

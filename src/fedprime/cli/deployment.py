@@ -37,7 +37,6 @@ def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: i
     """Makes the rounds of a run that are left, with clients elsewhere, and shows its table.
 
     Args:
-        folder: The run folder, or where to make it.
         keys: The server's folder of keys.
         host: The address at which clients are let in.
 

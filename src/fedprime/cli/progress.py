@@ -69,9 +69,6 @@ def display_grid() -> Iterator[Callable[[GridProgress], None]]:
 def megabytes(num_bytes: int) -> str:
     """Returns a size in words.
 
-    Args:
-        num_bytes: The size.
-
     >>> megabytes(1_250_000)
     '1.2 MB'
     """
@@ -79,12 +76,7 @@ def megabytes(num_bytes: int) -> str:
 
 
 def complain_about(unfinished: Sequence[RunState], folder: Path) -> None:
-    """Says why runs of a grid are not finished.
-
-    Args:
-        unfinished: Those runs.
-        folder: The folder of the grid.
-    """
+    """Says why runs of a grid are not finished."""
     lines = [f"fedprime: {len(unfinished)} run(s) are not finished:"]
     lines += [f"  {entry.planned.name} ({run_path(folder, entry.planned)}): {entry.reason}" for entry in unfinished]
     if any(entry.state == "failed" for entry in unfinished):
@@ -96,11 +88,7 @@ def complain_about(unfinished: Sequence[RunState], folder: Path) -> None:
 
 
 def how_far(entry: RunState) -> str:
-    """Returns in words how far a run of a grid has come.
-
-    Args:
-        entry: The run.
-    """
+    """Returns in words how far a run of a grid has come."""
     if entry.state != "started":
         return entry.state
     return f"{entry.rounds} of {entry.planned.settings.training.rounds} rounds"

@@ -14,11 +14,7 @@ _MEMORY: Any = torch.utils.deterministic  # which no stub describes
 
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
-    """Fixes the number of threads and asks for deterministic algorithms while the block runs.
-
-    Args:
-        threads: CPU threads of a computation.
-    """
+    """Fixes the number of threads and asks for deterministic algorithms while the block runs."""
     threads_before = torch.get_num_threads()
     deterministic_before = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)

@@ -21,11 +21,7 @@ def processor_name() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """Returns the name of a GPU, or of the processor.
-
-    Args:
-        device: What computes.
-    """
+    """Returns the name of a GPU, or of the processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 

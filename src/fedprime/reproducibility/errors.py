@@ -16,10 +16,6 @@ class FedprimeError(ValueError):
 def nearest_name(name: str, names: Iterable[str]) -> str:
     """Returns a hint at the name that was probably meant, or nothing.
 
-    Args:
-        name: What was found.
-        names: What would have been right.
-
     >>> nearest_name("learning.lr", ["training.lr", "training.rounds"])
     '; did you mean training.lr?'
     """

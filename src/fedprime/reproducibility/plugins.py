@@ -64,11 +64,7 @@ def _of_group(group: Group) -> dict[str, EntryPoint]:
 
 
 def plugin_names(group: Group) -> tuple[str, ...]:
-    """Returns the names that installed packages register in a group, in alphabetical order; nothing is imported.
-
-    Args:
-        group: Which group.
-    """
+    """Returns the names that installed packages register in a group, in alphabetical order; nothing is imported."""
     return tuple(_of_group(group))
 
 
@@ -76,7 +72,6 @@ def plugin_package(group: Group, name: str) -> str:
     """Returns the name and version of the package that registers a plug-in, as ``"package 1.0"``.
 
     Args:
-        group: The group that it is in.
         name: One of `plugin_names`.
     """
     distribution = _of_group(group)[name].dist
@@ -87,7 +82,6 @@ def plugin_place(group: Group, name: str) -> str:
     """Returns where the object is that a package registers, as ``"package.module:name"``; nothing is imported.
 
     Args:
-        group: The group that it is in.
         name: One of `plugin_names`.
     """
     return _of_group(group)[name].value
@@ -97,7 +91,6 @@ def load_plugin(group: Group, name: str) -> Any:
     """Imports a plug-in and returns the object that its package registered.
 
     Args:
-        group: The group that it is in.
         name: One of `plugin_names`.
 
     Raises:
@@ -114,12 +107,7 @@ def load_plugin(group: Group, name: str) -> Any:
 
 
 def registered_names(group: Group, own: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names of fedprime's own objects of a kind, then those of installed packages.
-
-    Args:
-        group: The group of the plug-ins.
-        own: The names of fedprime's own.
-    """
+    """Returns the names of fedprime's own objects of a kind, then those of installed packages."""
     return tuple(dict.fromkeys([*own, *plugin_names(group)]))
 
 
@@ -127,10 +115,7 @@ def find_registered(group: Group, what: str, name: str, own: Mapping[str, Any]) 
     """Returns one of fedprime's own objects, or one that an installed package registers.
 
     Args:
-        group: The group of the plug-ins.
         what: What they are, in one word or two, for errors.
-        name: The name of the one wanted.
-        own: Fedprime's own objects by name.
 
     Raises:
         PluginError: If there is none or more than one, or it cannot be imported.
@@ -152,8 +137,6 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
 
     Args:
         what: What it would name, in one word or two.
-        name: What was found.
-        known: What would have been right.
 
     >>> unknown_name("method", "pfp", ["pfpt"])
     "'pfp' is no method: pfpt; one of another package is found when that is installed; did you mean pfpt?"

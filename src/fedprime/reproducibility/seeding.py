@@ -16,7 +16,6 @@ def stream_seed(seed: int, *name: str | int) -> int:
     """Returns the 64-bit number that a named stream starts from.
 
     Args:
-        seed: The seed of the run.
         *name: What the stream is for, words and numbers, most general first.
 
     >>> stream_seed(0, "client", 1) == stream_seed(0, "client", 1)
@@ -34,7 +33,6 @@ def stream(seed: int, *name: str | int) -> np.random.Generator:
     """Returns the NumPy generator of a named stream.
 
     Args:
-        seed: The seed of the run.
         *name: What the stream is for, words and numbers, most general first.
     """
     return np.random.Generator(np.random.Philox(key=stream_seed(seed, *name)))
@@ -44,7 +42,6 @@ def torch_stream(seed: int, *name: str | int) -> torch.Generator:
     """Returns the torch generator (CPU) of a named stream.
 
     Args:
-        seed: The seed of the run.
         *name: What the stream is for, words and numbers, most general first.
     """
     generator = torch.Generator()

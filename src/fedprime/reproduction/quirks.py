@@ -47,13 +47,7 @@ class SharedParameters(Method):
     shares_parameters = True
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
-        """Returns what the method makes of the updates, for everybody.
-
-        Args:
-            current: What the server sent out.
-            updates: What came back.
-            rng: Source of the server's randomness in this round.
-        """
+        """Returns what the method makes of the updates, for everybody."""
         return dataclasses.replace(super().aggregate(current, updates, rng), personal={})
 
 
@@ -61,13 +55,7 @@ class SimilaritySign(FedPrime):
     """The similarity of a sample and its prompts is added to the loss: chosen prompts are pushed away."""
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:  # noqa: ARG002
-        """Returns the task loss plus the weighted mean similarity, ``cos = 1 - distance``.
-
-        Args:
-            model: The client's model.
-            batch: Some of its samples.
-            received: Not used.
-        """
+        """Returns the task loss plus the weighted mean similarity, ``cos = 1 - distance``."""
         output = model(batch)
         similarity = 1 - output.chosen.distance.mean()
         return model.task_loss(output.logits, batch.labels) + self.pull_weight * similarity
@@ -77,12 +65,7 @@ class BatchVote(FedPrime):
     """All samples of a batch get the prompts that most of them would have chosen, at test too."""
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> VotedPools:
-        """Returns the method's pools, which now vote.
-
-        Args:
-            backbone: The frozen model that they are for.
-            rng: Source of the initial prompts.
-        """
+        """Returns the method's pools, which now vote."""
         pools = super().build_prompter(backbone, rng)
         voted = VotedPools(backbone.dim, **pools.options())
         voted.load_state_dict(pools.state_dict())
@@ -98,7 +81,6 @@ class UnsyncedQuery(FedPrime):
         """Returns the method's pools with a random query map; all else starts as it does without the quirk.
 
         Args:
-            backbone: The frozen model that they are for.
             rng: Source of the initial prompts; the map comes from a stream of its own.
         """
         pools = super().build_prompter(backbone, rng)
@@ -109,11 +91,7 @@ class UnsyncedQuery(FedPrime):
         return pools
 
     def travels(self, name: str) -> bool:
-        """Says yes to all that the method sends but the query map.
-
-        Args:
-            name: Name of the parameter.
-        """
+        """Says yes to all that the method sends but the query map."""
         return name != _QUERY and super().travels(name)
 
 
@@ -129,14 +107,7 @@ class ReferenceReading(Method):
         task: Task = "one_class",
         rng: torch.Generator | None = None,
     ) -> PromptedModel:
-        """Returns the method's model around the backbone that is read so.
-
-        Args:
-            backbone: The frozen model.
-            label_names: Name of every output.
-            task: Whether one class or several labels apply to a sample.
-            rng: Source of the initial values.
-        """
+        """Returns the method's model around the backbone that is read so."""
         return super().build(ReferenceBackbone(backbone, self.reading_quirks), label_names, task, rng)
 
 
@@ -174,11 +145,7 @@ def possible_quirks(method: Method) -> tuple[Quirk, ...]:
 
 
 def quirks_of(method: Method) -> tuple[Quirk, ...]:
-    """Returns the quirks that a method has, in the order in which they were named.
-
-    Args:
-        method: The method.
-    """
+    """Returns the quirks that a method has, in the order in which they were named."""
     return method.reference_quirks if isinstance(method, _Quirky) else ()
 
 

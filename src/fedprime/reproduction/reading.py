@@ -82,7 +82,6 @@ class ReferenceBackbone:
         """Wraps a backbone.
 
         Args:
-            inside: The backbone.
             quirks: ``prompt_readout``, ``placeholder_input`` or both.
 
         Raises:
@@ -114,19 +113,13 @@ class ReferenceBackbone:
         self._placeholders: dict[str, Tensor] = {}
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns what the backbone inside makes of raw values.
-
-        Args:
-            modality: One of `modalities`.
-            values: The values.
-        """
+        """Returns what the backbone inside makes of raw values."""
         return self.inside.embed(modality, values)
 
     def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample block"]:
         """Returns the vectors of the backbone inside.
 
         Args:
-            modality: One of `modalities`.
             embedded: What `embed` returned for each sample.
         """
         return block_of(self.inside, modality, embedded)

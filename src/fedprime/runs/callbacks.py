@@ -13,11 +13,7 @@ class Callback:
     """What is told about a run while it is made; a subclass overrides what it needs."""
 
     def round_finished(self, progress: Progress) -> None:
-        """Is called after each round, when it is saved: an error here, as Ctrl-C, loses nothing.
-
-        Args:
-            progress: Where the run is.
-        """
+        """Is called after each round, when it is saved: an error here, as Ctrl-C, loses nothing."""
 
     def is_over(self, history: Sequence[Mapping[str, Any]]) -> bool:  # noqa: ARG002
         """Says after each round whether it was the last one, before all rounds of the settings are made.
@@ -30,11 +26,7 @@ class Callback:
         return False
 
     def run_finished(self, results: Mapping[str, Any]) -> None:
-        """Is called at the end, when the final table is saved.
-
-        Args:
-            results: The final table.
-        """
+        """Is called at the end, when the final table is saved."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +40,7 @@ class AfterRound(Callback):
     function: Callable[[Progress], object]
 
     def round_finished(self, progress: Progress) -> None:
-        """Calls the function.
-
-        Args:
-            progress: Where the run is.
-        """
+        """Calls the function."""
         self.function(progress)
 
 
@@ -71,9 +59,6 @@ class EarlyStopping(Callback):
 
     def is_over(self, history: Sequence[Mapping[str, Any]]) -> bool:
         """Says whether the last round was measured, and is `patience` rounds after the best measured one.
-
-        Args:
-            history: The lines of metrics so far.
 
         >>> losses = [3.0, 2.0, 2.5, 2.0]
         >>> history = [{"round": number, "validation_loss": loss} for number, loss in enumerate(losses)]

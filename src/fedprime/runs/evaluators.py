@@ -50,11 +50,7 @@ class OwnSamples:
     experiment: Experiment
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Returns what the line of metrics of a round says of validation samples, and which prompts they chose.
-
-        Args:
-            checkpoint: The weights.
-        """
+        """Returns what the line of metrics of a round says of validation samples, and which prompts they chose."""
         shard, modalities = self.experiment.validation, self.experiment.model.backbone.modalities
         measured = self._measure(checkpoint, shard, self.experiment.validation_owners)
         predictions = measured.shared
@@ -66,9 +62,6 @@ class OwnSamples:
 
     def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Measures trained weights on every test scenario, and for every client on test samples like its own.
-
-        Args:
-            checkpoint: The weights.
 
         Returns:
             ``scenarios``: by name, the scores and, where it is known, the best possible accuracy; ``clients``: by
@@ -189,20 +182,13 @@ class SiteSamples:
     clients: SiteClients
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Returns what the line of metrics of a round says of validation samples: nothing if no site answers.
-
-        Args:
-            checkpoint: The weights.
-        """
+        """Returns what the line of metrics of a round says of validation samples: nothing if no site answers."""
         found = self.clients.evaluate(checkpoint.next_round - 1, checkpoint.state, [VALIDATION])
         scores = weighted_scores(found).get(VALIDATION, {})
         return validation_metrics(scores) | {"measured_by": len(found)} if scores else {}
 
     def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the final table says of test samples, and which sites measured.
-
-        Args:
-            checkpoint: The weights.
 
         Raises:
             RunError: If no site answers.
@@ -221,12 +207,7 @@ class SiteSamples:
 
 
 def personal_clients(method: Method, checkpoint: Checkpoint) -> tuple[int, ...]:
-    """Returns the clients that are evaluated with models of their own.
-
-    Args:
-        method: The method.
-        checkpoint: The weights.
-    """
+    """Returns the clients that are evaluated with models of their own."""
     return () if method.evaluates_shared else checkpoint.personal_clients
 
 

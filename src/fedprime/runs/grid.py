@@ -92,7 +92,6 @@ def run_grid(
     folder: each run is made by one of them.
 
     Args:
-        plan: The plan.
         folder: The folder of the grid, which may hold a part of the runs already.
         runs: Which runs of the plan; all of them if not given.
         num_processes: How many runs to make at the same time; as many as the cores allow if 0. If it is not 1, a
@@ -128,7 +127,6 @@ def inspect_grid(plan: Plan, folder: str | Path, runs: Sequence[PlannedRun] | No
     """Returns how far the runs of a plan have come, without changing anything.
 
     Args:
-        plan: The plan.
         folder: The folder of the grid, which need not exist.
         runs: Which runs of the plan; all of them if not given.
 
@@ -141,21 +139,12 @@ def inspect_grid(plan: Plan, folder: str | Path, runs: Sequence[PlannedRun] | No
 
 
 def run_path(folder: Path, planned: PlannedRun) -> Path:
-    """Returns the run folder of a run.
-
-    Args:
-        folder: The folder of the grid.
-        planned: The run.
-    """
+    """Returns the run folder of a run."""
     return folder / "runs" / planned.folder
 
 
 def default_processes(runs: Sequence[PlannedRun]) -> int:
-    """Returns how many runs to make at the same time, so that each has its threads on cores of its own.
-
-    Args:
-        runs: The runs.
-    """
+    """Returns how many runs to make at the same time, so that each has its threads on cores of its own."""
     # Those that this process may use: in a container or a job of a cluster, not all that the machine has.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max((planned.settings.threads for planned in runs), default=1)

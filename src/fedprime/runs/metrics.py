@@ -48,8 +48,6 @@ def progress_after(history: Sequence[Mapping[str, Any]], num_rounds: int, first_
     """Returns what is known after a round, for display.
 
     Args:
-        history: The lines of metrics so far.
-        num_rounds: Rounds of the whole run.
         first_round: The round that this process began with.
         seconds: How long this process has been at it.
     """
@@ -72,7 +70,6 @@ def round_metrics(finished: Round, model: PromptedModel) -> dict[str, Any]:
     """Returns what the line of metrics of a round says apart from what is measured on samples.
 
     Args:
-        finished: The round.
         model: A model of the method's shape.
     """
     state = finished.state
@@ -103,11 +100,7 @@ def validation_metrics(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def best_round(history: Sequence[Mapping[str, Any]]) -> int | None:
-    """Returns the round after which validation labels were likeliest; None if none has been measured.
-
-    Args:
-        history: The lines of metrics.
-    """
+    """Returns the round after which validation labels were likeliest; None if none has been measured."""
     measured = [row for row in history if "validation_loss" in row]
     best = min(measured, key=lambda row: row.get("own_validation_loss", row["validation_loss"]), default=None)
     return None if best is None else best["round"]
@@ -119,11 +112,8 @@ def run_totals(
     """Returns what ``results.json`` says apart from what is measured on samples.
 
     Args:
-        method: The method.
-        settings: The settings.
         model: A model of the method's shape.
         shared: The weights that every client gets in the end.
-        history: The lines of metrics.
     """
     sent = {} if method.is_centralized else method.travelling(shared)
     rounds = sum(row["round"] >= 0 for row in history)

@@ -75,8 +75,6 @@ def work_off(
     ``if __name__ == "__main__"``.
 
     Args:
-        tasks: The runs.
-        num_processes: How many to make at the same time.
         watch: Called with a run and None when it begins, its progress after every round, and how it ended.
     """
     if num_processes == 1:

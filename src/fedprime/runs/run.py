@@ -55,13 +55,9 @@ def start_run(
     ones only.
 
     Args:
-        settings: The settings.
-        folder: The run folder to make.
         source: The data set; of the settings of data, only shares of splits are then used.
-        backbone: The frozen model.
         method: The federated method; no setting of method is then used.
         callbacks: What is told about the run while it is made.
-        opening: Brings the clients to life.
 
     Returns:
         The final table, as in ``results.json``.
@@ -107,12 +103,10 @@ def resume_run(
     """Continues a run after its last finished round; the result equals that of a run that never stopped, to the bit.
 
     Args:
-        folder: The run folder.
         source: The data set that the run began with, if that was not the one of its settings.
         backbone: The frozen model, likewise.
         method: The federated method, likewise.
         callbacks: What is told about the run while it is made.
-        opening: Brings the clients to life.
 
     Returns:
         The final table; at once, if the run is finished already.
@@ -142,13 +136,7 @@ def complete_run(
     """Starts a run or continues it, whichever is left to do, and sees it through.
 
     Args:
-        settings: The settings.
-        folder: The run folder, or where to make it.
-        source: As for `start_run`.
-        backbone: As for `start_run`.
-        method: As for `start_run`.
         callbacks: What is told about the run while it is made.
-        opening: Brings the clients to life.
 
     Returns:
         The final table; at once, if the run is finished already.
@@ -183,9 +171,6 @@ def complete_site_run(
     """Starts a run whose samples stay at its sites or continues it, whichever is left to do, and sees it through.
 
     Args:
-        settings: The settings.
-        folder: The run folder, or where to make it.
-        clients: The sites.
         callbacks: What is told about the run while it is made.
 
     Returns:

@@ -40,7 +40,6 @@ def run_job(grid: Grid, job: Path) -> None:
     """Runs what a file describes, and writes beside it what came of it: ``outcome.json`` with an error, or none.
 
     Args:
-        grid: Flower's grid.
         job: A JSON file with the names of the settings' file and of the run folder, and the run's own name.
     """
     facts = json.loads(job.read_text(encoding="utf-8"))

@@ -58,11 +58,7 @@ class Argument:
 
 @cache
 def arguments_of(owner: Callable[..., Any]) -> Mapping[str, Argument]:
-    """Returns by name what a class or function can be given by keyword.
-
-    Args:
-        owner: The class or function.
-    """
+    """Returns by name what a class or function can be given by keyword."""
     is_dataclass = isinstance(owner, type) and dataclasses.is_dataclass(owner)
     annotated = owner.__init__ if isinstance(owner, type) and not is_dataclass else owner
     types, descriptions = typing.get_type_hints(annotated, include_extras=True), described_names(owner)
@@ -116,9 +112,6 @@ def described_names(owner: Callable[..., Any]) -> Mapping[str, str]:
 
     That is said in the section "Attributes" or "Args" of its docstring, or by a text under a field; a class inherits
     what those above it say.
-
-    Args:
-        owner: The class or function.
     """
     found: dict[str, str] = {}
     for each in reversed(owner.__mro__) if isinstance(owner, type) else (owner,):

@@ -111,11 +111,6 @@ def refuse_unknown_flags(words: Sequence[str], own: Sequence[str], verb: str) ->
     """Raises a `SettingsError` that names the flags of a verb if one was misspelt.
 
     Only words without a dot are looked at: wrong settings of a section are found later, all at once.
-
-    Args:
-        words: What is left of the words.
-        own: The flags of the verb.
-        verb: The verb.
     """
     names = [*own, *(f"--{setting.name}" for setting in describe_settings(()))]
     known = {_underscored(name) for name in names}
@@ -131,7 +126,6 @@ def flags_outside(words: Sequence[str], *groups: str) -> list[str]:
     """Returns words without the flags of some groups of settings.
 
     Args:
-        words: The words.
         *groups: What those flags begin with, for example ``method``.
 
     >>> flags_outside(["--method.head", "linear", "--seed", "3"], "method")
@@ -145,7 +139,6 @@ def last_value(words: Sequence[str], name: str) -> str | None:
     """Returns the value that flags give a setting, or None if they give it none.
 
     Args:
-        words: The words.
         name: The dotted name of the setting.
     """
     values = [flag.values[-1] for flag in _split(words) if _underscored(flag.name) == f"--{name}" and flag.values]
@@ -160,8 +153,6 @@ def set_flags(content: dict[str, Any], words: Sequence[str], settings: Collectio
 
     Args:
         content: The tables, which are changed.
-        words: The flags and their values.
-        settings: The settings that there are.
     """
     known = {setting.name: setting for setting in settings}
     switches = {

@@ -40,11 +40,7 @@ def method_arguments(kind: type[Method]) -> Mapping[str, Argument]:
 
 
 def method_table(method: Method) -> dict[str, Any]:
-    """Returns a method's name and settings as a table; `read_method` makes the method from it again.
-
-    Args:
-        method: The method.
-    """
+    """Returns a method's name and settings as a table; `read_method` makes the method from it again."""
     plain = with_quirks(method, ())
     table: dict[str, Any] = {"name": method.name}
     table |= {entry.name: getattr(method, entry.name) for entry in dataclasses.fields(method) if entry.init}

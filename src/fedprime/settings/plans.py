@@ -92,7 +92,6 @@ def read_plan(
     """Reads a plan.
 
     Args:
-        path: The file.
         flags: Settings for all runs, over those of the plan but under those of its labels, as on a command line.
         seeds: Seeds to use instead of the plan's.
         recipe: The recipe to start from instead of the plan's; what the plan sets over its recipe, it sets over this
@@ -163,7 +162,6 @@ def choose_runs(plan: Plan, wanted: Sequence[str]) -> tuple[PlannedRun, ...]:
     """Returns those runs of a plan that have certain labels.
 
     Args:
-        plan: The plan.
         wanted: Of some axes, the labels: ``["method=fedprime,fedavg-p", "trained on=miss text"]``.
 
     Raises:
@@ -194,11 +192,7 @@ def choose_runs(plan: Plan, wanted: Sequence[str]) -> tuple[PlannedRun, ...]:
 
 
 def dump_plan(plan: Plan) -> str:
-    """Writes a plan as TOML, with what it took from a recipe, so that it stands alone.
-
-    Args:
-        plan: The plan.
-    """
+    """Writes a plan as TOML, with what it took from a recipe, so that it stands alone."""
     return tomlkit.dumps(plan.tables)
 
 

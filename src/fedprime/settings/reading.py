@@ -51,9 +51,6 @@ _ONCE_OF_ALL_METHODS = frozenset(
 def flat_settings(settings: Settings) -> dict[str, Any]:
     """Returns every setting by its dotted name, those of the method that was chosen among them.
 
-    Args:
-        settings: The settings.
-
     >>> flat_settings(Settings())["training.rounds"]
     30
     """
@@ -61,12 +58,7 @@ def flat_settings(settings: Settings) -> dict[str, Any]:
 
 
 def differing_settings(there: Settings, here: Settings) -> dict[str, str]:
-    """Returns by dotted name, in words, the settings in which two differ.
-
-    Args:
-        there: Some settings.
-        here: Those that they are compared with.
-    """
+    """Returns by dotted name, in words, the settings in which two differ."""
     found, expected = flat_settings(there), flat_settings(here)
     names = (name for name in {**expected, **found} if found.get(name) != expected.get(name))
     return {
@@ -111,11 +103,7 @@ def read_saved_settings(path: Path) -> Settings:
 
 
 def without_foreign(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns tables without what earlier versions wrote down of methods that were not chosen.
-
-    Args:
-        content: The tables of a run's settings.
-    """
+    """Returns tables without what earlier versions wrote down of methods that were not chosen."""
     try:
         own = method_arguments(find_method(method_of(content)))
     except PluginError:
@@ -142,7 +130,6 @@ def note_untuned(method: str, by_method: Mapping[str, Mapping[str, Any]], given:
     A method that trains nothing needs none.
 
     Args:
-        method: The chosen one.
         by_method: What the recipe says for some methods alone.
         given: Dotted names of the settings that are set over the recipe.
     """
@@ -164,21 +151,12 @@ def _trains(method: str) -> bool:
 
 
 def method_of(content: Mapping[str, Any]) -> str:
-    """Returns the name of the method that nested tables of settings choose.
-
-    Args:
-        content: The tables.
-    """
+    """Returns the name of the method that nested tables of settings choose."""
     return name_in(content, "method") or DEFAULT_METHOD
 
 
 def known_settings(methods: Iterable[str], data_set: str = "") -> tuple[Setting, ...]:
-    """Returns the settings that there are with some methods and a data set; names that do not exist are left out.
-
-    Args:
-        methods: Names of methods.
-        data_set: Name of the data set.
-    """
+    """Returns the settings that there are with some methods and a data set; names that do not exist are left out."""
     there: list[str] = []
     for method in methods:
         try:
@@ -214,11 +192,7 @@ def check_settings(content: Mapping[str, Any], problems: Sequence[str] = ()) -> 
 
 
 def dump_toml(settings: Settings) -> str:
-    """Writes settings as TOML, every one of them, so that a run does not depend on defaults that may change.
-
-    Args:
-        settings: The settings.
-    """
+    """Writes settings as TOML, every one of them, so that a run does not depend on defaults that may change."""
     return tomlkit.dumps(_tables(settings))
 
 
@@ -243,7 +217,6 @@ def name_in(content: Mapping[str, Any], section: str) -> str:
     """Returns the name that a section of nested tables of settings chooses; empty if it chooses none.
 
     Args:
-        content: The tables.
         section: ``method`` or ``data``.
     """
     table = content.get(section, {})

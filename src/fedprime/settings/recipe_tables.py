@@ -25,9 +25,6 @@ __all__ = ["dotted_names", "dotted_values", "merged", "read_toml", "take_by_meth
 def read_toml(path: Path) -> dict[str, Any]:
     """Returns the tables of a TOML file.
 
-    Args:
-        path: The file.
-
     Raises:
         SettingsError: If there is none, or it is not TOML.
     """
@@ -44,7 +41,6 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     """Returns tables with the entries of others over them, table by table.
 
     Args:
-        below: The tables.
         above: Those that have the last word.
 
     >>> merged({"seed": 1, "training": {"lr": 0.1, "rounds": 5}}, {"training": {"lr": 0.3}})
@@ -64,7 +60,6 @@ def dotted_values(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
     """Returns by dotted name the values that stand in tables and in tables inside them.
 
     Args:
-        tables: The tables.
         prefix: What stands before the names.
 
     >>> dotted_values({"seed": 1, "data": {"path": "", "options": {"size": 3}}})
@@ -79,9 +74,6 @@ def dotted_values(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
 def dotted_names(tables: Mapping[str, Any]) -> set[str]:
     """Returns the names of the settings that stand in tables.
 
-    Args:
-        tables: The tables.
-
     >>> sorted(dotted_names({"seed": 1, "training": {"lr": 0.1}}))
     ['seed', 'training.lr']
     """
@@ -92,7 +84,6 @@ def without(tables: Mapping[str, Any], names: Collection[str], prefix: str = "")
     """Returns tables without some settings.
 
     Args:
-        tables: The tables.
         names: The dotted names of what to leave out.
         prefix: What stands before the names of these tables.
 

@@ -80,11 +80,7 @@ def find_recipe_or_plan(name: str) -> Path:
 
 
 def plan_name(path: Path) -> str:
-    """Returns a name for the runs of a plan: that of its file, after those of its folders among the plans.
-
-    Args:
-        path: The file.
-    """
+    """Returns a name for the runs of a plan: that of its file, after those of its folders among the plans."""
     return _name_inside(path, _folder() / _PLANS)
 
 

@@ -44,9 +44,6 @@ def _known_data_set(name: str) -> str:
 def without_repetition(names: tuple[str, ...]) -> tuple[str, ...]:
     """Returns names that must not be repeated.
 
-    Args:
-        names: The names.
-
     Raises:
         ValueError: If one is there twice.
     """
@@ -75,9 +72,6 @@ CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 def data_options(name: str) -> dict[str, Argument]:
     """Returns by name what can be said of a data set of another package, besides where it is.
-
-    Args:
-        name: The data set.
 
     Raises:
         PluginError: If there is none of that name.

@@ -56,7 +56,6 @@ def moved(received: Float[Tensor, "*shape"], change: Float[Tensor, "*shape"]) ->
     """Returns a value after a change, of the type that it had before: the way back from `clip_towards`.
 
     Args:
-        received: The value before.
         change: In double precision.
 
     >>> moved(torch.tensor([1.0]), torch.tensor([0.5], dtype=torch.float64))
@@ -123,9 +122,7 @@ def supported_centres(
     could have opened is dropped, and its prompts stay unmatched: nothing that no honest client wants reaches anybody.
 
     Args:
-        pools: The prompts of every client.
         matches: For each client, the centre of each of its prompts; no two of a client share one.
-        num_centres: How many centres there are.
         combine: Makes one prompt of those that met in a centre.
         hostile_share: Share of the clients that may be hostile.
 
