@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.report.writing import write_report
 from fedprime.runs.callbacks import AfterRound, Callback, EarlyStopping
 from fedprime.runs.metrics import Progress
@@ -82,7 +83,12 @@ def test_what_fails_in_a_callback_loses_no_round(small_settings: Settings, tmp_p
 def worsening(small_settings: Settings) -> Settings:
     """Settings with which the validation loss rises: steps are far too long."""
     training = replace(small_settings.training, rounds=8, lr=3.0, patience=2)
-    return replace(small_settings, training=training, evaluation=replace(small_settings.evaluation, every=1))
+    return replace(
+        small_settings,
+        method=FedAvgP(num_prompts=4),
+        training=training,
+        evaluation=replace(small_settings.evaluation, every=1),
+    )
 
 
 def test_a_run_without_improvement_ends_early_and_equal_to_the_bit_however_often_it_is_stopped(
@@ -108,6 +114,7 @@ def test_a_run_without_improvement_ends_early_and_equal_to_the_bit_however_often
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_the_report_tells_the_rounds_that_were_really_made(small_settings: Settings, tmp_path: Path):
     start_run(small_settings, tmp_path / "runs" / "early", callbacks=[Diary()])
     report = write_report([tmp_path / "runs"], tmp_path / "report")

@@ -203,20 +203,36 @@ def test_the_model_of_a_run_scores_what_its_results_say(finished_run: Path):
     assert measured["clients"] == run.results()["clients"]
 
 
-def test_a_run_returns_its_results(small_settings: Settings, tmp_path: Path):
-    results = start_run(small_settings, tmp_path / "run")
-    assert results == json.loads((tmp_path / "run" / "results.json").read_text())
+@pytest.fixture(scope="module")
+def second_run(small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> "Second":
+    """A run like `finished_run` after something was drawn: its folder, what it returned, and its progress."""
+    folder, seen = tmp_path_factory.mktemp("second") / "run", list[Progress]()
+    torch.manual_seed(12345)
+    torch.rand(7)
+    results = start_run(small_settings, folder, callbacks=[AfterRound(seen.append)])
+    return folder, results, seen
 
 
-def test_the_same_settings_give_the_same_run_to_the_bit(small_settings: Settings, finished_run: Path, tmp_path: Path):
-    start_run(small_settings, tmp_path / "run")
-    assert_same_run(tmp_path / "run", finished_run)
+Second = tuple[Path, dict[str, Any], list[Progress]]
+
+
+def test_a_run_returns_its_results(second_run: Second):
+    folder, results, _ = second_run
+    assert results == json.loads((folder / "results.json").read_text())
+
+
+def test_the_same_settings_give_the_same_run_to_the_bit_whatever_was_drawn_before(
+    second_run: Second, finished_run: Path
+):
+    assert_same_run(second_run[0], finished_run)
 
 
 def test_a_run_on_a_device_gives_the_same_results(
     small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    training = replace(small_settings.training, optimizer="sgd")  # the fused AdamW knows what devices there are
+    training = replace(
+        small_settings.training, optimizer="sgd", rounds=1
+    )  # the fused AdamW knows what devices there are
     settings = replace(
         small_settings, training=training, method=replace(small_settings.method, standardised_queries=True)
     )
@@ -232,13 +248,6 @@ def test_another_seed_gives_another_run(small_settings: Settings, finished_run: 
     start_run(replace(small_settings, seed=1), tmp_path / "run")
     ours, theirs = weights_of(tmp_path / "run"), weights_of(finished_run)
     assert not torch.equal(ours["head.weight"], theirs["head.weight"])
-
-
-def test_what_was_drawn_before_has_no_influence(small_settings: Settings, finished_run: Path, tmp_path: Path):
-    torch.manual_seed(12345)
-    torch.rand(7)
-    start_run(small_settings, tmp_path / "run")
-    assert_same_run(tmp_path / "run", finished_run)
 
 
 @pytest.fixture
@@ -281,19 +290,18 @@ def test_evaluation_computes_with_as_many_threads_as_the_run_did(finished_run: P
     assert torch.get_num_threads() == 2
 
 
-def test_progress_tells_where_the_run_is(small_settings: Settings, tmp_path: Path):
-    seen: list[Progress] = []
-    start_run(small_settings, tmp_path / "run", callbacks=[AfterRound(seen.append)])
+def test_progress_tells_where_the_run_is(second_run: Second):
+    folder, _, seen = second_run
     assert [progress.round_number for progress in seen] == [1, 2, 3]
     assert {progress.num_rounds for progress in seen} == {3}
     assert [progress.accuracy is None for progress in seen] == [True, False, False]
     assert seen[-1].seconds_left == 0
-    assert seen[-1].bytes_sent == sum(line["bytes_down"] + line["bytes_up"] for line in metrics_of(tmp_path / "run"))
+    assert seen[-1].bytes_sent == sum(line["bytes_down"] + line["bytes_up"] for line in metrics_of(folder))
     assert seen[0].best_accuracy is None
     assert all(1 / 3 < progress.best_accuracy <= 1 for progress in seen[1:])
 
 
-@pytest.mark.parametrize("rounds", [1, 2, 3])
+@pytest.mark.parametrize("rounds", [2, 3])  # `stopped_run` was stopped after the first, and is gone on with below
 def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
     rounds: int, small_settings: Settings, finished_run: Path, tmp_path: Path
 ):
@@ -308,7 +316,8 @@ def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
 def test_whatever_missingness_depends_on_a_stopped_run_ends_as_if_it_had_not_stopped(
     kind: str, small_settings: Settings, tmp_path: Path
 ):
-    settings = changed(small_settings, missing={"kind": kind})
+    quick = FedAvgP(num_prompts=4)
+    settings = changed(small_settings, missing={"kind": kind}, method=quick, training={"rounds": 2})
     start_run(settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
@@ -323,14 +332,12 @@ def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
     settings = changed(
         small_settings,
         method=METHODS[name](num_prompts=4),
-        training={"fraction": 0.5},
-        data={"num_validation": 4, "num_test": 4},
+        training={"fraction": 0.5, "rounds": 2},
+        data={"num_train": 24, "num_validation": 4, "num_test": 4},
     )
     start_run(settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
-    with pytest.raises(KeyboardInterrupt):
-        resume_run(tmp_path / "stopped", callbacks=stop_after(2))
     resume_run(tmp_path / "stopped")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
     num_asked = 1 if METHODS[name].is_centralized else 2
@@ -641,7 +648,7 @@ def test_a_run_in_which_everybody_diverges_ends_with_the_weights_it_began_with(
 def test_a_run_that_started_from_a_saved_model_does_not_need_it_any_more(
     small_settings: Settings, finished_copy: Path, tmp_path: Path
 ):
-    settings = replace(small_settings, initial_model=str(finished_copy / "model"))
+    settings = changed(small_settings, initial_model=str(finished_copy / "model"), training={"rounds": 2})
     with pytest.raises(KeyboardInterrupt):
         start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
     start_run(settings, tmp_path / "whole")
@@ -691,14 +698,18 @@ def test_clipping_without_noise_has_no_bound(small_settings: Settings, tmp_path:
     assert results["privacy"]["epsilon"] is None
 
 
-@pytest.mark.parametrize("kind", ["sign-flip", "label-flip"])
-def test_a_run_under_attack_ends_otherwise_than_one_in_peace(kind: str, small_settings: Settings, tmp_path: Path):
-    attack = replace(small_settings.attack, kind=kind, share=0.5)
-    one_round = replace(small_settings, training=replace(small_settings.training, rounds=1))
-    start_run(one_round, tmp_path / "peace")
-    start_run(replace(one_round, attack=attack), tmp_path / "attacked")
-    peace, attacked = weights_of(tmp_path / "peace"), weights_of(tmp_path / "attacked")
-    assert any(not torch.equal(value, attacked[name]) for name, value in peace.items())
+def test_a_run_under_attack_ends_otherwise_than_one_in_peace(small_settings: Settings, tmp_path: Path):
+    for kind in ("none", "sign-flip", "label-flip"):
+        settings = changed(
+            small_settings,
+            method=FedAvgP(num_prompts=4),
+            training={"rounds": 1},
+            attack={"kind": kind, "share": 0.5},
+        )
+        start_run(settings, tmp_path / kind)
+    peace, *attacked = (weights_of(tmp_path / kind) for kind in ("none", "sign-flip", "label-flip"))
+    for ours in attacked:
+        assert any(not torch.equal(value, ours[name]) for name, value in peace.items())
 
 
 # Objects in the place of what settings name
