@@ -22,7 +22,13 @@ COMMANDS = {
     "wrong recipe": ("-m", "fedprime", "run", "builtin/quickstrat"),
     "wrong flag": ("-m", "fedprime", "run", "builtin/quickstart", "--traning.rounds", "3"),
     "run --help": ("-m", "fedprime", "run", "--help"),
+    "grid --help": ("-m", "fedprime", "grid", "--help"),
+    "data check --help": ("-m", "fedprime", "data", "check", "--help"),
+    "cache prune --help": ("-m", "fedprime", "cache", "prune", "--help"),
+    "deploy client --help": ("-m", "fedprime", "deploy", "client", "--help"),
+    "predict --help": ("-m", "fedprime", "predict", "--help"),
     "a word completed": ("-m", "fedprime", "completion", "words", "run", "builtin/quickstart", "--tr"),
+    "a method's setting completed": ("-m", "fedprime", "completion", "words", "run", "builtin/quickstart", "--method."),
     "imports of a run": ("-c", "import fedprime.cli.progress, fedprime.runs.run"),
     "transformers' ViLT alone": ("-c", "from transformers import AutoTokenizer, ViltImageProcessorPil, ViltModel"),
 }

@@ -148,6 +148,7 @@ def test_what_needs_no_model_imports_nothing_heavy():
         "grid --help",
         "report --help",
         "evaluate --help",
+        "predict --help",
         "data check --help",
         "data show --help",
         "cache prune --help",

@@ -1,5 +1,6 @@
 """Recipes and plans: found by name, true to their header, buildable."""
 
+import functools
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -88,14 +89,17 @@ def test_a_plans_header_says_what_is_shown_by_which_command_how_long_it_takes_an
     assert "# Came out: " in header(plan)
 
 
+read_once = functools.cache(read_plan)
+
+
 def test_every_plan_can_be_read(plan: Path):
-    assert len(read_plan(plan).runs) > 1
+    assert len(read_once(plan).runs) > 1
 
 
 @pytest.mark.usefixtures("without_plots")
 def test_a_small_run_of_every_plan_is_made_and_reported(plan: Path, tmp_path: Path):
     # The last combination of labels: the first is FED-PRIME as it is, almost everywhere.
-    read = read_plan(plan)
+    read = read_once(plan)
     settings = [run.settings for run in read.runs if run.settings.seed == read.seeds[0]][-1]
     small = replace(
         settings,

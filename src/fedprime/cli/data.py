@@ -10,9 +10,7 @@ import tyro
 from fedprime.cli.stopping import importing
 from fedprime.data.sets.registered import data_set_names
 from fedprime.data.sets.table.options import TableOptions
-from fedprime.settings.arguments import read_arguments
 from fedprime.settings.problems import SettingsError
-from fedprime.settings.sections import data_options
 
 if TYPE_CHECKING:
     from fedprime.data.batches import SampleSource
@@ -52,6 +50,9 @@ class _DataOptions:
 
     def open(self) -> "SampleSource":
         """Opens what is meant; of a data set that is known by name, all classes."""
+        from fedprime.settings.arguments import read_arguments
+        from fedprime.settings.sections import data_options
+
         options = dict(word.partition("=")[::2] for word in self.options)
         given = read_arguments(options, data_options(self.format), "--options", f"the data set {self.format}")
         with importing():

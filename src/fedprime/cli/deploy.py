@@ -9,10 +9,7 @@ import tyro
 
 from fedprime.cli.data import Format, look_at_data
 from fedprime.cli.stopping import importing
-from fedprime.settings.first_look import refuse_plainly_wrong
-from fedprime.settings.flags import take_folder
 from fedprime.settings.problems import SettingsError
-from fedprime.settings.recipes import find_recipe
 
 __all__ = ["ClientOptions", "deploy"]
 
@@ -102,6 +99,10 @@ def _server(words: list[str]) -> int:
             "--port is 9092 if not given. fedprime run --help explains the settings."
         )
         return 0
+    from fedprime.settings.first_look import refuse_plainly_wrong
+    from fedprime.settings.flags import take_folder
+    from fedprime.settings.recipes import find_recipe
+
     keys, output = take_folder(words, "--keys"), take_folder(words, "--output")
     host, port = take_folder(words, "--host") or "127.0.0.1", take_folder(words, "--port") or "9092"
     if recipe is None or keys is None or output is None or not port.isdecimal():

@@ -8,19 +8,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from io import TextIOBase
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
 
-from fedprime.data.images import InputError
-from fedprime.data.sets.table.cells import read_value
-from fedprime.data.sets.table.rows import read_unlabelled
-from fedprime.experiment.run_folder import RunFolder
-from fedprime.models.prediction import predict_samples
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.cli.stopping import importing
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.settings.reading import read_saved_settings
-from fedprime.settings.sections import DataSettings
+from fedprime.settings.problems import SettingsError
+
+if TYPE_CHECKING:
+    from fedprime.models.prompted_model import PromptedModel
 
 __all__ = ["predict_labels"]
 
@@ -63,6 +60,7 @@ def predict_labels(words: list[str]) -> int:
         words: What stands after ``fedprime predict``.
 
     Raises:
+        SettingsError: If flags do not go together.
         InputError: If a sample cannot be used.
         DataError: If a table cannot be used.
         ModelError: If there is no model, or no shared one.
@@ -74,12 +72,12 @@ def predict_labels(words: list[str]) -> int:
         name: value for name in ("image", "text", "audio", "readings") if (value := getattr(options, name)) is not None
     }
     if (options.table is not None) == bool(given or options.values):
-        raise InputError(
-            "give a sample (--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of "
-            "them), or --table FILE or FOLDER, not both"
-        )
+        sample = "--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of them"
+        raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
     if options.columns and options.table is None:
-        raise InputError("--columns goes with --table")
+        raise SettingsError(["--columns goes with --table"])
+    with importing():
+        from fedprime.models.prediction import predict_samples
     model = _load_model(options.run)
     if options.table is not None:
         rows = _rows_of_table(model, options)
@@ -100,7 +98,10 @@ def predict_labels(words: list[str]) -> int:
     return 1 if num_empty else 0
 
 
-def _load_model(folder: Path) -> PromptedModel:
+def _load_model(folder: Path) -> "PromptedModel":
+    from fedprime.experiment.run_folder import RunFolder
+    from fedprime.models.prompted_model import ModelError, PromptedModel
+
     if (folder / "settings.toml").exists():
         RunFolder(folder).results()  # says so if the run is not finished
         model_path = RunFolder(folder).model_path
@@ -111,10 +112,15 @@ def _load_model(folder: Path) -> PromptedModel:
 
 
 def _read_given(given: dict[str, Any]) -> dict[str, object]:
+    from fedprime.data.sets.table.cells import read_value
+
     return {name: read_value(str(own), name) if name in ("image", "audio") else own for name, own in given.items()}
 
 
-def _read_named(words: Iterable[str], model: PromptedModel) -> dict[str, object]:
+def _read_named(words: Iterable[str], model: "PromptedModel") -> dict[str, object]:
+    from fedprime.data.images import InputError
+    from fedprime.data.sets.table.cells import read_value
+
     kinds, values = model.backbone.kinds, {}
     for word in words:
         name, is_value, value = word.partition("=")
@@ -124,7 +130,12 @@ def _read_named(words: Iterable[str], model: PromptedModel) -> dict[str, object]
     return values
 
 
-def _rows_of_table(model: PromptedModel, options: _PredictOptions) -> Iterator[_Row]:
+def _rows_of_table(model: "PromptedModel", options: _PredictOptions) -> Iterator[_Row]:
+    from fedprime.data.sets.table.rows import read_unlabelled
+    from fedprime.models.prediction import predict_samples
+    from fedprime.settings.reading import read_saved_settings
+    from fedprime.settings.sections import DataSettings
+
     data = DataSettings()
     if (options.run / "settings.toml").exists():
         data = read_saved_settings(options.run / "settings.toml").data
