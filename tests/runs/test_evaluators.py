@@ -147,7 +147,7 @@ def test_values_that_never_travel_cannot_begin_from_a_saved_model_at_sites(setti
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("bits", [16, 8])
+@pytest.mark.parametrize("bits", [8, pytest.param(16, marks=pytest.mark.slow)])
 def test_sites_that_round_come_to_the_weights_of_one_process_also_when_the_server_is_stopped(
     bits: Literal[16, 8], settings: Settings, tmp_path: Path
 ):
@@ -168,6 +168,7 @@ def finished_site_run(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_finished_run_of_sites_is_reported_and_its_model_predicts(
     finished_site_run: Path, tmp_path: Path, complaint: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ):
