@@ -230,11 +230,13 @@ def test_the_same_settings_give_the_same_run_to_the_bit_whatever_was_drawn_befor
 def test_a_run_on_a_device_gives_the_same_results(
     small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    training = replace(
-        small_settings.training, optimizer="sgd", rounds=1
-    )  # the fused AdamW knows what devices there are
-    settings = replace(
-        small_settings, training=training, method=replace(small_settings.method, standardised_queries=True)
+    settings = changed(
+        small_settings,
+        # The fused AdamW knows what devices there are.
+        training={"optimizer": "sgd", "rounds": 1},
+        method={"standardised_queries": True, "pool_size": 6},
+        data={"num_train": 16, "num_validation": 4, "num_test": 8},
+        partition={"num_clients": 2},
     )
     expected = start_run(settings, tmp_path / "processor")
     monkeypatch.setattr(fedprime.backbones, "choose_device", lambda _: DEVICE)
