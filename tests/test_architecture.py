@@ -1,6 +1,7 @@
 """The shape of the project: a test file per module, imports that go down only, nothing that makes research code die."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import fedprime
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "fedprime"
 MODULES = {path.relative_to(PACKAGE): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+IMPORTED = re.compile(r"from \S+ import |import |\w+,$|\"[\w ]+\",$")
 #: Tests of no single module.
 WIDE_TESTS = {
     *("test_architecture.py", "test_data_sets.py", "test_docs.py", "test_examples.py", "test_real_data.py"),
@@ -60,6 +62,29 @@ def test_every_test_file_has_its_module():
 def test_every_test_of_a_tool_has_its_tool():
     tested = {path.name.removeprefix("test_") for path in (ROOT / "tests" / "tools").glob("test_*.py")}
     assert tested <= {path.name for path in (ROOT / "tools").glob("*.py")}
+
+
+def test_at_most_one_line_in_a_hundred_stands_twice():
+    # A line stands twice if it is one of six in a row that stand again elsewhere, letter for letter, imports apart.
+    places: dict[tuple[str, ...], list[set[tuple[Path, int]]]] = {}
+    for path, text in MODULES.items():
+        lines = [(number, line.strip()) for number, line in enumerate(text.splitlines())]
+        telling = [(number, line) for number, line in lines if re.search(r"\w", line) and not IMPORTED.match(line)]
+        for first in range(len(telling) - 5):
+            run = telling[first : first + 6]
+            places.setdefault(tuple(line for _, line in run), []).append({(path, number) for number, _ in run})
+    twice = set[tuple[Path, int]]().union(*(line for found in places.values() if len(found) > 1 for line in found))
+    assert len(twice) <= 0.01 * sum(len(text.splitlines()) for text in MODULES.values()), sorted(twice)
+
+
+def test_no_function_has_more_than_sixty_lines_beside_its_docstring():
+    def is_long(node: ast.AST) -> bool:
+        if not isinstance(node, ast.FunctionDef):
+            return False
+        docstring = (ast.get_docstring(node, clean=False) or "").count("\n") + 1
+        return (node.end_lineno or 0) - node.lineno + 1 - docstring > 60
+
+    assert places(is_long) == []
 
 
 def test_tests_are_no_packages():

@@ -1,7 +1,7 @@
 """The verb `data`, called in this process: what it prints, its exit codes, its errors."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,9 @@ from PIL import Image
 
 from command_line import exit_code
 from fedprime.data import inspection
+from fedprime.reproducibility import plugins
 from miniatures import table_rows, write_csv, write_food101, write_hateful_memes, write_mmimdb, write_table
+from outside_package import install
 
 
 @pytest.fixture
@@ -120,3 +122,28 @@ def test_a_wrong_column_is_told_with_the_nearest_name(tmp_path: Path, complaint:
         f"fedprime: {tmp_path / 'metadata.csv'} has no column 'lable' (data.label); it has file_name"
     )
     assert said.endswith("; did you mean label?\n")
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package that is not fedprime's own is installed, and brings the data set "colours"."""
+    monkeypatch.syspath_prepend(install(tmp_path / "site-packages"))
+    plugins._plugins.cache_clear()
+    yield
+    plugins._plugins.cache_clear()
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_data_set_of_a_package_is_checked_with_its_own_options(capsys: pytest.CaptureFixture[str]):
+    assert exit_code("data", "check", "", "--format", "colours", "--options", "samples=75") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "75 samples: 60 train, 12 validation, 3 test"
+    assert lines[-1] == "nothing is wrong"
+
+
+@pytest.mark.usefixtures("outside")
+def test_data_sets_of_packages_are_known_and_their_options_checked(tmp_path: Path, complaint: Callable[..., str]):
+    assert "did you mean colours?" in complaint("data", "check", tmp_path, "--format", "colour")
+    said = complaint("data", "check", "", "--format", "colours", "--options", "sample=75")
+    assert "--options.sample: the data set colours has no such setting; it has samples, shades" in said
+    assert "lies in no folder" in complaint("data", "check", tmp_path, "--format", "builtin")

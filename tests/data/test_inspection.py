@@ -1,8 +1,10 @@
 """What is in a data set: counts by hand, and every kind of damage by the names of samples."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedprime.data.inspection import Inspection, inspect
@@ -120,4 +122,36 @@ def test_each_kind_of_damage_of_a_photo_is_told(tmp_path: Path):
     assert found.nothing == ["3.png"]
     assert found.same_file == []  # both are test samples
     assert found.only_measured == ["b"]
+    assert not found.is_sound
+
+
+class Tones:
+    """Six samples of a data set that is no table; the sound of the fourth cannot be read, the last has nothing else."""
+
+    modalities = ("audio", "text")
+    task = "one_class"
+    label_names = ("high", "low", "rare")
+    labels = np.array([0, 1, 0, 1, 2, 0])
+    sites = np.array([0, 0, 0, 1, 1, 1])
+    there = np.array([[True, True], [True, True], [False, True], [True, True], [True, True], [True, False]])
+    splits = {"train": np.arange(4), "validation": np.array([4]), "test": np.array([5])}  # noqa: RUF012
+
+    def __len__(self) -> int:
+        return 6
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        return {name: "value" for name in modalities if (index, name) not in ((3, "audio"), (5, "audio"))}
+
+
+def test_a_data_set_that_is_no_table_is_read_sample_by_sample():
+    read: list[int] = []
+    found = inspect(Tones(), watch=read.append)
+    assert read == [1, 2, 3, 4, 5, 6]
+    assert found.samples == {"train": 4, "validation": 1, "test": 1}
+    assert found.classes["high"] == {"train": 2, "validation": 0, "test": 1}
+    assert found.sites == {"0": 3, "1": 3}
+    assert found.missing == {"audio": ["2"], "text": ["5"]}
+    assert found.unreadable == {"audio": {n: f"audio of sample {n} cannot be read" for n in ("3", "5")}}
+    assert found.nothing == ["5"]
+    assert found.only_measured == ["rare"]
     assert not found.is_sound

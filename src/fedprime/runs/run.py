@@ -135,8 +135,7 @@ def complete_run(
 ) -> dict[str, Any]:
     """Starts a run or continues it, whichever is left to do, and sees it through.
 
-    Args:
-        callbacks: What is told about the run while it is made.
+    The arguments are those of `start_run`.
 
     Returns:
         The final table; at once, if the run is finished already.
@@ -169,9 +168,6 @@ def complete_site_run(
     settings: Settings, folder: Path, clients: SiteClients, callbacks: Sequence[Callback] = ()
 ) -> dict[str, Any]:
     """Starts a run whose samples stay at its sites or continues it, whichever is left to do, and sees it through.
-
-    Args:
-        callbacks: What is told about the run while it is made.
 
     Returns:
         The final table.
