@@ -42,7 +42,8 @@ class Glasses:
 
 def main() -> None:
     """Trains around it and around the one inside, and prints the accuracy of both."""
-    flags = ["--data.num_train=200", "--data.num_test=100", "--partition.num_clients=4", "--training.rounds=3"]
+    flags = ["--data.num_train=200", "--data.num_validation=40", "--data.num_test=100"]
+    flags += ["--partition.num_clients=4", "--training.rounds=3", "--evaluation.every=3"]
     settings = fedprime.read_settings("builtin/quickstart", flags)
     tiny = fedprime.load_backbone("tiny")
     with tempfile.TemporaryDirectory() as folder:

@@ -40,7 +40,8 @@ class Cautious(FedAvgP):
 
 def main() -> None:
     """Trains by it for three rounds and prints its accuracy."""
-    flags = ["--data.num_train=200", "--data.num_test=100", "--partition.num_clients=4", "--training.rounds=3"]
+    flags = ["--data.num_train=200", "--data.num_validation=40", "--data.num_test=100"]
+    flags += ["--partition.num_clients=4", "--training.rounds=3", "--evaluation.every=3"]
     settings = fedprime.read_settings("builtin/quickstart", flags)
     with tempfile.TemporaryDirectory() as folder:
         results = fedprime.start_run(settings, Path(folder) / "run", method=Cautious(num_prompts=4, memory=0.2))

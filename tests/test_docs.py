@@ -23,7 +23,8 @@ def test_the_ten_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Mon
     (block,) = python_blocks(ROOT / "README.md")
     # The same lines on a smaller run: a few seconds instead of a minute.
     flags = (
-        '"--training.rounds", "1", "--data.num_train", "100", "--data.num_test", "100", "--partition.num_clients", "2"'
+        '"--training.rounds", "1", "--data.num_train", "100", "--data.num_validation", "20", '
+        '"--data.num_test", "60", "--partition.num_clients", "2"'
     )
     small, replaced = re.subn(r"flags=\[.*?\]", f"flags=[{flags}]", block)
     assert replaced == 1

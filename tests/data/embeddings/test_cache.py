@@ -140,6 +140,7 @@ def test_two_caches_see_what_the_other_writes_and_write_nothing_twice(tmp_path: 
     assert len(files(tmp_path)) == 1
 
 
+@pytest.mark.slow  # of two caches in one process the same is tested above
 def test_processes_that_write_at_the_same_time_lose_and_break_nothing(tmp_path: Path):
     # The same functions in new processes: this file, run as a script.
     ranges = [(0, 120), (60, 180)]
