@@ -73,6 +73,7 @@ def test_speakers_are_clients_of_digits(variant: str, tmp_path: Path):
     assert all(alone)
 
 
+@pytest.mark.slow  # of the encoders; that data chooses them is tested where experiments are built
 @pytest.mark.skipif(bool(lacking_weights(("image", "text"))), reason="make encoders")
 def test_files_of_ones_own_are_read_by_the_small_encoders_without_naming_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ import pytest
 
 from fedprime.cli.stopping import importing, interruptible
 
-STARTED = "print('started', flush=True); import sys; from fedprime.cli.main import main; sys.exit(main())"
+STARTED = "from fedprime.cli.main import main; print('started', flush=True); import sys; sys.exit(main())"
 
 
 MOMENTS = [0.1, 1.0, 3.5, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (0.5, 2.0, 5.0))]
