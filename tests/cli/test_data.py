@@ -146,4 +146,5 @@ def test_data_sets_of_packages_are_known_and_their_options_checked(tmp_path: Pat
     assert "did you mean colours?" in complaint("data", "check", tmp_path, "--format", "colour")
     said = complaint("data", "check", "", "--format", "colours", "--options", "sample=75")
     assert "--options.sample: the data set colours has no such setting; it has samples, shades" in said
+    assert "expected NAME=VALUE" in complaint("data", "check", "", "--format", "colours", "--options", "samples")
     assert "lies in no folder" in complaint("data", "check", tmp_path, "--format", "builtin")

@@ -53,7 +53,11 @@ class _DataOptions:
         from fedprime.settings.arguments import read_arguments
         from fedprime.settings.sections import data_options
 
-        options = dict(word.partition("=")[::2] for word in self.options)
+        options: dict[str, str] = {}
+        for word in self.options:
+            name, is_value, options[name] = word.partition("=")
+            if not is_value:
+                raise SettingsError([f"--options has {word!r}; expected NAME=VALUE"])
         given = read_arguments(options, data_options(self.format), "--options", f"the data set {self.format}")
         with importing():
             from fedprime.data.sets.food101 import open_food101
