@@ -22,6 +22,7 @@ from example_values import EXAMPLES
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens, assemble, check_modalities
 from fedprime.backbones.composite import CompositeBackbone
+from fedprime.backbones.layers import LayeredBackbone, states_before, tokens_before
 from fedprime.data.batches import EmbeddedSamples, Task
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import PromptPools
@@ -65,14 +66,17 @@ def patterns(backbone: Backbone) -> list[tuple[bool, ...]]:
 
 def tokens_of(backbone: Backbone, samples: Sequence[tuple[int, tuple[bool, ...]]]) -> Tokens:
     """Assembles samples, each the number of its example values and what is present of them."""
-    embedded = {
+    return backbone.assemble(embedded_of(backbone, samples))
+
+
+def embedded_of(backbone: Backbone, samples: Sequence[tuple[int, tuple[bool, ...]]]) -> dict[str, list[Tensor | None]]:
+    return {
         modality: [
             backbone.embed(modality, [EXAMPLES[modality][number]])[0] if pattern[column] else None
             for number, pattern in samples
         ]
         for column, modality in enumerate(backbone.modalities)
     }
-    return backbone.assemble(embedded)
 
 
 def every_sample(backbone: Backbone) -> list[tuple[int, tuple[bool, ...]]]:
@@ -451,3 +455,53 @@ def test_where_modalities_are_apart_the_mean_is_that_of_each_and_zero_for_a_miss
 def test_modalities_that_a_backbone_cannot_read_are_refused(modalities: tuple[str, ...], message: str) -> None:
     with pytest.raises(BackboneError, match=message):
         check_modalities("a nose", modalities, ("image", "text"))
+
+
+# The contract of those that can be run in parts
+
+
+def layered(backbone: Backbone) -> LayeredBackbone:
+    assert isinstance(backbone, LayeredBackbone)
+    return backbone
+
+
+def test_run_in_two_parts_it_is_the_same(backbone: Backbone) -> None:
+    tokens = tokens_of(backbone, every_sample(backbone))
+    whole = backbone.encode(tokens)
+    for layer in range(layered(backbone).num_layers):
+        assert torch.allclose(backbone.encode(layered(backbone).advance(tokens, layer)), whole, atol=1e-6)
+
+
+def test_states_of_samples_alone_are_those_in_a_batch(backbone: Backbone) -> None:
+    samples = every_sample(backbone)
+    layer = layered(backbone).num_layers - 1
+    together = layered(backbone).advance(tokens_of(backbone, samples), layer)
+    embedded = embedded_of(backbone, samples)
+    alone = tokens_before(backbone, embedded, layer, states_before(backbone, embedded, layer))
+    assert alone.layer == together.layer == layer
+    assert torch.allclose(alone.values[alone.mask], together.values[together.mask], atol=1e-5)
+    assert torch.allclose(backbone.encode(alone), backbone.encode(together), atol=1e-5)
+
+
+def test_prompts_of_later_layers_take_the_place_of_what_comes_out_of_the_first(backbone: Backbone) -> None:
+    samples = every_sample(backbone)
+    first = layered(backbone).num_layers - 1
+    start = layered(backbone).advance(tokens_of(backbone, samples), 0 if first < 2 else 1)
+    depth = layered(backbone).num_layers - start.layer
+    parts = [prompts_for(backbone, len(samples), name=f"layer {number}") for number in range(depth)]
+    found = backbone.encode(start.prepend(torch.cat(parts, dim=2)))
+    tokens = start.prepend(parts[0])
+    for prompts in parts[1:]:
+        tokens = layered(backbone).advance(tokens, tokens.layer + 1)
+        tokens = replace(tokens, values=torch.cat([prompts, tokens.values[:, 3:]], dim=1))
+    assert torch.allclose(found, backbone.encode(tokens), atol=1e-5)
+
+
+def test_the_gradient_reaches_the_prompts_of_every_layer(backbone: Backbone) -> None:
+    samples = every_sample(backbone)
+    depth = layered(backbone).num_layers
+    prompts = prompts_for(backbone, len(samples)).repeat(1, 1, depth).requires_grad_()
+    backbone.encode(tokens_of(backbone, samples).prepend(prompts)).square().sum().backward()
+    assert prompts.grad is not None
+    for part in prompts.grad.split(backbone.dim, dim=2):
+        assert part.any()

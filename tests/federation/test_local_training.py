@@ -20,6 +20,7 @@ from fedprime.experiment.build import Experiment
 from fedprime.federation.local_training import learning_rate_factor, train_locally
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods import METHODS
+from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.head_only import HeadOnly
 from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
@@ -327,3 +328,40 @@ def test_a_batch_whose_samples_vote_for_their_prompts_is_not_divided(
     )
     found = trained_values(method, small_experiment, mixed)
     assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+@dataclass(frozen=True)
+class Slopes(FedAvgP):
+    """A slope of -1 for each bias of the head and of 1 for each number of the prompts."""
+
+    name = "slopes"
+
+    def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
+        return model.prompter.sets.sum() - model.head.bias.sum()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("head_lr", [0.0, 0.02])
+def test_the_head_learns_at_its_own_rate(optimizer: str, head_lr: float, tiny: Backbone, shard: Shard):
+    method = Slopes(num_prompts=2)
+    model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
+    start = model.weights()
+    training = replace(PLAIN, optimizer=optimizer, lr=0.1, head_lr=head_lr, schedule="linear")
+    update = train_locally(model, method, shard, start, training, client=0, round_number=5, num_rounds=10, seed=0)
+    # In the middle of the run, both rates have fallen to a half.
+    moved = {name: update.weights[name] - value for name, value in start.items()}
+    assert torch.allclose(moved["prompter.sets"], torch.tensor(-0.05), atol=1e-6)
+    assert torch.allclose(moved["head.bias"], torch.tensor(head_lr / 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_rate_of_the_head_that_is_the_same_changes_no_bit(optimizer: str, tiny: Backbone, shard: Shard):
+    method = FedAvgP(num_prompts=2)
+    model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
+    start, place = model.weights(), {"client": 0, "round_number": 0, "num_rounds": 10, "seed": 0}
+    training = replace(PLAIN, optimizer=optimizer, lr=0.01, batch_size=4)
+    plain = train_locally(model, method, shard, start, training, **place)
+    same = train_locally(model, method, shard, start, replace(training, head_lr=0.01), **place)
+    other = train_locally(model, method, shard, start, replace(training, head_lr=0.02), **place)
+    assert all(torch.equal(value, same.weights[name]) for name, value in plain.weights.items())
+    assert not torch.equal(plain.weights["head.weight"], other.weights["head.weight"])

@@ -133,3 +133,13 @@ def test_control_variates_of_clients_never_travel_and_the_servers_does_both_ways
     travelling = {*model.weights(), *(CONTROL + name for name in model.weights())}
     assert all(found == travelling for found in names)
     assert inside.kept[last.asked[0]].keys() == {OWN_CONTROL + name for name in model.weights()}
+
+
+def test_a_head_that_is_not_trained_stays_and_so_do_its_control_variates(model: PromptedModel, shard: Shard):
+    method = ScaffoldP(num_prompts=2)
+    start = method.initial_state(model, 4).shared
+    place = {"client": 0, "round_number": 0, "num_rounds": 2, "seed": 0}
+    update = train_locally(model, method, shard, start, replace(TRAINING, head_lr=0.0), **place)
+    assert torch.equal(update.weights[BIAS], start[BIAS])
+    assert not update.weights[OWN_CONTROL + BIAS].any()
+    assert update.weights[f"{OWN_CONTROL}prompter.sets"].any()

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ from torch import Tensor, nn
 from fedprime.backbones import backbone as contract
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
+from fedprime.backbones.layers import states_before
 from fedprime.data.batches import Batch, EmbeddedSamples, Task, ValueKind
+from fedprime.data.embeddings.hidden_states import HiddenStates
+from fedprime.data.micro_batches import divide_by_length
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.models import prompted_model as model_module
 from fedprime.models.prompted_model import HeadKind, ModelError, PromptedModel, Weights
@@ -609,3 +613,90 @@ def test_every_head_has_the_values_of_its_layers_learns_and_comes_back_from_disk
     assert all(value.grad is not None and value.grad.any() for value in model.parameters())
     model.save_pretrained(tmp_path / "model")
     assert torch.equal(PromptedModel.from_pretrained(tmp_path / "model", three)(batch).logits, logits)
+
+
+# Prompts before a later layer, and at several
+
+
+def layered(backbone: Backbone, kind: str, prompt_layer: int, depth: int) -> PromptedModel:
+    rng = torch_stream(0, "layered")
+    prompters: dict[str, Callable[[], Prompter]] = {
+        "pools": lambda: PromptPools(backbone.dim, {"inter": 6, "intra": 4}, 2, rng, depth=depth),
+        "patterns": lambda: PatternPrompts(backbone.dim, len(backbone.modalities), 3, rng, depth),
+        "all": lambda: AllPrompts(backbone.dim, 3, rng, depth),
+    }
+    return PromptedModel(backbone, prompters[kind](), LABELS, "one_class", rng, prompt_layer=prompt_layer)
+
+
+@pytest.mark.parametrize("kind", ["pools", "patterns", "all"])
+@pytest.mark.parametrize(("prompt_layer", "depth"), [(1, 1), (0, 3), (2, 1), (1, 2)])
+def test_states_that_somebody_keeps_change_no_bit(
+    kind: str, prompt_layer: int, depth: int, three: Backbone, world: BuiltinWorld
+) -> None:
+    kept = EmbeddedSamples(world, THREE, three.embed, states=HiddenStates(partial(states_before, three)))
+    model = layered(three, kind, prompt_layer, depth)
+    for rows in (np.arange(14), np.arange(7, 12)):  # the second time, from what is kept
+        part = kept.batch(rows, seven_patterns_twice()[rows])
+        plain = EmbeddedSamples(world, THREE, three.embed).batch(rows, seven_patterns_twice()[rows])
+        assert torch.equal(model(part).logits, model(plain).logits)
+        for piece in divide_by_length(part, three.dim, most_values=3000):
+            assert model(piece).logits.isfinite().all()
+
+
+def test_before_a_layer_without_prompts_a_model_computes_as_the_whole_backbone(three: Backbone, batch: Batch) -> None:
+    rng = torch_stream(0, "none")
+    whole = PromptedModel(three, NoPrompts(three.dim), LABELS, "one_class", rng)
+    for layer in (1, 2):
+        model = PromptedModel(three, NoPrompts(three.dim), LABELS, prompt_layer=layer)
+        model.load_weights(whole.weights())
+        assert torch.allclose(model(batch).logits, whole(batch).logits, atol=1e-6)
+
+
+def test_the_layer_of_prompts_matters_and_so_do_prompts_of_later_layers(three: Backbone, batch: Batch) -> None:
+    logits = [layered(three, "all", *place)(batch).logits for place in ((0, 1), (1, 1), (2, 1), (0, 3))]
+    assert all(not torch.allclose(one, other) for one, other in itertools.combinations(logits, 2))
+
+
+def test_queries_are_the_mean_states_before_the_layer_and_keys_the_vectors_of_it(three: Backbone, batch: Batch) -> None:
+    model = layered(three, "pools", 1, 2)
+    states = states_before(three, batch.embedded, 1)
+    for sample in range(14):
+        query = states[sample].double().numpy().mean(axis=0)
+        for name, chosen in model(batch).chosen.indices.items():
+            keys = model.weights()[f"prompter.pools.{name}"].double().numpy()[:, : three.dim]
+            cosines = keys @ query / np.linalg.norm(keys, axis=1)
+            assert chosen[sample].tolist() == np.argsort(-cosines)[:2].tolist()
+
+
+@pytest.mark.parametrize("kind", ["pools", "patterns", "all"])
+def test_prompts_of_later_layers_are_trained_and_saved(
+    kind: str, three: Backbone, batch: Batch, tmp_path: Path
+) -> None:
+    model = layered(three, kind, 1, 2)
+    model.task_loss(model(batch).logits, batch.labels).backward()
+    for name, value in model.named_parameters():
+        if name.startswith("prompter.") and not name.endswith((".query", ".key")):
+            assert value.grad is not None
+            assert all(part.any() for part in value.grad.split(three.dim, dim=-1)), name
+    model.save_pretrained(tmp_path / "model")
+    again = PromptedModel.from_pretrained(tmp_path / "model", three)
+    assert (again.prompt_layer, again.prompter.depth) == (1, 2)
+    assert torch.equal(again(batch).logits, model(batch).logits)
+
+
+def test_a_model_whose_prompts_enter_in_front_is_saved_as_ever(saved: Path) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    assert "prompt_layer" not in config
+    assert "depth" not in config["prompter"]["options"]
+
+
+def test_a_saved_layer_that_is_no_number_is_a_broken_model(saved: Path, three: Backbone) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps(config | {"prompt_layer": "first"}))
+    with pytest.raises(ModelError, match=r"is broken \(ValueError\(\"prompt_layer is 'first'\"\)\)"):
+        PromptedModel.from_pretrained(saved, three)
+
+
+def test_a_backbone_in_one_piece_takes_prompts_in_front_alone() -> None:
+    with pytest.raises(BackboneError, match="runs its layers in one piece"):
+        PromptedModel(Averaging(), NoPrompts(2), LABELS, prompt_layer=1)

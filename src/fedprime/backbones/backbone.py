@@ -34,6 +34,8 @@ class Tokens:
         summary: Position of the summary token, the one whose output is the sample's feature.
         columns: Where each modality has a transformer of its own, the first column that its tokens fill and the one
             after the last, by modality; empty where all tokens fill all columns and share one transformer.
+        layer: The layer that these values go into; those below it have been run (see `LayeredBackbone`).
+        deep: Prompts that take the place of what comes out of the first ones, before each of the layers that follow.
     """
 
     values: Float[Tensor, "sample token dim"]
@@ -41,20 +43,25 @@ class Tokens:
     modality: Int[Tensor, " token"]
     summary: int
     columns: tuple[tuple[int, int], ...] = ()
+    layer: int = 0
+    deep: tuple[Float[Tensor, "sample prompt dim"], ...] = ()
 
-    def prepend(self, prompts: Float[Tensor, "sample prompt dim"]) -> "Tokens":
+    def prepend(self, prompts: Float[Tensor, "sample prompt width"]) -> "Tokens":
         """Returns the tokens with prompts in front; every sample gets the same number.
 
         Args:
-            prompts: The prompts of each sample.
+            prompts: The prompts of each sample, as wide as the tokens, or as several of them: then those of the layer
+                that the tokens go into, and behind them those of each layer that follows.
         """
-        num_samples, num_prompts, _ = prompts.shape
+        first, *deep = prompts.split(self.values.shape[2], dim=2)
+        num_samples, num_prompts, _ = first.shape
         return replace(
             self,
-            values=torch.cat([prompts, self.values], dim=1),
+            values=torch.cat([first, self.values], dim=1),
             mask=torch.cat([self.mask.new_ones(num_samples, num_prompts), self.mask], dim=1),
             modality=torch.cat([self.modality.new_full((num_prompts,), -1), self.modality]),
             summary=self.summary + num_prompts,
+            deep=tuple(deep),
         )
 
     def pooled(self) -> Float[Tensor, "sample dim"]:

@@ -25,7 +25,7 @@ from fedprime.backbones.composite_file import (
 from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.raw_values import embed_in_chunks
-from fedprime.backbones.vilt_layers import run_layers
+from fedprime.backbones.vilt_layers import advance_layers, run_layers
 from fedprime.data.batches import ValueKind
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.seeding import torch_stream
@@ -140,6 +140,7 @@ class CompositeBackbone:
         self.versions: Mapping[str, int] = {name: encoders[name].version for name in chosen}
         self.joint = joint.eval().requires_grad_(False)
         self.dim = self.feature_dim = composition.dim
+        self.num_layers = composition.num_layers
         self.reference = reference
         self.options: Mapping[str, int | str] = {}
         self.composition = composition
@@ -261,6 +262,15 @@ class CompositeBackbone:
             tokens: Prompts and input tokens.
         """
         return self.joint(tokens, checkpointing=self._checkpointing)
+
+    def advance(self, tokens: Tokens, layer: int) -> Tokens:
+        """Runs the joint layers below one, and returns the tokens that go into it.
+
+        Args:
+            tokens: Input tokens.
+            layer: The layer, from 0.
+        """
+        return advance_layers(self.joint.layers, tokens, layer)
 
 
 def _first_values(name: str, parameter: Tensor, encoders: Mapping[str, Encoder], rng: torch.Generator) -> Tensor:

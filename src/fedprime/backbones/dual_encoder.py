@@ -4,13 +4,14 @@ Sources: Radford et al. Learning Transferable Visual Models From Natural Languag
 Sigmoid Loss for Language Image Pre-Training. ICCV 2023. Tschannen et al. SigLIP 2. arXiv 2502.14786.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoImageProcessor, AutoModel
@@ -42,9 +43,10 @@ class DualEncoderBackbone:
     """A frozen dual encoder; prompts enter the token sequence of each tower, in front.
 
     A row of assembled tokens is as wide as both towers together, and a token fills the columns of its own tower; so a
-    prompt is one row, of which each tower sees its own part. The feature of a sample is the features of the towers side
-    by side: each of length 1, as the model compares them, times the square root of its width, so that its numbers are
-    about 1. A tower whose modality a sample lacks is not run for it; its feature is zero.
+    prompt is one row, of which each tower sees its own part, before the layer of the same number. The feature of a
+    sample is the features of the towers side by side: each of length 1, as the model compares them, times the square
+    root of its width, so that its numbers are about 1. A tower whose modality a sample lacks is not run for it; its
+    feature is zero.
 
     Attributes:
         model: The `transformers` model, in evaluation mode, its parameters frozen.
@@ -95,6 +97,7 @@ class DualEncoderBackbone:
             feature_widths = {"image": towers["image"].config.hidden_size, "text": head.out_features}
         self._feature_widths: list[int] = [feature_widths[modality] for modality in self.modalities]
         self.feature_dim: int = sum(self._feature_widths)
+        self.num_layers: int = min(len(towers[modality].encoder.layers) for modality in self.modalities)
         self.blocks: Mapping[str, int] = dict(zip(self.modalities, self._feature_widths, strict=True))
         shape: list[object] = [model.config.model_type]
         for tower in towers.values():
@@ -178,23 +181,61 @@ class DualEncoderBackbone:
         """
         features = []
         for index, modality in enumerate(self.modalities):
-            start, stop = self._columns[index]
             feature = tokens.values.new_zeros(len(tokens.values), self._feature_widths[index])
-            own = tokens.modality == index
-            rows = tokens.mask[:, own].any(dim=1).nonzero()[:, 0]
+            rows, read = self._part(tokens, index)
             if len(rows):
-                # Prompts belong to no modality, and neither does the row of zeros.
-                read = own | (tokens.modality < 0)
-                read[tokens.summary] = False
-                values, mask = tokens.values[rows][:, read, start:stop], tokens.mask[rows][:, read]
+                states, mask = self._run(modality, tokens, rows, read, slice(tokens.layer, None))
                 if modality == "image":
-                    found = self._encode_images(values, mask, num_prompts=int((read & ~own).sum()))
+                    num_prompts = int((tokens.modality < 0).sum()) - 1  # all but the row of zeros
+                    found = self._pool_images(states, mask, num_prompts)
                 else:
-                    found = self._encode_texts(values, mask)
+                    found = self._pool_texts(states, mask)
                 scaled = nn.functional.normalize(found, dim=1) * found.shape[1] ** 0.5
                 feature = feature.index_copy(0, rows, scaled)
             features.append(feature)
         return torch.cat(features, dim=1)
+
+    def advance(self, tokens: Tokens, layer: int) -> Tokens:
+        """Runs the layers of each tower below one, and returns the tokens that go into it.
+
+        Args:
+            tokens: Input tokens.
+            layer: The layer, from 0.
+        """
+        values = tokens.values.clone()
+        for index, modality in enumerate(self.modalities):
+            rows, read = self._part(tokens, index)
+            if len(rows):
+                states, _ = self._run(modality, tokens, rows, read, slice(tokens.layer, layer))
+                values[rows[:, None], read.nonzero()[:, 0], slice(*self._columns[index])] = states
+        return replace(tokens, values=values, layer=layer)
+
+    def _part(self, tokens: Tokens, index: int) -> tuple[Int[Tensor, " row"], Bool[Tensor, " token"]]:
+        """Returns which samples have a modality, and which tokens its tower reads."""
+        own = tokens.modality == index
+        # Prompts belong to no modality, and neither does the row of zeros.
+        read = own | (tokens.modality < 0)
+        read[tokens.summary] = False
+        return tokens.mask[:, own].any(dim=1).nonzero()[:, 0], read
+
+    def _run(
+        self, modality: str, tokens: Tokens, rows: Int[Tensor, " row"], read: Bool[Tensor, " _"], layers: slice
+    ) -> tuple[Float[Tensor, "row token width"], Bool[Tensor, "row token"]]:
+        """Calls layers of a tower for samples as the library does; returns their output, and which tokens are there."""
+        columns = slice(*self._columns[self.modalities.index(modality)])
+        states, mask = tokens.values[rows][:, read, columns], tokens.mask[rows][:, read]
+        tower = self.model.vision_model if modality == "image" else self.model.text_model
+        padded = modality == "image" and not mask.all()
+        # Padding follows the words, so a causal tower reads none of it at the last word.
+        causal = {"is_causal": True} if modality == "text" and self._like_clip else {}
+        asked = {"attention_mask": mask[:, None, None, :] if padded else None, **causal}
+        own: Iterable[Any] = tower.encoder.layers[layers]
+        for number, layer in enumerate(own):
+            if 0 < number <= len(tokens.deep):
+                prompts = tokens.deep[number - 1][rows][:, :, columns]
+                states = torch.cat([prompts, states[:, prompts.shape[1] :]], dim=1)
+            states = layer(states, **asked)
+        return states, mask
 
     def _widen(self, part: Float[Tensor, "token width"], start: int, stop: int) -> Tensor:
         return nn.functional.pad(part, (start, self.dim - stop))
@@ -226,26 +267,21 @@ class DualEncoderBackbone:
         words = tower.embeddings(input_ids=nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device))
         return [row[: len(row_ids)].clone() for row, row_ids in zip(words, ids, strict=True)]
 
-    def _encode_images(
-        self, values: Float[Tensor, "sample token width"], mask: Bool[Tensor, "sample token"], num_prompts: int
+    def _pool_images(
+        self, states: Float[Tensor, "sample token width"], mask: Bool[Tensor, "sample token"], num_prompts: int
     ) -> Float[Tensor, "sample feature"]:
         tower = self.model.vision_model
-        padded = not mask.all()
-        states = tower.encoder(inputs_embeds=values, attention_mask=mask[:, None, None, :] if padded else None)[0]
         if self._like_clip:
             return self.model.visual_projection(tower.post_layernorm(states[:, num_prompts]))
         # Of several sizes of images, only a head that can be told so pools.
-        return tower.head(tower.post_layernorm(states), *([mask] if padded else []))
+        return tower.head(tower.post_layernorm(states), *([] if mask.all() else [mask]))
 
-    def _encode_texts(
-        self, values: Float[Tensor, "sample token width"], mask: Bool[Tensor, "sample token"]
+    def _pool_texts(
+        self, states: Float[Tensor, "sample token width"], mask: Bool[Tensor, "sample token"]
     ) -> Float[Tensor, "sample feature"]:
         tower = self.model.text_model
         if not self._like_clip:
-            states = tower.encoder(inputs_embeds=values)[0]
             return tower.head(tower.final_layer_norm(states[:, -1]))
-        # Padding follows the words, so a causal tower reads none of it at the last word.
-        states = tower.encoder(inputs_embeds=values, attention_mask=None, is_causal=True)[0]
         last = mask.sum(dim=1) - 1
         return self.model.text_projection(
             tower.final_layer_norm(states[torch.arange(len(states), device=last.device), last])

@@ -19,7 +19,7 @@ from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
-from fedprime.backbones.vilt_layers import run_layers
+from fedprime.backbones.vilt_layers import advance_layers, run_layers
 from fedprime.data.batches import ValueKind
 from fedprime.reproducibility.seeding import torch_stream
 
@@ -87,6 +87,7 @@ class ViltBackbone:
         self._config: ViltConfig = model.config
         self.dim: int = self._config.hidden_size
         self.feature_dim = self.dim
+        self.num_layers: int = self._config.num_hidden_layers
         config = model.config.to_dict()
         shape = {name: config[name] for name in _SHAPE_SETTINGS}
         self.fingerprint = fingerprint_of(shape, model.state_dict(), tokenizer, image_processor)
@@ -169,6 +170,15 @@ class ViltBackbone:
             tokens: Prompts and input tokens.
         """
         return run_layers(self.model.encoder.layer, self.model.layernorm, tokens, checkpointing=self._checkpointing)
+
+    def advance(self, tokens: Tokens, layer: int) -> Tokens:
+        """Runs the layers below one, and returns the tokens that go into it.
+
+        Args:
+            tokens: Input tokens.
+            layer: The layer, from 0.
+        """
+        return advance_layers(self.model.encoder.layer, tokens, layer)
 
     def embed_words(self, word_ids: Int[Tensor, "sample token"]) -> Float[Tensor, "sample token dim"]:
         """Embeds word pieces, the first of each row at position 0.

@@ -1,6 +1,7 @@
 """ViLT's transformer layers, run on packed tokens and for the rows that are read alone."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -11,15 +12,15 @@ from transformers.models.vilt.modeling_vilt import ViltLayer
 
 from fedprime.backbones.attention import attend
 from fedprime.backbones.backbone import Tokens
-from fedprime.backbones.packing import Group, pack
+from fedprime.backbones.packing import Group, Packed, pack
 
-__all__ = ["run_layers"]
+__all__ = ["advance_layers", "run_layers"]
 
 
 def run_layers(
     layers: Iterable[nn.Module], layernorm: nn.Module, tokens: Tokens, *, checkpointing: bool = False
 ) -> Float[Tensor, "sample dim"]:
-    """Runs a transformer and returns the normalised output of each sample's summary token.
+    """Runs a transformer from the layer that the tokens name, and returns each sample's normalised summary token.
 
     The weights are run here rather than by the library's own forward, which has no fast attention for ViLT and
     computes every row of the last layer although one is read, and padding too. A test holds both equal.
@@ -27,7 +28,7 @@ def run_layers(
     The layers compute with numbers of the type that their weights have; what goes in and what comes out is float32.
 
     Args:
-        layers: Layers of the type `ViltLayer`, at least one.
+        layers: All layers, of the type `ViltLayer`; at least one is run.
         layernorm: What follows them.
         tokens: Prompts and input tokens.
         checkpointing: Whether only what goes into a layer is kept for gradients, and the layer is computed again.
@@ -35,17 +36,61 @@ def run_layers(
     Source of checkpointing: Chen et al. Training Deep Nets with Sublinear Memory Cost. 2016.
     """
     packed = pack(tokens)
-    *earlier, last = cast("list[ViltLayer]", list(layers))
-    dtype = last.output.dense.weight.dtype
-    rows = tokens.values.flatten(0, 1).index_select(0, packed.rows).to(dtype)
-    for layer in earlier:
-        if checkpointing and rows.requires_grad:
+    own = cast("list[ViltLayer]", list(layers)[tokens.layer :])
+    rows = _packed_rows(tokens, packed, own)
+    places, sources = _prompt_places(tokens, packed) if tokens.deep else (None, None)
+    for number, layer in enumerate(own):
+        if places is not None and 0 < number <= len(tokens.deep):
+            prompts = tokens.deep[number - 1].flatten(0, 1).index_select(0, sources)
+            rows = rows.index_copy(0, places, prompts.to(rows.dtype))
+        read = packed.summaries if layer is own[-1] else None
+        if checkpointing and rows.requires_grad and read is None:
             # Nothing in a layer is random.
             rows = checkpoint(_run_layer, layer, rows, packed.groups, use_reentrant=False, preserve_rng_state=False)
         else:
-            rows = _run_layer(layer, rows, packed.groups)
-    summaries = _run_layer(last, rows, packed.groups, packed.summaries)
-    return layernorm(summaries.to(tokens.values.dtype)).index_select(0, packed.place)
+            rows = _run_layer(layer, rows, packed.groups, read)
+    return layernorm(rows.to(tokens.values.dtype)).index_select(0, packed.place)
+
+
+def advance_layers(layers: Iterable[nn.Module], tokens: Tokens, layer: int) -> Tokens:
+    """Runs the layers from the one that the tokens name up to another, and returns the tokens that go into that.
+
+    Args:
+        layers: All layers, of the type `ViltLayer`.
+        tokens: Input tokens.
+        layer: The layer that is not run any more.
+    """
+    own = cast("list[ViltLayer]", list(layers)[tokens.layer : layer])
+    if not own:
+        return replace(tokens, layer=layer)
+    packed = pack(tokens)
+    rows = _packed_rows(tokens, packed, own)
+    for each in own:
+        rows = _run_layer(each, rows, packed.groups)
+    # Padding repeats a token of its sample; each token comes from its own row alone.
+    there = torch.cat(
+        [
+            torch.ones(group.num_samples * group.length, dtype=torch.bool, device=rows.device)
+            if group.mask is None
+            else group.mask.flatten()
+            for group in packed.groups
+        ]
+    )
+    values = tokens.values.flatten(0, 1).index_copy(0, packed.rows[there], rows[there].to(tokens.values.dtype))
+    return replace(tokens, values=values.view_as(tokens.values), layer=layer)
+
+
+def _packed_rows(tokens: Tokens, packed: Packed, layers: Sequence[ViltLayer]) -> Float[Tensor, "row dim"]:
+    dtype = layers[0].output.dense.weight.dtype
+    return tokens.values.flatten(0, 1).index_select(0, packed.rows).to(dtype)
+
+
+def _prompt_places(tokens: Tokens, packed: Packed) -> tuple[Int[Tensor, " prompt"], Int[Tensor, " prompt"]]:
+    """Returns the packed rows of prompts, and which prompt each is: they are the first tokens of every sample."""
+    num_tokens, num_prompts = tokens.values.shape[1], tokens.deep[0].shape[1]
+    sample, position = packed.rows // num_tokens, packed.rows % num_tokens
+    places = (position < num_prompts).nonzero()[:, 0]
+    return places, (sample * num_prompts + position)[places]
 
 
 def _run_layer(

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.embeddings.store import EmbeddingStore
 from fedprime.data.missingness.patterns import what_is_left
 from fedprime.reproducibility.errors import FedprimeError
@@ -105,12 +106,15 @@ class Batch:
         labels: The class of each sample, or for several labels 1 where a label applies.
         blocks: Returns, for a modality, one entry per sample: its frozen vector (`backbones.blocks`), or None where it
             is missing; nothing is computed before it is asked for. None where nobody keeps them.
+        states: Returns, for a layer, what the tokens of each sample have come to before it (`backbones.layers`),
+            likewise.
     """
 
     embedded: Mapping[str, Sequence[Tensor | None]]
     present: Bool[Tensor, "sample modality"]
     labels: Int[Tensor, " sample"] | Float[Tensor, "sample label"]
     blocks: Callable[[str], Sequence[Tensor | None]] | None = None
+    states: Callable[[int], Sequence[Tensor]] | None = None
 
     def __len__(self) -> int:
         return len(self.present)
@@ -129,6 +133,7 @@ class EmbeddedSamples:
         embed: Callable[[str, Sequence[object]], list[Tensor]],
         store: EmbeddingStore | None = None,
         block: Callable[[str, Sequence[Tensor]], Tensor] | None = None,
+        states: HiddenStates | None = None,
     ) -> None:
         """Takes the parts; nothing is read yet.
 
@@ -137,6 +142,7 @@ class EmbeddedSamples:
             embed: The backbone's `embed`.
             store: Where embeddings are kept; in memory, if not given.
             block: Makes one vector of each embedding, which is kept in memory; without it batches have no blocks.
+            states: Makes and keeps hidden states; without it batches have none.
 
         Raises:
             ValueError: If the data set lacks a modality.
@@ -156,6 +162,7 @@ class EmbeddedSamples:
         ]
         self._store = store or EmbeddingStore()
         self._block = block
+        self._states = states
         self._blocks: dict[tuple[str, int], Tensor] = {}
 
     def batch(self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]) -> Batch:
@@ -176,7 +183,8 @@ class EmbeddedSamples:
             ]
         labels = torch.from_numpy(self.source.labels[indices])
         blocks = None if self._block is None else partial(self._blocks_of, indices, embedded)
-        return Batch(embedded, torch.from_numpy(present), labels, blocks)
+        states = None if self._states is None else partial(self._states.of, indices, embedded)
+        return Batch(embedded, torch.from_numpy(present), labels, blocks, states)
 
     def _blocks_of(
         self, indices: Int[np.ndarray, " sample"], embedded: Mapping[str, Sequence[Tensor | None]], modality: str
@@ -194,6 +202,8 @@ class EmbeddedSamples:
     def save(self) -> None:
         """Writes to disk what has been embedded and not written yet."""
         self._store.save()
+        if self._states is not None:
+            self._states.save()
 
     def _embed(
         self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]

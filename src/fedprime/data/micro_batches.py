@@ -5,6 +5,8 @@ samples of one length need no padding. Which samples form a step does not change
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -38,6 +40,7 @@ def divide_by_length(batch: Batch, dim: int, most_values: int = _MOST_VALUES) ->
     if num_parts <= 1:
         return [batch]
     order = np.argsort(lengths, kind="stable")
+    batch = replace(batch, states=None if batch.states is None else cache(batch.states))  # asked once for all parts
     middles = np.cumsum(lengths[order]) - lengths[order] / 2
     part_of = (middles * num_parts / lengths.sum()).astype(np.int64)
     return [_rows(batch, order[part_of == part]) for part in np.unique(part_of)]
@@ -55,4 +58,6 @@ def _rows(batch: Batch, rows: Int[np.ndarray, " row"]) -> Batch:
     embedded = {modality: chosen_rows(parts) for modality, parts in batch.embedded.items()}
     chosen, kept = torch.from_numpy(rows), batch.blocks
     blocks = None if kept is None else lambda modality: chosen_rows(kept(modality))
-    return Batch(embedded, batch.present[chosen], batch.labels[chosen], blocks)
+    before = batch.states
+    states = None if before is None else lambda layer: chosen_rows(before(layer))
+    return Batch(embedded, batch.present[chosen], batch.labels[chosen], blocks, states)

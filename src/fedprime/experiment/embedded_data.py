@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,11 +12,9 @@ import torch
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import block_of
-from fedprime.backbones.composite import CompositeBackbone
-from fedprime.data.batches import DataError, EmbeddedSamples, IdentifiedSource, SampleSource, ValueKind
-from fedprime.data.embeddings.cache import EmbeddingCache
-from fedprime.data.embeddings.cache_folder import CacheFolder
-from fedprime.data.embeddings.store import EmbeddingStore
+from fedprime.backbones.layers import states_before
+from fedprime.data.batches import DataError, EmbeddedSamples, SampleSource, ValueKind
+from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.data.sets.food101 import open_food101
 from fedprime.data.sets.hateful_memes import open_hateful_memes
@@ -26,8 +23,8 @@ from fedprime.data.sets.registered import find_data_set, open_registered
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
 from fedprime.data.splits import with_all_splits
+from fedprime.experiment.embedding_stores import embedding_store, state_store
 from fedprime.experiment.partitioning import label_groups
-from fedprime.reproducibility.environment import device_name, numeric_environment
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.reproducibility.plugins import PluginError
 from fedprime.settings.sections import DataSettings
@@ -228,9 +225,10 @@ def embedded_samples(
 def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
     if isinstance(source, Table):
         _check_kinds(source, backbone, data)
-    store = _store(source, backbone)
+    store = embedding_store(source, backbone)
+    states = HiddenStates(partial(states_before, backbone), partial(state_store, store, source, backbone))
     try:
-        return EmbeddedSamples(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone))
+        return EmbeddedSamples(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone), states)
     except ValueError as error:
         raise DataError(f"{error}; name those to use in data.modalities") from error
 
@@ -253,32 +251,3 @@ def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:
             "%s: data.columns states %s, which the backbone %s does not read and which is not used; it reads %s",
             *(data.path, ", ".join(unread), backbone.reference, ", ".join(kinds)),
         )
-
-
-def _store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
-    """Returns where embeddings are kept: on disk too, unless the environment says no or the data has no identities."""
-    folder = CacheFolder.of_environment()
-    if folder is None or not isinstance(source, IdentifiedSource):
-        return EmbeddingStore()
-    # What an encoder of a composite makes of a value does not depend on the other modalities that are read.
-    encoders = backbone.encoders if isinstance(backbone, CompositeBackbone) else {}
-    made_by = {name: getattr(encoders.get(name), "fingerprint", backbone.fingerprint) for name in backbone.modalities}
-    described = {
-        "backbone options": json.dumps({} if encoders else dict(backbone.options), sort_keys=True),
-        **numeric_environment(),
-        "device": device_name(backbone.device),
-    }
-    caches = {
-        modality: EmbeddingCache(
-            folder,
-            described
-            | {
-                "modality": modality,
-                "backbone fingerprint": made_by[modality],
-                "version of its embeddings": str(backbone.versions[modality]),
-            },
-            {"backbone": backbone.reference},
-        )
-        for modality in backbone.modalities
-    }
-    return EmbeddingStore(len(source), source.identity, caches)

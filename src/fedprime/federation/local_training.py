@@ -1,6 +1,7 @@
 """Local training at one client: what it received, its own samples, an update to send."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -71,12 +72,8 @@ def train_locally(
     model.load_weights(start)
     model.train()
     model.training_prior = own_log_prior(model, shard) if method.prior_aware else None
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    lr = training.lr * learning_rate_factor(training.schedule, round_number, num_rounds)
-    if training.optimizer == "sgd":
-        optimizer = torch.optim.SGD(parameters, lr, momentum=training.momentum, weight_decay=training.weight_decay)
-    else:
-        optimizer = torch.optim.AdamW(parameters, lr, weight_decay=training.weight_decay, fused=True)
+    lr = _learning_rates(model, training, learning_rate_factor(training.schedule, round_number, num_rounds))
+    optimizer = _optimizer(model, training, lr)
     total_loss, num_seen, num_steps = 0.0, 0, 0
     for epoch in range(training.epochs):
         order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
@@ -89,6 +86,26 @@ def train_locally(
     trained = model.weights()
     concluded = method.conclude(trained, received, num_steps, lr)
     return Update(client, len(shard), {**trained, **measured, **concluded}, {"loss": total_loss / num_seen})
+
+
+def _learning_rates(model: PromptedModel, training: LocalTraining, factor: float) -> dict[str, float]:
+    """Returns the learning rate of every value of a model, by name."""
+    head_lr = training.lr if training.head_lr is None else training.head_lr
+    return {
+        name: factor * (training.lr if name.startswith("prompter.") else head_lr)
+        for name, _ in model.named_parameters()
+    }
+
+
+def _optimizer(model: PromptedModel, training: LocalTraining, lr: Mapping[str, float]) -> torch.optim.Optimizer:
+    trained = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    groups = [
+        {"params": [value for name, value in trained if lr[name] == rate], "lr": rate}
+        for rate in dict.fromkeys(lr[name] for name, _ in trained)
+    ]
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=training.momentum, weight_decay=training.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=training.weight_decay, fused=True)
 
 
 def optimiser_step(

@@ -15,6 +15,7 @@ class LocalTraining:
         batch_size: Samples per optimiser step.
         optimizer: Stochastic gradient descent as in the paper, or AdamW.
         lr: Learning rate at the start of the run.
+        head_lr: The same for what reads the features, where it has one of its own; 0 leaves it as it is.
         momentum: Of SGD.
         weight_decay: Of either optimiser.
         max_gradient_norm: Longer gradients are scaled down to it; 0 for no limit.
@@ -25,6 +26,7 @@ class LocalTraining:
     batch_size: int = 32
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = 0.01
+    head_lr: float | None = None
     momentum: float = 0.0
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0

@@ -28,4 +28,4 @@ class FedAvgP(Method):
             backbone: The frozen model that they are for.
             rng: Source of the initial prompts.
         """
-        return PatternPrompts(backbone.dim, len(backbone.modalities), self.num_prompts, rng)
+        return PatternPrompts(backbone.dim, len(backbone.modalities), self.num_prompts, rng, self.deep_prompts)

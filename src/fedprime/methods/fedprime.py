@@ -104,6 +104,7 @@ class FedPrime(Method):
             learns_maps=self.pull_weight > 0,
             standardised=self.standardised_queries,
             context_weight=self.context_weight,
+            depth=self.deep_prompts,
         )
 
     def travels(self, name: str) -> bool:
@@ -126,7 +127,7 @@ class FedPrime(Method):
         """
         if MOMENTS not in received:
             return received, {}
-        measured = _moments(model.backbone, shard)
+        measured = _moments(model, shard)
         moments = received[MOMENTS] if received[MOMENTS].any() else measured
         start = {**received, MOMENTS: moments}
         if CONTEXT in received:
@@ -192,8 +193,8 @@ class FedIntra(FedPrime):
 
 
 @torch.no_grad()
-def _moments(backbone: Backbone, shard: Shard) -> Float[Tensor, "2 dim"]:
+def _moments(model: PromptedModel, shard: Shard) -> Float[Tensor, "2 dim"]:
     """Returns the mean and the mean square of the samples' mean tokens."""
-    pooled = [backbone.assemble(batch.embedded).pooled() for batch in shard.batches(_MEASURED_AT_ONCE)]
+    pooled = [model.tokens(batch).pooled() for batch in shard.batches(_MEASURED_AT_ONCE)]
     rows = torch.cat(pooled)
     return torch.stack([rows.mean(dim=0), rows.square().mean(dim=0)]).cpu()

@@ -20,7 +20,7 @@ from fedprime.methods.aggregation.robust import Aggregation, robust_mean
 from fedprime.models.prompted_model import HeadKind, PromptedModel, Weights
 from fedprime.models.prompts import Prompter
 from fedprime.models.readout import Readout
-from fedprime.reproducibility.ranges import Count, NotNegative
+from fedprime.reproducibility.ranges import Count, NotNegative, NotNegativeCount
 
 __all__ = ["Method", "ServerState", "Start", "Update", "weighted_mean"]
 
@@ -102,6 +102,10 @@ class Method:
         start: Where the head starts: at random values, or in closed form from sums over all clients' samples.
         prior_aware: Whether clients add their own label frequencies to scores while they train, so that shared weights
             hold evidence and nobody's label mix.
+        prompt_layer: The layer of the backbone that prompts enter before, from 0, as in the paper; what is below it is
+            computed once for each sample, and a step of training costs the layers above alone.
+        deep_prompts: How many layers from there on have prompts of their own, which take the place of what has come out
+            of those before (Lee et al. 2023 use 6); with 1, as in the paper, those of the first go through all layers.
     """
 
     name: ClassVar[str]
@@ -119,6 +123,8 @@ class Method:
     readout: Readout = "summary"
     start: Start = "random"
     prior_aware: bool = False
+    prompt_layer: NotNegativeCount = 0
+    deep_prompts: Count = 1
 
     @property
     def reads_blocks(self) -> bool:
@@ -155,7 +161,7 @@ class Method:
         """
         head = "evidence" if self.reads_blocks else self.head
         prompter = self.build_prompter(backbone, rng)
-        return PromptedModel(backbone, prompter, label_names, task, rng, head, self.readout)
+        return PromptedModel(backbone, prompter, label_names, task, rng, head, self.readout, self.prompt_layer)
 
     def initial_state(self, model: PromptedModel, num_clients: int) -> ServerState:  # noqa: ARG002
         """Returns what the server holds before the first round: here the model's weights alone.
@@ -195,16 +201,16 @@ class Method:
         """
         return received, {}
 
-    def adjust_step(self, model: PromptedModel, received: Weights, lr: float) -> None:
+    def adjust_step(self, model: PromptedModel, received: Weights, lr: Mapping[str, float]) -> None:
         """Changes what a step of the optimiser has made of a client's model, without gradients: here nothing.
 
         Args:
             model: The client's model.
             received: The values that the client got from the server in this round, and those it kept.
-            lr: Learning rate of the step.
+            lr: Learning rate of the step, by name of the trained value.
         """
 
-    def conclude(self, trained: Weights, received: Weights, num_steps: int, lr: float) -> Weights:  # noqa: ARG002
+    def conclude(self, trained: Weights, received: Weights, num_steps: int, lr: Mapping[str, float]) -> Weights:  # noqa: ARG002
         """Returns what a client works out after training: sent beside the trained values if it travels, or else kept.
 
         Values that are not the model's have names that begin with `BESIDE_MODEL`.
@@ -213,7 +219,7 @@ class Method:
             trained: What it has come to.
             received: The values that the client got from the server in this round, and those it kept.
             num_steps: How many steps the optimiser took.
-            lr: Learning rate of each.
+            lr: Learning rate of each, by name of the trained value.
         """
         return {}
 

@@ -40,7 +40,7 @@ class PFPT(Method):
             backbone: The frozen model that they are for.
             rng: Source of the initial prompts.
         """
-        return AllPrompts(backbone.dim, self.num_prompts, rng)
+        return AllPrompts(backbone.dim, self.num_prompts, rng, self.deep_prompts)
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
         """Aligns the prompts, starting from the centres of the round before, and averages everything else.

@@ -6,7 +6,7 @@ take plain gradient steps; here the correction is added to a step of whatever op
 mean of the steps, divided by the learning rate, which for plain gradient descent is the mean gradient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,30 +63,32 @@ class ScaffoldP(FedAvgP):
         """
         return not name.startswith(OWN_CONTROL)
 
-    def adjust_step(self, model: PromptedModel, received: Weights, lr: float) -> None:
+    def adjust_step(self, model: PromptedModel, received: Weights, lr: Mapping[str, float]) -> None:
         """Moves the model on by the difference of the client's and the server's control variates.
 
         Args:
             model: The client's model.
             received: What the client got, and its own control variate if it has trained before.
-            lr: Learning rate of the step.
+            lr: Learning rate of the step, by name of the trained value.
         """
         for name, value in model.named_parameters():
             correction = received[CONTROL + name] - received.get(OWN_CONTROL + name, 0.0)
-            value.sub_((lr * correction).to(value.device))
+            value.sub_((lr[name] * correction).to(value.device))
 
-    def conclude(self, trained: Weights, received: Weights, num_steps: int, lr: float) -> Weights:
+    def conclude(self, trained: Weights, received: Weights, num_steps: int, lr: Mapping[str, float]) -> Weights:
         """Returns the client's new control variate, and the server's as it would have it.
 
         Args:
             trained: What it has come to (y).
             received: What the client got, and its own control variate if it has trained before.
             num_steps: How many steps it took (K).
-            lr: Learning rate of each.
+            lr: Learning rate of each, by name of the trained value.
         """
         concluded: Weights = {}
         for name, value in trained.items():
-            change = (received[name] - value) / (num_steps * lr) - received[CONTROL + name]
+            # What is not trained at all, at a rate of 0, has no mean step either.
+            step = (received[name] - value) / (num_steps * lr[name]) if lr[name] else torch.zeros_like(value)
+            change = step - received[CONTROL + name]
             concluded[CONTROL + name] = received[CONTROL + name] + change
             concluded[OWN_CONTROL + name] = received.get(OWN_CONTROL + name, 0.0) + change
         return concluded

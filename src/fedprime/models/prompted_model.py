@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fedprime.backbones import load_backbone
-from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.backbone import Backbone, Tokens
+from fedprime.backbones.layers import check_layers, states_before, tokens_before
 from fedprime.data.batches import Batch, Task
 from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
@@ -72,6 +73,7 @@ class PromptedModel(nn.Module):
         rng: torch.Generator | None = None,
         head: HeadKind = "pooled",
         readout: Readout = "summary",
+        prompt_layer: int = 0,
     ) -> None:
         """Puts the parts together.
 
@@ -83,8 +85,14 @@ class PromptedModel(nn.Module):
             rng: Source of the initial pooler and head; without one they are zero, to be loaded.
             head: What reads the feature.
             readout: Which blocks the head reads; more than the summary feature is for "evidence" alone.
+            prompt_layer: The layer of the backbone that prompts enter before, from 0.
+
+        Raises:
+            BackboneError: If the backbone has no such layer, or prompts cannot enter before it.
         """
         super().__init__()
+        check_layers(backbone, prompt_layer, prompter.depth)
+        self.prompt_layer = prompt_layer
         # A tuple hides the backbone from torch: not a child module, so never listed, moved, trained, saved or sent.
         self._frozen = (backbone,)
         self.label_names = tuple(label_names)
@@ -127,9 +135,24 @@ class PromptedModel(nn.Module):
         """
         return self._blocks(batch, self._summarise(batch)[0])
 
+    def tokens(self, batch: Batch) -> Tokens:
+        """Returns what prompts are prepended to: the tokens of a batch, as they go into the layer of the prompts.
+
+        Args:
+            batch: Samples, embedded by this model's backbone.
+        """
+        if self.prompt_layer == 0:
+            return self.backbone.assemble(batch.embedded)
+        states = (
+            states_before(self.backbone, batch.embedded, self.prompt_layer)
+            if batch.states is None
+            else batch.states(self.prompt_layer)
+        )
+        return tokens_before(self.backbone, batch.embedded, self.prompt_layer, states)
+
     def _summarise(self, batch: Batch) -> tuple[Float[Tensor, "sample feature"], Chosen]:
         """Returns the summary feature of each sample and the prompts that it was given."""
-        tokens = self.backbone.assemble(batch.embedded)
+        tokens = self.tokens(batch)
         chosen = self.prompter(tokens, batch.present.to(tokens.values.device))
         return self.backbone.encode(tokens.prepend(chosen.prompts)), chosen
 
@@ -250,6 +273,8 @@ class PromptedModel(nn.Module):
         }
         if self.readout != "summary":
             config["readout"] = self.readout
+        if self.prompt_layer:
+            config["prompt_layer"] = self.prompt_layer
         if self.backbone.options:
             config["backbone"]["options"] = dict(self.backbone.options)
         config["backbone"] |= getattr(self.backbone, "reading", {})
@@ -314,12 +339,14 @@ class PromptedModel(nn.Module):
 
 def _saved_reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Returns what a saved model's head is and reads; models saved before there was a choice do not say."""
-    head, readout = config.get("head", "pooled"), config.get("readout", "summary")
+    head, readout, layer = config.get("head", "pooled"), config.get("readout", "summary"), config.get("prompt_layer", 0)
     if head not in get_args(HeadKind):
         raise _broken(folder, ValueError(f"unknown head {head!r}"))
     if readout not in get_args(Readout) or (readout != "summary" and head != "evidence"):
         raise _broken(folder, ValueError(f"a head {head!r} cannot read {readout!r}"))
-    return {"head": head, "readout": readout}
+    if not isinstance(layer, int):
+        raise _broken(folder, ValueError(f"prompt_layer is {layer!r}"))
+    return {"head": head, "readout": readout, "prompt_layer": layer}
 
 
 def _load_saved_backbone(saved: Mapping[str, Any], device: str, folder: Path) -> Backbone:

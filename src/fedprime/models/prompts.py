@@ -41,7 +41,7 @@ class Chosen:
         indices: By pool, which of its prompts were chosen for each sample, nearest first.
     """
 
-    prompts: Float[Tensor, "sample prompt dim"]
+    prompts: Float[Tensor, "sample prompt width"]
     distance: Float[Tensor, " sample"]
     indices: Mapping[str, Int[Tensor, "sample chosen"]]
 
@@ -53,6 +53,8 @@ class Prompter(nn.Module):
     resizable: frozenset[str] = frozenset()
     #: Whether the prompts of a sample depend on its batch, which then must not be divided.
     reads_whole_batches: bool = False
+    #: How many layers have prompts of their own; a prompt is their vectors one after the other, in one row.
+    depth: int = 1
 
     def options(self) -> dict[str, Any]:
         """Returns the keyword arguments that build a prompter of the same shape, as plain JSON values."""
@@ -120,6 +122,8 @@ class PromptPools(Prompter):
     A client may also add where its own samples lie on average (its *context*), so that what is chosen depends on the
     client as well as on the sample. The context stays at the client.
 
+    Of a prompt of several layers, the vector of the first is its key: it lies where the query does.
+
     Source: FED-PRIME, section on input-adaptive prompt retrieval, without standardising and context. Differs from the
     reference: chosen per sample, not by vote of the batch.
 
@@ -139,6 +143,7 @@ class PromptPools(Prompter):
         learns_maps: bool = True,
         standardised: bool = False,
         context_weight: float = 0.0,
+        depth: int = 1,
     ) -> None:
         """Draws the initial prompts.
 
@@ -150,6 +155,7 @@ class PromptPools(Prompter):
             learns_maps: Whether there are maps of queries and of keys.
             standardised: Whether queries are standardised.
             context_weight: Length of the context in a query, in units of the sample's own part; 0 for no context.
+            depth: How many layers have prompts of their own.
 
         Raises:
             ValueError: If there is a context but queries are not standardised.
@@ -159,7 +165,10 @@ class PromptPools(Prompter):
             raise ValueError(f"context_weight is {context_weight}: a context needs standardised queries; ask for both")
         self.num_chosen = num_chosen
         self.context_weight = context_weight
-        self.pools = nn.ParameterDict({name: _initial_prompts((size, dim), rng) for name, size in pools.items()})
+        self.dim, self.depth = dim, depth
+        self.pools = nn.ParameterDict(
+            {name: _initial_prompts((size, depth * dim), rng) for name, size in pools.items()}
+        )
         self.query = nn.Parameter(torch.eye(dim)) if learns_maps else None
         self.key = nn.Parameter(torch.eye(dim)) if learns_maps else None
         self.moments = nn.Parameter(torch.zeros(2, dim), requires_grad=False) if standardised else None
@@ -174,6 +183,7 @@ class PromptPools(Prompter):
             "learns_maps": self.query is not None,
             "standardised": self.moments is not None,
             "context_weight": self.context_weight,
+            **_told_depth(self.depth),
         }
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:  # noqa: ARG002
@@ -186,7 +196,7 @@ class PromptPools(Prompter):
         queries = _mapped(self._queries(tokens.pooled()), self.query)
         prompts, distances, indices = [], [], {}
         for name, pool in self.pools.items():
-            distance = cosine_distance(queries, _mapped(pool, self.key))
+            distance = cosine_distance(queries, _mapped(pool[:, : self.dim], self.key))
             nearest, chosen = self.choose(distance)
             prompts.append(pool[chosen])
             distances.append(nearest)
@@ -220,7 +230,9 @@ class PatternPrompts(Prompter):
     Source: Lee et al. Multimodal Prompting with Missing Modalities for Visual Recognition. CVPR 2023.
     """
 
-    def __init__(self, dim: int, num_modalities: int, num_prompts: int, rng: torch.Generator | None = None) -> None:
+    def __init__(
+        self, dim: int, num_modalities: int, num_prompts: int, rng: torch.Generator | None = None, depth: int = 1
+    ) -> None:
         """Draws the initial prompts, the same for every pattern.
 
         Args:
@@ -228,15 +240,21 @@ class PatternPrompts(Prompter):
             num_modalities: How many modalities there are.
             num_prompts: How many prompts a sample gets.
             rng: Source of the initial prompts; without one they are zero, to be loaded.
+            depth: How many layers have prompts of their own.
         """
         super().__init__()
-        initial = _initial_prompts((num_prompts, dim), rng).detach()
+        self.depth = depth
+        initial = _initial_prompts((num_prompts, depth * dim), rng).detach()
         self.sets = nn.Parameter(initial.expand(2**num_modalities - 1, -1, -1).clone())
         self.num_modalities = num_modalities
 
     def options(self) -> dict[str, Any]:
         """Returns the number of modalities and of prompts per pattern."""
-        return {"num_modalities": self.num_modalities, "num_prompts": self.sets.shape[1]}
+        return {
+            "num_modalities": self.num_modalities,
+            "num_prompts": self.sets.shape[1],
+            **_told_depth(self.depth),
+        }
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
         """Returns the prompts of each sample's missing pattern.
@@ -256,20 +274,22 @@ class AllPrompts(Prompter):
 
     resizable = frozenset({"prompts"})
 
-    def __init__(self, dim: int, num_prompts: int, rng: torch.Generator | None = None) -> None:
+    def __init__(self, dim: int, num_prompts: int, rng: torch.Generator | None = None, depth: int = 1) -> None:
         """Draws the initial prompts.
 
         Args:
             dim: Width of a prompt.
             num_prompts: How many prompts there are.
             rng: Source of the initial prompts; without one they are zero, to be loaded.
+            depth: How many layers have prompts of their own.
         """
         super().__init__()
-        self.prompts = _initial_prompts((num_prompts, dim), rng)
+        self.depth = depth
+        self.prompts = _initial_prompts((num_prompts, depth * dim), rng)
 
     def options(self) -> dict[str, Any]:
         """Returns the number of prompts."""
-        return {"num_prompts": len(self.prompts)}
+        return {"num_prompts": len(self.prompts), **_told_depth(self.depth)}
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
         """Returns all prompts for each sample.
@@ -318,6 +338,10 @@ PROMPTERS: dict[str, type[Prompter]] = {
 
 def _mapped(rows: Float[Tensor, "row dim"], matrix: Float[Tensor, "dim dim"] | None) -> Float[Tensor, "row dim"]:
     return rows if matrix is None else rows @ matrix.T
+
+
+def _told_depth(depth: int) -> dict[str, int]:
+    return {"depth": depth} if depth > 1 else {}
 
 
 def _initial_prompts(shape: tuple[int, int], rng: torch.Generator | None) -> nn.Parameter:

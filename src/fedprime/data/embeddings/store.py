@@ -54,7 +54,7 @@ class EmbeddingStore:
         found: dict[int, Tensor] = {}
         for index in indices:
             tokens = self._at_hand.get((modality, index))
-            if tokens is None and (key := self._key(modality, index)) is not None:
+            if tokens is None and (key := self.key(modality, index)) is not None:
                 tokens = self._caches[modality].get(key)
                 if tokens is not None and self._has_room(tokens):
                     self._keep(modality, index, tokens)
@@ -71,7 +71,7 @@ class EmbeddingStore:
         for index, tokens in embedded.items():
             if self._has_room(tokens):
                 self._keep(modality, index, tokens)
-            if (key := self._key(modality, index)) is not None:
+            if (key := self.key(modality, index)) is not None:
                 self._caches[modality].put(key, tokens)
 
     def save(self) -> None:
@@ -88,8 +88,8 @@ class EmbeddingStore:
         self._at_hand[modality, index] = tokens
         self._at_hand_bytes += tokens.nbytes
 
-    def _key(self, modality: str, index: int) -> bytes | None:
-        """Returns the key of a value that can be cached."""
+    def key(self, modality: str, index: int) -> bytes | None:
+        """Returns the key of a sample's value of a modality, under which it is cached; None if it cannot be."""
         if modality not in self._caches:
             return None
         row = self._keys[modality][index]

@@ -1,0 +1,86 @@
+"""Where what a backbone makes of a data set is kept: in memory, and on disk under all that decides what it is."""
+
+import json
+from collections.abc import Mapping
+
+from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.composite import CompositeBackbone
+from fedprime.data.batches import IdentifiedSource, SampleSource
+from fedprime.data.embeddings.cache import EmbeddingCache
+from fedprime.data.embeddings.cache_folder import CacheFolder
+from fedprime.data.embeddings.hidden_states import BETWEEN
+from fedprime.data.embeddings.store import EmbeddingStore
+from fedprime.data.missingness.patterns import all_patterns
+from fedprime.reproducibility.environment import device_name, numeric_environment
+
+__all__ = ["embedding_store", "state_store"]
+
+
+def embedding_store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
+    """Returns where embeddings are kept: on disk too, unless the environment says no or the data has no identities.
+
+    Args:
+        source: The data set.
+        backbone: What embeds it.
+    """
+    folder = CacheFolder.of_environment()
+    if folder is None or not isinstance(source, IdentifiedSource):
+        return EmbeddingStore()
+    # What an encoder of a composite makes of a value does not depend on the other modalities that are read.
+    encoders = backbone.encoders if isinstance(backbone, CompositeBackbone) else {}
+    made_by = {name: getattr(encoders.get(name), "fingerprint", backbone.fingerprint) for name in backbone.modalities}
+    described = _described(backbone, {} if encoders else backbone.options)
+    caches = {
+        modality: EmbeddingCache(
+            folder,
+            described
+            | {
+                "modality": modality,
+                "backbone fingerprint": made_by[modality],
+                "version of its embeddings": str(backbone.versions[modality]),
+            },
+            {"backbone": backbone.reference},
+        )
+        for modality in backbone.modalities
+    }
+    return EmbeddingStore(len(source), source.identity, caches)
+
+
+def state_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Backbone, layer: int) -> EmbeddingStore:
+    """Returns where hidden states are kept, likewise: by what is present of a sample, as `HiddenStates` says it.
+
+    Args:
+        embeddings: Where the embeddings are kept that the states are made of; knows the values.
+        source: The data set.
+        backbone: What embeds it.
+        layer: The layer that the states go into.
+    """
+    folder = CacheFolder.of_environment()
+    if folder is None or not isinstance(source, IdentifiedSource):
+        return EmbeddingStore()
+
+    def identity(index: int, pattern: str) -> str | None:
+        keys = [embeddings.key(modality, index) for modality in pattern.split(BETWEEN)]
+        return " ".join([pattern, *(key.hex() for key in keys if key)]) if all(keys) else None
+
+    described = _described(backbone, backbone.options) | {
+        "modality": f"layer {layer}",
+        "modalities": json.dumps(backbone.modalities),
+        "backbone fingerprint": backbone.fingerprint,
+        "version of its embeddings": json.dumps(dict(backbone.versions), sort_keys=True),
+    }
+    cache = EmbeddingCache(folder, described, {"backbone": backbone.reference})
+    there = [
+        [name for name, own in zip(backbone.modalities, pattern, strict=True) if own]
+        for pattern in all_patterns(len(backbone.modalities))
+    ]
+    return EmbeddingStore(len(source), identity, {BETWEEN.join(present): cache for present in there})
+
+
+def _described(backbone: Backbone, options: Mapping[str, int | str]) -> dict[str, str]:
+    """Returns what decides embeddings beside the backbone's weights and the values."""
+    return {
+        "backbone options": json.dumps(dict(options), sort_keys=True),
+        **numeric_environment(),
+        "device": device_name(backbone.device),
+    }
