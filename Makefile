@@ -45,6 +45,7 @@ benchmarks: $(READY) ## Measure the speed of training, alignment, the built-in w
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/world_training_speed.py
 	$(BIN)/python benchmarks/attention_speed.py
+	$(BIN)/python benchmarks/prompt_layers.py
 	$(BIN)/python benchmarks/alignment_speed.py
 	$(BIN)/python benchmarks/world_speed.py
 	$(BIN)/python benchmarks/data_path.py

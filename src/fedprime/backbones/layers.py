@@ -61,7 +61,7 @@ def check_layers(backbone: Backbone, first: int, depth: int) -> None:
 
 
 @torch.no_grad()
-def states_before(backbone: Backbone, embedded: Embedded, layer: int) -> list[Float[Tensor, "token dim"]]:
+def states_before(backbone: Backbone, embedded: Embedded, layer: int) -> list[Float[Tensor, "_ dim"]]:
     """Returns what the tokens of each sample have come to before a layer, in main memory.
 
     Each sample is run alone, so that not even the last bit depends on what stands beside it.
@@ -79,7 +79,7 @@ def states_before(backbone: Backbone, embedded: Embedded, layer: int) -> list[Fl
 
 
 def tokens_before(
-    backbone: Backbone, embedded: Embedded, layer: int, states: Sequence[Float[Tensor, "token dim"]]
+    backbone: Backbone, embedded: Embedded, layer: int, states: Sequence[Float[Tensor, "_ dim"]]
 ) -> Tokens:
     """Joins the states of a batch as its embeddings would be joined.
 

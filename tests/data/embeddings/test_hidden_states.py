@@ -30,7 +30,7 @@ def sums() -> Sums:
 def embedded(*rows: tuple[float | None, float | None]) -> dict[str, list[Tensor | None]]:
     columns = zip(*rows, strict=True)
     return {
-        name: [None if value is None else torch.tensor([[value]]) for value in column]
+        name: [None if value is None else torch.tensor([[float(value)]]) for value in column]
         for name, column in zip(("image", "text"), columns, strict=True)
     }
 

@@ -39,7 +39,7 @@ class HiddenStates:
 
     def of(
         self, indices: Int[np.ndarray, " sample"], embedded: Mapping[str, Sequence[Tensor | None]], layer: int
-    ) -> list[Float[Tensor, "token dim"]]:
+    ) -> list[Float[Tensor, "_ dim"]]:
         """Returns the states of samples before a layer.
 
         Args:
