@@ -218,8 +218,11 @@ def test_a_study_of_a_benchmark_is_made_and_reported(name: str, miniatures: dict
     assert (tmp_path / "grid" / "report" / "README.md").exists()
 
 
-def test_a_run_is_the_same_to_the_bit_whatever_the_cache_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    settings = settings_of("food101", write_food101(tmp_path / "data"))
+@pytest.mark.parametrize("prompt_layer", [0, 2])
+def test_a_run_is_the_same_to_the_bit_whatever_the_cache_holds(
+    prompt_layer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = settings_of("food101", write_food101(tmp_path / "data"), f"--method.prompt_layer={prompt_layer}")
     places = {"without": "off", "filling": str(tmp_path / "cache"), "reading": str(tmp_path / "cache")}
     models = {}
     for name, place in places.items():
@@ -228,4 +231,5 @@ def test_a_run_is_the_same_to_the_bit_whatever_the_cache_holds(tmp_path: Path, m
         start_run(settings, tmp_path / name)
         models[name] = (tmp_path / name / "model" / "model.safetensors").read_bytes()
     assert models["without"] == models["filling"] == models["reading"]
-    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 2  # a chunk of each modality
+    # A chunk of each modality, and one of hidden states.
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 2 + (prompt_layer > 0)

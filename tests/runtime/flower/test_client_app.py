@@ -11,6 +11,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from safetensors.torch import load_file
 
+from fedprime.backbones.backbone import Tokens
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import build_experiment
@@ -148,6 +149,27 @@ def test_a_site_embeds_a_sample_once_however_many_processes_train_on_it(
         asked("train", {**task, "round": number}, {STATE_KEY: str(tmp_path / "state")})
         assert bool(embedded) == (number == 0)
         embedded.clear()
+
+
+def test_a_site_runs_what_is_below_its_prompts_once_however_many_processes_train_on_it(
+    small_flags: tuple[str, ...], task: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FEDPRIME_CACHE", str(tmp_path / "cache"))
+    settings = read_settings(None, [*small_flags, "--method.name=local-p", "--method.prompt_layer=2"])
+    run: list[int] = []
+    real = ViltBackbone.advance
+
+    def advance(self: ViltBackbone, tokens: Tokens, layer: int) -> Tokens:
+        run.append(layer)
+        return real(self, tokens, layer)
+
+    monkeypatch.setattr(ViltBackbone, "advance", advance)
+    for number in range(2):
+        _forget_what_this_process_knows()
+        facts = {**task, "settings": dump_toml(settings), "round": number}
+        asked("train", facts, {STATE_KEY: str(tmp_path / "state")})
+        assert set(run) == ({2} if number == 0 else set())
+        run.clear()
 
 
 def _forget_what_this_process_knows() -> None:
