@@ -337,7 +337,8 @@ class Slopes(FedAvgP):
     name = "slopes"
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
-        return model.prompter.sets.sum() - model.head.bias.sum()
+        values = dict(model.named_parameters())
+        return values["prompter.sets"].sum() - values["head.bias"].sum()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

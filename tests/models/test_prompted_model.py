@@ -28,6 +28,7 @@ from fedprime.models import prompted_model as model_module
 from fedprime.models.prompted_model import HeadKind, ModelError, PromptedModel, Weights
 from fedprime.models.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
 from fedprime.reproducibility.seeding import torch_stream
+from fedprime.reproduction.reading import ReferenceBackbone
 
 examples = settings(max_examples=20, deadline=None, derandomize=True)
 
@@ -697,6 +698,7 @@ def test_a_saved_layer_that_is_no_number_is_a_broken_model(saved: Path, three: B
         PromptedModel.from_pretrained(saved, three)
 
 
-def test_a_backbone_in_one_piece_takes_prompts_in_front_alone() -> None:
+def test_a_backbone_in_one_piece_takes_prompts_in_front_alone(three: Backbone) -> None:
+    around = ReferenceBackbone(three, ["prompt_readout"])
     with pytest.raises(BackboneError, match="runs its layers in one piece"):
-        PromptedModel(Averaging(), NoPrompts(2), LABELS, prompt_layer=1)
+        PromptedModel(around, NoPrompts(three.dim), LABELS, prompt_layer=1)

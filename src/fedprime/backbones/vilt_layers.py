@@ -38,9 +38,10 @@ def run_layers(
     packed = pack(tokens)
     own = cast("list[ViltLayer]", list(layers)[tokens.layer :])
     rows = _packed_rows(tokens, packed, own)
-    places, sources = _prompt_places(tokens, packed) if tokens.deep else (None, None)
+    swapped = _prompt_places(tokens, packed) if tokens.deep else None
     for number, layer in enumerate(own):
-        if places is not None and 0 < number <= len(tokens.deep):
+        if swapped is not None and 0 < number <= len(tokens.deep):
+            places, sources = swapped
             prompts = tokens.deep[number - 1].flatten(0, 1).index_select(0, sources)
             rows = rows.index_copy(0, places, prompts.to(rows.dtype))
         read = packed.summaries if layer is own[-1] else None
