@@ -90,7 +90,7 @@ def train_locally(
 
 def _learning_rates(model: PromptedModel, training: LocalTraining, factor: float) -> dict[str, float]:
     """Returns the learning rate of every value of a model, by name."""
-    head_lr = training.lr if training.head_lr is None else training.head_lr
+    head_lr = training.lr if training.head_lr == "same" else training.head_lr
     return {
         name: factor * (training.lr if name.startswith("prompter.") else head_lr)
         for name, _ in model.named_parameters()

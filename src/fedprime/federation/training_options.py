@@ -26,7 +26,7 @@ class LocalTraining:
     batch_size: int = 32
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = 0.01
-    head_lr: float | None = None
+    head_lr: Literal["same"] | float = "same"
     momentum: float = 0.0
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0

@@ -169,9 +169,8 @@ class TrainingSettings(LocalTraining):
     """Stochastic gradient descent as in the paper, or AdamW."""
     lr: Positive = 0.01
     """Learning rate in the first round."""
-    head_lr: NotNegative | None = None
-    """The same for the head alone, beside which training.lr is that of prompts; 0 leaves the head as it is. Not set:
-    training.lr."""
+    head_lr: Literal["same"] | NotNegative = "same"
+    """That of the head, where training.lr is that of prompts alone; 0 leaves the head as it is."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Momentum of SGD."""
     weight_decay: NotNegative = 0.0
