@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from sklearn.covariance import oas
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
@@ -17,9 +18,9 @@ from fedprime.models.class_sums import sum_blocks
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.models.readout import Blocks
-from fedprime.models.statistics import Statistics, digest_of
+from fedprime.models.statistics import Statistics, digest_of, least_error_shrinkage
 
-CHOSEN = [{"image": {"shrinkage": 0.2, "temperature": 0.5}}, {"image": {"factor": 0.8}}, {"image": {"factor": 0.5}}]
+CHOSEN = [{"image": {"temperature": 0.5}}, {"image": {"factor": 0.8}}, {"image": {"factor": 0.5}}]
 
 
 def samples(num_samples: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -59,17 +60,14 @@ def rewrite(folder: Path, values: Mapping[str, Tensor]) -> None:
     save_file(load_file(folder / STATISTICS) | dict(values), folder / STATISTICS)
 
 
-def test_a_shrinkage_is_told_as_the_samples_that_it_is_worth_and_temperatures_are_multiplied():
-    statistics = statistics_of(*samples(40))
-    assert statistics.strength["image"] == pytest.approx(10)  # 10 / (40 + 10) = 0.2
-    assert statistics.temperature["image"] == pytest.approx(0.2)
+def test_temperatures_that_rounds_chose_are_multiplied():
+    assert statistics_of(*samples(40)).temperature["image"] == pytest.approx(0.2)
 
 
-def test_a_sum_takes_the_mean_over_samples_of_what_was_chosen():
-    ours = replace(statistics_of(*samples(10)), temperature={"image": 0.4}, strength={"image": 2.0})
-    theirs = replace(statistics_of(*samples(30)), temperature={"image": 0.8}, strength={"image": 6.0})
+def test_a_sum_takes_the_mean_temperature_over_samples():
+    ours = replace(statistics_of(*samples(10)), temperature={"image": 0.4})
+    theirs = replace(statistics_of(*samples(30)), temperature={"image": 0.8})
     assert (ours + theirs).temperature["image"] == pytest.approx(0.7)
-    assert (ours + theirs).strength["image"] == pytest.approx(5)
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
@@ -81,15 +79,13 @@ def test_sums_of_three_parts_are_those_of_the_whole_in_whatever_order_they_are_a
     parts = [statistics_of(rows[start::3], labels[start::3]) for start in order]
     (first, second, third), whole = parts, statistics_of(rows, labels)
     assert close((first + second) + third, first + (second + third))
-    assert close(replace(first + second + third, strength=whole.strength), whole)
+    assert close(first + second + third, whole)
 
 
 def test_the_head_is_the_linear_discriminant_of_all_samples():
-    rows, labels = samples(300)
-    parts = [
-        replace(statistics_of(rows[start::3], labels[start::3]), strength={"image": 0.0}, temperature={"image": 1.0})
-        for start in range(3)
-    ]
+    rows, labels = samples(2000)
+    rows = rows + 3 * torch.randn(2000, 1, generator=torch.Generator().manual_seed(1))  # far from independent
+    parts = [replace(statistics_of(rows[start::3], labels[start::3]), temperature={"image": 1.0}) for start in range(3)]
     values = (parts[0] + parts[1] + parts[2]).head("one_class")
     mean, scale = values["head.moments.image"].double()
     standardised = (rows.double() - mean) / scale
@@ -97,8 +93,16 @@ def test_the_head_is_the_linear_discriminant_of_all_samples():
         standardised @ values["head.weight.image"].double().T + values["head.bias.image"] + values["head.log_prior"]
     )
     expected = LinearDiscriminantAnalysis(solver="lsqr").fit(rows.numpy(), labels.numpy()).predict_proba(rows.numpy())
-    # A class mean counts as if one more sample lay at the mean of all.
+    # From a covariance so unlike a multiple of the identity, shrinkage moves little.
     assert torch.allclose(logits.softmax(dim=1), torch.from_numpy(expected).double(), atol=0.03)
+
+
+@pytest.mark.parametrize("num_samples", [10, 100])
+def test_the_shrinkage_is_that_of_scikit_learn(num_samples: int):
+    rows = samples(num_samples)[0].double() * torch.tensor([1.0, 2.0, 3.0, 9.0])
+    spectrum = torch.linalg.eigvalsh(torch.cov(rows.T, correction=0))
+    assert least_error_shrinkage(spectrum, num_samples) == pytest.approx(oas(rows.numpy())[1])
+    assert least_error_shrinkage(torch.ones(4, dtype=torch.float64), num_samples) == 1
 
 
 def test_labels_go_to_other_places_and_a_label_that_nobody_has_applies_to_nothing():

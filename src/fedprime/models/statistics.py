@@ -1,17 +1,18 @@
 """What a saved model tells of the samples behind it: sums that add up, so that models can be merged without a server.
 
-The sums make the head again in closed form (`discriminant`). They leave two numbers of each block open, which whoever
-had the samples chose by the likelihood of validation labels, and which merge as well:
+The sums make the head again in closed form (`discriminant`). Two numbers of each block were chosen by the likelihood of
+validation labels, which are elsewhere:
 
-- *shrinkage*, as the number of samples that the round covariance is worth: ``s = n e / (1 - e)`` for shrinkage ``e``.
-  Merged, it is the mean over samples, so that more samples are shrunk less: ``e = s / (n + s)``.
-- the *temperature*: the mean over samples.
+- *shrinkage* follows from sums by the formula below, which guesses the one of least error.
+- the *temperature* is the mean of those that were chosen, each weighted by its samples.
 
 Source: He et al. AFL: Single-Round Analytic Approach for Federated Learning with Pre-trained Models. CVPR 2025, for
-sums that add up; the conjugate prior of a covariance (inverse Wishart), for shrinkage as a number of samples.
+sums that add up; Chen, Wiesel, Eldar, Hero. Shrinkage Algorithms for MMSE Covariance Estimation. IEEE Transactions on
+Signal Processing 2010, for shrinkage (OAS).
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,12 +29,11 @@ from fedprime.models.class_sums import ClassSums
 from fedprime.models.discriminant import BlockDiscriminant, log_frequencies
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, Weights
 
-__all__ = ["Statistics", "digest_of"]
+__all__ = ["Statistics", "digest_of", "least_error_shrinkage"]
 
-#: Where nobody has a validation sample that has a block.
-_USUAL_SHRINKAGE, _USUAL_TEMPERATURE = 0.1, 0.3
+_USUAL_TEMPERATURE = 0.3  # where nobody has a validation sample that has a block
 
-_STRENGTH, _TEMPERATURE, _ORIGINS = "strength.", "temperature.", "origins"
+_TEMPERATURE, _ORIGINS = "temperature.", "origins"
 _DIGEST = 32  # bytes
 
 
@@ -43,13 +43,11 @@ class Statistics:
 
     Attributes:
         sums: Over the samples; the labels alone of a model whose head reads no blocks.
-        strength: By block, how many samples its shrinkage is worth.
         temperature: By block, how much its evidence counts.
         origins: Digests of the models that were merged into this one; none for a model that was trained.
     """
 
     sums: ClassSums
-    strength: Mapping[str, float]
     temperature: Mapping[str, float]
     origins: frozenset[bytes] = frozenset()
 
@@ -59,18 +57,14 @@ class Statistics:
 
         Args:
             sums: Over the samples.
-            chosen: What its rounds chose, one after the other: by block a shrinkage, a temperature, a factor of it.
+            chosen: What its rounds chose, one after the other: by block a temperature, or a factor of it.
         """
-        strength: dict[str, float] = {}
         temperature: dict[str, float] = {}
-        for block, total in sums.total.items():
+        for block in sums.total:
             told = [choice.get(block, {}) for choice in chosen]
-            shrinkage = next((one["shrinkage"] for one in told if "shrinkage" in one), _USUAL_SHRINKAGE)
-            strength[block] = float(total[0]) * shrinkage / (1 - shrinkage)
-            temperature[block] = next((one["temperature"] for one in told if "temperature" in one), _USUAL_TEMPERATURE)
-            for one in told:
-                temperature[block] *= one.get("factor", 1.0)
-        return cls(sums, strength, temperature)
+            first = [one["temperature"] for one in told if "temperature" in one] or [_USUAL_TEMPERATURE]
+            temperature[block] = math.prod([*first, *(one.get("factor", 1.0) for one in told)])
+        return cls(sums, temperature)
 
     @classmethod
     def of_labels(cls, counts: Float64[Tensor, " label"], num_samples: int) -> "Statistics":
@@ -83,7 +77,7 @@ class Statistics:
         sums = replace(
             ClassSums.nothing({}, len(counts)), labels=counts, num_samples=torch.tensor(num_samples).double()
         )
-        return cls(sums, {}, {})
+        return cls(sums, {})
 
     @classmethod
     def load(cls, folder: Path, model: PromptedModel) -> "Statistics | None":
@@ -119,20 +113,19 @@ class Statistics:
             weights: Those values.
         """
         sums = {name: value for name, value in weights.items() if name.startswith("sums.")}
-        numbers = {
-            prefix: {
-                name.removeprefix(prefix): value.item() for name, value in weights.items() if name.startswith(prefix)
-            }
-            for prefix in (_STRENGTH, _TEMPERATURE)
+        temperature = {
+            name.removeprefix(_TEMPERATURE): value.item()
+            for name, value in weights.items()
+            if name.startswith(_TEMPERATURE)
         }
         origins = frozenset(bytes(row.tolist()) for row in weights.get(_ORIGINS, torch.empty(0)))
-        return cls(ClassSums.of_weights(sums), numbers[_STRENGTH], numbers[_TEMPERATURE], origins)
+        return cls(ClassSums.of_weights(sums), temperature, origins)
 
     def weights(self) -> Weights:
         """Returns them as values by name, to be saved beside the model."""
         values = self.sums.weights()
-        for prefix, numbers in ((_STRENGTH, self.strength), (_TEMPERATURE, self.temperature)):
-            values |= {f"{prefix}{block}": torch.tensor([number], dtype=torch.float64) for block, number in numbers.items()}
+        for block, number in self.temperature.items():
+            values[_TEMPERATURE + block] = torch.tensor([number], dtype=torch.float64)
         if self.origins:
             values[_ORIGINS] = torch.tensor([list(digest) for digest in sorted(self.origins)], dtype=torch.uint8)
         return values
@@ -142,23 +135,19 @@ class Statistics:
         found = self.sums.problems(one_class=task == "one_class")
         if self.sums.num_samples == 0:
             found.append("there are no samples")
-        for name, numbers in (("strength", self.strength), ("temperature", self.temperature)):
-            wrong = sorted(block for block, number in numbers.items() if not 0 <= number < float("inf"))
-            found += [f"the {name} of {block} is no number from 0" for block in wrong]
-        return found
+        wrong = sorted(block for block, number in self.temperature.items() if not 0 <= number < math.inf)
+        return found + [f"the temperature of {block} is no number from 0" for block in wrong]
 
     def __add__(self, other: "Statistics") -> "Statistics":
         """Returns the statistics of the samples of both, of the blocks that both have."""
         blocks = self.sums.total.keys() & other.sums.total.keys()
         ours, theirs = self.of_blocks(blocks), other.of_blocks(blocks)
-        strength: dict[str, float] = {}
         temperature: dict[str, float] = {}
         for block in ours.sums.total:
             own, added = float(ours.sums.total[block][0]), float(theirs.sums.total[block][0])
             share = own / (own + added) if own + added > 0 else 0.5
-            strength[block] = share * ours.strength[block] + (1 - share) * theirs.strength[block]
             temperature[block] = share * ours.temperature[block] + (1 - share) * theirs.temperature[block]
-        return Statistics(ours.sums + theirs.sums, strength, temperature, self.origins | other.origins)
+        return Statistics(ours.sums + theirs.sums, temperature, self.origins | other.origins)
 
     def of_blocks(self, blocks: Set[str]) -> "Statistics":
         """Returns the same of some blocks alone.
@@ -174,7 +163,7 @@ class Statistics:
         sums = replace(
             sums, count=kept(sums.count), first=kept(sums.first), total=kept(sums.total), second=kept(sums.second)
         )
-        return replace(self, sums=sums, strength=kept(self.strength), temperature=kept(self.temperature))
+        return replace(self, sums=sums, temperature=kept(self.temperature))
 
     def with_labels(self, places: Sequence[int], num_labels: int) -> "Statistics":
         """Returns the same where there are more labels, in another order: none of the others applies to a sample.
@@ -203,11 +192,10 @@ class Statistics:
         prior = log_frequencies(self.sums.labels, float(self.sums.num_samples), task)
         values: Weights = {"head.log_prior": prior.float()}
         for block, total in self.sums.total.items():
-            number = float(total[0])
-            if number == 0:
+            if total[0] == 0:
                 continue
             discriminant = BlockDiscriminant.of_sums(self.sums, block, task)
-            weight, bias = discriminant.evidence(self.strength[block] / (number + self.strength[block]))
+            weight, bias = discriminant.evidence(least_error_shrinkage(discriminant.spectrum, float(total[0])))
             values[f"head.moments.{block}"] = discriminant.moments.float()
             values[f"head.weight.{block}"] = (self.temperature[block] * weight).float()
             values[f"head.bias.{block}"] = (self.temperature[block] * bias).float()
@@ -227,6 +215,19 @@ def digest_of(folder: Path) -> bytes:
     return found.digest()
 
 
+def least_error_shrinkage(spectrum: Float64[Tensor, " width"], num_samples: int | float) -> float:
+    """Returns the shrinkage towards a multiple of the identity that has the least squared error, of normal samples.
+
+    Args:
+        spectrum: Eigenvalues of the covariance.
+        num_samples: Behind it.
+    """
+    width, trace, squared = len(spectrum), float(spectrum.sum()), float(spectrum.square().sum())
+    apart = (num_samples + 1) * (squared - trace**2 / width)  # 0 for a multiple of the identity
+    error = squared + trace**2
+    return error / apart if apart > error else 1.0
+
+
 def _form_problems(values: Mapping[str, Tensor], model: PromptedModel) -> list[str]:
     """Says which values have other names or shapes than statistics of a model."""
     start = "sums.total."
@@ -235,7 +236,7 @@ def _form_problems(values: Mapping[str, Tensor], model: PromptedModel) -> list[s
     own = {block: width for block, width in widths.items() if block in blocks}
     nothing = ClassSums.nothing(own, len(model.label_names)).weights()
     expected = {name: tuple(value.shape) for name, value in nothing.items()}
-    expected |= {f"{kind}{block}": (1,) for kind in (_STRENGTH, _TEMPERATURE) for block in own}
+    expected |= {f"{_TEMPERATURE}{block}": (1,) for block in own}
     found = {name: tuple(value.shape) for name, value in values.items()}
     if _ORIGINS in found:
         expected[_ORIGINS] = (found[_ORIGINS][0], _DIGEST) if found[_ORIGINS] else ()

@@ -14,10 +14,10 @@ from typing import Any
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.experiment.run_folder import RunFolder
+from fedprime.methods.aggregation.joined_models import JoinedModels
 from fedprime.methods.aggregation.joining import Joining
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, read_config
 from fedprime.models.statistics import Statistics, digest_of
-from fedprime.runs.joined_models import JoinedModels
 
 __all__ = ["Merged", "merge_models"]
 
