@@ -5,8 +5,9 @@
 Each site trains prompts by itself, starting from the same random prompts as the others or from its own; `fedprime
 merge` makes one model of their files, with prompts aligned, averaged by position, or averaged in an order that was
 shuffled at each site. *Summed again* measures the sums anew through the merged prompts, which files cannot: it tells
-what the prompts are worth apart from the head. *Likeness* is the mean cosine between prompts of two sites. Prints a Markdown table, and writes it with its numbers. Stopped, the
-same command goes on where it was.
+what the prompts are worth apart from the head. *Likeness* is the mean cosine between prompts of two sites.
+
+Prints a Markdown table, and writes it with its numbers. Stopped, the same command goes on where it was.
 """
 
 import argparse
