@@ -5,7 +5,8 @@
 Each site trains prompts by itself, starting from the same random prompts as the others or from its own; `fedprime
 merge` makes one model of their files, with prompts aligned, averaged by position, or averaged in an order that was
 shuffled at each site. *Summed again* measures the sums anew through the merged prompts, which files cannot: it tells
-what the prompts are worth apart from the head. *Likeness* is the mean cosine between prompts of two sites.
+what the prompts are worth apart from the head; *one holder* trained prompts on all samples. *Likeness* is the mean
+cosine between prompts of two sites.
 
 Prints a Markdown table, and writes it with its numbers. Stopped, the same command goes on where it was.
 """
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
@@ -43,6 +45,12 @@ from machine import describe
 MEASURED = (LIKE_TRAIN, "full")
 SETTING = ("sites", "epochs", "readout", "start")
 JOININGS = {"aligned": "align", "averaged": "average", "shuffled": "average"}
+LIKENESS = {
+    "any": "likeness of any two",
+    "position": "by position",
+    "best": "of best matches",
+    "chance": "of best matches of random prompts",
+}
 _MOST_ALONE = 5  # sites whose own models are measured
 
 
@@ -96,13 +104,14 @@ def shuffled(weights: Weights, site: int) -> Weights:
 
 
 def likeness(pools: list[Tensor]) -> dict[str, float]:
-    """Returns the mean cosine between prompts of neighbouring sites: by position, and of the best matches.
+    """Returns the mean cosine between prompts of neighbouring sites: any two, by position, and of the best matches.
 
     *Chance* is that of the best matches of as many random prompts: what is not above it, alignment cannot find.
     """
     rng = torch_stream(0, "merge by files", "chance")
     random = [torch.randn(pool.shape, generator=rng) for pool in pools]
     return {
+        "any": mean(float(cosines(*pair).mean()) for pair in pairwise(pools)),
         "position": mean(float(cosines(*pair).diagonal().mean()) for pair in pairwise(pools)),
         "best": mean(best_match(cosines(*pair)) for pair in pairwise(pools)),
         "chance": mean(best_match(cosines(*pair)) for pair in pairwise(random)),
@@ -126,6 +135,7 @@ def measure(cell: dict[str, Any], flags: list[str], folder: Path) -> dict[str, A
     method, model = experiment.method, experiment.model
     whole = LocalSamples(type(experiment.shards[0]).joined(experiment.shards), experiment.validation)
     found: dict[str, Any] = {}
+    began = time.process_time()
     alone: list[dict[str, float]] = []
     pools: list[Tensor] = []
     for site in range(cell["sites"]):
@@ -153,6 +163,9 @@ def measure(cell: dict[str, Any], flags: list[str], folder: Path) -> dict[str, A
         found[f"{name}, prompts"] = len(merged.weights()["prompter.pools.inter"])
     model.load_weights(fresh(method, model, experiment, 0))
     found["untrained, summed again"] = summed_again(experiment, model, whole)
+    model.load_weights(site_values(experiment, fresh(method, model, experiment, 0), whole, 0))
+    found["one holder"] = summed_again(experiment, model, whole)
+    found["cpu_seconds"] = time.process_time() - began
     return found
 
 
@@ -164,14 +177,15 @@ def fresh(method: Method, model: PromptedModel, experiment: Experiment, number: 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Returns like train / full of every cell, means over seeds."""
-    columns = ["alone", "untrained, summed again"]
+    columns = ["alone", "one holder", "untrained, summed again"]
     columns += [f"{name}{also}" for also in ("", ", summed again") for name in JOININGS]
-    heads = [*SETTING, *columns, "likeness by position", "of best matches", "of best matches of random prompts"]
+    heads = [*SETTING, *columns, *LIKENESS.values(), "CPU s"]
     lines = [f"| {' | '.join(heads)} |", "|--:|--:|--|--|" + "--:|" * (len(heads) - 4)]
     for key in sorted({tuple(row["cell"][name] for name in SETTING) for row in rows}):
         own = [row["found"] for row in rows if tuple(row["cell"][name] for name in SETTING) == key]
         shown = [" / ".join(f"{mean(one[column][name] for one in own):.1f}" for name in MEASURED) for column in columns]
-        shown += [f"{mean(one['likeness'][how] for one in own):.2f}" for how in ("position", "best", "chance")]
+        shown += [f"{mean(one['likeness'][how] for one in own):.2f}" for how in LIKENESS]
+        shown.append(f"{mean(one['cpu_seconds'] for one in own):.0f}")
         lines.append(f"| {' | '.join(map(str, key))} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
