@@ -30,6 +30,7 @@ from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation.local_training import train_locally
 from fedprime.federation.start import started_alone, statistics_alone
 from fedprime.federation.start_round import LocalSamples
+from fedprime.methods.aggregation.joining import Joining
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import predict, score
 from fedprime.models.prompted_model import PromptedModel, Weights
@@ -44,7 +45,7 @@ from machine import describe
 
 MEASURED = (LIKE_TRAIN, "full")
 SETTING = ("sites", "epochs", "readout", "start")
-JOININGS = {"aligned": "align", "averaged": "average", "shuffled": "average"}
+JOININGS: dict[str, Joining] = {"aligned": "align", "averaged": "average", "shuffled": "average"}
 LIKENESS = {
     "any": "likeness of any two",
     "position": "by position",
