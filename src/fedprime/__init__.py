@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fedprime.report.writing import write_report
     from fedprime.runs.callbacks import AfterRound, Callback, EarlyStopping
     from fedprime.runs.grid import GridError, run_grid
+    from fedprime.runs.merging import Merged, merge_models
     from fedprime.runs.metrics import Progress
     from fedprime.runs.run import complete_run, resume_run, start_run
     from fedprime.runtime.in_process import InProcessClients
@@ -62,6 +63,7 @@ __all__ = [
     "InProcessClients",
     "InputError",
     "LocalTraining",
+    "Merged",
     "Method",
     "ModelError",
     "Partition",
@@ -91,6 +93,7 @@ __all__ = [
     "find_recipe",
     "load_backbone",
     "load_experiment",
+    "merge_models",
     "open_data",
     "partition",
     "predict",

@@ -14,7 +14,7 @@ from command_line import exit_code
 from fedprime.cli.main import main
 from fedprime.settings.reading import read_settings
 
-VERBS = ("run", "grid", "evaluate", "predict", "report", "data", "cache", "deploy", "completion", "recipes")
+VERBS = ("run", "grid", "evaluate", "predict", "merge", "report", "data", "cache", "deploy", "completion", "recipes")
 
 
 #: What takes seconds to import, and is not needed to tell what is wrong.

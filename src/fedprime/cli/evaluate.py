@@ -15,18 +15,21 @@ __all__ = ["evaluate"]
 class _EvaluateOptions:
     run: tyro.conf.Positional[Path]
     """Folder of a finished run."""
+    model: Path | None = None
+    """Measure this saved model in the place of the run's, for example a merged one."""
     json: bool = False
     """Print JSON instead of a table."""
 
 
 def evaluate(words: list[str]) -> int:
-    """Measures a finished run's model on every test scenario again, and returns the exit code.
+    """Measures a finished run's model on every test scenario again, or another in its place; returns the exit code.
 
     Args:
         words: What stands after ``fedprime evaluate``.
 
     Raises:
         RunError: If there is no such run, or it is not finished.
+        ModelError: If there is no such model, or it is of another backbone or other labels.
     """
     options = tyro.cli(
         _EvaluateOptions,
@@ -41,11 +44,14 @@ def evaluate(words: list[str]) -> int:
         from fedprime.experiment.loading import load_experiment
         from fedprime.experiment.run_folder import RunFolder
         from fedprime.report.single_run import scenario_table
-        from fedprime.runs.evaluators import OwnSamples
+        from fedprime.runs.evaluators import OwnSamples, measure_model
     folder = RunFolder(options.run)
     results = folder.results()
     experiment = load_experiment(folder)
-    measured = results | OwnSamples(experiment).on_test(folder.load_checkpoint())
+    if options.model is None:
+        measured = results | OwnSamples(experiment).on_test(folder.load_checkpoint())
+    else:
+        measured = results | measure_model(experiment, options.model)
     if options.json:
         print(json.dumps(measured, indent=2))
     else:

@@ -27,6 +27,10 @@ VERBS = {
         "fedprime.cli.predict:predict_labels",
         "predict from any subset of modalities, or for the rows of a table",
     ),
+    "merge": (
+        "fedprime.cli.merge:merge",
+        "make one model of those that sites trained alone: fedprime merge SITE_MODEL ... --output merged",
+    ),
     "report": (
         "fedprime.cli.report:report_runs",
         "turn finished runs into tables, comparisons and plots: fedprime report runs/main",

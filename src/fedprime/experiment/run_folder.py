@@ -8,6 +8,7 @@ The files, in the order in which a run writes them:
     missingness.json        the missing rates as they came out, per client and pattern
     checkpoint.safetensors  the state after the last finished round
     metrics.jsonl           one line per finished round
+    start.safetensors       what the start summed up, if there was one
     model/                  the final model, unless nothing of it is shared
     clients/                by client, its final model, if it differs from the shared one
     results.json            the final table; it is there when the run is finished
@@ -43,6 +44,7 @@ __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_exist
 _SINGLE = ("shared", "server")
 #: The state with the likeliest validation labels.
 _BEST = "best.safetensors"
+_START = "start.safetensors"
 _OWNED = ("personal", "kept", "residual")
 
 
@@ -176,6 +178,24 @@ class RunFolder:
             client: Which client.
         """
         return self.path / "clients" / str(client)
+
+    def save_start(self, statistics: Weights) -> None:
+        """Keeps what the start summed up, for the saved model.
+
+        Args:
+            statistics: As `fedprime.models.statistics.Statistics.weights` names them.
+        """
+        with replaced_file(self.path / _START) as beside:
+            save_file(dict(statistics), beside)
+
+    def start(self) -> Weights | None:
+        """Returns what `save_start` wrote; None if it has not been called."""
+        if not (self.path / _START).exists():
+            return None
+        try:
+            return load_file(self.path / _START)
+        except SafetensorError as error:
+            raise _broken(self.path / _START, error) from error
 
     @property
     def is_finished(self) -> bool:

@@ -7,14 +7,18 @@ samples, which stay where they are: clients send how likely the labels are.
 Source: see docs/learning.md.
 """
 
+from collections.abc import Iterable, Mapping
+
 from fedprime.data.batches import Task
 from fedprime.federation.calibration_rounds import ShrinkageRound, TemperatureRound
 from fedprime.federation.start_round import LocalSamples, StartRound, by_block
 from fedprime.federation.sums_round import SumsRound
 from fedprime.methods.method import Method, ServerState, Update
+from fedprime.models.class_sums import ClassSums
 from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.models.statistics import Statistics
 
-__all__ = ["is_started", "start_rounds", "started_alone"]
+__all__ = ["is_started", "start_rounds", "started_alone", "statistics_alone"]
 
 
 def start_rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
@@ -32,15 +36,14 @@ def start_rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
 def _rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
     if not method.reads_blocks:
         return ()
-    sums = SumsRound(task, makes_head=method.start == "closed-form")
-    if method.start != "closed-form":
-        return (sums,)
-    return (sums, ShrinkageRound(), TemperatureRound(), TemperatureRound())
+    return _closed_form(task) if method.start == "closed-form" else (SumsRound(task, makes_head=False),)
 
 
-def started_alone(
-    method: Method, model: PromptedModel, samples: LocalSamples, received: Weights, num_samples: int
-) -> Weights:
+def _closed_form(task: Task) -> tuple[StartRound, ...]:
+    return (SumsRound(task), ShrinkageRound(), TemperatureRound(), TemperatureRound())
+
+
+def started_alone(method: Method, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:
     """Returns the values of a client that shares its head with nobody, after a start of its own.
 
     Args:
@@ -48,14 +51,32 @@ def started_alone(
         model: A model of the method's shape; its weights are overwritten.
         samples: The client's samples.
         received: What it has.
-        num_samples: How many training samples it has.
     """
-    state = ServerState(received)
-    for step in _rounds(method, model.task):
+    return _alone(_rounds(method, model.task), model, samples, received)[0].shared
+
+
+def statistics_alone(model: PromptedModel, samples: LocalSamples) -> Statistics:
+    """Returns what samples sum up to as a model reads them, and what a start of its own would choose.
+
+    Args:
+        model: A model that reads blocks; its weights are overwritten.
+        samples: The samples.
+    """
+    state, chosen = _alone(_closed_form(model.task), model, samples, model.weights())
+    return Statistics.of_start(ClassSums.of_weights(state.server), chosen)
+
+
+def _alone(
+    rounds: Iterable[StartRound], model: PromptedModel, samples: LocalSamples, received: Weights
+) -> tuple[ServerState, list[Mapping[str, Mapping[str, float]]]]:
+    """Returns what rounds of one client come to, and what each of them chose."""
+    state, chosen = ServerState(received), []
+    for step in rounds:
         model.load_weights(state.shared)
-        update = Update(0, num_samples, step.measure(model, samples, state.shared))
+        update = Update(0, len(samples.train), step.measure(model, samples, state.shared))
         state = step.aggregate(state, [update])
-    return state.shared
+        chosen.append(state.observations.get("start", {}))
+    return state, chosen
 
 
 def is_started(weights: Weights) -> bool:

@@ -22,7 +22,7 @@ from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
-__all__ = ["BESIDE_MODEL", "HeadKind", "ModelError", "Output", "PromptedModel", "Weights"]
+__all__ = ["BESIDE_MODEL", "STATISTICS", "HeadKind", "ModelError", "Output", "PromptedModel", "Weights", "read_config"]
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]
@@ -31,6 +31,9 @@ BESIDE_MODEL = "method."
 #: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the paper's classifier; or, of
 #: blocks, one linear layer for each (`EvidenceHead`).
 HeadKind = Literal["linear", "pooled", "paper", "evidence"]
+
+#: The file of a saved model that tells of the samples behind it (`fedprime.models.statistics`); it may not be there.
+STATISTICS = "statistics.safetensors"
 
 _FORMAT = 1  # of a saved model
 _FILES = ("config.json", "model.safetensors")  # of a saved model
@@ -242,18 +245,19 @@ class PromptedModel(nn.Module):
             parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
             parameter.grad = None
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, statistics: Mapping[str, Tensor] | None = None) -> None:
         """Writes ``config.json`` and ``model.safetensors``, whole or not at all; an older model there is replaced.
 
         Args:
             folder: Where to; its parent is made if needed.
+            statistics: What is told of the samples behind the model, in a file of its own; nothing if None.
 
         Raises:
             ModelError: If there is anything else, which would be lost.
         """
         folder = Path(folder)
         found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
-        others = sorted({path.name for path in found} - set(_FILES))
+        others = sorted({path.name for path in found} - {*_FILES, STATISTICS})
         if others:
             raise ModelError(
                 f"{folder} is no saved model: replacing it would delete {', '.join(others[:3])}; name another folder"
@@ -280,6 +284,8 @@ class PromptedModel(nn.Module):
         config["backbone"] |= getattr(self.backbone, "reading", {})
         with replaced_folder(folder) as beside:
             save_file(self.weights(), beside / "model.safetensors")
+            if statistics is not None:
+                save_file(dict(statistics), beside / STATISTICS)
             (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
@@ -297,17 +303,11 @@ class PromptedModel(nn.Module):
             ModelError: If the folder holds no model, a broken one, or one of another backbone.
         """
         folder = Path(folder)
-        for name in _FILES:
-            if not (folder / name).is_file():
-                raise ModelError(f"{folder} is not a saved model: {name} is not there")
+        config = read_config(folder)
         try:
-            config = json.loads((folder / "config.json").read_text())
             weights = load_file(folder / "model.safetensors")
-        except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+        except SafetensorError as error:
             raise _broken(folder, error) from error
-        found = config.get("format") if isinstance(config, dict) else None
-        if found != _FORMAT:
-            raise ModelError(f"the model in {folder} has format {found!r}; this fedprime reads format {_FORMAT}")
         try:
             saved, label_names, task = config["backbone"], config["label_names"], config["task"]
             reference, modalities, fingerprint = saved["reference"], tuple(saved["modalities"]), saved["fingerprint"]
@@ -335,6 +335,28 @@ class PromptedModel(nn.Module):
         model = cls(backbone, prompter, label_names, task, **reading)
         model.load_weights(weights)
         return model
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Returns what a saved model says of itself in its ``config.json``; its values are not checked.
+
+    Args:
+        folder: What `save_pretrained` wrote.
+
+    Raises:
+        ModelError: If the folder holds no model, or one of another format.
+    """
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} is not a saved model: {name} is not there")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _broken(folder, error) from error
+    found = config.get("format") if isinstance(config, dict) else None
+    if found != _FORMAT:
+        raise ModelError(f"the model in {folder} has format {found!r}; this fedprime reads format {_FORMAT}")
+    return config
 
 
 def _saved_reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Who measures what a run has come to: the process that has all samples, or the sites that have them."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,13 +16,18 @@ from fedprime.experiment.build import LIKE_TRAIN, Experiment
 from fedprime.experiment.run_folder import Checkpoint, RunError
 from fedprime.experiment.site import VALIDATION, weighted_scores
 from fedprime.federation.clients import KeepingClients
+from fedprime.federation.start import statistics_alone
+from fedprime.federation.start_round import LocalSamples
 from fedprime.methods.method import Method, ServerState
 from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies
 from fedprime.models.evaluation import Predictions, count_usage, majority_accuracy, predict, score
+from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.readout import EvidenceHead
+from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.metrics import validation_metrics
 
-__all__ = ["Evaluator", "OwnSamples", "SiteClients", "SiteSamples", "personal_clients"]
+__all__ = ["Evaluator", "OwnSamples", "SiteClients", "SiteSamples", "measure_model", "personal_clients"]
 
 
 @runtime_checkable
@@ -34,6 +40,10 @@ class Evaluator(Protocol):
 
     def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the final table says of test samples: of every scenario, and of every client's own."""
+        ...
+
+    def statistics(self, model: PromptedModel, client: int | None = None) -> Statistics | None:
+        """Returns what training samples sum up to, of one client or of all; None if they are elsewhere."""
         ...
 
 
@@ -79,6 +89,24 @@ class OwnSamples:
                     # With few samples, a client may own none of them.
                     clients[str(client)] = measured.rows_of_client(own).scores() if len(own) else None
         return {"scenarios": scenarios, "clients": clients}
+
+    def statistics(self, model: PromptedModel, client: int | None = None) -> Statistics:
+        """Returns what training samples sum up to as a model reads them; the labels alone if it reads no blocks.
+
+        Args:
+            model: The model; its weights are overwritten.
+            client: Whose samples; all if None.
+        """
+        experiment = self.experiment
+        shards = experiment.shards if client is None else (experiment.holders[client],)
+        validation = experiment.validation if client is None else experiment.validation_of(client)
+        train = type(shards[0]).joined(shards)
+        if isinstance(model.head, EvidenceHead):
+            with reproducible(experiment.settings.threads):
+                return statistics_alone(model, LocalSamples(train, validation))
+        source = experiment.source
+        counts = label_counts(source.labels[train.indices], len(source.label_names))
+        return Statistics.of_labels(counts, len(train))
 
     def _measure(self, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]) -> "_Measured":
         """Predicts each sample by the model of the client that it belongs to, or by the shared one."""
@@ -204,6 +232,35 @@ class SiteSamples:
             "clients": {str(client): found.get(client, {}).get(LIKE_TRAIN) for client in range(len(self.clients))},
             "measured_by": sorted(found),
         }
+
+    def statistics(self, model: PromptedModel, client: int | None = None) -> None:
+        """Returns nothing.
+
+        Args:
+            model: Not used.
+            client: Not used.
+        """
+
+
+def measure_model(experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """Returns what a saved model scores on the test samples of an experiment, as `OwnSamples.on_test` tells it.
+
+    Args:
+        experiment: Whose samples.
+        folder: Where the model is.
+
+    Raises:
+        ModelError: If there is no model, or it is of another backbone or of other labels.
+    """
+    model = PromptedModel.from_pretrained(folder, experiment.model.backbone)
+    expected = experiment.model.label_names
+    if model.label_names != expected:
+        raise ModelError(
+            f"the model in {folder} names the labels {', '.join(model.label_names)}, the data {', '.join(expected)}; "
+            "measure it on data with the same labels in that order"
+        )
+    checkpoint = Checkpoint(0, ServerState(model.weights()))
+    return OwnSamples(replace(experiment, model=model)).on_test(checkpoint)
 
 
 def personal_clients(method: Method, checkpoint: Checkpoint) -> tuple[int, ...]:

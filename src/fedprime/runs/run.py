@@ -29,8 +29,9 @@ from fedprime.models.prompted_model import PromptedModel
 from fedprime.report.single_run import plot_scenarios
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback, EarlyStopping
-from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples, personal_clients
+from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples
 from fedprime.runs.metrics import best_round, progress_after, round_metrics, run_totals
+from fedprime.runs.saved_models import save_models, statistics_of_start
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml, read_saved_settings
@@ -228,7 +229,7 @@ def _go_on(
 ) -> dict[str, Any]:
     """Makes the rounds that are left and the final table."""
     last, start = method.num_rounds(settings.training.rounds), start_rounds(method, model.task)
-    training = settings.training
+    training, told = settings.training, "none" if settings.privacy.is_on else settings.runtime.statistics
     callbacks = [*callbacks, EarlyStopping(settings.training.patience)]
     with run.locked(), opened as clients:
         checkpoint = run.load_checkpoint()
@@ -255,13 +256,15 @@ def _go_on(
             if done >= 0 and (done % settings.evaluation.every == 0 or done == last):
                 metrics |= evaluator.on_validation(checkpoint)
             history.append(metrics)
+            if done == 0 and start and told != "none":
+                run.save_start(statistics_of_start(checkpoint.state, history).weights())
             run.save_round(metrics, checkpoint)
             _keep_if_best(run, checkpoint, history, training.keep_best)
             progress = progress_after(history, last, first_round, time.perf_counter() - started)
             for callback in callbacks:
                 callback.round_finished(progress)
         checkpoint = run.load_best() or checkpoint
-        _save_models(run, method, model, checkpoint)
+        save_models(run, method, model, checkpoint, evaluator, told)
         results = run_totals(method, settings, model, checkpoint.state.shared, history)
         if training.keep_best:
             results["kept_round"] = checkpoint.next_round - 1
@@ -286,14 +289,3 @@ def _keep_if_best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict
 
 def _is_over(callbacks: Sequence[Callback], history: Sequence[dict[str, Any]]) -> bool:
     return bool(history) and any(callback.is_over(history) for callback in callbacks)
-
-
-def _save_models(run: RunFolder, method: Method, model: PromptedModel, checkpoint: Checkpoint) -> None:
-    """Saves what a run has come to: the shared model, unless nothing of it is shared, and those of single clients."""
-    shared = checkpoint.state.shared
-    if method.is_centralized or method.travelling(shared):
-        model.load_weights(shared)
-        model.save_pretrained(run.model_path)
-    for client in personal_clients(method, checkpoint):
-        model.load_weights(checkpoint.weights(client))
-        model.save_pretrained(run.client_model_path(client))

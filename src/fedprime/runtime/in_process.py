@@ -89,7 +89,7 @@ class InProcessClients:
             return Update(client, len(samples.train), measured)
         if self._method.reads_blocks and not self._method.shares_head and not is_started(received):
             samples = self._samples(client)
-            received = started_alone(self._method, self._model, samples, received, len(samples.train))
+            received = started_alone(self._method, self._model, samples, received)
         update = train_locally(
             self._model,
             self._method,

@@ -255,6 +255,9 @@ class RuntimeSettings:
     """Share of the asked clients that must send something valid; with fewer, the others are asked again."""
     repeats: NotNegativeCount = 2
     """How often they are asked again before the run stops; it can be continued from its last round."""
+    statistics: Literal["shared", "all", "none"] = "shared"
+    """Which saved models carry sums over training samples, for `fedprime merge`: the shared one, those of single
+    clients too, or none; with privacy, none does."""
 
 
 @dataclass(frozen=True, config=CONFIG)

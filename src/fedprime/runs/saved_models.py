@@ -1,0 +1,80 @@
+"""The models that a run leaves, and what they tell of the samples behind them, for `fedprime merge`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedprime.experiment.run_folder import Checkpoint, RunFolder
+from fedprime.methods.method import Method, ServerState
+from fedprime.models.class_sums import ClassSums
+from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.models.prompts import NoPrompts
+from fedprime.models.readout import SUMMARY
+from fedprime.models.statistics import Statistics
+from fedprime.runs.evaluators import Evaluator, personal_clients
+
+__all__ = ["save_models", "statistics_of_start"]
+
+
+def statistics_of_start(state: ServerState, history: Sequence[Mapping[str, Any]]) -> Statistics:
+    """Returns what the rounds of a start summed up and chose.
+
+    Args:
+        state: After the last of them.
+        history: Their lines of metrics.
+    """
+    sums = {name: value for name, value in state.server.items() if name.startswith("sums.")}
+    chosen = [row.get("start", {}) for row in history if row["round"] < 0]
+    return Statistics.of_start(ClassSums.of_weights(sums), chosen)
+
+
+def _shared_statistics(
+    start: Weights | None, evaluator: Evaluator, method: Method, model: PromptedModel
+) -> Statistics | None:
+    """Returns what the shared model of a run tells.
+
+    The summary feature goes through the prompts: where they were trained, whoever has the samples sums up anew. Nobody
+    has the samples of sites: what they summed up before the first round still holds for all but that block.
+
+    Args:
+        start: What was summed up then, if anything was.
+        evaluator: Who measures.
+        method: The method.
+        model: The shared model; its weights are overwritten.
+    """
+    if start is not None and (not method.trains or isinstance(model.prompter, NoPrompts)):
+        return Statistics.of_weights(start)
+    found = evaluator.statistics(model)
+    if found is None and start is not None:
+        before = Statistics.of_weights(start)
+        return before.of_blocks(before.sums.total.keys() - {SUMMARY})
+    return found
+
+
+def save_models(
+    run: RunFolder, method: Method, model: PromptedModel, checkpoint: Checkpoint, evaluator: Evaluator, told: str
+) -> None:
+    """Saves what a run has come to: the shared model, unless nothing of it is shared, and those of single clients.
+
+    Args:
+        run: Where to.
+        method: The method.
+        model: A model of the method's shape.
+        checkpoint: The weights.
+        evaluator: Who sums up training samples.
+        told: Which models carry such sums: "shared", "all" or "none".
+    """
+    shared = checkpoint.state.shared
+    if method.is_centralized or method.travelling(shared):
+        model.load_weights(shared)
+        statistics = None if told == "none" else _shared_statistics(run.start(), evaluator, method, model)
+        _save_model(model, shared, run.model_path, statistics)
+    for client in personal_clients(method, checkpoint):
+        model.load_weights(checkpoint.weights(client))
+        statistics = evaluator.statistics(model, client) if told == "all" else None
+        _save_model(model, checkpoint.weights(client), run.client_model_path(client), statistics)
+
+
+def _save_model(model: PromptedModel, weights: Weights, path: Path, statistics: Statistics | None) -> None:
+    model.load_weights(weights)
+    model.save_pretrained(path, None if statistics is None else statistics.weights())

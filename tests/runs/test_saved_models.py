@@ -1,0 +1,108 @@
+"""The models that a run leaves, and what they tell of the samples behind them."""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fedprime.experiment.build import build_experiment
+from fedprime.experiment.run_folder import RunFolder
+from fedprime.models.prompted_model import STATISTICS, Weights
+from fedprime.runs.evaluators import SiteSamples
+from fedprime.runs.run import start_run
+from fedprime.runs.saved_models import save_models
+from fedprime.runtime.in_process import InProcessClients
+from fedprime.settings.reading import read_settings
+
+NUM_TRAIN = 40
+
+
+@pytest.fixture
+def made(small_flags: tuple[str, ...], tmp_path: Path) -> Callable[..., Path]:
+    """Makes a small run, and returns its folder."""
+
+    def make(*flags: str) -> Path:
+        own = ("--data.num-test=12", "--training.rounds=1", *flags)
+        start_run(read_settings(None, [*small_flags, *own]), tmp_path / "run")
+        return tmp_path / "run"
+
+    return make
+
+
+def blocks_of(folder: Path) -> set[str]:
+    start = "sums.total."
+    return {name.removeprefix(start) for name in load_file(folder / STATISTICS) if name.startswith(start)}
+
+
+def test_a_closed_form_carries_the_sums_that_it_was_made_from(made: Callable[..., Path]):
+    run = made("--method.name=closed-form")
+    found = load_file(run / "model" / STATISTICS)
+    assert found["sums.num_samples"].item() == NUM_TRAIN
+    assert found["sums.labels"].sum().item() == NUM_TRAIN
+    assert blocks_of(run / "model") == {"summary", "image", "text"}
+    checkpoint = RunFolder(run).load_checkpoint()
+    for name, value in checkpoint.state.server.items():
+        assert torch.equal(found[name], value), name
+
+
+def test_where_prompts_were_trained_the_sums_are_those_of_the_model_that_is_saved(made: Callable[..., Path]):
+    run = made("--method.readout=blocks", "--method.start=closed-form")
+    start, found = load_file(run / "start.safetensors"), load_file(run / "model" / STATISTICS)
+    assert found.keys() == start.keys()
+    # Features are computed in batches of other sizes, in single precision.
+    assert torch.allclose(found["sums.second.image"], start["sums.second.image"], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found["sums.second.summary"], start["sums.second.summary"], rtol=1e-2)
+
+
+def test_a_head_that_reads_no_blocks_tells_labels_alone(finished_run: Path):
+    found = load_file(finished_run / "model" / STATISTICS)
+    assert found.keys() == {"sums.labels", "sums.num_samples"}
+    assert found["sums.num_samples"].item() == NUM_TRAIN
+
+
+@pytest.mark.parametrize("flags", [("--runtime.statistics=none",), ("--privacy.clip-norm=1",)])
+def test_nothing_is_told_where_that_is_asked_for_or_the_run_is_private(made: Callable[..., Path], flags: Sequence[str]):
+    run = made("--method.name=head-only", *flags)
+    assert not (run / "model" / STATISTICS).exists()
+    assert not (run / "start.safetensors").exists()
+
+
+def test_models_of_single_clients_tell_on_request(made: Callable[..., Path]):
+    flags = ("--method.name=local-p", "--method.readout=blocks", "--method.start=closed-form")
+    run = made(*flags, "--runtime.statistics=all")
+    clients = sorted((run / "clients").iterdir())
+    assert len(clients) == 4
+    assert sum(load_file(folder / STATISTICS)["sums.num_samples"].item() for folder in clients) == NUM_TRAIN
+    assert not (run / "model").exists()
+
+
+def test_what_sites_summed_up_still_holds_for_all_that_no_prompt_reaches(
+    made: Callable[..., Path], small_flags: tuple[str, ...]
+):
+    flags = ("--method.readout=blocks", "--method.start=closed-form")
+    run = RunFolder(made(*flags))
+    settings = read_settings(None, [*small_flags, *flags])
+    checkpoint = run.load_checkpoint()
+
+    model = build_experiment(settings).model
+    save_models(run, settings.method, model, checkpoint, SiteSamples(_NoClients()), "shared")
+    assert blocks_of(run.model_path) == {"image", "text"}
+    save_models(run, settings.method, model, checkpoint, SiteSamples(_NoClients()), "none")
+    assert not (run.model_path / STATISTICS).exists()
+
+
+class _NoClients(InProcessClients):
+    """Sites that are never asked."""
+
+    def __init__(self) -> None:
+        self.descriptions: dict[int, dict[str, Any]] = {}
+        self.kept: dict[int, Weights] = {}
+        self.residuals: dict[int, Weights] = {}
+
+    def find(self, clients: Collection[int], needed: int) -> None: ...
+
+    def evaluate(self, *_: object) -> dict[int, dict[str, dict[str, Any]]]:
+        return {}
