@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from fedprime.backbones.backbone import BackboneError
-from fedprime.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLite0
+from fedprime.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLite0, _pixels
 from fedprime.backbones.small_weights import efficientnet_file, lacking_weights
 from fedprime.reproducibility.seeding import stream, torch_stream
 
-IMAGE = stream(0, "photo").integers(0, 256, size=(256, 320, 3), dtype=np.uint8)
+IMAGE = stream(0, "photo").integers(0, 256, size=(224, 224, 3), dtype=np.uint8)
 needs_weights = pytest.mark.skipif(bool(lacking_weights(("image",))), reason="make encoders")
 
 
@@ -24,13 +24,21 @@ def test_its_map_is_that_of_the_reference_implementation() -> None:
     with torch.random.fork_rng():
         reference = EfficientNet.from_name("efficientnet-lite0")
     reference.load_state_dict(torch.load(efficientnet_file(), weights_only=True))
-    # Seen as it is: the short side has 256 pixels, the crop begins at 48 and 16.
-    pixels = (torch.from_numpy(IMAGE[16:240, 48:272]).permute(2, 0, 1)[None].float() - 127) / 128
+    pixels = (torch.from_numpy(IMAGE).permute(2, 0, 1)[None].float() - 127) / 128
     with torch.no_grad():
         [expected] = reference.eval().extract_features(pixels)
         [found] = EfficientNetLite.from_pretrained(efficientnet_file()).encode([IMAGE])
     assert expected.shape == (1280, 7, 7)
     assert torch.allclose(found, expected.flatten(1).T, atol=1e-4)
+
+
+def test_all_of_an_image_is_seen_whatever_its_shape() -> None:
+    image = np.zeros((90, 300, 3), dtype=np.uint8)
+    image[:45, :150], image[45:, 150:] = (255, 0, 0), (0, 255, 0)
+    pixels = _pixels(image) * 128 + 127
+    assert pixels.shape == (3, 224, 224)
+    corners = [pixels[:, row, column].round().int().tolist() for row in (0, -1) for column in (0, -1)]
+    assert corners == [[255, 0, 0], [0, 0, 0], [0, 0, 0], [0, 255, 0]]
 
 
 def test_padding_is_that_of_tensorflow_where_it_is_odd() -> None:

@@ -74,7 +74,7 @@ def test_labels_change_the_settings_that_they_name_and_no_others(planned: Callab
         defaults,
         seed=3,
         training=replace(defaults.training, rounds=7),
-        method=FedAvgP(),
+        method=FedAvgP(readout="blocks", start="closed-form", prior_aware=True),
         missing=replace(defaults.missing, lacking="image", rate=0.2),
     )
 

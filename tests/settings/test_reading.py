@@ -166,7 +166,7 @@ def test_flat_settings_name_every_setting_once():
     ]
     single = len(dataclasses.fields(Settings)) - len(sections)
     inner = sum(len(dataclasses.fields(getattr(Settings(), entry.name))) for entry in sections)
-    inner += 2  # the method's name and quirks
+    inner += 3  # the method's name, quirks, and whether it is as in its paper
     inner -= 1  # the built-in world has no options
     assert len(flat) == single + inner
     assert flat["partition.num_clients"] == Settings().partition.num_clients
@@ -236,7 +236,8 @@ def test_a_setting_that_the_method_does_not_have_is_refused(tmp_path: Path):
     expected = "method.proximal_weight: fedprime has no such setting (it is one of fedprox-p, fedmsplit-p); it has"
     for problem in (*problems_of(recipe=recipe), *problems_of("--method.proximal_weight", "0.1")):
         assert problem.startswith(expected)
-    assert read_settings(recipe, ["--method.name=fedprox-p"]).method == FedProxP(proximal_weight=0.1)
+    flags = ["--method.name=fedprox-p", "--method.paper"]
+    assert read_settings(recipe, flags).method == FedProxP(proximal_weight=0.1)
 
 
 def test_a_misspelt_setting_of_a_method_is_told_the_nearest_one():

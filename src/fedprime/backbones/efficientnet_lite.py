@@ -28,7 +28,6 @@ WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77
 _WEIGHTS = "model.safetensors"
 _WIDTH = 1280
 _SIDE = 224  # pixels that the network was trained on
-_CROPPED = 32  # pixels of the resized short side that the crop leaves out, as when it was trained
 _EPSILON = 1e-3
 _STEM = 32
 #: Of each stage: blocks, kernel, stride of the first, how much wider it is inside, channels.
@@ -107,15 +106,15 @@ class EfficientNetLite0(nn.Module):
 class EfficientNetLite:
     """An encoder of images: a token for each place of the network's last map; pooled, their mean.
 
-    An image is resized (bicubic) so that its short side has 256 pixels, of which the middle 224 x 224 are seen: what
-    the network was trained for.
+    An image is resized (bicubic) to 224 x 224 pixels, whatever its shape. The network was trained on the middle of
+    images, but what is to be recognised need not lie there.
     """
 
     width = block_width = _WIDTH
     squared_length = float(_WIDTH)
     is_normalised = True
     kind: ValueKind = "image"
-    version = 1  # to be raised when the same value gives other tokens
+    version = 2  # to be raised when the same value gives other tokens
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         """Takes weights; see `from_pretrained`.
@@ -127,7 +126,7 @@ class EfficientNetLite:
         kept = {name: value for name, value in weights.items() if not name.startswith("_fc.")}
         self.network.load_state_dict(kept)
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.fingerprint = fingerprint_of(["efficientnet_lite0", _SIDE, _CROPPED], self.network.state_dict())
+        self.fingerprint = fingerprint_of(["efficientnet_lite0", _SIDE, "whole"], self.network.state_dict())
 
     @classmethod
     def from_pretrained(cls, reference: str | Path) -> "EfficientNetLite":
@@ -189,15 +188,9 @@ class EfficientNetLite:
 
 
 def _pixels(image: UInt8[np.ndarray, "_ _ 3"]) -> Float[Tensor, "3 side side"]:
-    """Returns the middle of an image as the network takes it."""
+    """Returns an image as the network takes it."""
     if 0 in image.shape:
         raise BackboneError(f"found an image of {image.shape[0]} x {image.shape[1]} pixels; count it as missing")
-    height, width = image.shape[:2]
-    # Of the image as it is, what is resized to the crop.
-    seen = min(height, width) * _SIDE / (_SIDE + _CROPPED)
-    left, top = (width - seen) / 2, (height - seen) / 2
-    resized = Image.fromarray(image).resize(
-        (_SIDE, _SIDE), Image.Resampling.BICUBIC, box=(left, top, left + seen, top + seen)
-    )
+    resized = Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     pixels = (np.asarray(resized, dtype=np.float32) - 127) / 128
     return torch.from_numpy(pixels.transpose(2, 0, 1))

@@ -11,7 +11,7 @@ from fedprime.settings.flags import last_value
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipe_tables import dotted_values, read_toml
 from fedprime.settings.recipes import find_recipe, list_plans, list_recipes
-from fedprime.settings.sections import QUIRKS_SETTING
+from fedprime.settings.sections import PAPER_SETTING, QUIRKS_SETTING
 from fedprime.settings.source_fields import fields_in_source, words_in_source
 
 __all__ = ["SHELLS", "complete", "completions"]
@@ -117,6 +117,7 @@ def _settings(before: Sequence[str]) -> dict[str, Sequence[str]]:
     flags: dict[str, Sequence[str]] = {f"--{entry.name}": _values(entry) for entry in describe_settings(())}
     for method in _methods(before):
         own = {f"--method.{name}": words for name, words in fields_in_source(method_place(method)).items()}
+        own[f"--method.{PAPER_SETTING}"] = ("true", "false")
         flags |= {name: tuple(dict.fromkeys((*flags.get(name, ()), *words))) for name, words in own.items()}
         if method in METHODS:
             flags[f"--method.{QUIRKS_SETTING}"] = words_in_source("fedprime.reproduction.quirks:Quirk")

@@ -197,7 +197,9 @@ class EmbeddedSamples:
             made = self._block(modality, [there[index] for index in new])
             # A copy of each, or one sample that is kept would keep all of them in memory.
             self._blocks |= {(modality, index): row.clone() for index, row in zip(new, made, strict=True)}
-        return [self._blocks[modality, int(index)] if int(index) in there else None for index in indices]
+        # A sample may stand in a batch twice, with and without the modality.
+        pairs = zip(indices, embedded[modality], strict=True)
+        return [None if tokens is None else self._blocks[modality, int(index)] for index, tokens in pairs]
 
     def save(self) -> None:
         """Writes to disk what has been embedded and not written yet."""

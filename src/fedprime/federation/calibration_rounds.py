@@ -1,4 +1,7 @@
-"""Rounds of the start that choose, by the likelihood of validation labels, what sums leave open."""
+"""Rounds of the start that choose, by the likelihood of validation labels, what sums leave open.
+
+Validation samples count as they are and with each of their modalities alone.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,12 +11,14 @@ from torch import Tensor
 
 from fedprime.federation.start_round import (
     CANDIDATES,
+    USUAL_TEMPERATURE,
     LocalSamples,
     StartRound,
     by_block,
     head_of,
     own_log_prior,
     read_blocks,
+    with_single_modalities,
 )
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.calibration import SCALES, TEMPERATURES, Curvature, best_temperatures, curvature, log_likelihoods
@@ -23,7 +28,7 @@ from fedprime.models.prompted_model import PromptedModel, Weights
 __all__ = ["ShrinkageRound", "TemperatureRound"]
 
 #: Where no client has a validation sample that has a block.
-_USUAL_SHRINKAGE, _USUAL_TEMPERATURE = 0.1, 0.3
+_USUAL_SHRINKAGE = 0.1
 
 
 class ShrinkageRound(StartRound):
@@ -40,7 +45,7 @@ class ShrinkageRound(StartRound):
         log_prior = own_log_prior(model, samples.train)
         temperatures = torch.tensor(TEMPERATURES, dtype=torch.float64)[:, None, None]
         found = {name: torch.zeros_like(value, device="cpu") for name, value in self.form(received).items()}
-        for blocks, labels in read_blocks(model, samples.validation):
+        for blocks, labels in read_blocks(model, with_single_modalities(samples.validation)):
             for block, weight in by_block(received, f"{CANDIDATES}weight.").items():
                 there = blocks.present[block].cpu()
                 mean, scale = received[f"head.moments.{block}"].double()
@@ -105,7 +110,7 @@ class ShrinkageRound(StartRound):
             table = sum(update.weights[f"likelihood.{block}"].double() for update in updates)
             count = float(sum(update.weights[f"count.{block}"] for update in updates))
             if count == 0 or not isinstance(table, Tensor):
-                index, temperature = SHRINKAGES.index(_USUAL_SHRINKAGE), _USUAL_TEMPERATURE
+                index, temperature = SHRINKAGES.index(_USUAL_SHRINKAGE), USUAL_TEMPERATURE
             else:
                 index, place = divmod(int(table.argmax()), len(TEMPERATURES))
                 temperature = TEMPERATURES[place]
@@ -128,7 +133,7 @@ class TemperatureRound(StartRound):
         """
         head, log_prior = head_of(model), own_log_prior(model, samples.train)
         found = self._zeros(len(head.weight))
-        for blocks, labels in read_blocks(model, samples.validation):
+        for blocks, labels in read_blocks(model, with_single_modalities(samples.validation)):
             with torch.no_grad():
                 evidence = torch.stack(list(head.by_block(blocks).values()), dim=1).cpu().double()
             for place, scale in enumerate(SCALES):

@@ -18,7 +18,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -77,12 +77,17 @@ class ClientPrivacy(UpdateProcessor):
             "round %d: updates are clipped to %g, noise is %g times that",
             *(asked.number, self.clip_norm, self.noise_multiplier),
         )
+        received, privacy = asked.method.travelling(asked.state.shared), self
+        if asked.start:  # what is measured there has norm 1 at most
+            form = asked.start.form(asked.state.shared)
+            received = {name: torch.zeros(value.shape, dtype=value.dtype) for name, value in form.items()}
+            privacy = replace(self, clip_norm=1.0)
         return private_updates(
             updates,
             asked.clients,
-            asked.method.travelling(asked.state.shared),
-            aligned=asked.method.aligned,
-            privacy=self,
+            received,
+            aligned="" if asked.start else asked.method.aligned,
+            privacy=privacy,
             noise=operating_system_noise if self.secret else seeded_noise(asked.seed, asked.number),
         )
 
@@ -151,7 +156,9 @@ def operating_system_noise(shape: Sequence[int]) -> Float64[Tensor, "..."]:
     return torch.from_numpy(ndtri(uniform)).reshape(tuple(shape))
 
 
-def spent_epsilon(privacy: ClientPrivacy, *, num_clients: int, num_asked: int, rounds: int) -> float:
+def spent_epsilon(
+    privacy: ClientPrivacy, *, num_clients: int, num_asked: int, rounds: int, start_rounds: int = 0
+) -> float:
     """Returns epsilon of a run for the `delta` asked for, under replacement of one client; infinity without noise.
 
     Rounds are composed as Rényi differential privacy. That who took part is not known counts in favour of privacy (if
@@ -162,6 +169,7 @@ def spent_epsilon(privacy: ClientPrivacy, *, num_clients: int, num_asked: int, r
         num_clients: How many clients there are.
         num_asked: How many of them are drawn, without replacement, in every round.
         rounds: How many rounds there were.
+        start_rounds: How many more before the first, in which all clients are asked.
 
     Source: the accountant is `dp_accounting`'s.
     """
@@ -175,6 +183,8 @@ def spent_epsilon(privacy: ClientPrivacy, *, num_clients: int, num_asked: int, r
     epsilons: list[float] = []
     for event in events:
         accountant = RdpAccountant(neighboring_relation=NeighboringRelation.REPLACE_ONE)
-        accountant.compose(event, rounds)
+        for released, times in ((event, rounds), (mechanism, start_rounds)):
+            if times > 0:
+                accountant.compose(released, times)
         epsilons.append(float(accountant.get_epsilon(privacy.delta)))
     return min(epsilons)

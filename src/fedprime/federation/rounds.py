@@ -131,8 +131,9 @@ def federate(
         answers = _ask(clients, asked, schedule, processors)
         down, up = traffic(asked, answers.asked, answers.received, processors)
         updates: Sequence[Update] = answers.valid
-        for processor in () if start else reversed(processors):
-            updates = processor.of_round(updates, asked)
+        for processor in reversed(processors):
+            if not start or processor.hides_clients:
+                updates = processor.of_round(updates, asked)
         if updates and start:
             state = start.aggregate(state, updates)
         elif updates:

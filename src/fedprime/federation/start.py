@@ -7,10 +7,13 @@ samples, which stay where they are: clients send how likely the labels are.
 Source: see docs/learning.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fedprime.data.batches import Task
 from fedprime.federation.calibration_rounds import ShrinkageRound, TemperatureRound
+from fedprime.federation.differential_privacy import ClientPrivacy
+from fedprime.federation.private_sums_round import PrivateSumsRound
+from fedprime.federation.processors import UpdateProcessor
 from fedprime.federation.start_round import LocalSamples, StartRound, by_block
 from fedprime.federation.sums_round import SumsRound
 from fedprime.methods.method import Method, ServerState, Update
@@ -21,7 +24,7 @@ from fedprime.models.statistics import Statistics
 __all__ = ["is_started", "start_rounds", "started_alone", "statistics_alone"]
 
 
-def start_rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
+def start_rounds(method: Method, task: Task, processors: Sequence[UpdateProcessor] = ()) -> tuple[StartRound, ...]:
     """Returns the rounds before the first; the last of them has the number -1.
 
     There are none where clients share no head: each starts alone then (`started_alone`).
@@ -29,8 +32,15 @@ def start_rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
     Args:
         method: Says how a model starts.
         task: Whether one class or several labels apply to a sample.
+        processors: Those of the run: with privacy there is one round, of bounded sums under noise.
     """
-    return _rounds(method, task) if method.shares_head else ()
+    if not (method.shares_head and method.reads_blocks):
+        return ()
+    for processor in processors:
+        if isinstance(processor, ClientPrivacy):
+            makes_head = method.start == "closed-form"
+            return (PrivateSumsRound(task, processor.noise_multiplier, makes_head=makes_head),)
+    return _rounds(method, task)
 
 
 def _rounds(method: Method, task: Task) -> tuple[StartRound, ...]:

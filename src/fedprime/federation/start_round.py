@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,9 +14,21 @@ from fedprime.models.discriminant import frequencies_of, label_counts, log_frequ
 from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
 from fedprime.models.readout import Blocks, EvidenceHead
 
-__all__ = ["CANDIDATES", "LocalSamples", "StartRound", "by_block", "head_of", "own_log_prior", "read_blocks"]
+__all__ = [
+    "CANDIDATES",
+    "USUAL_TEMPERATURE",
+    "LocalSamples",
+    "StartRound",
+    "by_block",
+    "head_of",
+    "own_log_prior",
+    "read_blocks",
+    "with_single_modalities",
+]
 
 _AT_ONCE = 256  # samples
+#: What evidence is multiplied by where no validation sample says.
+USUAL_TEMPERATURE = 0.3
 #: Begins the names of values that are sent in the start alone, beside the model's.
 CANDIDATES = f"{BESIDE_MODEL}start."
 
@@ -110,3 +123,23 @@ def read_blocks(model: PromptedModel, shard: Shard) -> Iterator[tuple[Blocks, Te
     model.eval()
     for batch in shard.batches(_AT_ONCE):
         yield model.read(batch), batch.labels
+
+
+def with_single_modalities(shard: Shard) -> Shard:
+    """Returns samples as they are, and again with each of their modalities alone.
+
+    What is chosen on them holds also for patterns that few samples have, and a block that only repeats others has to
+    show what it adds to each of them.
+
+    Args:
+        shard: The samples.
+    """
+    indices, present = [shard.indices], [shard.present]
+    several = shard.present.sum(axis=1) > 1
+    for modality in range(shard.present.shape[1]):
+        rows = several & shard.present[:, modality]
+        alone = np.zeros((int(rows.sum()), shard.present.shape[1]), dtype=bool)
+        alone[:, modality] = True
+        indices.append(shard.indices[rows])
+        present.append(alone)
+    return replace(shard, indices=np.concatenate(indices), present=np.concatenate(present), likelihood=None)

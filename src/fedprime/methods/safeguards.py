@@ -44,8 +44,6 @@ def reason_against_privacy(method: Method) -> str:
     reason = reason_against_attack(method)
     if not reason and method.answers_each:
         reason = "the server answers each client by a mix of its own, made from single updates"
-    if not reason and method.reads_blocks:
-        reason = "in the start its clients send sums over samples, to which no noise is added"
     if not reason and isinstance(method, FedPrime) and method.standardised_queries:
         reason = (
             "with standardised_queries clients send means of their samples themselves, which clipping would distort"

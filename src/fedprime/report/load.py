@@ -194,7 +194,7 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
             f"{path / _FILES.get(part, 'metrics.jsonl')} has another format than this version of fedprime writes "
             f"({'.'.join(inside)}: {first['msg']}); {_REMEDY}"
         ) from error
-    if rounds != list(range(run.results.rounds)):
+    if rounds != list(range(min(rounds, default=0), run.results.rounds)) or min(rounds, default=0) > 0:
         raise RunError(f"{path / 'metrics.jsonl'} is broken (it lacks some of {run.results.rounds} rounds); {_REMEDY}")
     return run
 

@@ -129,7 +129,7 @@ def run_totals(
         "trained_values": sum(shared[name].numel() for name, value in model.named_parameters() if value.requires_grad),
         "sent_values": sum(value.numel() for value in sent.values()),
         "sent_bytes_per_client_and_round": 2 * size_bytes(form_on_the_way(processors_of(method, settings), sent)),
-        **_privacy_spent(settings, len(history)),
+        **_privacy_spent(settings, history),
     }
 
 
@@ -138,13 +138,20 @@ def _stopped_early(rounds: int, asked: int) -> dict[str, Any]:
     return {} if rounds == asked else {"stopped_early": {"after_rounds": rounds, "of": asked}}
 
 
-def _privacy_spent(settings: Settings, rounds: int) -> dict[str, Any]:
+def _privacy_spent(settings: Settings, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Returns what is told of privacy in the final table: nothing if there is none; an epsilon of None is no bound."""
     privacy, num_clients = settings.privacy, settings.partition.num_clients
     if not privacy.is_on:
         return {}
     asked = num_taking_part(num_clients, settings.training.fraction)
-    epsilon = spent_epsilon(ClientPrivacy(**asdict(privacy)), num_clients=num_clients, num_asked=asked, rounds=rounds)
+    before_first = sum(row["round"] < 0 for row in history)
+    epsilon = spent_epsilon(
+        ClientPrivacy(**asdict(privacy)),
+        num_clients=num_clients,
+        num_asked=asked,
+        rounds=len(history) - before_first,
+        start_rounds=before_first,
+    )
     return {"privacy": {"epsilon": epsilon if math.isfinite(epsilon) else None, **asdict(privacy)}}
 
 

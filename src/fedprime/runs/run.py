@@ -86,7 +86,7 @@ def start_run(
             experiment.model.backbone.fingerprint,
             experiment.masks(),
             experiment.realised_missingness(),
-            _before_start(experiment.method, experiment.model, len(experiment.holders)),
+            _before_start(experiment.method, experiment.model, settings, len(experiment.holders)),
             own.fingerprints(),
         )
         return _go_on_here(run, experiment, opening, callbacks)
@@ -194,7 +194,7 @@ def complete_site_run(
                 model.backbone.fingerprint,
                 {},
                 [{"client": client, "samples": facts["num_samples"]} for client, facts in said],
-                _before_start(method, model, len(clients)),
+                _before_start(method, model, settings, len(clients)),
             )
         run = RunFolder(folder)
         refuse_other_backbone(run, model.backbone)
@@ -228,8 +228,10 @@ def _go_on(
     callbacks: Sequence[Callback],
 ) -> dict[str, Any]:
     """Makes the rounds that are left and the final table."""
-    last, start = method.num_rounds(settings.training.rounds), start_rounds(method, model.task)
+    processors = processors_of(method, settings)
+    last, start = method.num_rounds(settings.training.rounds), start_rounds(method, model.task, processors)
     training, told = settings.training, "none" if settings.privacy.is_on else settings.runtime.statistics
+    keeps_best = training.keep == "best" or (training.keep == "auto" and method.start == "closed-form")
     callbacks = [*callbacks, EarlyStopping(settings.training.patience)]
     with run.locked(), opened as clients:
         checkpoint = run.load_checkpoint()
@@ -244,10 +246,10 @@ def _go_on(
             checkpoint.state,
             Schedule(last, training.fraction, settings.runtime.quorum, settings.runtime.repeats, start),
             seed=settings.seed,
-            processors=processors_of(method, settings),
+            processors=processors,
             first_round=first_round,
         )
-        _keep_if_best(run, checkpoint, history, training.keep_best)
+        _keep_if_best(run, checkpoint, history, keeps_best)
         while checkpoint.next_round < last and not _is_over(callbacks, history):
             finished = next(rounds)
             done = finished.number + 1
@@ -259,14 +261,14 @@ def _go_on(
             if done == 0 and start and told != "none":
                 run.save_start(statistics_of_start(checkpoint.state, history).weights())
             run.save_round(metrics, checkpoint)
-            _keep_if_best(run, checkpoint, history, training.keep_best)
+            _keep_if_best(run, checkpoint, history, keeps_best)
             progress = progress_after(history, last, first_round, time.perf_counter() - started)
             for callback in callbacks:
                 callback.round_finished(progress)
         checkpoint = run.load_best() or checkpoint
         save_models(run, method, model, checkpoint, evaluator, told)
         results = run_totals(method, settings, model, checkpoint.state.shared, history)
-        if training.keep_best:
+        if keeps_best:
             results["kept_round"] = checkpoint.next_round - 1
         results |= evaluator.on_test(checkpoint)
         plot_scenarios(results, run.path / "scenarios.png")
@@ -276,9 +278,10 @@ def _go_on(
         return results
 
 
-def _before_start(method: Method, model: PromptedModel, num_clients: int) -> Checkpoint:
+def _before_start(method: Method, model: PromptedModel, settings: Settings, num_clients: int) -> Checkpoint:
     """Returns the state before the first of all rounds."""
-    return Checkpoint(-len(start_rounds(method, model.task)), method.initial_state(model, num_clients))
+    start = start_rounds(method, model.task, processors_of(method, settings))
+    return Checkpoint(-len(start), method.initial_state(model, num_clients))
 
 
 def _keep_if_best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict[str, Any]], keeps_best: bool) -> None:

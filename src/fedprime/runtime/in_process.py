@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fedprime.data.batches import Shard
 from fedprime.federation.local_training import train_locally
+from fedprime.federation.processors import UpdateProcessor
 from fedprime.federation.start import is_started, start_rounds, started_alone
 from fedprime.federation.start_round import LocalSamples
 from fedprime.federation.training_options import LocalTraining
@@ -30,6 +31,7 @@ class InProcessClients:
         num_rounds: int,
         seed: int,
         validation: Mapping[int, Shard] | None = None,
+        processors: Sequence[UpdateProcessor] = (),
     ) -> None:
         """Takes the parts.
 
@@ -41,9 +43,10 @@ class InProcessClients:
             num_rounds: Rounds of the whole run.
             seed: Seed of the run.
             validation: By client, samples that nothing is fitted to; for the start alone.
+            processors: What touches values on their way, of which the start has to know.
         """
         self._validation = validation or {}
-        self._start = start_rounds(method, model.task)
+        self._start = start_rounds(method, model.task, processors)
         self._method = method
         self._model = model
         self._shards = shards

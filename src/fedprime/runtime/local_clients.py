@@ -93,6 +93,7 @@ def local_clients(experiment: Experiment, shards: Mapping[int, Shard], settings:
         shards = {
             client: LabelFlippedShard.of(shard) if client in hostile else shard for client, shard in shards.items()
         }
+    processors = processors_of(method, settings)
     honest = InProcessClients(
         method,
         experiment.model,
@@ -101,6 +102,7 @@ def local_clients(experiment: Experiment, shards: Mapping[int, Shard], settings:
         num_rounds=settings.training.rounds,
         seed=settings.seed,
         validation={client: experiment.validation_of(client) for client in shards},
+        processors=processors,
     )
     clients = SharedParameterClients(honest) if method.shares_parameters else honest
-    return LocalClients(clients, method, processors_of(method, settings), honest.kept)
+    return LocalClients(clients, method, processors, honest.kept)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from fedprime.methods import method_names
+from fedprime.reproducibility.plugins import unknown_name
 from fedprime.settings.describe import describe_settings
-from fedprime.settings.flags import flags_outside, set_flags
+from fedprime.settings.flags import flags_outside, last_value, set_flags
 from fedprime.settings.problems import SettingsError, describe_error
-from fedprime.settings.recipe_tables import read_toml, take_by_method
+from fedprime.settings.recipe_tables import name_in, read_toml, take_by_method
 from fedprime.settings.sections import PlainSettings
 
 __all__ = ["refuse_plainly_wrong"]
@@ -33,5 +35,8 @@ def refuse_plainly_wrong(recipe: Path | None, flags: Sequence[str]) -> None:
     except ValidationError as error:
         names = [setting.name for setting in known]
         problems += [line for entry in error.errors() for line in describe_error(entry, names)]
+    method = last_value(flags, "method.name") or name_in(content, "method")
+    if method and method not in method_names():
+        problems.append(f"method.name: {unknown_name('method', method, method_names())}")
     if problems:
         raise SettingsError(problems)

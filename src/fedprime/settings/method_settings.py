@@ -1,4 +1,9 @@
-"""The table ``method`` of the settings: the name of a method, the fields of its class, and quirks it may have."""
+"""The table ``method`` of the settings: the name of a method, the fields of its class, and quirks it may have.
+
+A method's class follows its paper. What is not set is here the best that is known instead (docs/learning.md): the head
+reads blocks, starts in closed form and is trained with priors; `paper` or a quirk of research code goes back to the
+class.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,9 +18,18 @@ from fedprime.reproducibility.plugins import PluginError
 from fedprime.reproduction.quirks import Quirk, possible_quirks, quirks_of, with_quirks
 from fedprime.settings.arguments import Argument, arguments_of, read_arguments
 from fedprime.settings.problems import SettingsError
-from fedprime.settings.sections import QUIRKS_SETTING, without_repetition
+from fedprime.settings.sections import PAPER_SETTING, QUIRKS_SETTING, without_repetition
 
 __all__ = ["method_arguments", "method_table", "read_method"]
+
+#: What is better than a paper's own choice, in all that was tried (docs/results.md).
+_BETTER: Mapping[str, Any] = {"readout": "blocks", "start": "closed-form", "prior_aware": True}
+_PAPER = Argument(
+    bool,
+    False,
+    "Whether what is not set is as in the method's paper: the head reads the summary feature alone, starts at random "
+    "values and is trained without priors.",
+)
 
 _QUIRKS = Argument(
     Annotated[tuple[Quirk, ...], AfterValidator(without_repetition)],
@@ -25,7 +39,7 @@ _QUIRKS = Argument(
     "their samples. batch_vote: the prompts that most samples of a batch would choose are given to all of them, at "
     "test too. unsynced_query: the query map starts at random and is never averaged. prompt_readout: the feature of a "
     "sample is the output at its first prompt. placeholder_input: what is missing is encoded as a white image, an "
-    "empty text, readings of zero.",
+    "empty text, readings of zero. With any, what is not set is as in the paper.",
 )
 
 
@@ -35,8 +49,13 @@ def method_arguments(kind: type[Method]) -> Mapping[str, Argument]:
     Args:
         kind: The class of the method, without quirks.
     """
-    own = arguments_of(kind)
-    return {**own, QUIRKS_SETTING: _QUIRKS} if kind in METHODS.values() else own
+    own = {name: _by_default(name, argument) for name, argument in arguments_of(kind).items()}
+    quirks = {QUIRKS_SETTING: _QUIRKS} if kind in METHODS.values() else {}
+    return {**own, PAPER_SETTING: _PAPER, **quirks}
+
+
+def _by_default(name: str, argument: Argument) -> Argument:
+    return dataclasses.replace(argument, default=_BETTER[name]) if name in _BETTER else argument
 
 
 def method_table(method: Method) -> dict[str, Any]:
@@ -44,6 +63,8 @@ def method_table(method: Method) -> dict[str, Any]:
     plain = with_quirks(method, ())
     table: dict[str, Any] = {"name": method.name}
     table |= {entry.name: getattr(method, entry.name) for entry in dataclasses.fields(method) if entry.init}
+    of_class = arguments_of(type(plain))
+    table[PAPER_SETTING] = all(name not in of_class or table[name] == of_class[name].default for name in _BETTER)
     return {**table, QUIRKS_SETTING: quirks_of(method)} if possible_quirks(plain) else table
 
 
@@ -51,7 +72,7 @@ def read_method(given: object) -> object:
     """Makes a method from the table ``method`` of the settings, or checks the values of one that is made already.
 
     Args:
-        given: The table, or the method; anything else is given back.
+        given: The table, or the method, which is left as it is; anything else is given back.
 
     Raises:
         SettingsError: If anything is wrong, with every problem.
@@ -69,6 +90,8 @@ def read_method(given: object) -> object:
     name, arguments = table.pop("name"), method_arguments(kind)
     values = read_arguments(table, arguments, "method", name, _who_has_them(table.keys() - arguments.keys()))
     quirks = values.pop(QUIRKS_SETTING, ())
+    if values.pop(PAPER_SETTING) or (quirks and PAPER_SETTING not in table):
+        values = {key: value for key, value in values.items() if key in table or key not in _BETTER}
     try:
         method = kind(**values)
     except ValueError as error:

@@ -33,9 +33,10 @@ import tomlkit
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.settings.flags import last_value, set_flags
 from fedprime.settings.problems import SettingsError
-from fedprime.settings.reading import check_settings, known_settings, method_of, name_in, note_untuned, without_foreign
-from fedprime.settings.recipe_tables import dotted_names, merged, read_toml, take_by_method, without
+from fedprime.settings.reading import check_settings, known_settings, method_of, note_untuned, without_foreign
+from fedprime.settings.recipe_tables import dotted_names, merged, name_in, read_toml, take_by_method, without
 from fedprime.settings.recipes import find_recipe
+from fedprime.settings.sections import PAPER_SETTING
 from fedprime.settings.settings import Settings
 
 __all__ = ["Plan", "PlannedRun", "choose_runs", "dump_plan", "read_plan"]
@@ -133,6 +134,7 @@ def read_plan(
     twice = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
     if twice:
         raise SettingsError([f"{path}: two runs would share the folder {twice[0]}; give their labels other names"])
+    shared = merged({"method": {PAPER_SETTING: False}}, shared)  # which tells the plans of earlier versions from others
     tables = {"seeds": list(chosen), "settings": shared, "by_method": by_method, "axes": axes}
     return Plan({axis: tuple(labels) for axis, labels in axes.items()}, chosen, tuple(runs), tables)
 

@@ -12,12 +12,22 @@ from pydantic import TypeAdapter, ValidationError
 from fedprime.methods import DEFAULT_METHOD, find_method, method_names
 from fedprime.methods.method import Method
 from fedprime.reproducibility.plugins import PluginError
+from fedprime.settings.arguments import arguments_of
 from fedprime.settings.describe import Setting, describe_settings
 from fedprime.settings.flags import last_value, set_flags
 from fedprime.settings.method_settings import method_arguments, method_table
 from fedprime.settings.problems import SettingsError, describe_error
-from fedprime.settings.recipe_tables import dotted_names, dotted_values, merged, read_toml, take_by_method, without
+from fedprime.settings.recipe_tables import (
+    dotted_names,
+    dotted_values,
+    merged,
+    name_in,
+    read_toml,
+    take_by_method,
+    without,
+)
 from fedprime.settings.recipes import find_recipe
+from fedprime.settings.sections import PAPER_SETTING
 from fedprime.settings.settings import Settings
 
 __all__ = [
@@ -28,7 +38,6 @@ __all__ = [
     "flat_settings",
     "known_settings",
     "method_of",
-    "name_in",
     "note_untuned",
     "read_saved_settings",
     "read_settings",
@@ -103,12 +112,16 @@ def read_saved_settings(path: Path) -> Settings:
 
 
 def without_foreign(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns tables without what earlier versions wrote down of methods that were not chosen."""
+    """Returns tables without what earlier versions wrote down of methods that were not chosen.
+
+    Where they say nothing of how a head starts and what it reads, that was the paper\'s.
+    """
     try:
         own = method_arguments(find_method(method_of(content)))
     except PluginError:
         own = {}
-    return without(content, _ONCE_OF_ALL_METHODS - {f"method.{name}" for name in own})
+    kept = without(content, _ONCE_OF_ALL_METHODS - {f"method.{name}" for name in own})
+    return merged({"method": {PAPER_SETTING: True}}, kept)
 
 
 def completed_settings(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +132,9 @@ def completed_settings(flat: Mapping[str, Any]) -> dict[str, Any]:
     """
     method = str(flat.get("method.name", DEFAULT_METHOD))
     known = {setting.name: setting.default for setting in known_settings([method])}
+    if "method.readout" not in flat and method in method_names():  # before methods had better defaults than papers
+        known |= {f"method.{name}": argument.default for name, argument in arguments_of(find_method(method)).items()}
+        known[f"method.{PAPER_SETTING}"] = True
     foreign = _ONCE_OF_ALL_METHODS - known.keys() if method in method_names() else frozenset[str]()
     defaults = {name: value for name, value in known.items() if name not in flat}
     return {**{name: value for name, value in flat.items() if name not in foreign}, **defaults}
@@ -211,17 +227,6 @@ def _tables(settings: Settings) -> dict[str, Any]:
 def _told(table: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a table without what TOML has no word for: None, and tables with nothing in them."""
     return {name: value for name, value in table.items() if value is not None and value != {}}
-
-
-def name_in(content: Mapping[str, Any], section: str) -> str:
-    """Returns the name that a section of nested tables of settings chooses; empty if it chooses none.
-
-    Args:
-        section: ``method`` or ``data``.
-    """
-    table = content.get(section, {})
-    name = table.get("name") if isinstance(table, dict) else None
-    return name if isinstance(name, str) else ""
 
 
 def _in_words(value: object) -> str:

@@ -19,7 +19,7 @@ from fedprime.methods import method_names
 from fedprime.reproducibility.plugins import unknown_name
 from fedprime.settings.problems import SettingsError
 
-__all__ = ["dotted_names", "dotted_values", "merged", "read_toml", "take_by_method", "without"]
+__all__ = ["dotted_names", "dotted_values", "merged", "name_in", "read_toml", "take_by_method", "without"]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -118,3 +118,15 @@ def take_by_method(content: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], 
         if fixed in dotted_names(settings)
     ]
     return {name: settings for name, settings in tables.items() if name in known}, problems
+
+
+def name_in(content: Mapping[str, Any], section: str) -> str:
+    """Returns the name that a section of nested tables of settings chooses; empty if it chooses none.
+
+    Args:
+        content: The tables.
+        section: ``method`` or ``data``.
+    """
+    table = content.get(section, {})
+    name = table.get("name") if isinstance(table, dict) else None
+    return name if isinstance(name, str) else ""

@@ -17,6 +17,7 @@ from fedprime.settings.arguments import Argument, arguments_of, read_arguments
 
 __all__ = [
     "CONFIG",
+    "PAPER_SETTING",
     "QUIRKS_SETTING",
     "AttackSettings",
     "DataSettings",
@@ -66,6 +67,8 @@ def _number_of_word(value: object) -> object:
 
 #: What is set beside the fields of a method that comes along.
 QUIRKS_SETTING = "reference_quirks"
+#: What is set beside the fields of any method.
+PAPER_SETTING = "paper"
 #: Of every class of settings.
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -179,8 +182,9 @@ class TrainingSettings(LocalTraining):
     """Longer gradients are scaled down to this norm; 0 for no limit."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """How the learning rate falls over the rounds."""
-    keep_best: bool = False
-    """Whether a run ends with the state that had the likeliest validation labels, instead of the last."""
+    keep: Literal["auto", "best", "last"] = "auto"
+    """Which round's state a run ends with: the one whose validation labels were likeliest, or the last. "auto" is the
+    best where the head starts in closed form, so that training never ends below its start."""
     patience: NotNegativeCount = 0
     """The run ends early after as many rounds whose validation loss is not below the lowest before; 0 for never."""
     activation_checkpointing: bool = False

@@ -1,13 +1,13 @@
 """All settings of a run, those of its method too, and what does not go together."""
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, cast
 
 from pydantic import BeforeValidator, InstanceOf, model_validator
 from pydantic.dataclasses import dataclass
 
 from fedprime.data.missingness.kinds import ANY
 from fedprime.data.sets.builtin import BuiltinWorld
-from fedprime.methods import DEFAULT_METHOD, METHODS
 from fedprime.methods.method import Method
 from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy
 from fedprime.reproducibility.errors import nearest_name
@@ -21,7 +21,9 @@ __all__ = ["Settings"]
 class Settings(PlainSettings):
     """All settings of a run."""
 
-    method: Annotated[InstanceOf[Method], BeforeValidator(read_method)] = METHODS[DEFAULT_METHOD]()
+    method: Annotated[InstanceOf[Method], BeforeValidator(read_method)] = dataclasses.field(
+        default_factory=lambda: cast("Method", read_method({}))
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":

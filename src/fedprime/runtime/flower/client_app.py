@@ -103,7 +103,7 @@ class _Task:
         resizable = {f"prompter.{name}" for name in experiment.model.prompter.resizable}
         expected = experiment.method.travelling(self.initial)
         if self.round_number < 0:
-            start = start_rounds(experiment.method, experiment.model.task)[self.round_number]
+            start = start_rounds(experiment.method, experiment.model.task, processors)[self.round_number]
             expected = {**expected, **start.sent(expected)}
         for name in expected.keys() & self.sent.keys() & resizable:
             rows = self.sent[name].shape[:1] or (1,)

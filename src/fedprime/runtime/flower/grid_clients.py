@@ -74,7 +74,7 @@ class GridClients:
         self._grid = grid
         self._method = method
         self._processors = processors_of(method, settings)
-        self._start = start_rounds(method, "one_class")  # what travels does not depend on the task
+        self._start = start_rounds(method, "one_class", self._processors)  # what travels does not depend on the task
         self._settings = settings
         self._settings_toml = dump_toml(settings)
         self._num_clients = num_clients
