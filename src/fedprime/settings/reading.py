@@ -114,7 +114,7 @@ def read_saved_settings(path: Path) -> Settings:
 def without_foreign(content: Mapping[str, Any]) -> dict[str, Any]:
     """Returns tables without what earlier versions wrote down of methods that were not chosen.
 
-    Where they say nothing of how a head starts and what it reads, that was the paper\'s.
+    Where they say nothing of how a head starts and what it reads, that was the paper's.
     """
     try:
         own = method_arguments(find_method(method_of(content)))
