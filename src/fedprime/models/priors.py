@@ -1,0 +1,95 @@
+"""Label frequencies to predict with: those of training, equal ones, given ones, or estimated from unlabelled samples.
+
+Evidence holds nobody's label mix, so whoever predicts says which mix the samples come from.
+
+Source: Saerens, Latinne, Decaestecker. Adjusting the Outputs of a Classifier to New a Priori Probabilities: A Simple
+Procedure. Neural Computation 2002, for the estimate.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from fedprime.data.batches import Task
+from fedprime.models.discriminant import frequencies_of, log_frequencies
+from fedprime.reproducibility.errors import FedprimeError, nearest_name
+
+__all__ = ["PriorError", "estimated_log_prior", "given_log_prior", "uniform_log_prior"]
+
+_MOST_STEPS = 1000
+_SETTLED = 1e-9  # of a frequency
+
+
+class PriorError(FedprimeError):
+    """Label frequencies that cannot be used, or a model that cannot use any; in one line."""
+
+
+def uniform_log_prior(num_labels: int, task: Task) -> Float64[Tensor, " label"]:
+    """Returns the prior that prefers no label.
+
+    Args:
+        num_labels: How many classes or labels there are.
+        task: Whether one class or several labels apply to a sample.
+    """
+    frequency = 1 / num_labels if task == "one_class" else 0.5
+    return log_frequencies(torch.full((num_labels,), frequency, dtype=torch.float64), 0, task)
+
+
+def given_log_prior(
+    frequencies: Mapping[str, float], label_names: Sequence[str], task: Task
+) -> Float64[Tensor, " label"]:
+    """Returns the prior of given label frequencies.
+
+    Args:
+        frequencies: By label, how frequent it is, or of one class also how many samples there are: only ratios count.
+        label_names: All labels of the model; every one has to be among them.
+        task: Whether one class or several labels apply to a sample.
+
+    Raises:
+        PriorError: If a label is unknown or lacks, or a frequency cannot be one.
+    """
+    unknown = [name for name in frequencies if name not in label_names]
+    if unknown:
+        raise PriorError(
+            f"prior: {unknown[0]!r} is no label of the model: {', '.join(label_names)}"
+            f"{nearest_name(unknown[0], label_names)}"
+        )
+    lacking = [name for name in label_names if name not in frequencies]
+    if lacking:
+        raise PriorError(f"prior: it says nothing of {', '.join(lacking)}; give every label a number above 0")
+    values = torch.tensor([float(frequencies[name]) for name in label_names], dtype=torch.float64)
+    limit = float("inf") if task == "one_class" else 1.0
+    for name, value in zip(label_names, values.tolist(), strict=True):
+        if not 0 < value < limit:
+            allowed = "a number above 0" if task == "one_class" else "a share above 0 and below 1"
+            raise PriorError(f"prior: found {value:g} for {name!r}; expected {allowed}")
+    return (values / values.sum()).log() if task == "one_class" else values.logit()
+
+
+def estimated_log_prior(
+    evidence: Float[Tensor, "sample label"], start: Float[Tensor, " label"], task: Task
+) -> Float64[Tensor, " label"]:
+    """Returns the prior under which unlabelled samples are likeliest, by expectation maximisation.
+
+    Args:
+        evidence: What is known of each sample, without a prior; at least one.
+        start: The prior to begin with, which counts as one more sample.
+        task: Whether one class or several labels apply to a sample.
+
+    Raises:
+        PriorError: If there is no sample.
+    """
+    if not len(evidence):
+        raise PriorError("prior: there is no sample to estimate label frequencies from; name another prior")
+    smoothing = frequencies_of(start, task)
+    log_prior = start.double()
+    frequencies = smoothing
+    for _ in range(_MOST_STEPS):
+        likely = frequencies_of((evidence.double() + log_prior).T, task).T
+        log_prior = log_frequencies(likely.sum(dim=0), len(evidence), task, smoothing)
+        before, frequencies = frequencies, frequencies_of(log_prior, task)
+        if (frequencies - before).abs().max() < _SETTLED:
+            break
+    return log_prior
