@@ -32,7 +32,7 @@ def test_of_given_frequencies_only_ratios_count():
         ({"apple": 1, "pear": float("nan"), "plum": 1}, "found nan for 'pear'"),
     ],
 )
-def test_what_cannot_be_frequencies_is_refused(frequencies: dict[str, float], expected: str):
+def test_what_cannot_be_frequencies_is_refused(frequencies: dict[str, int | float], expected: str):
     with pytest.raises(PriorError, match=expected):
         given_log_prior(frequencies, NAMES, "one_class")
     with pytest.raises(PriorError, match="found 2 for 'pear'; expected a share above 0 and below 1"):

@@ -33,12 +33,11 @@ def uniform_log_prior(num_labels: int, task: Task) -> Float64[Tensor, " label"]:
         num_labels: How many classes or labels there are.
         task: Whether one class or several labels apply to a sample.
     """
-    frequency = 1 / num_labels if task == "one_class" else 0.5
-    return log_frequencies(torch.full((num_labels,), frequency, dtype=torch.float64), 0, task)
+    return log_frequencies(torch.zeros(num_labels, dtype=torch.float64), 0, task)
 
 
 def given_log_prior(
-    frequencies: Mapping[str, float], label_names: Sequence[str], task: Task
+    frequencies: Mapping[str, int | float], label_names: Sequence[str], task: Task
 ) -> Float64[Tensor, " label"]:
     """Returns the prior of given label frequencies.
 
