@@ -86,7 +86,8 @@ def estimated_log_prior(
     log_prior = start.double()
     frequencies = smoothing
     for _ in range(_MOST_STEPS):
-        likely = frequencies_of((evidence.double() + log_prior).T, task).T
+        scores = evidence.double() + log_prior
+        likely = scores.softmax(dim=1) if task == "one_class" else scores.sigmoid()
         log_prior = log_frequencies(likely.sum(dim=0), len(evidence), task, smoothing)
         before, frequencies = frequencies, frequencies_of(log_prior, task)
         if (frequencies - before).abs().max() < _SETTLED:
