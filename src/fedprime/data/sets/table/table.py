@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fedprime.data.batches import DataError, Task
-from fedprime.data.images import InputError
 from fedprime.data.sets.table.cells import Cells
 from fedprime.data.sets.table.columns import (
     Form,
@@ -33,7 +32,6 @@ __all__ = ["Table", "TableOptions", "open_table"]
 
 _logger = logging.getLogger(__name__)
 
-_NAMED = 3  # unreadable files that are named in the log
 _SITE_NAMES = ("client", "site")
 #: Says that no column is meant.
 _NO_COLUMN = "none"
@@ -85,7 +83,6 @@ class Table:
         self._place = place
         self._cells = dict(zip(self.modalities, cells, strict=True))
         self._rows = rows
-        self._num_unreadable: Counter[str] = Counter()
         _logger.info("%s: %s", place, self.report)
         if self.holes:
             _logger.warning("%s: missing values of %d rows: %s", place, len(labels.known), self.holes)
@@ -101,6 +98,12 @@ class Table:
         row = int(self._rows[index])
         return next((name for cells in self._cells.values() if (name := cells.named(row))), f"row {row + 1}")
 
+    def place_of(self, index: int) -> str:
+        """Returns where to find a sample: the name of its file, if it has one, and the number of its row."""
+        row = f"row {self.row_of(index) + 1}"
+        name = self.name_of(index)
+        return f"{self._place}, {row}" if name == row else f"{self._place}: {name} ({row})"
+
     def cells_of(self, modality: str) -> Cells:
         """Returns the cells of a modality, by row of the table."""
         return self._cells[modality]
@@ -113,23 +116,25 @@ class Table:
         """Returns the asked modalities of one sample, and does not touch the others.
 
         Returns:
-            By modality its value, as `Cells.read` says, unless its file cannot be read.
+            By modality its value, as `Cells.read` says.
+
+        Raises:
+            InputError: If its file cannot be read.
         """
-        values: dict[str, object] = {}
-        for modality in modalities:
-            try:
-                values[modality] = self._cells[modality].read(self.row_of(index))
-            except InputError as error:
-                self._num_unreadable[modality] += 1
-                if self._num_unreadable[modality] <= _NAMED:
-                    _logger.warning("%s: a missing %s: %s", self._place, modality, error)
-                elif self._num_unreadable[modality] == _NAMED + 1:
-                    _logger.warning("%s: more cannot be read; `fedprime data check` names all", self._place)
-        return values
+        return {modality: self._cells[modality].read(self.row_of(index)) for modality in modalities}
 
     def identity(self, index: int, modality: str) -> str | None:
         """Returns what tells a raw value from all others, see `Cells.identity`."""
         return self._cells[modality].identity(self.row_of(index))
+
+    def why_absent(self, modality: str) -> str:
+        """Returns, of a modality that no row has, which files its rows name in vain; nothing if all cells are empty."""
+        cells = self._cells[modality]
+        lost = np.flatnonzero(cells.lost[self._rows])
+        if not len(lost):
+            return ""
+        first = self._rows[int(lost[0])]
+        return f": {len(lost):,} rows name a file that is not there or is empty, the first is {cells.named(first)!r}"
 
     @property
     def report(self) -> str:
