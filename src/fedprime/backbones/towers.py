@@ -20,7 +20,7 @@ _TOWERS: Mapping[str, tuple[str, ...]] = {
 
 
 def reading_part(model: Any, kind: ValueKind) -> Any:
-    """Returns what reads: of a model with a tower for each modality that of this one, of one that also writes its encoder.
+    """Returns what reads: a tower for this modality, the encoder of a model that also writes, or the whole model.
 
     Raises:
         BackboneError: If which part reads it is not known.
@@ -66,7 +66,7 @@ def longest_readable(model: Any, processor: Any, most: int) -> int:
     return bisect(range(1, most + 1), 0, key=lambda length: not is_readable(length))
 
 
-def num_words(model: Any) -> float:
+def num_words(model: Any) -> int | float:
     """Returns how many words a model knows, as its table of words says; without one, any number."""
     try:
         table = model.get_input_embeddings()
