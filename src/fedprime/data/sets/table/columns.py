@@ -9,6 +9,8 @@ from typing import Literal, cast, get_args
 import pyarrow as pa
 
 from fedprime.data.batches import DataError, ValueKind
+from fedprime.data.sets.table.embedded_files import is_embedded, looks_like_files
+from fedprime.data.sets.table.file_names import is_web_address
 from fedprime.data.sets.table.files import Part
 from fedprime.reproducibility.errors import nearest_name
 
@@ -83,7 +85,7 @@ def column_forms(parts: Sequence[Part]) -> dict[str, Form]:
     forms: dict[str, Form] = {}
     for name in column_names(parts):
         holder = next(part for part in parts if name in part.rows.column_names)
-        forms[name] = _form(type(holder.rows.features[name]).__name__, holder.column(name))
+        forms[name] = _form(name, type(holder.rows.features[name]).__name__, holder.column(name))
     return forms
 
 
@@ -182,10 +184,12 @@ def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
     return "table" if all(form in ("number", "category") for form in forms) else "text"
 
 
-def _form(feature: str, cells: pa.ChunkedArray) -> Form:
+def _form(name: str, feature: str, cells: pa.ChunkedArray) -> Form:
     if feature in ("Image", "Audio"):
         return "image" if feature == "Image" else "audio"
     kind = cells.type
+    if is_embedded(kind):
+        return cast("Form", looks_like_files(cells) or "other")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "category" if feature == "ClassLabel" else "number"
     if pa.types.is_boolean(kind):
@@ -195,6 +199,8 @@ def _form(feature: str, cells: pa.ChunkedArray) -> Form:
     words = [word.strip() for word in cells.slice(0, _LOOKED_AT).to_pylist() if word and word.strip()]
     if not words:
         return "text"
+    if name in _USUAL_NAMES["image"] and sum(is_web_address(word) for word in words) > len(words) / 2:
+        return "image"  # which is then told to be none
     endings = [PurePath(word).suffix.lower() for word in words]
     if sum(ending in _IMAGES for ending in endings) > len(words) / 2:
         return "image"
