@@ -69,8 +69,12 @@ def _table(
     split: str = "",
     client: str = "",
     rows: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
+    encoding: str = "",
+    delimiter: str = "",
 ) -> SampleSource:
-    return open_table(path, TableOptions(columns, label, several_labels, split, client, rows))
+    said = (columns, label, several_labels, split, client, rows, classes, encoding, delimiter)
+    return open_table(path, TableOptions(*said))
 
 
 #: By the name of a data set, what opens it: called with its folder and those settings of data that its arguments name.
@@ -97,7 +101,8 @@ def open_data(
         options: What the data set knows of the settings of data, by the same names: of the built-in world
             ``num_train``, ``num_validation``, ``num_test``, ``num_classes``, ``num_sites``, ``concept_shift``,
             ``world_seed``; of food101 ``num_classes``; of mmimdb ``num_classes``, ``several_labels``; of a table
-            ``columns``, ``label``, ``several_labels``, ``split``, ``client``, ``rows``.
+            ``columns``, ``label``, ``several_labels``, ``split``, ``client``, ``rows``,
+            ``classes``, ``encoding``, ``delimiter``.
 
     Raises:
         DataError: If there is no such data set or option, or the data cannot be found, read or used.

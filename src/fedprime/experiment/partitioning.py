@@ -200,7 +200,9 @@ def usable_splits(source: SampleSource, modalities: Sequence[str]) -> dict[str, 
                 f"{', '.join(splits)}"
             )
     labels = source.labels[splits["train"]]
-    if source.task == "one_class" and len(np.unique(labels)) == 1:
+    # Who states all classes knows that others have those that are not here.
+    are_stated = bool(getattr(source, "classes_are_stated", False))
+    if source.task == "one_class" and len(np.unique(labels)) == 1 and not are_stated:
         only = source.label_names[int(labels[0])]
         raise DataError(f"all training samples are of one class, {only}; there is nothing to learn")
     unlearnt = sorted(_classes_of(source, splits.values()) - _classes_of(source, [splits["train"]]))

@@ -47,6 +47,7 @@ class Table:
         site_names: Name of every natural group; empty where there are none.
         report: What was found, in one line.
         num_unlabelled: How many rows were left out, because they have no label.
+        classes_are_stated: Whether somebody named all classes, of which some may not be here.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Table:
         self.splits: Mapping[str, Int[np.ndarray, " _"]] = dict(splits)
         self.num_unlabelled = int((~labels.known).sum())
         self._place = place
+        self.classes_are_stated = False
         self._cells = dict(zip(self.modalities, cells, strict=True))
         self._rows = rows
         _logger.info("%s: %s", place, self.report)
@@ -174,11 +176,11 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
         DataError: If there is none, it cannot be read, or columns, labels or splits are not what they should be.
     """
     options = options or TableOptions()
-    parts = open_parts(path)
+    parts = open_parts(path, options.encoding, options.delimiter)
     if not any(len(part) for part in parts):
         raise DataError(f"{parts[0].place} has no rows; expected one for each sample")
     forms = column_forms(parts)
-    labels = read_labels(options.label, parts, several_labels=options.several_labels)
+    labels = read_labels(options.label, parts, several_labels=options.several_labels, classes=options.classes)
     is_used = labels.known & _chosen_rows(options.rows, parts)
     site_words = _site_words(options.client, parts)
     of_split = _splits_of_rows(options.split, parts, is_used)
@@ -188,7 +190,9 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
     if "train" not in splits:
         raise DataError(f"{parts[0].place} has no training sample with a label{_of_rows(options.rows)}")
     cells = [Cells(own, parts, forms) for own in modalities]
-    return Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
+    table = Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
+    table.classes_are_stated = bool(options.classes)
+    return table
 
 
 def _inputs(forms: Mapping[str, Form], labels: Labels) -> dict[str, Form]:
