@@ -19,12 +19,14 @@ from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
 from fedprime.data.sets.table.files import Part
+from fedprime.data.sets.table.number_words import PLAIN, number_style
 from fedprime.data.sounds import read_sound
 
 __all__ = ["Cells", "is_blank", "read_value"]
 
 _logger = logging.getLogger(__name__)
 
+_LOOKED_AT = 1000  # cells of each part that tell how numbers are written
 _AT_ONCE = 10_000  # rows in memory while holes are looked for
 _NOT_THERE, _NO_BYTES, _WEB = "file not there", "file of 0 bytes", "web address"
 
@@ -38,6 +40,11 @@ def is_blank(cell: object) -> bool:
     if isinstance(cell, str):
         return cell.strip().lower() in ("", "nan")
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _first_words(columns: Sequence[pa.ChunkedArray]) -> list[str]:
+    cells = [cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()]
+    return [str(cell).strip() for cell in cells if not is_blank(cell)]
 
 
 def read_value(word: str, kind: ValueKind, folder: Path = Path()) -> object:
@@ -102,6 +109,11 @@ class Cells:
         self.web_addresses: list[str] = []
         self.outside: list[str] = []
         self._columns = {name: [part.column(name) for part in parts] for name in own.columns}
+        self._styles = {
+            name: number_style(_first_words(columns)) or PLAIN
+            for name, columns in self._columns.items()
+            if forms.get(name) == "number"
+        }
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._class_names = {
             name: next((names for part in parts if (names := part.class_names(name))), None) for name in own.columns
@@ -223,9 +235,8 @@ class Cells:
             return None
         if self._forms[name] != "number":
             return str(cell).strip()
-        text = str(cell).strip()
         try:
-            number = int(text) if text.lstrip("+-").isdecimal() else float(text)
+            number = self._styles[name].parse(str(cell).strip())
         except ValueError:
             return None
         return number if math.isfinite(number) else None
