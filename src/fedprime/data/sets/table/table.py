@@ -25,6 +25,7 @@ from fedprime.data.sets.table.columns import (
 from fedprime.data.sets.table.files import Part, open_parts
 from fedprime.data.sets.table.labels import Labels, cell_words, read_labels
 from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.readings import column_readings
 from fedprime.data.splits import SPLITS, split_name
 from fedprime.reproducibility.errors import nearest_name
 
@@ -47,6 +48,7 @@ class Table:
         site_names: Name of every natural group; empty where there are none.
         report: What was found, in one line.
         num_unlabelled: How many rows were left out, because they have no label.
+        parts: What it was opened from.
         classes_are_stated: Whether somebody named all classes, of which some may not be here.
     """
 
@@ -83,6 +85,7 @@ class Table:
         self.num_unlabelled = int((~labels.known).sum())
         self._place = place
         self.classes_are_stated = False
+        self.parts: tuple[Part, ...] = ()
         self._cells = dict(zip(self.modalities, cells, strict=True))
         self._rows = rows
         _logger.info("%s: %s", place, self.report)
@@ -139,6 +142,11 @@ class Table:
         return f": {len(lost):,} rows name a file that is not there or is empty, the first is {cells.named(first)!r}"
 
     @property
+    def readings(self) -> dict[str, str]:
+        """By column, what its cells are taken for, with examples and counts of what does not fit."""
+        return column_readings(self.parts, self.forms) if self.parts else {}
+
+    @property
     def report(self) -> str:
         """What was taken for what."""
         used = {*self.label_columns, *(name for own in self.columns for name in own.columns)}
@@ -191,6 +199,7 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
         raise DataError(f"{parts[0].place} has no training sample with a label{_of_rows(options.rows)}")
     cells = [Cells(own, parts, forms) for own in modalities]
     table = Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
+    table.parts = tuple(parts)
     table.classes_are_stated = bool(options.classes)
     return table
 
