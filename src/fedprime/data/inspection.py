@@ -195,7 +195,8 @@ def _open_all(table: Table, watch: Callable[[int], None], embedded: EmbeddedSamp
             try:
                 digest = _digest(table, own.modality, index)
             except Exception as error:  # of whatever library decodes it
-                unreadable[own.modality][table.place_of(index)] = " ".join(str(error).split()) or type(error).__name__
+                said = " ".join(str(error).split()) or type(error).__name__
+                unreadable[own.modality][table.name_of(index)] = f"row {table.row_of(index) + 1}: {said}"
                 there[index, column] = False
             else:
                 contents[index].append(digest)
@@ -218,8 +219,10 @@ def _put_through(
     for number, modality in enumerate(embedded.modalities):
         embedded.there[:, number] &= there[:, table.modalities.index(modality)]
     embedded.try_all()
-    for modality, reasons in embedded.odd.by_place().items():
-        unreadable[modality] |= reasons
+    for modality, reasons in embedded.odd.reasons.items():
+        unreadable[modality] |= {
+            table.name_of(index): f"row {table.row_of(index) + 1}: {reason}" for index, reason in reasons.items()
+        }
     for number, modality in enumerate(embedded.modalities):
         there[:, table.modalities.index(modality)] &= embedded.there[:, number]
 

@@ -126,8 +126,8 @@ class Cells:
         self.holes = Counter(reason for reason in reasons if reason is not None)
         if len(self.web_addresses) > self.there.sum():
             raise DataError(
-                f"the column {own.columns[0]} holds web addresses ({len(self.web_addresses):,} of {len(reasons):,} rows; "
-                f"the first is {self.web_addresses[0][:100]}); download the files, and name them in the table"
+                f"the column {own.columns[0]} holds web addresses ({len(self.web_addresses):,} of {len(reasons):,} "
+                f"rows; the first is {self.web_addresses[0][:100]}); download the files, and name them in the table"
             )
         if self.outside:
             _logger.warning(

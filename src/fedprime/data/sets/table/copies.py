@@ -17,8 +17,9 @@ TABLES = "tables"
 
 @contextlib.contextmanager
 def tables_folder() -> Iterator[Path]:
-    """Returns the folder for copies, for its owner alone; where the cache is off or cannot be written, one that lasts as
-    long as this process.
+    """Yields the folder for copies, for its owner alone.
+
+    Where the cache is off or cannot be written, it lasts as long as this process.
     """
     cache = CacheFolder.of_environment()
     place = None if cache is None else cache.path / TABLES

@@ -29,7 +29,9 @@ _LOOKED_AT = 2**20  # bytes that tell an encoding
 _ROWS = 100  # that tell a delimiter
 _MOST_COLUMNS = 5000
 #: Beyond ASCII, what texts in Windows-1252 have; other encodings read as it look otherwise.
-_WESTERN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŠšŽžŸ€‚„…‘’“”•–—™£§©«®°²³´µ·»½¿¡\xa0")
+_WESTERN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŠšŽžŸ") | frozenset(
+    bytes(range(0x80, 0xC0)).decode("cp1252", errors="ignore")
+)
 _FOREIGN_RUN = re.compile(r"[^\x00-\x7f]{4,}")
 
 
@@ -75,8 +77,8 @@ def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvF
         ) from error
     except UnicodeError as error:
         raise DataError(
-            f"{file} is not in {encoding.upper().removesuffix('-SIG')} ({error}); say what it is by --data.encoding, as "
-            "cp1252, or save it as CSV in UTF-8"
+            f"{file} is not in {encoding.upper().removesuffix('-SIG')} ({error}); say what it is by "
+            "--data.encoding, as cp1252, or save it as CSV in UTF-8"
         ) from error
     except (OSError, csv.Error) as error:
         raise DataError(f"{file} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
@@ -146,8 +148,8 @@ def _checked_header(reader: Any, file: Path) -> list[str]:
     header = [name.strip() for name in next(reader, [])]
     if len(header) > _MOST_COLUMNS:
         raise DataError(
-            f"{file} has {len(header):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not used, or put "
-            "numbers that belong together into one column, with spaces between them"
+            f"{file} has {len(header):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not used, or "
+            "put numbers that belong together into one column, with spaces between them"
         )
     header = [name or ("(index)" if column == 0 else f"(column {column + 1})") for column, name in enumerate(header)]
     is_empty = True

@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePath
 
 __all__ = ["FileNames", "is_web_address"]
 
@@ -81,13 +81,14 @@ class FileNames:
 
 
 def _loose(name: str) -> str:
-    stem, ending = os.path.splitext(unicodedata.normalize("NFC", name))
-    return stem + ending.lower()
+    name = unicodedata.normalize("NFC", name)
+    ending = PurePath(name).suffix
+    return name.removesuffix(ending) + ending.lower()
 
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(own.name for own in folder.iterdir())
     except OSError:
         return []  # none of its files can be had, and each of them is told
 

@@ -145,7 +145,7 @@ def _open_files(files: Sequence[Path], split: str | None, folder: Path, options:
         raise DataError(f"{file} is no table: expected a file that ends in {', '.join(_READERS)}")
     reader: dict[str, Any] = {}
     for own in files:
-        if not own.stat().st_size:
+        if _READERS[ending] != "csv" and not own.stat().st_size:
             raise DataError(f"{own} is empty; expected a row for each sample")
     if _READERS[ending] == "csv":
         from datasets import Features, Value
@@ -176,8 +176,8 @@ def _open_files(files: Sequence[Path], split: str | None, folder: Path, options:
 def _refuse_wide(rows: Any, place: str) -> None:
     if len(rows.column_names) > _MOST_COLUMNS:
         raise DataError(
-            f"{place} has {len(rows.column_names):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not "
-            "used, or put numbers that belong together into one column"
+            f"{place} has {len(rows.column_names):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are "
+            "not used, or put numbers that belong together into one column"
         )
 
 

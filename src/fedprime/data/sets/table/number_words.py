@@ -24,20 +24,20 @@ class NumberStyle:
     """
 
     title: str
-    parse: Callable[[str], float]
+    parse: Callable[[str], int | float]
 
 
-def _plain(word: str) -> float:
+def _plain(word: str) -> int | float:
     return int(word) if word.lstrip("+-").isdecimal() else float(word)
 
 
-def _with_points(word: str) -> float:
+def _with_points(word: str) -> int | float:
     if _COMMA_THOUSANDS.fullmatch(word):
         return _plain(word.replace(",", ""))
     return _plain(_SPACES.sub("", word) if _SPACED.fullmatch(word) else word)
 
 
-def _with_commas(word: str) -> float:
+def _with_commas(word: str) -> int | float:
     if _SPACED.fullmatch(word):
         word = _SPACES.sub("", word)
     if _POINT_THOUSANDS.fullmatch(word):
@@ -56,8 +56,8 @@ def number_style(words: Sequence[str]) -> NumberStyle | None:
     Args:
         words: Filled cells.
 
-    >>> [number_style(own).title for own in (["3.5", "-2"], ["3,50", "1.234,5"], ["1,234", "5"], ["1,234.5", "7"])]
-    ['numbers', 'numbers with decimal comma', 'numbers with marks between thousands', 'numbers with marks between thousands']
+    >>> [number_style(own).title for own in (["3.5", "-2"], ["3,50", "1.234,5"], ["1,234", "1,234.5"])]
+    ['numbers', 'numbers with decimal comma', 'numbers with marks between thousands']
     """
     if not words:
         return None

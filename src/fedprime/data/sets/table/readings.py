@@ -60,7 +60,7 @@ def _is_text(name: str, parts: Sequence[Part]) -> bool:
     return all("string" in str(part.column(name).type) or str(part.column(name).type) == "null" for part in parts)
 
 
-def _is_number(word: str, parse: Callable[[str], float]) -> bool:
+def _is_number(word: str, parse: Callable[[str], int | float]) -> bool:
     try:
         parse(word)
     except ValueError:
