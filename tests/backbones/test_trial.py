@@ -18,7 +18,7 @@ def test_a_preprocessor_of_another_size_is_told_when_the_backbone_is_loaded(
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     settings |= {"size": {"shortest_edge": 40}, "crop_size": {"height": 40, "width": 40}}
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    with pytest.raises(BackboneError, match="cannot read an image of 40 x 24 pixels as image: .*belong together"):
+    with pytest.raises(BackboneError, match=r"cannot read an image of 40 x 24 pixels as image: .*belong together"):
         load_backbone(folder)
 
 

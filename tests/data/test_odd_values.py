@@ -42,7 +42,7 @@ def test_one_odd_value_costs_no_other():
 
 
 def test_a_machine_without_memory_says_nothing_about_a_value():
-    def fail(values: Sequence[object]) -> list[Tensor]:
+    def fail(_: Sequence[object]) -> list[Tensor]:
         raise MemoryError
 
     with pytest.raises(MemoryError):

@@ -24,9 +24,8 @@ def write(folder: Path, num_odd: int, *, empty: bool = False) -> DataSettings:
         size = (1, 300) if number < num_odd else (20, 20)
         Image.fromarray(np.full((size[1], size[0], 3), number, dtype=np.uint8)).save(folder / f"{number}.png")
         words = "" if number == 0 else f"thing {number}"
-        lines.append(
-            f"{'' if empty else f'{number}.png'},{words},{'ab'[number % 2]},{'train' if number < 6 else 'test'}"
-        )
+        name, split = "" if empty else f"{number}.png", "train" if number < 6 else "test"
+        lines.append(f"{name},{words},{'ab'[number % 2]},{split}")
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
     return DataSettings(name="table", path=str(folder), columns=("image=file_name", "text=text"))
 

@@ -125,8 +125,8 @@ def test_samples_of_which_nothing_is_there_are_left_out_and_counted(
         "test": [7],
     }
     assert caplog.messages[0] == (
-        "left out, because nothing of them is there: 1 of train, 2 of test samples (sample 1 of the data, sample 8 of the "
-        "data, sample 9 of the data)"
+        "left out, because nothing of them is there: 1 of train, 2 of test samples (sample 1 of the data, sample 8 of "
+        "the data, sample 9 of the data)"
     )
     assert caplog.messages[1].startswith("no training sample is of dish-01, dish-02, dish-07: what is measured")
 

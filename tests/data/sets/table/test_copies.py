@@ -6,6 +6,7 @@ import pytest
 
 from fedprime.cli.cache import manage_cache
 from fedprime.data.sets.table.copies import TABLES, tables_folder
+from fedprime.data.sets.table.files import open_parts
 
 
 def test_copies_lie_in_the_cache_and_are_for_their_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

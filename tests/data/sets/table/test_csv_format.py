@@ -33,8 +33,8 @@ def test_an_encoding_that_is_not_that_of_the_west_is_detected_with_a_notice(
 ):
     file = tmp_path / "rows.csv"
     words = ["привет мир как дела", "хорошая погода сегодня", "мы идем домой вечером", "книга лежит на столе"]
-    file.write_bytes(("слово,класс\n" + "".join(f"{word},а\n" for word in words * 5)).encode("cp1251"))
-    assert read_csv_format(file).header == ["слово", "класс"]
+    file.write_bytes(("слово,ответ\n" + "".join(f"{word},да\n" for word in words * 5)).encode("cp1251"))
+    assert read_csv_format(file).header == ["слово", "ответ"]
     assert "is read as cp1251 (data.encoding says otherwise)" in caplog.text
 
 

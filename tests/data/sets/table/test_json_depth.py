@@ -12,7 +12,7 @@ from fedprime.data.sets.table.json_depth import refuse_deep
 def test_a_cell_that_is_nested_without_end_is_one_line_that_names_its_line(tmp_path: Path):
     file = tmp_path / "metadata.jsonl"
     file.write_text('{"text": "a"}\n{"text": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
-    with pytest.raises(DataError, match="metadata.jsonl, line 2 has lists or objects that lie too deep"):
+    with pytest.raises(DataError, match=r"metadata.jsonl, line 2 has lists or objects that lie too deep"):
         open_parts(str(tmp_path))
 
 

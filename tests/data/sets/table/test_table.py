@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_read_is_told_and_a_sample_is_found_by_file_and_ro
     changed: Callable[..., Table], tmp_path: Path
 ):
     table = changed(lambda _: (tmp_path / "photos" / "3.png").write_text("no photo"))
-    with pytest.raises(InputError, match="cannot read .*3.png as an image"):
+    with pytest.raises(InputError, match=r"cannot read .*3.png as an image"):
         table.read(3, ("image", "audio"))
     assert list(table.read(3, ("audio",))) == ["audio"]
     assert table.place_of(3) == f"{tmp_path}: photos/3.png (row 4)"
