@@ -162,7 +162,9 @@ def _show(words: list[str]) -> int:
 def _in_words(found: "Inspection") -> str:
     total = sum(found.samples.values())
     lines = [*(f"  {part}" for part in found.report.split("; ")[1:]), *_counts_in_words(found)]
-    lines += ["columns:", *(f"  {name}: {reading}" for name, reading in list(found.readings.items())[:_SHOWN_CLASSES])]
+    if found.readings:
+        readings = list(found.readings.items())[:_SHOWN_CLASSES]
+        lines += ["columns:", *(f"  {name}: {reading}" for name, reading in readings)]
     if found.expected not in (None, total):
         lines.append(f"its authors count {found.expected:,}: some are not here; a part can be trained on, too")
     if found.sites:
