@@ -28,7 +28,8 @@ def test_a_check_says_what_there_is_and_what_is_wrong(photos: Path, capsys: pyte
     assert lines[4].split() == ["apple_pie", "12", "train", "3", "validation", "4", "test"]
     assert lines[7] == "its authors count 90,840: some are not here; a part can be trained on, too"
     assert lines[8] == "1 with an unreadable image, which counts as missing; mend the files:"
-    assert lines[9].startswith(f"  cannot read {photos}/images/train/sushi/sushi_3.jpg as an image")
+    said = f"row 28: cannot read {photos}/images/train/sushi/sushi_3.jpg as an image"
+    assert lines[9].startswith(f"  images/train/sushi/sushi_3.jpg: {said}")
     assert len(lines) == 10
 
 

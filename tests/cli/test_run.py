@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 
 from command_line import exit_code
 from fedprime.experiment.run_folder import RunFolder
+from fedprime.methods.method import ServerState, Update
+from fedprime.runtime.in_process import InProcessClients
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 
@@ -206,3 +208,28 @@ def test_settings_of_the_method_are_judged_when_all_others_are_right(complaint: 
     said = complaint("run", "builtin/quickstart", "--method.pool_sise", "3", "--method.standardised_queries")
     assert "method.pool_sise: fedprime has no such setting" in said
     assert "did you mean method.pool_size?" in said
+
+
+# Clients that never answer
+
+
+def test_a_run_in_which_a_client_never_answers_ends_with_another_exit_code_unless_that_may_be(
+    recipe: Path,
+    small_flags: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    train_one = InProcessClients._train_one
+
+    def fail_at_first(clients: InProcessClients, round_number: int, client: int, state: ServerState) -> Update:
+        if client == 0:
+            raise OSError("no disk")
+        return train_one(clients, round_number, client, state)
+
+    monkeypatch.setattr(InProcessClients, "_train_one", fail_at_first)
+    assert exit_code("run", recipe, *small_flags, "--output", tmp_path / "run") == 3
+    said = capsys.readouterr()
+    assert "client 0 answered 0 of" in said.out
+    assert "client(s) 0 never answered" in said.err
+    assert exit_code("run", recipe, *small_flags, "--output", tmp_path / "may", "--runtime.allow_absent") == 0

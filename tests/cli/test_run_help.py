@@ -16,11 +16,11 @@ def shown_by(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     return capsys.readouterr().out
 
 
-def test_the_help_of_run_is_one_screen_with_ten_settings_and_every_group(capsys: pytest.CaptureFixture[str]):
+def test_the_help_of_run_is_one_screen_with_eleven_settings_and_every_group(capsys: pytest.CaptureFixture[str]):
     shown = shown_by(capsys, "--help")
     assert len(shown.splitlines()) <= 50
     assert max(map(len, shown.splitlines())) <= 120
-    assert len(OFTEN_CHANGED) == 10
+    assert len(OFTEN_CHANGED) == 11
     assert OFTEN_CHANGED.keys() <= flat_settings(Settings()).keys()
     for name in (*(f"--{setting} " for setting in OFTEN_CHANGED), "training", "privacy", "runtime", "method"):
         assert f"\n  {name}" in shown

@@ -124,7 +124,10 @@ def test_samples_of_which_nothing_is_there_are_left_out_and_counted(
         "validation": [5, 6],
         "test": [7],
     }
-    assert caplog.messages[0] == "left out, because nothing of them is there: 1 of train, 2 of test samples"
+    assert caplog.messages[0] == (
+        "left out, because nothing of them is there: 1 of train, 2 of test samples (sample 1 of the data, sample 8 of "
+        "the data, sample 9 of the data)"
+    )
     assert caplog.messages[1].startswith("no training sample is of dish-01, dish-02, dish-07: what is measured")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedprime.backbones import load_backbone
-from fedprime.backbones.backbone import Backbone, BackboneError
+from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
 from fedprime.methods.fedprime import FedPrime
 from fedprime.models.prediction import predict_samples
@@ -93,6 +93,13 @@ def test_a_modality_that_the_model_does_not_read_is_refused(two_modalities: Prom
 
 
 @pytest.mark.parametrize("value", [(np.nan,), (np.inf, 1.0)])
-def test_numbers_that_are_not_finite_are_refused(value: tuple[float, ...], model: PromptedModel):
-    with pytest.raises((InputError, BackboneError), match="finite numbers"):
-        predict_samples(model, [{"readings": value}])
+def test_a_value_that_the_backbone_cannot_take_is_missing_and_named(
+    value: tuple[float, ...], model: PromptedModel, caplog: pytest.LogCaptureFixture
+):
+    nothing, rest, alone = predict_samples(
+        model, [{"readings": value}, {"readings": value, "text": "soup"}, {"text": "soup"}], ["a", "b", "c"]
+    )
+    assert (nothing["label"], nothing["present"]) == (None, [])
+    assert rest == alone
+    assert rest["present"] == ["text"]
+    assert [message[:20] for message in caplog.messages] == ["a: a missing reading", "b: a missing reading"]

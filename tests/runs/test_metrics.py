@@ -1,6 +1,7 @@
 """What is told of a run after each round and in all."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from fedprime.federation.rounds import Round
 from fedprime.methods import METHODS
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import PromptedModel
-from fedprime.runs.metrics import progress_after, round_metrics, run_totals, validation_metrics
+from fedprime.runs.metrics import absent_clients, progress_after, round_metrics, run_totals, validation_metrics
 from fedprime.settings.sections import PrivacySettings
 from fedprime.settings.settings import Settings
 
@@ -82,3 +83,23 @@ def test_totals_of_a_private_run_tell_its_epsilon_and_of_one_without_noise_that_
 def test_a_line_of_metrics_tells_the_known_scores_of_validation_and_calls_the_loss_by_its_samples():
     scores = {"accuracy": 0.5, "auroc": 0.75, "loss": 2.0, "num_samples": 8}
     assert validation_metrics(scores) == {"accuracy": 0.5, "auroc": 0.75, "validation_loss": 2.0}
+
+
+# Clients that were not there
+
+
+def answers(*left_out: dict[str, str], asked: int = 3) -> list[dict[str, Any]]:
+    return [{"round": number, "asked": asked, "left_out": own} for number, own in enumerate(left_out)]
+
+
+def test_clients_that_answered_fewer_than_half_of_their_rounds_are_named():
+    history = answers({"1": "no answer", "2": "failed"}, {"1": "broken"}, {}, {"1": "broken"})
+    assert absent_clients(history, 3) == {"absent_clients": {"1": {"asked": 4, "answered": 1, "reason": "broken"}}}
+    assert absent_clients(answers({}, {"0": "late"}), 3) == {}
+
+
+def test_a_client_is_measured_by_the_rounds_that_it_was_asked_in():
+    history = answers({"2": "no answer"}, {}, asked=1)
+    assert absent_clients(history, 3) == {}  # who was asked is not told
+    history[0]["asked_clients"], history[1]["asked_clients"] = [2], [0]
+    assert absent_clients(history, 3)["absent_clients"] == {"2": {"asked": 1, "answered": 0, "reason": "no answer"}}

@@ -11,6 +11,7 @@ from fedprime.backbones.computation import Computation, choose_device
 from fedprime.backbones.dual_encoder import DualEncoderBackbone
 from fedprime.backbones.precision import Precision, check_precision
 from fedprime.backbones.small import SMALL, load_small
+from fedprime.backbones.trial import try_backbone
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.reproducibility.plugins import PluginError, load_plugin, plugin_names, plugin_package
@@ -42,7 +43,7 @@ def load_backbone(
     kinds: str = "",
     activation_checkpointing: bool = False,
 ) -> Backbone:
-    """Loads a frozen backbone; which class it needs is decided by the configuration of the checkpoint.
+    """Loads a frozen backbone, and tries it once; which class it needs is decided by the checkpoint's configuration.
 
     Args:
         reference: A name in `NAMES`, the folder of a checkpoint or of a composite, the name of a checkpoint on the
@@ -61,6 +62,20 @@ def load_backbone(
         BackboneError: If there is no such checkpoint, it is broken, of a kind that no backbone is for, cannot compute
             with that precision, or there is no such device.
     """
+    backbone = _load(reference, modalities, max_text_tokens, precision, device, kinds, activation_checkpointing)
+    try_backbone(backbone)
+    return backbone
+
+
+def _load(
+    reference: str | Path,
+    modalities: Sequence[str],
+    max_text_tokens: int,
+    precision: Precision,
+    device: str,
+    kinds: str,
+    activation_checkpointing: bool,
+) -> Backbone:
     check_precision(precision)
     plugin = backbone_plugin(str(reference))
     if plugin:

@@ -19,6 +19,7 @@ from fedprime.backbones.checkpoint_reading import (
     reading_checkpoint,
 )
 from fedprime.backbones.raw_values import as_images, as_sounds, as_texts
+from fedprime.backbones.towers import longest_readable, num_words, reading_part
 from fedprime.data.batches import ValueKind
 
 __all__ = ["AudioModel", "ImageModel", "TextModel"]
@@ -39,6 +40,7 @@ class _PretrainedEncoder:
     """
 
     is_normalised = True
+    kind: ValueKind
 
     def __init__(self, model: Any, processor: Any) -> None:
         """Wraps a loaded model; see `from_pretrained`.
@@ -46,11 +48,15 @@ class _PretrainedEncoder:
         Args:
             model: The model.
             processor: A tokenizer, an image processor or a feature extractor.
+
+        Raises:
+            BackboneError: If it is a model of several modalities, and which part of it reads this one is not known.
         """
         self._whole = model.eval().requires_grad_(False)
-        # Of a model that also writes, the part that reads.
-        self.model = model.get_encoder() if model.config.is_encoder_decoder else model
+        self.model = reading_part(model, self.kind)
         self.processor = processor
+        # That of a model that also writes tells of both its parts.
+        model = model if model.config.is_encoder_decoder else self.model
         config = {name: value for name, value in model.config.to_dict().items() if name not in _NO_FEATURE}
         self._shape = json.loads(json.dumps(config, default=str, sort_keys=True))
         # Convolutional networks have several widths; the last is that of their output.
@@ -156,8 +162,10 @@ class TextModel(_PretrainedEncoder):
             max_tokens: As many word pieces of a text are read, or fewer if the model cannot read so many.
         """
         super().__init__(model, processor)
-        table = getattr(model.config, "max_position_embeddings", max_tokens)
-        self.max_tokens = min(max_tokens, int(min(processor.model_max_length, table)))
+        table = getattr(self.model.config, "max_position_embeddings", max_tokens)
+        most = min(max_tokens, int(min(processor.model_max_length, table)))
+        self.max_tokens = longest_readable(self.model, processor, most)
+        self._num_words = num_words(self.model)
         self.fingerprint = fingerprint_of([self._shape, self.max_tokens], self._weights(), processor)
 
     @classmethod
@@ -188,6 +196,9 @@ class TextModel(_PretrainedEncoder):
             words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
             if words["input_ids"].shape[1] == 0:
                 raise BackboneError(f"the tokenizer finds nothing in {text!r}; count it as missing")
+            # On a GPU, a number that is in no table would end the process for all.
+            if int(words["input_ids"].max()) >= self._num_words:
+                raise BackboneError(f"the tokenizer knows words of {text[:80]!r} that the model does not")
             encoded.append(self.model(input_ids=words["input_ids"].to(self.model.device)).last_hidden_state[0])
         return encoded
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from fedprime.data.embeddings.cache_folder import LIMIT_VARIABLE, PLACE_VARIABLE, CacheError, CacheFolder, parse_bytes
+from fedprime.data.sets.table.copies import TABLES
 
 __all__ = ["manage_cache"]
 
@@ -76,7 +78,10 @@ def manage_cache(words: list[str]) -> int:
         raise CacheError(f"the cache {folder.path} is a file; name a folder with {PLACE_VARIABLE}")
     if isinstance(options, _PruneOptions):
         return _remove(folder, *_what_may_stay(options, folder), options.json)
-    return _show(folder, options.json) if words[0] == "show" else _remove(folder, 0, 0.0, options.json)
+    if words[0] == "show":
+        return _show(folder, options.json)
+    shutil.rmtree(folder.path / TABLES, ignore_errors=not (folder.path / TABLES).exists())
+    return _remove(folder, 0, 0.0, options.json)
 
 
 def _what_may_stay(options: _PruneOptions, folder: CacheFolder) -> tuple[int, float]:

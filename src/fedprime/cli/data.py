@@ -13,7 +13,7 @@ from fedprime.data.sets.table.options import TableOptions
 from fedprime.settings.problems import SettingsError
 
 if TYPE_CHECKING:
-    from fedprime.data.batches import SampleSource
+    from fedprime.data.batches import EmbeddedSamples, SampleSource
     from fedprime.data.inspection import Inspection
 
 __all__ = ["FORMATS", "Format", "look_at_data"]
@@ -84,6 +84,10 @@ class _DataOptions:
 class _CheckOptions(_DataOptions):
     json: bool = False
     """Print JSON, with every id, instead of text."""
+    backbone: str = ""
+    """Put every value through this backbone, too: what it cannot take counts as missing in a run."""
+    modalities: tuple[str, ...] = ()
+    """With --backbone: which modalities it shall read, as data.modalities of a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +122,25 @@ def _check(words: list[str]) -> int:
     source = options.open()
     from fedprime.data.inspection import EXPECTED, inspect
 
-    found = inspect(source, EXPECTED.get(options.format))
+    embedded = _seen_through(options.backbone, options.modalities, source) if options.backbone else None
+    found = inspect(source, EXPECTED.get(options.format), embedded=embedded)
     print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else _in_words(found))
     return 0 if found.is_sound else 1
+
+
+def _seen_through(reference: str, modalities: tuple[str, ...], source: "SampleSource") -> "EmbeddedSamples":
+    with importing():
+        from fedprime.backbones import SMALL, load_backbone
+        from fedprime.data.batches import DataError, EmbeddedSamples
+        from fedprime.experiment.embedded_data import source_kinds
+    kinds = source_kinds(source)
+    if reference == SMALL:
+        modalities = modalities or source.modalities
+    backbone = load_backbone(reference, modalities, kinds=",".join(kinds.get(name, name) for name in modalities))
+    try:
+        return EmbeddedSamples(source, backbone.modalities, backbone.embed)
+    except ValueError as error:
+        raise DataError(f"{error}; name those to use by --modalities") from error
 
 
 def _show(words: list[str]) -> int:
@@ -142,6 +162,9 @@ def _show(words: list[str]) -> int:
 def _in_words(found: "Inspection") -> str:
     total = sum(found.samples.values())
     lines = [*(f"  {part}" for part in found.report.split("; ")[1:]), *_counts_in_words(found)]
+    if found.readings:
+        readings = list(found.readings.items())[:_SHOWN_CLASSES]
+        lines += ["columns:", *(f"  {name}: {reading}" for name, reading in readings)]
     if found.expected not in (None, total):
         lines.append(f"its authors count {found.expected:,}: some are not here; a part can be trained on, too")
     if found.sites:
@@ -156,16 +179,20 @@ def _in_words(found: "Inspection") -> str:
     ]
     for modality, reasons in found.unreadable.items():
         lines.append(f"{len(reasons):,} with an unreadable {modality}, which counts as missing; mend the files:")
-        lines += [f"  {reason}" for reason in list(reasons.values())[:_SHOWN]]
+        lines += [f"  {place}: {reason}" for place, reason in list(reasons.items())[:_SHOWN]]
     problems = {
+        "modalities that no sample has: a run would refuse them; mend paths or columns": found.absent,
         "with nothing at all: they are left out": found.nothing,
-        "files that samples of several splits have: take one of each out": [" = ".join(own) for own in found.same_file],
+        "copies across splits: take one of each out": [" = ".join(own) for own in found.same_file],
+        "duplicates within a split: keep one of each": [" = ".join(own) for own in found.repeated],
+        "groups of labels that differ only by case or spaces: write each one way": found.similar_labels,
         "classes that no training sample has: they cannot be learnt": found.only_measured,
     }
     lines += [f"{len(names):,} {problem}: {_first(names)}" for problem, names in problems.items() if names]
     if found.no_label:
         lines.append(f"{found.no_label:,} rows without a label: they are left out")
-    return "\n".join([*lines, "nothing is wrong"] if found.is_sound else lines)
+    is_fine = found.is_sound and not found.repeated
+    return "\n".join([*lines, "nothing is wrong"] if is_fine else lines)
 
 
 def _counts_in_words(found: "Inspection") -> list[str]:

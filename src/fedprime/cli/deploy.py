@@ -113,8 +113,7 @@ def _server(words: list[str]) -> int:
     with importing():
         from fedprime.cli.deployment import see_through
         from fedprime.settings.reading import read_settings
-    see_through(read_settings(path, words), Path(output), Path(keys), host, int(port))
-    return 0
+    return see_through(read_settings(path, words), Path(output), Path(keys), host, int(port))
 
 
 def _client(words: list[str]) -> int:

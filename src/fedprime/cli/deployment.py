@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fedprime.cli.progress import display_run
+from fedprime.cli.run import exit_code
 from fedprime.cli.stopping import interruptible
 from fedprime.data.embeddings.cache_folder import PLACE_VARIABLE
 from fedprime.experiment.loading import with_absolute_folders
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.experiment.site import deployable_method
-from fedprime.report.single_run import scenario_table
+from fedprime.report.single_run import notices, scenario_table
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.metrics import progress_after
 from fedprime.runtime.clients import flower_is_missing
@@ -33,8 +34,8 @@ _STATUS_SECONDS = 180.0
 _LONGEST_PAUSE_SECONDS = 120.0
 
 
-def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: int) -> None:
-    """Makes the rounds of a run that are left, with clients elsewhere, and shows its table.
+def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: int) -> int:
+    """Makes the rounds of a run that are left, with clients elsewhere, shows its table, and returns the exit code.
 
     Args:
         keys: The server's folder of keys.
@@ -50,8 +51,12 @@ def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: i
     if not (folder / "results.json").exists():
         with display_run() as watch, interruptible(lambda: f"; the same command goes on with {folder}"):
             _serve(settings, folder, keys, host, port, watch)
-    Console().print(scenario_table(RunFolder(folder).results()))
+    found = RunFolder(folder).results()
+    Console().print(scenario_table(found))
+    for line in notices(found):
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)
     print(f"run folder: {folder}")
+    return exit_code(found, folder)
 
 
 def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, watch: Any) -> None:

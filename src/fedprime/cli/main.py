@@ -53,7 +53,7 @@ VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done, 1 done in part, 2 wrong input, 130 stopped by Ctrl-C.
+    """Runs one command and returns its exit code: 0 done, 1 in part, 2 wrong input, 3 a client absent, 130 stopped.
 
     Args:
         arguments: The words after the program's name; those of this process when not given.

@@ -83,7 +83,9 @@ def predict_labels(words: list[str]) -> int:
         rows = _rows_of_table(model, options)
         rows = itertools.chain(list(itertools.islice(rows, 1)), rows)  # what is wrong with the table is told first
     else:
-        (found,) = predict_samples(model, [_read_given(given) | _read_named(options.values, model)])
+        (found,) = predict_samples(model, [_read_given(given) | _read_named(options.values, model)], ["this sample"])
+        if found["label"] is None:
+            raise InputError("nothing of this sample can be used (see above); give something else")
         rows = [(1, None, found)]
     if options.output is None:
         num_empty = _write(
@@ -143,9 +145,12 @@ def _rows_of_table(model: "PromptedModel", options: _PredictOptions) -> Iterator
     rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, data.label or ("label",))
     for start in itertools.count(1, _AT_ONCE):
         chunk = list(itertools.islice(rows, _AT_ONCE))
-        predictions = iter(predict_samples(model, [values for _, values in chunk if values]))
+        there = [(number, values) for number, (_, values) in enumerate(chunk, start=start) if values]
+        titles = [f"{options.table}, row {number}" for number, _ in there]
+        predictions = iter(predict_samples(model, [values for _, values in there], titles))
         for number, (name, values) in enumerate(chunk, start=start):
-            yield number, name, next(predictions) if values else None
+            found = next(predictions) if values else None
+            yield number, name, found if found and found["present"] else None
         if len(chunk) < _AT_ONCE:
             return
 

@@ -1,6 +1,7 @@
 """The verb ``run`` of the command line: one run, from its beginning or from where it was stopped."""
 
 import shlex
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,10 @@ from fedprime.settings.flags import take_folder
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipes import find_recipe
 
-__all__ = ["run_recipe"]
+__all__ = ["ABSENT", "exit_code", "run_recipe"]
+
+#: Exit code of a run that is finished although a client never answered.
+ABSENT = 3
 
 
 def run_recipe(words: list[str]) -> int:
@@ -67,14 +71,14 @@ def _make(settings: Any, path: Path) -> int:
             results = run.start_run(settings, path, callbacks=callbacks)
     _show_results(results)
     print(f"run folder: {path}")
-    return 0
+    return exit_code(results, path)
 
 
 def _show_results(results: Mapping[str, Any]) -> None:
     from rich.console import Console
 
     from fedprime.cli.progress import megabytes
-    from fedprime.report.single_run import scenario_table, traffic_table
+    from fedprime.report.single_run import notices, scenario_table, traffic_table
 
     console = Console()
     console.print(scenario_table(results))
@@ -87,6 +91,30 @@ def _show_results(results: Mapping[str, Any]) -> None:
         f"{results['trained_values']:,} values trained",
         highlight=False,
     )
+    for line in notices(results):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def exit_code(results: Mapping[str, Any], path: Path) -> int:
+    """Returns the exit code of a finished run: 3 if a client never answered and the settings do not allow it.
+
+    Args:
+        results: The final table.
+        path: The run folder.
+    """
+    never = [client for client, found in results.get("absent_clients", {}).items() if not found["answered"]]
+    if not never:
+        return 0
+    from fedprime.settings.reading import read_saved_settings
+
+    if read_saved_settings(path / "settings.toml").runtime.allow_absent:
+        return 0
+    print(
+        f"fedprime: client(s) {', '.join(never)} never answered: the model knows nothing of their samples (exit code "
+        "3; --runtime.allow-absent if that may be)",
+        file=sys.stderr,
+    )
+    return ABSENT
 
 
 def _saved_rounds(path: Path) -> str:

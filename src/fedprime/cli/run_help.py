@@ -42,6 +42,7 @@ OFTEN_CHANGED = {
     "method.name": "the federated method",
     "data.name": "the data set",
     "data.path": "where it is",
+    "data.classes": "names of all classes, where a site or a split may lack some",
     "backbone": "the frozen model",
     "partition.num_clients": "clients",
     "missing.rate": "share of the samples that lack something",

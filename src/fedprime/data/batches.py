@@ -13,6 +13,7 @@ from torch import Tensor
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.embeddings.store import EmbeddingStore
 from fedprime.data.missingness.patterns import what_is_left
+from fedprime.data.odd_values import OddValues, embed_usable, place_of
 from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "Task",
     "ValueKind",
 ]
+
+_TRIED_AT_ONCE = 64  # values in memory
 
 #: One class of several, or any number of labels.
 Task = Literal["one_class", "several_labels"]
@@ -64,7 +67,7 @@ class SampleSource(Protocol):
     def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
         """Returns the asked modalities of one sample, and does not touch the others.
 
-        What turns out to be unreadable is left out; it counts as missing from then on.
+        What turns out to be unreadable is left out, or its reader raises; it counts as missing from then on.
         """
         ...
 
@@ -160,6 +163,8 @@ class EmbeddedSamples:
         self.there: Bool[np.ndarray, "sample modality"] = source.there[
             :, [source.modalities.index(modality) for modality in modalities]
         ]
+        #: What turned out to be unreadable, or nothing that the backbone can take.
+        self.odd = OddValues(source)
         self._store = store or EmbeddingStore()
         self._block = block
         self._states = states
@@ -201,6 +206,13 @@ class EmbeddedSamples:
         pairs = zip(indices, embedded[modality], strict=True)
         return [None if tokens is None else self._blocks[modality, int(index)] for index, tokens in pairs]
 
+    def try_all(self) -> None:
+        """Embeds every value that there is, so that what cannot be used is known before samples are divided."""
+        for column in range(len(self.modalities)):
+            indices = np.flatnonzero(self.there[:, column]).tolist()
+            for start in range(0, len(indices), _TRIED_AT_ONCE):
+                self._embedded(column, indices[start : start + _TRIED_AT_ONCE])
+
     def save(self) -> None:
         """Writes to disk what has been embedded and not written yet."""
         self._store.save()
@@ -216,7 +228,8 @@ class EmbeddedSamples:
             present = what_is_left(present, self.there[indices])
             lost = indices[are_asked & ~present.any(axis=1)]
             if len(lost):
-                raise DataError(f"nothing of sample {lost[0]} of the data can be read; take it out, or mend its files")
+                name = place_of(self.source, int(lost[0]))
+                raise DataError(f"nothing of {name} can be read; take it out, or mend its files")
             wanted = [list(dict.fromkeys(indices[own].tolist())) for own in present.T]
             found = {
                 modality: self._embedded(column, own)
@@ -230,13 +243,17 @@ class EmbeddedSamples:
         modality = self.modalities[column]
         found = self._store.get(modality, indices)
         new = [index for index in indices if index not in found]
-        values = {index: value for index in new for value in self.source.read(index, (modality,)).values()}
-        if values:
-            embedded = dict(zip(values, self._embed_values(modality, list(values.values())), strict=True))
-            self._store.put(modality, embedded)
-            found |= embedded
-        self.there[[index for index in new if index not in values], column] = False
-        return found
+        embedded, reasons = embed_usable(new, partial(self._read, modality), partial(self._embed_values, modality))
+        self._store.put(modality, embedded)
+        self.odd.add(modality, reasons)
+        self.there[list(reasons), column] = False
+        return found | embedded
+
+    def _read(self, modality: str, index: int) -> object:
+        values = self.source.read(index, (modality,))
+        if modality not in values:
+            raise DataError("it cannot be read")
+        return values[modality]
 
 
 @dataclass(frozen=True)

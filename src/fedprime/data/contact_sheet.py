@@ -1,5 +1,6 @@
 """A picture of some samples: each image or sound with its texts, numbers and class, and what is missing."""
 
+import contextlib
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fedprime.data.batches import SampleSource
+from fedprime.data.images import InputError
 from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["draw_contact_sheet"]
@@ -33,7 +35,7 @@ def draw_contact_sheet(source: SampleSource, indices: Sequence[int], path: Path,
         row, column = divmod(position, columns)
         left, top = _GAP + column * (_SIDE + _GAP), _GAP + row * (_SIDE + _TEXT + _GAP)
         there = [name for name, is_there in zip(source.modalities, source.there[index], strict=True) if is_there]
-        values = source.read(int(index), there)
+        values = _readable(source, int(index), there)
         picture = _picture(values)
         if picture is not None:
             sheet.paste(picture, (left + (_SIDE - picture.width) // 2, top + (_SIDE - picture.height) // 2))
@@ -47,6 +49,15 @@ def draw_contact_sheet(source: SampleSource, indices: Sequence[int], path: Path,
         canvas.text((left, top + _SIDE + 2), written.encode("latin-1", "replace").decode("latin-1"), fill="black")
     with replaced_file(path) as beside:
         sheet.save(beside, format="PNG")
+
+
+def _readable(source: SampleSource, index: int, there: Sequence[str]) -> dict[str, object]:
+    """Returns what can be read of a sample; the rest is drawn as missing."""
+    values: dict[str, object] = {}
+    for modality in there:
+        with contextlib.suppress(InputError):
+            values |= source.read(index, (modality,))
+    return values
 
 
 def _picture(values: Mapping[str, object]) -> Image.Image | None:

@@ -16,6 +16,10 @@ __all__ = ["VERSION", "InputError", "file_identity", "read_image"]
 VERSION = 1
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
+
+
 class InputError(FedprimeError):
     """A sample that cannot be read or used."""
 
@@ -32,12 +36,13 @@ def read_image(file: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height 
             ``MAX_IMAGE_PIXELS``, 89 million).
     """
     name = name or (str(file) if isinstance(file, Path) else "an image")
+    if isinstance(file, Path) and file.exists() and not file.is_file():  # to open a pipe would wait for ever
+        raise InputError(f"{name} is no file; name an image file")
     try:
         with warnings.catch_warnings():
             # From that size on Pillow warns that the image may be a bomb, and from twice that size on it refuses.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-                return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+            return _pixels(file)
     except FileNotFoundError:
         raise InputError(f"there is no image {name}") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -45,6 +50,32 @@ def read_image(file: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height 
     # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
     except Exception as error:
         raise InputError(f"cannot read {name} as an image: {error}; save it as PNG or JPEG") from error
+
+
+def _pixels(file: Path | bytes) -> UInt8[np.ndarray, "height width 3"]:
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+    except ValueError:
+        content = file if isinstance(file, bytes) else file.read_bytes()
+        plain = _without_notes(content)
+        if len(plain) == len(content):
+            raise
+        # Pillow refuses notes and colour profiles above a size; the pixels are as good.
+        return _pixels(plain)
+
+
+def _without_notes(content: bytes) -> bytes:
+    """Returns a PNG without its chunks of texts and colour profile; anything else as it is."""
+    if not content.startswith(_PNG):
+        return content
+    kept, start = [_PNG], len(_PNG)
+    while start + 12 <= len(content):
+        stop = start + 12 + int.from_bytes(content[start : start + 4], "big")
+        if content[start + 4 : start + 8] not in _NOTES:
+            kept.append(content[start:stop])
+        start = stop
+    return b"".join(kept)
 
 
 def file_identity(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What is in a data set, and what is wrong with it: every file that it names is opened, unlike in a run."""
+"""What is in a data set, and what is wrong with it: every value is read, and told by name if it cannot be."""
 
 import hashlib
 from collections import defaultdict
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprime.data.batches import SampleSource
-from fedprime.data.images import InputError
+from fedprime.data.batches import EmbeddedSamples, SampleSource
 from fedprime.data.sets.table.table import Table
 
 __all__ = ["EXPECTED", "Inspection", "inspect"]
@@ -32,9 +31,13 @@ class Inspection:
         unreadable: By modality, by name of a sample why its file cannot be read.
         nothing: Names of samples of which nothing is left.
         no_label: How many rows were left out, because they have no label.
-        same_file: Names of samples of different splits whose files are equal.
+        same_file: Names of samples of different splits that have the same file, or are the same altogether.
         only_measured: Classes that no training sample has.
         expected: How many samples the data set's authors count; None where that is not known.
+        absent: Modalities that no sample has.
+        repeated: Names of samples of one split that have the same file, or are the same altogether.
+        similar_labels: Classes or labels that differ only by case or spaces.
+        readings: By column, what its cells are taken for.
     """
 
     report: str
@@ -49,6 +52,10 @@ class Inspection:
     same_file: list[list[str]]
     only_measured: list[str]
     expected: int | None
+    absent: list[str]
+    repeated: list[list[str]]
+    similar_labels: list[str]
+    readings: dict[str, str]
 
     @property
     def is_sound(self) -> bool:
@@ -57,40 +64,54 @@ class Inspection:
         That samples lack something is not wrong, but for a file of a data set that its authors gave out whole.
         """
         wrong = (self.unreadable, self.nothing, self.no_label, self.same_file, self.only_measured)
+        wrong += (self.absent, self.similar_labels)
         if any(wrong) or self.expected is None:
             return not any(wrong)
         return not self.no_file and self.expected == sum(self.samples.values())
 
 
 def inspect(
-    source: SampleSource, expected: int | None = None, watch: Callable[[int], None] = lambda _: None
+    source: SampleSource,
+    expected: int | None = None,
+    watch: Callable[[int], None] = lambda _: None,
+    embedded: EmbeddedSamples | None = None,
 ) -> Inspection:
-    """Opens every file of a data set and counts what is there.
+    """Reads every value of a data set and counts what is there.
 
-    Of a data set that is no table, every sample is read; samples and natural clients are then called by their numbers.
+    Of a data set that is no table, samples and natural clients are called by their numbers.
 
     Args:
         expected: How many samples it should have.
-        watch: Called with the number of files that have been opened.
+        watch: Called with the number of values, or of samples, that have been read.
+        embedded: The same data seen through a backbone, which every value is then put through.
     """
-    return (
-        _inspect_table(source, expected, watch)
-        if isinstance(source, Table)
-        else _inspect_samples(source, expected, watch)
-    )
+    if isinstance(source, Table):
+        return _inspect_table(source, expected, watch, embedded)
+    return _inspect_samples(source, expected, watch, embedded)
 
 
-def _inspect_samples(source: SampleSource, expected: int | None, watch: Callable[[int], None]) -> Inspection:
+def _inspect_samples(
+    source: SampleSource, expected: int | None, watch: Callable[[int], None], embedded: EmbeddedSamples | None
+) -> Inspection:
     unreadable: dict[str, dict[str, str]] = defaultdict(dict)
     nothing: list[str] = []
     for index, there in enumerate(source.there):
         names = [name for name, is_there in zip(source.modalities, there, strict=True) if is_there]
-        found = source.read(index, names)
+        found: Mapping[str, object] = {}
         for name in names:
+            reason = f"{name} of sample {index} cannot be read"
+            try:
+                found = {**found, **source.read(index, (name,))}
+            except Exception as error:  # of whatever library decodes it
+                reason = " ".join(str(error).split()) or type(error).__name__
             if name not in found:
-                unreadable[name][str(index)] = f"{name} of sample {index} cannot be read"
+                unreadable[name][str(index)] = reason
         nothing += [] if found else [str(index)]
         watch(index + 1)
+    if embedded is not None:
+        embedded.try_all()
+        for name, reasons in embedded.odd.reasons.items():
+            unreadable[name] |= {str(index): reason for index, reason in reasons.items()}
     classes = _count_classes(source)
     numbers, counts = np.unique(source.sites, return_counts=True)
     return Inspection(
@@ -110,10 +131,16 @@ def _inspect_samples(source: SampleSource, expected: int | None, watch: Callable
         same_file=[],
         only_measured=_only_measured(classes),
         expected=expected,
+        absent=[name for name, own in zip(source.modalities, source.there.T, strict=True) if not own.any()],
+        repeated=[],
+        similar_labels=_similar(source.label_names),
+        readings={},
     )
 
 
-def _inspect_table(table: Table, expected: int | None, watch: Callable[[int], None]) -> Inspection:
+def _inspect_table(
+    table: Table, expected: int | None, watch: Callable[[int], None], embedded: EmbeddedSamples | None
+) -> Inspection:
     def names(indices: Sequence[int] | np.ndarray) -> list[str]:
         return [table.name_of(int(index)) for index in indices]
 
@@ -122,9 +149,11 @@ def _inspect_table(table: Table, expected: int | None, watch: Callable[[int], No
 
     rows = np.array([table.row_of(index) for index in range(len(table))])
     lost = {modality: table.cells_of(modality).lost[rows] for modality in table.modalities}
-    is_there, unreadable, equal = _open_files(table, watch)
+    opened = _open_all(table, watch, embedded)
     split_of = {int(index): split for split, own in table.splits.items() for index in own}
     classes = _count_classes(table)
+    equal = opened.files + [same for same in opened.rows if same not in opened.files]
+    crossing = [same for same in equal if len({split_of[index] for index in same}) > 1]
     return Inspection(
         table.report,
         {split: len(own) for split, own in table.splits.items()},
@@ -132,38 +161,88 @@ def _inspect_table(table: Table, expected: int | None, watch: Callable[[int], No
         {name: int((table.sites == number).sum()) for number, name in enumerate(table.site_names)},
         lacking(dict(zip(table.modalities, ~table.there.T, strict=True))),
         lacking(lost),
-        unreadable,
-        names(np.flatnonzero(~is_there.any(axis=1))),
+        opened.unreadable,
+        names(np.flatnonzero(~opened.there.any(axis=1))),
         table.num_unlabelled,
-        [names(same) for same in equal if len({split_of[index] for index in same}) > 1],
+        [names(same) for same in crossing],
         _only_measured(classes),
         expected,
+        [own for own, any_there in zip(table.modalities, opened.there.any(axis=0), strict=True) if not any_there],
+        [names(same) for same in equal if same not in crossing],
+        _similar(table.label_names),
+        table.readings,
     )
 
 
-def _open_files(
-    table: Table, watch: Callable[[int], None]
-) -> tuple[np.ndarray, dict[str, dict[str, str]], list[list[int]]]:
-    """Returns what of each sample can be read, what cannot and why, and samples whose files are equal."""
-    is_there, num_opened = table.there.copy(), 0
+@dataclass(frozen=True)
+class _Opened:
+    """What came of reading every value."""
+
+    there: np.ndarray
+    unreadable: dict[str, dict[str, str]]
+    files: list[list[int]]
+    rows: list[list[int]]
+
+
+def _open_all(table: Table, watch: Callable[[int], None], embedded: EmbeddedSamples | None) -> _Opened:
+    """Reads every value, puts it through a backbone if there is one, and finds equal files and equal rows."""
+    there, num_opened = table.there.copy(), 0
     unreadable: dict[str, dict[str, str]] = defaultdict(dict)
-    equal: dict[bytes, list[int]] = defaultdict(list)
+    same_file: dict[bytes, list[int]] = defaultdict(list)
+    contents: list[list[bytes]] = [[np.asarray(label).tobytes()] for label in table.labels]
     for column, own in enumerate(table.columns):
-        if own.kind not in ("image", "audio"):
-            continue
-        cells = table.cells_of(own.modality)
-        for index in np.flatnonzero(is_there[:, column]).tolist():
-            row = table.row_of(index)
+        for index in np.flatnonzero(there[:, column]).tolist():
             try:
-                cells.read(row)
-                file, _ = cells.file(row)
-                equal[hashlib.sha256(file.read_bytes() if isinstance(file, Path) else file).digest()].append(index)
-            except InputError as error:
-                unreadable[own.modality][table.name_of(index)] = str(error)
-                is_there[index, column] = False
+                digest = _digest(table, own.modality, index)
+            except Exception as error:  # of whatever library decodes it
+                said = " ".join(str(error).split()) or type(error).__name__
+                unreadable[own.modality][table.name_of(index)] = f"row {table.row_of(index) + 1}: {said}"
+                there[index, column] = False
+            else:
+                contents[index].append(digest)
+                if own.kind in ("image", "audio"):
+                    same_file[digest].append(index)
             num_opened += 1
             watch(num_opened)
-    return is_there, dict(unreadable), list(equal.values())
+    if embedded is not None:
+        _put_through(embedded, table, there, unreadable)
+    same_row: dict[bytes, list[int]] = defaultdict(list)
+    for index in np.flatnonzero(there.any(axis=1)).tolist():
+        same_row[b" ".join(contents[index])].append(index)
+    several = ([own for own in groups.values() if len(own) > 1] for groups in (same_file, same_row))
+    return _Opened(there, dict(unreadable), *several)
+
+
+def _put_through(
+    embedded: EmbeddedSamples, table: Table, there: np.ndarray, unreadable: dict[str, dict[str, str]]
+) -> None:
+    for number, modality in enumerate(embedded.modalities):
+        embedded.there[:, number] &= there[:, table.modalities.index(modality)]
+    embedded.try_all()
+    for modality, reasons in embedded.odd.reasons.items():
+        unreadable[modality] |= {
+            table.name_of(index): f"row {table.row_of(index) + 1}: {reason}" for index, reason in reasons.items()
+        }
+    for number, modality in enumerate(embedded.modalities):
+        there[:, table.modalities.index(modality)] &= embedded.there[:, number]
+
+
+def _digest(table: Table, modality: str, index: int) -> bytes:
+    """Reads a value, and returns what tells it from others."""
+    cells, row = table.cells_of(modality), table.row_of(index)
+    value = cells.read(row)
+    if cells.own.kind not in ("image", "audio"):
+        return hashlib.sha256(repr(value).encode()).digest()
+    file, _ = cells.file(row)
+    return hashlib.sha256(file.read_bytes() if isinstance(file, Path) else file).digest()
+
+
+def _similar(names: Sequence[str]) -> list[str]:
+    """Returns labels that differ only by case or spaces, those of each kind together."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike["".join(name.split()).casefold()].append(name)
+    return [" = ".join(repr(name) for name in own) for own in alike.values() if len(own) > 1]
 
 
 def _count_classes(source: SampleSource) -> dict[str, dict[str, int]]:

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from fedprime.data.images import InputError
@@ -27,7 +28,7 @@ def read_sound(file: Path | bytes, name: str = "") -> dict[str, object]:
         ``sampling_rate``.
 
     Raises:
-        InputError: If it is missing, no sound, empty, or implausibly long.
+        InputError: If it is missing, no sound, empty, implausibly long, or has samples that are not finite.
     """
     name = name or (str(file) if isinstance(file, Path) else "a sound")
     if isinstance(file, Path) and not file.is_file():
@@ -38,6 +39,8 @@ def read_sound(file: Path | bytes, name: str = "") -> dict[str, object]:
             if not 0 < seconds <= _MAX_SECONDS:
                 raise InputError(f"cannot use {name}: it lasts {seconds:.0f} s; expected up to an hour of sound")
             samples = sound.read(dtype="float32")
+            if not np.isfinite(samples).all():
+                raise InputError(f"cannot use {name}: some of its samples are no finite numbers; save it anew")
             return {"array": samples.T, "sampling_rate": int(sound.samplerate)}
     except (soundfile.SoundFileError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):

@@ -16,6 +16,7 @@ from fedprime.data.batches import DataError, KnownWorld, SampleSource, Shard
 from fedprime.data.missingness.evidence import best_possible, client_given_label
 from fedprime.data.missingness.mechanisms import Mechanism
 from fedprime.data.missingness.patterns import all_patterns, pattern_counts, pattern_name
+from fedprime.data.odd_values import OddValues
 from fedprime.data.partition import PartitionError
 from fedprime.experiment.embedded_data import embedded_samples, opened_source, source_kinds
 from fedprime.experiment.missingness import draw_missingness, draw_scenarios
@@ -44,6 +45,7 @@ class Experiment:
         method: The federated method.
         model: A model of the method's shape, with the initial weights.
         source: The data set.
+        odd: What of it cannot be used, and why.
         mechanism: How it comes that something is missing.
         shards: The training samples of every client.
         validation: The samples that accuracy is measured on during the run, lacking what training samples lack.
@@ -58,6 +60,7 @@ class Experiment:
     method: Method
     model: PromptedModel
     source: SampleSource
+    odd: OddValues
     mechanism: Mechanism
     shards: tuple[Shard, ...]
     validation: Shard
@@ -172,6 +175,7 @@ def build_experiment(
     source: SampleSource | None = None,
     backbone: Backbone | None = None,
     method: Method | None = None,
+    at_site: bool = False,
 ) -> Experiment:
     """Builds everything that a run works with; the same settings build the same experiment.
 
@@ -180,6 +184,7 @@ def build_experiment(
         source: A data set in the place of the one that the settings name.
         backbone: A frozen model in the place of the one that the settings name.
         method: A federated method in the place of the one that the settings name.
+        at_site: Whether all samples are those of one site, which may have none of a modality.
 
     Raises:
         SettingsError: If settings do not fit together.
@@ -199,7 +204,7 @@ def build_experiment(
             ]
         )
     method = build_method(settings) if method is None else _suitable(method, settings)
-    samples = embedded_samples(settings.data, backbone, source, is_own=is_own)
+    samples = embedded_samples(settings.data, backbone, source, is_own=is_own, may_be_empty=at_site)
     if backbone.reference in SHIPPED and settings.data.name != "builtin":
         _logger.warning(
             "the backbone %s knows the built-in world alone, and nothing of real files; get one that does by `make "
@@ -227,6 +232,7 @@ def build_experiment(
         method,
         model,
         source,
+        samples.odd,
         shards.mechanism,
         shards=shards.train,
         validation=shards.validation,

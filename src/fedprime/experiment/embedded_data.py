@@ -13,7 +13,7 @@ import torch
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import block_of
 from fedprime.backbones.layers import states_before
-from fedprime.data.batches import DataError, EmbeddedSamples, SampleSource, ValueKind
+from fedprime.data.batches import DataError, EmbeddedSamples, KnownWorld, SampleSource, ValueKind
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.data.sets.food101 import open_food101
@@ -24,6 +24,7 @@ from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
 from fedprime.data.splits import with_all_splits
 from fedprime.experiment.embedding_stores import embedding_store, state_store
+from fedprime.experiment.odd_values import leave_out_odd_values, refuse_absent
 from fedprime.experiment.partitioning import label_groups
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.reproducibility.plugins import PluginError
@@ -68,8 +69,12 @@ def _table(
     split: str = "",
     client: str = "",
     rows: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
+    encoding: str = "",
+    delimiter: str = "",
 ) -> SampleSource:
-    return open_table(path, TableOptions(columns, label, several_labels, split, client, rows))
+    said = (columns, label, several_labels, split, client, rows, classes, encoding, delimiter)
+    return open_table(path, TableOptions(*said))
 
 
 #: By the name of a data set, what opens it: called with its folder and those settings of data that its arguments name.
@@ -96,7 +101,8 @@ def open_data(
         options: What the data set knows of the settings of data, by the same names: of the built-in world
             ``num_train``, ``num_validation``, ``num_test``, ``num_classes``, ``num_sites``, ``concept_shift``,
             ``world_seed``; of food101 ``num_classes``; of mmimdb ``num_classes``, ``several_labels``; of a table
-            ``columns``, ``label``, ``several_labels``, ``split``, ``client``, ``rows``.
+            ``columns``, ``label``, ``several_labels``, ``split``, ``client``, ``rows``,
+            ``classes``, ``encoding``, ``delimiter``.
 
     Raises:
         DataError: If there is no such data set or option, or the data cannot be found, read or used.
@@ -198,7 +204,12 @@ def opened_source(data: DataSettings) -> SampleSource:
 
 
 def embedded_samples(
-    data: DataSettings, backbone: Backbone, source: SampleSource | None = None, *, is_own: bool = False
+    data: DataSettings,
+    backbone: Backbone,
+    source: SampleSource | None = None,
+    *,
+    is_own: bool = False,
+    may_be_empty: bool = False,
 ) -> EmbeddedSamples:
     """Returns the samples; runs of one process that follow each other on the same ones embed each once.
 
@@ -207,30 +218,39 @@ def embedded_samples(
         backbone: What embeds them.
         source: The data set, if it has been opened already.
         is_own: Whether that is another than the settings name; it is then not kept for the next run.
+        may_be_empty: Whether all cells of a modality may be empty, as at a site that has none of it.
 
     Raises:
         DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
         CacheError: If the limit of the cache is no number of bytes.
     """
     if source is not None and is_own:
-        return _embedded(with_three_splits(source, data.validation_share, data.test_share), data, backbone)
+        source = with_three_splits(source, data.validation_share, data.test_share)
+        return _embedded(source, data, backbone, may_be_empty=may_be_empty)
     # Another number of threads can change the last bit.
     key = (data, backbone.fingerprint, backbone.modalities, backbone.device, torch.get_num_threads())
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
-        _latest[key] = _embedded(opened_source(data) if source is None else source, data, backbone)
+        source = opened_source(data) if source is None else source
+        _latest[key] = _embedded(source, data, backbone, may_be_empty=may_be_empty)
     return _latest[key]
 
 
-def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone) -> EmbeddedSamples:
+def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone, *, may_be_empty: bool) -> EmbeddedSamples:
     if isinstance(source, Table):
         _check_kinds(source, backbone, data)
     store = embedding_store(source, backbone)
     states = HiddenStates(partial(states_before, backbone), partial(state_store, store, source, backbone))
     try:
-        return EmbeddedSamples(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone), states)
+        samples = EmbeddedSamples(
+            source, backbone.modalities, backbone.embed, store, partial(block_of, backbone), states
+        )
     except ValueError as error:
         raise DataError(f"{error}; name those to use in data.modalities") from error
+    if not isinstance(source, KnownWorld):  # of which every value is as it should be
+        leave_out_odd_values(samples)
+        refuse_absent(samples, may_be_empty=may_be_empty)
+    return samples
 
 
 def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 
 from fedprime.data.batches import DataError, SampleSource
 from fedprime.data.missingness.mechanisms import Split
+from fedprime.data.odd_values import place_of
 from fedprime.data.partition import (
     PartitionError,
     draw_label_shares,
@@ -21,6 +22,8 @@ from fedprime.data.partition import (
 __all__ = ["Partition", "PartitionKind", "label_groups", "partition", "split_of", "usable_splits", "what_is_there"]
 
 _logger = logging.getLogger(__name__)
+
+_NAMED = 10  # samples that are left out and named in the log
 
 #: At random, by a Dirichlet distribution over labels, or by natural group.
 PartitionKind = Literal["even", "labels", "site"]
@@ -186,7 +189,10 @@ def usable_splits(source: SampleSource, modalities: Sequence[str]) -> dict[str, 
     empty = {name: len(source.splits[name]) - len(own) for name, own in splits.items()}
     if any(empty.values()):
         counts = ", ".join(f"{count} of {name}" for name, count in empty.items() if count)
-        _logger.warning("left out, because nothing of them is there: %s samples", counts)
+        lost = np.concatenate([own[~has_any[own]] for own in source.splits.values()])
+        names = ", ".join(place_of(source, int(index)) for index in lost[:_NAMED])
+        more = ", ..." if len(lost) > _NAMED else ""
+        _logger.warning("left out, because nothing of them is there: %s samples (%s%s)", counts, names, more)
     for name, own in splits.items():
         if len(own) == 0:
             raise DataError(
@@ -194,7 +200,9 @@ def usable_splits(source: SampleSource, modalities: Sequence[str]) -> dict[str, 
                 f"{', '.join(splits)}"
             )
     labels = source.labels[splits["train"]]
-    if source.task == "one_class" and len(np.unique(labels)) == 1:
+    # Who states all classes knows that others have those that are not here.
+    are_stated = bool(getattr(source, "classes_are_stated", False))
+    if source.task == "one_class" and len(np.unique(labels)) == 1 and not are_stated:
         only = source.label_names[int(labels[0])]
         raise DataError(f"all training samples are of one class, {only}; there is nothing to learn")
     unlearnt = sorted(_classes_of(source, splits.values()) - _classes_of(source, [splits["train"]]))

@@ -145,7 +145,7 @@ def build_site_experiment(settings: Settings, client: int, data_path: str = "", 
             data=replace(settings.data, path=data_path),
             partition=PartitionSettings(kind="even", num_clients=1),
         )
-    return build_experiment(settings)
+    return build_experiment(settings, at_site=bool(data_path))
 
 
 def deployable_method(settings: Settings) -> Method:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from fedprime.reproducibility.atomic_files import replaced_file
 
-__all__ = ["plot_scenarios", "scenario_table", "traffic_table"]
+__all__ = ["notices", "plot_scenarios", "scenario_table", "traffic_table"]
 
 _SHARES = {
     "accuracy": "accuracy",
@@ -74,6 +74,24 @@ def traffic_table(results: Mapping[str, Any]) -> Table | None:
         both = [f"{sent[direction].get(part, 0) / 1000:,.1f}" for direction in ("down", "up")]
         table.add_row(part, *both, f"{100 * parts[part] / total:.1f}")
     return table
+
+
+def notices(results: Mapping[str, Any]) -> list[str]:
+    """Returns what a person has to know beside the scores: values that could not be used, clients that were not there.
+
+    Args:
+        results: As in ``results.json``.
+    """
+    told: list[str] = []
+    unusable: Mapping[str, int] = results.get("unusable", {})
+    if unusable:
+        counts = ", ".join(f"{count:,} of {modality}" for modality, count in unusable.items())
+        told.append(f"values that could not be used and count as missing: {counts} (unusable.json names them)")
+    told += [
+        f"client {client} answered {found['answered']} of {found['asked']} round(s) it was asked in: {found['reason']}"
+        for client, found in results.get("absent_clients", {}).items()
+    ]
+    return told
 
 
 def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:

@@ -88,7 +88,8 @@ class OwnSamples:
                     own = np.flatnonzero(experiment.test_owners == client)
                     # With few samples, a client may own none of them.
                     clients[str(client)] = measured.rows_of_client(own).scores() if len(own) else None
-        return {"scenarios": scenarios, "clients": clients}
+        unusable = experiment.odd.counts()
+        return {"scenarios": scenarios, "clients": clients, **({"unusable": unusable} if unusable else {})}
 
     def statistics(self, model: PromptedModel, client: int | None = None) -> Statistics:
         """Returns what training samples sum up to as a model reads them; the labels alone if it reads no blocks.

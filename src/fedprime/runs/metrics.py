@@ -16,7 +16,15 @@ from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.settings import Settings
 
-__all__ = ["Progress", "best_round", "progress_after", "round_metrics", "run_totals", "validation_metrics"]
+__all__ = [
+    "Progress",
+    "absent_clients",
+    "best_round",
+    "progress_after",
+    "round_metrics",
+    "run_totals",
+    "validation_metrics",
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,32 @@ def run_totals(
         "sent_bytes_per_client_and_round": 2 * size_bytes(form_on_the_way(processors_of(method, settings), sent)),
         **_privacy_spent(settings, history),
     }
+
+
+def absent_clients(history: Sequence[Mapping[str, Any]], num_clients: int) -> dict[str, Any]:
+    """Returns, by client, how many rounds it answered of those it was asked in: of clients below half, and why not.
+
+    Args:
+        history: The lines of metrics; those of the start count as well.
+        num_clients: How many clients there are.
+
+    Returns:
+        ``absent_clients``; nothing if there are none, or if the lines do not say who was asked.
+    """
+    asked, lost, reasons = Counter[str](), Counter[str](), dict[str, str]()
+    for row in history:
+        clients = row.get("asked_clients", range(num_clients) if row["asked"] == num_clients else None)
+        if clients is None:
+            continue  # secret: who was asked must not be known
+        asked.update(str(client) for client in clients)
+        lost.update(row["left_out"].keys())
+        reasons |= row["left_out"]
+    absent = {
+        client: {"asked": asked[client], "answered": asked[client] - lost[client], "reason": reasons[client]}
+        for client in sorted(lost, key=int)
+        if 2 * lost[client] > asked[client] > 0
+    }
+    return {"absent_clients": absent} if absent else {}
 
 
 def _stopped_early(rounds: int, asked: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 The samples are in one place, or stay at sites; all else is the same: the rounds, the folder, how it goes on.
 """
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,10 +28,11 @@ from fedprime.federation.start import start_rounds
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.report.single_run import plot_scenarios
+from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback, EarlyStopping
 from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples
-from fedprime.runs.metrics import best_round, progress_after, round_metrics, run_totals
+from fedprime.runs.metrics import absent_clients, best_round, progress_after, round_metrics, run_totals
 from fedprime.runs.saved_models import save_models, statistics_of_start
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.runtime.processors import processors_of
@@ -89,7 +91,16 @@ def start_run(
             _before_start(experiment.method, experiment.model, settings, len(experiment.holders)),
             own.fingerprints(),
         )
+        _name_odd_values(run, experiment)
         return _go_on_here(run, experiment, opening, callbacks)
+
+
+def _name_odd_values(run: RunFolder, experiment: Experiment) -> None:
+    """Writes which values of the data could not be used, and why."""
+    odd = experiment.odd.by_place()
+    if odd:
+        with replaced_file(run.path / "unusable.json") as beside:
+            beside.write_text(json.dumps(odd, indent=2) + "\n", encoding="utf-8")
 
 
 def resume_run(
@@ -255,6 +266,8 @@ def _go_on(
             done = finished.number + 1
             checkpoint = Checkpoint(done, finished.state, dict(clients.kept), dict(clients.residuals))
             metrics = round_metrics(finished, model)
+            if len(finished.asked) < len(clients) and not settings.privacy.secret:
+                metrics["asked_clients"] = list(finished.asked)
             if done >= 0 and (done % settings.evaluation.every == 0 or done == last):
                 metrics |= evaluator.on_validation(checkpoint)
             history.append(metrics)
@@ -268,6 +281,7 @@ def _go_on(
         checkpoint = run.load_best() or checkpoint
         save_models(run, method, model, checkpoint, evaluator, told)
         results = run_totals(method, settings, model, checkpoint.state.shared, history)
+        results |= absent_clients(history, len(clients))
         if keeps_best:
             results["kept_round"] = checkpoint.next_round - 1
         results |= evaluator.on_test(checkpoint)

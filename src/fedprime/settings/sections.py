@@ -262,6 +262,8 @@ class RuntimeSettings:
     statistics: Literal["shared", "all", "none"] = "shared"
     """Which saved models carry sums over training samples, for `fedprime merge`: the shared one, those of single
     clients too, or none; with privacy, none does."""
+    allow_absent: bool = False
+    """Whether a run ends with exit code 0 although a client never answered; without it, with 3."""
 
 
 @dataclass(frozen=True, config=CONFIG)

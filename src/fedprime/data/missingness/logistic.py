@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from fedprime.data.batches import SampleSource
 from fedprime.data.missingness.mechanisms import Split, patterns_at, spread
 from fedprime.data.missingness.patterns import all_patterns
+from fedprime.data.odd_values import place_of
 from fedprime.reproducibility.seeding import stream
 
 __all__ = ["ByLabel", "ByObserved", "logistic_rates", "summarise"]
@@ -169,9 +170,10 @@ class ByObserved:
         )
         unusable = indices[~np.isfinite(found)]
         if len(unusable):
+            place = place_of(self._source, int(unusable[0]))
             raise ValueError(
-                f"what is missing shall depend on {driver}, but that of sample {unusable[0]} has no finite mean; "
-                "mend the data or choose another kind"
+                f"what is missing shall depend on {driver}, but that of {place} has no finite mean; mend the data or "
+                "choose another kind"
             )
         return found
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fedprime.data.batches import DataError, SampleSource
+from fedprime.data.images import InputError
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
 from miniatures import DISHES, table_rows, write_csv, write_table
@@ -99,14 +100,14 @@ def test_real_holes_are_missing_and_counted_once(
     assert (table.name_of(0), table.name_of(1)) == ("row 1", "photos/none.png")
 
 
-def test_files_that_cannot_be_read_are_left_out_and_the_first_are_named(
-    changed: Callable[..., Table], caplog: pytest.LogCaptureFixture, tmp_path: Path
+def test_a_file_that_cannot_be_read_is_told_and_a_sample_is_found_by_file_and_row(
+    changed: Callable[..., Table], tmp_path: Path
 ):
-    table = changed(lambda _: [(tmp_path / "photos" / f"{number}.png").write_text("no photo") for number in range(6)])
-    values = [table.read(index, ("image", "audio")) for index in range(6)]
-    assert all(list(own) == ["audio"] for own in values)
-    assert sum("a missing image: cannot read" in message for message in caplog.messages) == 3
-    assert caplog.messages[-1] == f"{tmp_path}: more cannot be read; `fedprime data check` names all"
+    table = changed(lambda _: (tmp_path / "photos" / "3.png").write_text("no photo"))
+    with pytest.raises(InputError, match=r"cannot read .*3.png as an image"):
+        table.read(3, ("image", "audio"))
+    assert list(table.read(3, ("audio",))) == ["audio"]
+    assert table.place_of(3) == f"{tmp_path}: photos/3.png (row 4)"
 
 
 def test_rows_without_a_label_are_left_out_and_counted(changed: Callable[..., Table], caplog: pytest.LogCaptureFixture):

@@ -1,8 +1,8 @@
 """One modality of a table: which rows have it, found out without opening a file, and its values, read one by one."""
 
 import json
+import logging
 import math
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -10,20 +10,25 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Bool
 
 from fedprime.data import images, sounds
-from fedprime.data.batches import ValueKind
+from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.images import InputError, file_identity, read_image
 from fedprime.data.sets.table.columns import Form, ModalityColumns
+from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
+from fedprime.data.sets.table.file_names import FileNames, is_web_address
 from fedprime.data.sets.table.files import Part
+from fedprime.data.sets.table.number_words import PLAIN, number_style
 from fedprime.data.sounds import read_sound
 
 __all__ = ["Cells", "is_blank", "read_value"]
 
+_logger = logging.getLogger(__name__)
+
+_LOOKED_AT = 1000  # cells of each part that tell how numbers are written
 _AT_ONCE = 10_000  # rows in memory while holes are looked for
-_NOT_THERE, _NO_BYTES = "file not there", "file of 0 bytes"
+_NOT_THERE, _NO_BYTES, _WEB = "file not there", "file of 0 bytes", "web address"
 
 
 def is_blank(cell: object) -> bool:
@@ -35,6 +40,11 @@ def is_blank(cell: object) -> bool:
     if isinstance(cell, str):
         return cell.strip().lower() in ("", "nan")
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _first_words(columns: Sequence[pa.ChunkedArray]) -> list[str]:
+    cells = [cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()]
+    return [str(cell).strip() for cell in cells if not is_blank(cell)]
 
 
 def read_value(word: str, kind: ValueKind, folder: Path = Path()) -> object:
@@ -60,10 +70,10 @@ def read_value(word: str, kind: ValueKind, folder: Path = Path()) -> object:
 def _parse_row(word: str) -> dict[str, object]:
     try:
         row = json.loads(word)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         row = None
     if not isinstance(row, dict) or not row:
-        raise InputError(f'a row is {word!r}, expected a JSON object such as {{"price": 3.5, "colour": "red"}}')
+        raise InputError(f'a row is {word[:200]!r}, expected a JSON object such as {{"price": 3.5, "colour": "red"}}')
     return row
 
 
@@ -71,9 +81,11 @@ def _parse_numbers(word: str) -> np.ndarray:
     try:
         numbers = np.array([float(number) for number in word.split()], dtype=np.float32)
     except ValueError:
-        raise InputError(f"readings are {word!r}, expected numbers separated by spaces") from None
+        raise InputError(f"readings are {word[:200]!r}, expected numbers separated by spaces") from None
     if not np.isfinite(numbers).all():
-        raise InputError(f"readings are {word!r}, expected finite numbers; leave the cell empty if they are missing")
+        raise InputError(
+            f"readings are {word[:200]!r}, expected finite numbers; leave the cell empty if they are missing"
+        )
     return numbers
 
 
@@ -92,23 +104,44 @@ class Cells:
         """Looks for holes; reads texts and numbers once, and no files."""
         self.own = own
         self._forms = forms
-        self._folders = [part.folder for part in parts]
+        self._files = [FileNames(part.folder) for part in parts]
+        #: Cells that name something on the web, and files that lie elsewhere than the table.
+        self.web_addresses: list[str] = []
+        self.outside: list[str] = []
         self._columns = {name: [part.column(name) for part in parts] for name in own.columns}
+        self._styles = {
+            name: number_style(_first_words(columns)) or PLAIN
+            for name, columns in self._columns.items()
+            if forms.get(name) == "number"
+        }
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._class_names = {
             name: next((names for part in parts if (names := part.class_names(name))), None) for name in own.columns
         }
         reasons = list(self._reasons())
         self.there: Bool[np.ndarray, " row"] = np.array([reason is None for reason in reasons], dtype=bool)
-        self.lost: Bool[np.ndarray, " row"] = np.array([own in (_NOT_THERE, _NO_BYTES) for own in reasons], dtype=bool)
+        self.lost: Bool[np.ndarray, " row"] = np.array(
+            [own in (_NOT_THERE, _NO_BYTES, _WEB) for own in reasons], dtype=bool
+        )
         self.holes = Counter(reason for reason in reasons if reason is not None)
+        if len(self.web_addresses) > self.there.sum():
+            raise DataError(
+                f"the column {own.columns[0]} holds web addresses ({len(self.web_addresses):,} of {len(reasons):,} "
+                f"rows; the first is {self.web_addresses[0][:100]}); download the files, and name them in the table"
+            )
+        if self.outside:
+            _logger.warning(
+                "%s: %d file(s) lie outside of the folder of the table, such as %s; they have to come along with it",
+                *(own.columns[0], len(self.outside), self.outside[0]),
+            )
 
     def named(self, row: int) -> str:
         """Returns the name of the file of a row, or nothing where it has none."""
         if self.own.kind not in ("image", "audio"):
             return ""
         (cell,) = self._cells(row).values()
-        return str((cell.get("path") if isinstance(cell, Mapping) else cell) or "")
+        path = cell.get("path") if isinstance(cell, Mapping) else cell
+        return "" if isinstance(path, bytes) else str(path or "")
 
     def read(self, row: int) -> object:
         """Returns the value of a row that has the modality.
@@ -125,7 +158,8 @@ class Cells:
         if self.own.kind == "text":
             return " ".join(" ".join(str(cell).split()) for cell in cells.values() if not is_blank(cell))
         if self.own.kind == "numbers":
-            return _parse_numbers(" ".join(str(cell) for cell in cells.values()))
+            each = (cell if isinstance(cell, list) else [cell] for cell in cells.values())
+            return _parse_numbers(" ".join(str(number) for own in each for number in own))
         if self.own.kind == "table":
             only = next(iter(cells.values()))
             if self.own.columns == (self.own.modality,) and isinstance(only, str) and only.strip().startswith("{"):
@@ -139,8 +173,10 @@ class Cells:
         (cell,) = self._cells(row).values()
         if isinstance(cell, Mapping):
             name = str(cell.get("path") or f"row {row + 1}")
-            return (bytes(cell["bytes"]), name) if cell.get("bytes") else (self._folder(row) / name, name)
-        path = self._folder(row) / str(cell).strip()
+            return (bytes(cell["bytes"]), name) if cell.get("bytes") else (self._file_names(row).find(name), name)
+        if isinstance(cell, bytes):
+            return cell, f"row {row + 1}"
+        path = self._file_names(row).find(str(cell))
         return path, str(path)
 
     def identity(self, row: int) -> str | None:
@@ -159,8 +195,8 @@ class Cells:
             return None
         return repr(value.tolist() if isinstance(value, np.ndarray) else value)
 
-    def _folder(self, row: int) -> Path:
-        return self._folders[int(np.searchsorted(self._starts, row, side="right")) - 1]
+    def _file_names(self, row: int) -> FileNames:
+        return self._files[int(np.searchsorted(self._starts, row, side="right")) - 1]
 
     def _cells(self, row: int) -> dict[str, object]:
         part = int(np.searchsorted(self._starts, row, side="right")) - 1
@@ -174,9 +210,9 @@ class Cells:
     def _reasons(self) -> Iterator[str | None]:
         """Yields for every row why it lacks the modality, None if it does not."""
         is_file = self.own.kind in ("image", "audio")
-        for part, folder in enumerate(self._folders):
+        for part, files in enumerate(self._files):
             columns = [self._columns[name][part] for name in self.own.columns]
-            yield from self._file_lacks(columns[0], folder) if is_file else self._cells_lack(columns)
+            yield from self._file_lacks(columns[0], files) if is_file else self._cells_lack(columns)
 
     def _cells_lack(self, columns: Sequence[pa.ChunkedArray]) -> Iterator[str | None]:
         for start in range(0, len(columns[0]), _AT_ONCE):
@@ -199,21 +235,17 @@ class Cells:
             return None
         if self._forms[name] != "number":
             return str(cell).strip()
-        text = str(cell).strip()
         try:
-            number = int(text) if text.lstrip("+-").isdecimal() else float(text)
+            number = self._styles[name].parse(str(cell).strip())
         except ValueError:
             return None
         return number if math.isfinite(number) else None
 
-    def _file_lacks(self, column: pa.ChunkedArray, folder: Path) -> Iterator[str | None]:
-        sizes: dict[str, dict[str, int]] = {}
-        is_embedded = pa.types.is_struct(column.type)
+    def _file_lacks(self, column: pa.ChunkedArray, files: FileNames) -> Iterator[str | None]:
         for start in range(0, len(column), _AT_ONCE):
             cells = column.slice(start, _AT_ONCE)
-            if is_embedded:  # only lengths are looked at: bytes of images stay on disk
-                num_bytes = _call("binary_length", _field(cells, "bytes")).fill_null(0).to_pylist()
-                paths = _field(cells, "path").to_pylist()
+            if is_embedded(column.type):
+                num_bytes, paths = lengths_and_paths(cells)
             else:
                 num_bytes, paths = [0] * len(cells), cells.to_pylist()
             for size, path in zip(num_bytes, paths, strict=True):
@@ -221,25 +253,10 @@ class Cells:
                     yield None
                 elif is_blank(path):
                     yield "empty"
+                elif is_web_address(str(path)):
+                    self.web_addresses.append(str(path))
+                    yield _WEB
                 else:
-                    parent, name = os.path.split(str(path).strip())
-                    if parent not in sizes:
-                        sizes[parent] = _file_sizes(folder / parent)
-                    found = sizes[parent].get(name)
+                    found = files.size(str(path))
+                    self.outside += [str(path)] if found and files.is_outside(str(path)) else []
                     yield _NOT_THERE if found is None else None if found else _NO_BYTES
-
-
-def _field(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    return _call("struct_field", cells, pc.StructFieldOptions([name]))
-
-
-def _call(function: str, cells: pa.ChunkedArray, options: pc.FunctionOptions | None = None) -> pa.ChunkedArray:
-    return pc.call_function(function, [cells], options)
-
-
-def _file_sizes(folder: Path) -> dict[str, int]:
-    """Returns the size of every file of a folder."""
-    if not folder.is_dir():
-        return {}  # none of its files is there
-    with os.scandir(folder) as entries:
-        return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}

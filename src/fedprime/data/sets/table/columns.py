@@ -9,7 +9,10 @@ from typing import Literal, cast, get_args
 import pyarrow as pa
 
 from fedprime.data.batches import DataError, ValueKind
+from fedprime.data.sets.table.embedded_files import is_embedded, looks_like_files
+from fedprime.data.sets.table.file_names import is_web_address
 from fedprime.data.sets.table.files import Part
+from fedprime.data.sets.table.number_words import number_style
 from fedprime.reproducibility.errors import nearest_name
 
 __all__ = [
@@ -28,7 +31,6 @@ Form = Literal["image", "audio", "number", "category", "text", "other"]
 _STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)")
 _LOOKED_AT = 1000  # cells that decide of what form a column is
 _MOST_CATEGORIES = 50
-_LEAST_NUMBERS = 0.9  # of the cells that are filled
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 _SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus")
 #: By modality, names of columns that are taken for it where nothing is stated.
@@ -83,7 +85,7 @@ def column_forms(parts: Sequence[Part]) -> dict[str, Form]:
     forms: dict[str, Form] = {}
     for name in column_names(parts):
         holder = next(part for part in parts if name in part.rows.column_names)
-        forms[name] = _form(type(holder.rows.features[name]).__name__, holder.column(name))
+        forms[name] = _form(name, type(holder.rows.features[name]).__name__, holder.column(name))
     return forms
 
 
@@ -182,33 +184,38 @@ def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
     return "table" if all(form in ("number", "category") for form in forms) else "text"
 
 
-def _form(feature: str, cells: pa.ChunkedArray) -> Form:
+def _form(name: str, feature: str, cells: pa.ChunkedArray) -> Form:
     if feature in ("Image", "Audio"):
         return "image" if feature == "Image" else "audio"
     kind = cells.type
+    if is_embedded(kind):
+        return cast("Form", looks_like_files(cells) or "other")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "category" if feature == "ClassLabel" else "number"
     if pa.types.is_boolean(kind):
         return "category"
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return "other"
-    words = [word.strip() for word in cells.slice(0, _LOOKED_AT).to_pylist() if word and word.strip()]
+    return _form_of_words(
+        name, [word.strip() for word in cells.slice(0, _LOOKED_AT).to_pylist() if not _is_empty(word)]
+    )
+
+
+def _is_empty(word: str | None) -> bool:
+    return word is None or word.strip().lower() in ("", "nan")
+
+
+def _form_of_words(name: str, words: Sequence[str]) -> Form:
     if not words:
         return "text"
+    if name in _USUAL_NAMES["image"] and sum(is_web_address(word) for word in words) > len(words) / 2:
+        return "image"  # which is then told to be none
     endings = [PurePath(word).suffix.lower() for word in words]
     if sum(ending in _IMAGES for ending in endings) > len(words) / 2:
         return "image"
     if sum(ending in _SOUNDS for ending in endings) > len(words) / 2:
         return "audio"
-    if sum(_is_number(word) for word in words) >= _LEAST_NUMBERS * len(words):
+    if number_style(words):
         return "number"
     distinct = len(set(words))
     return "category" if distinct <= _MOST_CATEGORIES and distinct <= len(words) / 2 else "text"
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

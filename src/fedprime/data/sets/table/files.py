@@ -5,25 +5,31 @@ Source: the layout of a folder of images with ``metadata.csv``, ``metadata.jsonl
 """
 
 import contextlib
-import csv
 import glob
 import logging
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
 from fedprime.data.batches import DataError
+from fedprime.data.sets.table.copies import tables_folder
+from fedprime.data.sets.table.csv_format import read_csv_format
+from fedprime.data.sets.table.json_depth import refuse_deep
+from fedprime.data.sets.table.layouts import class_folders, split_files
 from fedprime.data.splits import SPLITS, split_name
 
 __all__ = ["Part", "open_parts"]
 
-_READERS = {".csv": "csv", ".jsonl": "json", ".parquet": "parquet"}
+_READERS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet"}
 _METADATA = [f"metadata{ending}" for ending in _READERS]
+_MOST_COLUMNS = 5000
+_WHOLE_JSON = 2**30  # bytes of a file that are looked at together
+#: Encoding and delimiter of CSV files, if somebody states them.
+CsvOptions = tuple[str, str]
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -60,12 +66,15 @@ class Part:
         return getattr(getattr(self.rows, "features", {}).get(name), "names", None)
 
 
-def open_parts(path: str) -> list[Part]:
+def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]:
     """Opens a table.
 
     Args:
-        path: A folder with one metadata file, or with a folder for each split that has one; such a file itself; a
-            folder that ``save_to_disk`` of the library `datasets` wrote; or the name of a data set on the hub.
+        path: A folder with one metadata file, or with a folder for each split that has one; with files of a split each,
+            in one piece or several; with a folder for each class; such a file itself; a folder that ``save_to_disk`` of
+            the library `datasets` wrote; or the name of a data set on the hub.
+        encoding: Of CSV files, if it is not to be found out.
+        delimiter: Likewise, what stands between their cells.
 
     Returns:
         The parts, in the order of their splits.
@@ -75,21 +84,44 @@ def open_parts(path: str) -> list[Part]:
     """
     if not path:
         raise DataError("a table does not come along: name its folder, --data.path FOLDER")
-    place = Path(path)
+    place, options = Path(path), (encoding, delimiter)
     if place.is_file():
-        return [_open_file(place, None)]
+        return [_open_files([place], None, place.parent, options)]
     if not place.is_dir():
         return _open_named(path)
     if (place / "state.json").is_file() or (place / "dataset_dict.json").is_file():
         return _open_saved(place)
-    named = {split: folder for folder in sorted(place.iterdir()) if (split := split_name(folder.name)) in SPLITS}
-    files = {split: _metadata_file(folder) for split, folder in named.items() if folder.is_dir()}
     own = _metadata_file(place)
     if own is not None:
-        return [_open_file(own, None)]
-    parts = [_open_file(file, split) for split in SPLITS if (file := files.get(split)) is not None]
-    if parts:
-        return parts
+        return [_open_files([own], None, place, options)]
+    named = {split: folder for folder in sorted(place.iterdir()) if (split := split_name(folder.name)) in SPLITS}
+    files = {split: _metadata_file(folder) for split, folder in named.items() if folder.is_dir()}
+    parts = [
+        _open_files([file], split, file.parent, options) for split in SPLITS if (file := files.get(split)) is not None
+    ]
+    parts = parts or [_open_files(own, split, place, options) for split, own in split_files(place).items()]
+    return parts or _open_classes(place) or _refuse_folder(place)
+
+
+def _open_classes(place: Path) -> list[Part]:
+    """Opens a folder of class folders: a row for each file, whose label is the name of its folder."""
+    found = class_folders(place)
+    if not found:
+        return []
+    from datasets import Dataset
+
+    return [
+        Part(
+            Dataset.from_dict({"file_name": [name for name, _ in own], "label": [label for _, label in own]}),
+            split or None,
+            place,
+            str(place),
+        )
+        for split, own in found.items()
+    ]
+
+
+def _refuse_folder(place: Path) -> NoReturn:
     others = sorted(file.name for file in place.iterdir() if file.suffix in _READERS)
     hint = f"; or name the file: --data.path {place / others[0]}" if others else ""
     raise DataError(
@@ -106,66 +138,47 @@ def _metadata_file(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _open_file(file: Path, split: str | None) -> Part:
-    ending = file.suffix.lower()
-    if ending not in _READERS:
+def _open_files(files: Sequence[Path], split: str | None, folder: Path, options: CsvOptions) -> Part:
+    """Opens a table that lies in one file, or in several of the same form."""
+    file, ending = files[0], files[0].suffix.lower()
+    if ending not in _READERS or any(other.suffix.lower() != ending for other in files):
         raise DataError(f"{file} is no table: expected a file that ends in {', '.join(_READERS)}")
-    options: dict[str, Any] = {}
-    if ending == ".csv":
+    reader: dict[str, Any] = {}
+    for own in files:
+        if _READERS[ending] != "csv" and not own.stat().st_size:
+            raise DataError(f"{own} is empty; expected a row for each sample")
+    if _READERS[ending] == "csv":
         from datasets import Features, Value
 
         # Cells are taken as they are written: "007" stays so, and a column may mix numbers and words.
-        header = _check_csv(file)
-        options = {"features": Features(dict.fromkeys(header, Value("string"))), "names": header, "header": 0}
-        options |= {"na_filter": False, "encoding": "utf-8-sig", "skipinitialspace": True}
-    elif not file.stat().st_size:
-        raise DataError(f"{file} is empty; expected a row for each sample")
+        found = [read_csv_format(own, *options) for own in files]
+        if any(own != found[0] for own in found):
+            raise DataError(f"{file.parent}: not all files of {split} have the columns and encoding of {file.name}")
+        header = found[0].header
+        reader = {"features": Features(dict.fromkeys(header, Value("string"))), "names": header, "header": 0}
+        reader |= {"na_filter": False, "encoding": found[0].encoding, "sep": found[0].delimiter}
+        reader |= {"skipinitialspace": True}
+    elif _READERS[ending] == "json":
+        refuse_deep(files)
+        # What a column holds is decided by all of a file: its first rows may have nothing in it.
+        reader = {"chunksize": min(_WHOLE_JSON, max(own.stat().st_size for own in files) + 1)}
     with _reading(str(file), f"{_READERS[ending].upper()} file"):
         from datasets import load_dataset
 
-        data_files = {"table": [glob.escape(str(file))]}
-        rows = load_dataset(_READERS[ending], data_files=data_files, split="table", **options)
+        data_files = {"table": [glob.escape(str(own)) for own in files]}
+        with tables_folder() as cache:
+            rows = load_dataset(_READERS[ending], data_files=data_files, split="table", cache_dir=str(cache), **reader)
         pa.default_memory_pool().release_unused()  # what parsing needed
-    return Part(_undecoded(rows), split, file.parent, str(file))
+    _refuse_wide(rows, str(file))
+    return Part(_undecoded(rows), split, folder, str(file))
 
 
-def _check_csv(file: Path) -> list[str]:
-    """Returns the header; raises where a parser would guess, which would lose something without a word."""
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            reader = csv.reader(opened, strict=True, skipinitialspace=True)
-            header = [name.strip() for name in next(reader, [])]
-            is_empty = True
-            for row in reader:
-                is_empty = False
-                if len(row) > len(header):
-                    raise DataError(
-                        f"{file}, line {reader.line_num}: {len(row)} cells under {len(header)} columns; "
-                        "put texts with commas into quotes"
-                    )
-    except UnicodeDecodeError as error:
+def _refuse_wide(rows: Any, place: str) -> None:
+    if len(rows.column_names) > _MOST_COLUMNS:
         raise DataError(
-            f"{file} is not in UTF-8 (byte {error.start}: {error.object[error.start : error.start + 1]!r}); save it as "
-            "CSV in UTF-8"
-        ) from error
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
-    finally:
-        csv.field_size_limit(limit)
-    twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
-    if not header or twice or (len(header) == 1 and (";" in header[0] or "\t" in header[0])):
-        problem = (
-            f"has the column {twice[0]!r} twice; rename one"
-            if twice
-            else f"has the header {header[0]!r}; expected columns with commas between them"
-            if header
-            else "is empty; expected a header with the names of columns, and a row for each sample"
+            f"{place} has {len(rows.column_names):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are "
+            "not used, or put numbers that belong together into one column"
         )
-        raise DataError(f"{file} {problem}")
-    if is_empty:
-        raise DataError(f"{file} has no rows; expected one for each sample")
-    return header
 
 
 def _open_saved(folder: Path) -> list[Part]:

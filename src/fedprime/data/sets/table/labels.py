@@ -1,5 +1,8 @@
 """The labels of a table: a column of classes, a column with any number of labels, or a column for each label."""
 
+import ast
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,12 +13,17 @@ from fedprime.data.batches import DataError, Task
 from fedprime.data.sets.table.cells import is_blank
 from fedprime.data.sets.table.columns import column_names, need_column
 from fedprime.data.sets.table.files import Part
+from fedprime.reproducibility.errors import nearest_name
 
-__all__ = ["Labels", "cell_words", "read_labels"]
+__all__ = ["Labels", "cell_words", "listed_words", "read_labels"]
 
 _USUAL_NAMES = ("label", "labels", "class", "category", "target")
 _MOST_CLASSES = 1000
 _SEPARATORS = ("|", ";", ",")
+#: Between words of a list that NumPy wrote.
+_NO_COMMA = re.compile(r"""(['"])\s+\1""")
+_WHOLE = re.compile(r"[+-]?\d+\.0+")
+_HINT = "; if other sites or splits have more, name all classes by --data.classes"
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
 
 
@@ -38,13 +46,16 @@ class Labels:
     known: Bool[np.ndarray, " row"]
 
 
-def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels: bool) -> Labels:
+def read_labels(
+    stated: Sequence[str], parts: Sequence[Part], *, several_labels: bool, classes: Sequence[str] = ()
+) -> Labels:
     """Reads the labels of all rows.
 
     Args:
         stated: The column; several columns with yes or no for a label each; none means one with a usual name.
         several_labels: Whether one column has any number of labels: a list, or words with ``|``, ``;`` or ``,`` between
             them (the first of these that any cell has).
+        classes: All classes or labels, in their order, if some may not be there.
 
     Raises:
         DataError: If there is no such column, or what stands there are no classes or labels.
@@ -59,12 +70,37 @@ def read_labels(stated: Sequence[str], parts: Sequence[Part], *, several_labels:
         need_column(column, parts, "data.label")
     if len(columns) > 1:
         return _yes_or_no(tuple(columns), parts)
-    return _any_number(columns[0], parts) if several_labels else _one_class(columns[0], parts)
+    return (_any_number if several_labels else _one_class)(columns[0], parts, classes)
 
 
 def cell_words(name: str, parts: Sequence[Part]) -> list[str | None]:
     """Returns what stands in a column as words, None for a hole; 3.0 is called 3, classes by their names."""
-    return [None if is_blank(cell) else _word(cell) for cell in _cells(name, parts)]
+    words = [None if is_blank(cell) else _word(cell) for cell in _cells(name, parts)]
+    # What a program once read as numbers, it writes as 1.0 where another row is empty.
+    if any(word and _WHOLE.fullmatch(word) for word in words) and all(_is_number(word) for word in words if word):
+        words = [word.partition(".")[0] if word and _WHOLE.fullmatch(word) else word for word in words]
+    return words
+
+
+def listed_words(word: str) -> list[str] | None:
+    """Returns the words of a cell that is a list as JSON, Python or NumPy writes it; None if it is none.
+
+    >>> listed_words("['red', 'warm']"), listed_words('["red"]'), listed_words("['a' 'b']"), listed_words("red")
+    (['red', 'warm'], ['red'], ['a', 'b'], None)
+    """
+    if word[:1] + word[-1:] not in ("[]", "()", "{}"):
+        return None
+    try:
+        found = ast.literal_eval(_NO_COMMA.sub(r"\1, \1", word))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        try:
+            found = json.loads(word)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(found, list | tuple | set) or any(isinstance(own, list | tuple | set | dict) for own in found):
+        return [] if word == "{}" else None
+    own = sorted(found, key=str) if isinstance(found, set) else found
+    return [_word(label) for label in own if not is_blank(label)]
 
 
 def _cells(name: str, parts: Sequence[Part]) -> list[object]:
@@ -74,6 +110,14 @@ def _cells(name: str, parts: Sequence[Part]) -> list[object]:
         names = part.class_names(name)
         cells += own if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in own]
     return cells
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _word(cell: object) -> str:
@@ -86,14 +130,34 @@ def _in_order(words: set[str]) -> tuple[str, ...]:
     return tuple(sorted(words, key=int) if are_numbers else sorted(words))
 
 
-def _one_class(column: str, parts: Sequence[Part]) -> Labels:
+def _all_classes(found: tuple[str, ...], stated: Sequence[str], column: str, parts: Sequence[Part]) -> tuple[str, ...]:
+    """Returns the stated names, if there are any and no others are found."""
+    if not stated:
+        return found
+    unknown = [name for name in found if name not in stated]
+    if unknown:
+        raise DataError(
+            f"{parts[0].place} has {unknown[0]!r} in the column {column}, which data.classes does not name: "
+            f"{', '.join(stated)}{nearest_name(unknown[0], stated)}"
+        )
+    return tuple(dict.fromkeys(stated))
+
+
+def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> Labels:
     words = cell_words(column, parts)
     known = np.array([word is not None for word in words], dtype=bool)
-    names = _in_order({word for word in words if word is not None})
+    names = _all_classes(_in_order({word for word in words if word is not None}), classes, column, parts)
     place = parts[0].place
+    lists = [name for name in names if listed_words(name) is not None]
+    joined = [name for name in names if "|" in name]
+    if lists or (joined and all(part in names for part in joined[0].split("|"))):
+        raise DataError(
+            f"{place} has {(lists or joined)[0]!r} in the column {column}, which looks like several labels; say so by "
+            "--data.several-labels true, or keep one class in each row"
+        )
     if len(names) < 2:
         found = f"only one class, {names[0]}" if names else "no class at all"
-        raise DataError(f"{place} has {found}, in the column {column}; there is nothing to learn")
+        raise DataError(f"{place} has {found}, in the column {column}; there is nothing to learn{_HINT}")
     if len(names) > min(_MOST_CLASSES, max(20, known.sum() / 2)):
         raise DataError(
             f"{place} has {len(names):,} different values in {known.sum():,} rows of the column {column}; expected "
@@ -104,14 +168,17 @@ def _one_class(column: str, parts: Sequence[Part]) -> Labels:
     return Labels("one_class", (column,), names, values, known)
 
 
-def _any_number(column: str, parts: Sequence[Part]) -> Labels:
+def _any_number(column: str, parts: Sequence[Part], classes: Sequence[str]) -> Labels:
     cells = _cells(column, parts)
-    texts = [cell for cell in cells if isinstance(cell, str)]
+    texts = [cell for cell in cells if isinstance(cell, str) and listed_words(cell.strip()) is None]
     separator = next((sign for sign in _SEPARATORS if any(sign in text for text in texts)), _SEPARATORS[0])
     of_rows = [_labels_in(cell, separator) for cell in cells]
     names = _in_order({label for labels in of_rows for label in labels or ()})
+    names = _all_classes(names, classes, column, parts)
     if not names:
-        raise DataError(f"{parts[0].place} has no label at all in the column {column}; there is nothing to learn")
+        raise DataError(
+            f"{parts[0].place} has no label at all in the column {column}; there is nothing to learn{_HINT}"
+        )
     if len(names) > _MOST_CLASSES:
         raise DataError(
             f"{parts[0].place} has {len(names):,} different labels in the column {column}, separated by {separator!r}; "
@@ -129,6 +196,9 @@ def _labels_in(cell: object, separator: str) -> list[str] | None:
         return [_word(label) for label in cell if not is_blank(label)]
     if is_blank(cell):
         return None
+    listed = listed_words(_word(cell))
+    if listed is not None:
+        return listed
     return [label.strip() for label in _word(cell).split(separator) if label.strip()]
 
 

@@ -23,3 +23,9 @@ class TableOptions:
     """The column of natural clients, for partition.kind site (table); "none" for none; if not named, "client"."""
     rows: tuple[str, ...] = ()
     """Which rows to use (table), as speaker=lucas,theo; all of several conditions hold."""
+    classes: tuple[str, ...] = ()
+    """The names of all classes or labels (table), so that a site or a split may lack some; none means those found."""
+    encoding: str = ""
+    """Of a CSV file (table), as utf-8, utf-16, cp1252; found out, if not named."""
+    delimiter: str = ""
+    """What stands between cells of a CSV file (table): one character, or "tab"; found out, if not named."""

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 from fedprime.data.batches import DataError, ValueKind
-from fedprime.data.images import InputError
 from fedprime.data.sets.table.cells import Cells
 from fedprime.data.sets.table.columns import (
     Form,
@@ -99,6 +98,6 @@ def _values(cells: Sequence[Cells], row: int, path: str) -> dict[str, object]:
         if own.there[row]:
             try:
                 values[own.own.modality] = own.read(row)
-            except InputError as error:
+            except Exception as error:  # of whatever library decodes it
                 _logger.warning("%s, row %d: a missing %s: %s", path, row + 1, own.own.modality, error)
     return values

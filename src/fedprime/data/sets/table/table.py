@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fedprime.data.batches import DataError, Task
-from fedprime.data.images import InputError
 from fedprime.data.sets.table.cells import Cells
 from fedprime.data.sets.table.columns import (
     Form,
@@ -26,6 +25,7 @@ from fedprime.data.sets.table.columns import (
 from fedprime.data.sets.table.files import Part, open_parts
 from fedprime.data.sets.table.labels import Labels, cell_words, read_labels
 from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.readings import column_readings
 from fedprime.data.splits import SPLITS, split_name
 from fedprime.reproducibility.errors import nearest_name
 
@@ -33,7 +33,6 @@ __all__ = ["Table", "TableOptions", "open_table"]
 
 _logger = logging.getLogger(__name__)
 
-_NAMED = 3  # unreadable files that are named in the log
 _SITE_NAMES = ("client", "site")
 #: Says that no column is meant.
 _NO_COLUMN = "none"
@@ -49,6 +48,8 @@ class Table:
         site_names: Name of every natural group; empty where there are none.
         report: What was found, in one line.
         num_unlabelled: How many rows were left out, because they have no label.
+        parts: What it was opened from.
+        classes_are_stated: Whether somebody named all classes, of which some may not be here.
     """
 
     def __init__(
@@ -83,9 +84,10 @@ class Table:
         self.splits: Mapping[str, Int[np.ndarray, " _"]] = dict(splits)
         self.num_unlabelled = int((~labels.known).sum())
         self._place = place
+        self.classes_are_stated = False
+        self.parts: tuple[Part, ...] = ()
         self._cells = dict(zip(self.modalities, cells, strict=True))
         self._rows = rows
-        self._num_unreadable: Counter[str] = Counter()
         _logger.info("%s: %s", place, self.report)
         if self.holes:
             _logger.warning("%s: missing values of %d rows: %s", place, len(labels.known), self.holes)
@@ -101,6 +103,12 @@ class Table:
         row = int(self._rows[index])
         return next((name for cells in self._cells.values() if (name := cells.named(row))), f"row {row + 1}")
 
+    def place_of(self, index: int) -> str:
+        """Returns where to find a sample: the name of its file, if it has one, and the number of its row."""
+        row = f"row {self.row_of(index) + 1}"
+        name = self.name_of(index)
+        return f"{self._place}, {row}" if name == row else f"{self._place}: {name} ({row})"
+
     def cells_of(self, modality: str) -> Cells:
         """Returns the cells of a modality, by row of the table."""
         return self._cells[modality]
@@ -113,23 +121,30 @@ class Table:
         """Returns the asked modalities of one sample, and does not touch the others.
 
         Returns:
-            By modality its value, as `Cells.read` says, unless its file cannot be read.
+            By modality its value, as `Cells.read` says.
+
+        Raises:
+            InputError: If its file cannot be read.
         """
-        values: dict[str, object] = {}
-        for modality in modalities:
-            try:
-                values[modality] = self._cells[modality].read(self.row_of(index))
-            except InputError as error:
-                self._num_unreadable[modality] += 1
-                if self._num_unreadable[modality] <= _NAMED:
-                    _logger.warning("%s: a missing %s: %s", self._place, modality, error)
-                elif self._num_unreadable[modality] == _NAMED + 1:
-                    _logger.warning("%s: more cannot be read; `fedprime data check` names all", self._place)
-        return values
+        return {modality: self._cells[modality].read(self.row_of(index)) for modality in modalities}
 
     def identity(self, index: int, modality: str) -> str | None:
         """Returns what tells a raw value from all others, see `Cells.identity`."""
         return self._cells[modality].identity(self.row_of(index))
+
+    def why_absent(self, modality: str) -> str:
+        """Returns, of a modality that no row has, which files its rows name in vain; nothing if all cells are empty."""
+        cells = self._cells[modality]
+        lost = np.flatnonzero(cells.lost[self._rows])
+        if not len(lost):
+            return ""
+        first = self._rows[int(lost[0])]
+        return f": {len(lost):,} rows name a file that is not there or is empty, the first is {cells.named(first)!r}"
+
+    @property
+    def readings(self) -> dict[str, str]:
+        """By column, what its cells are taken for, with examples and counts of what does not fit."""
+        return column_readings(self.parts, self.forms) if self.parts else {}
 
     @property
     def report(self) -> str:
@@ -169,11 +184,11 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
         DataError: If there is none, it cannot be read, or columns, labels or splits are not what they should be.
     """
     options = options or TableOptions()
-    parts = open_parts(path)
+    parts = open_parts(path, options.encoding, options.delimiter)
     if not any(len(part) for part in parts):
         raise DataError(f"{parts[0].place} has no rows; expected one for each sample")
     forms = column_forms(parts)
-    labels = read_labels(options.label, parts, several_labels=options.several_labels)
+    labels = read_labels(options.label, parts, several_labels=options.several_labels, classes=options.classes)
     is_used = labels.known & _chosen_rows(options.rows, parts)
     site_words = _site_words(options.client, parts)
     of_split = _splits_of_rows(options.split, parts, is_used)
@@ -183,7 +198,10 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
     if "train" not in splits:
         raise DataError(f"{parts[0].place} has no training sample with a label{_of_rows(options.rows)}")
     cells = [Cells(own, parts, forms) for own in modalities]
-    return Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
+    table = Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
+    table.parts = tuple(parts)
+    table.classes_are_stated = bool(options.classes)
+    return table
 
 
 def _inputs(forms: Mapping[str, Form], labels: Labels) -> dict[str, Form]:

@@ -1,0 +1,170 @@
+"""How a CSV file is written: its encoding, its delimiter, its header; found out where nobody states it."""
+
+import codecs
+import csv
+import logging
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fedprime.data.batches import DataError
+
+__all__ = ["CsvFormat", "read_csv_format"]
+
+_logger = logging.getLogger(__name__)
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_DELIMITERS = (",", ";", "\t", "|")
+_LOOKED_AT = 2**20  # bytes that tell an encoding
+_ROWS = 100  # that tell a delimiter
+_MOST_COLUMNS = 5000
+#: Beyond ASCII, what texts in Windows-1252 have; other encodings read as it look otherwise.
+_WESTERN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŠšŽžŸ") | frozenset(
+    bytes(range(0x80, 0xC0)).decode("cp1252", errors="ignore")
+)
+_FOREIGN_RUN = re.compile(r"[^\x00-\x7f]{4,}")
+
+
+@dataclass(frozen=True)
+class CsvFormat:
+    """How a file is written.
+
+    Attributes:
+        encoding: As Python names it.
+        delimiter: What stands between cells.
+        header: The names of columns; a column without a name, as programs write row numbers, is called ``(index)``.
+    """
+
+    encoding: str
+    delimiter: str
+    header: list[str]
+
+
+def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvFormat:
+    """Finds out how a file is written; the log tells what is unusual.
+
+    Args:
+        encoding: What it is, if somebody states it.
+        delimiter: Likewise.
+
+    Raises:
+        DataError: Where a parser would guess, which would lose something without a word.
+    """
+    if len(delimiter) > 1 and delimiter.lower() in ("tab", "\\t"):
+        delimiter = "\t"
+    if len(delimiter) > 1:
+        raise DataError(f"data.delimiter is {delimiter!r}; expected one character, or tab")
+    encoding = encoding or _encoding(file)
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        with file.open(newline="", encoding=encoding) as opened:
+            delimiter = delimiter or _delimiter(opened.readlines(2**20), file)
+        with file.open(newline="", encoding=encoding) as opened:
+            header = _checked_header(csv.reader(opened, delimiter=delimiter, strict=True, skipinitialspace=True), file)
+    except LookupError as error:
+        raise DataError(
+            f"data.encoding is {encoding!r}, which is none: {error}; expected one as utf-8, cp1252"
+        ) from error
+    except UnicodeError as error:
+        raise DataError(
+            f"{file} is not in {encoding.upper().removesuffix('-SIG')} ({error}); say what it is by "
+            "--data.encoding, as cp1252, or save it as CSV in UTF-8"
+        ) from error
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
+    finally:
+        csv.field_size_limit(limit)
+    return CsvFormat(encoding, delimiter, header)
+
+
+def _encoding(file: Path) -> str:
+    with file.open("rb") as opened:
+        start = opened.read(_LOOKED_AT)
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            return name
+    if b"\0" in start[:1000]:
+        return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
+    try:
+        with file.open(encoding="utf-8") as opened:
+            while opened.read(_LOOKED_AT):
+                pass
+    except UnicodeDecodeError:
+        pass
+    else:
+        return "utf-8"
+    content = file.read_bytes()[: 8 * _LOOKED_AT]
+    found = _other_encoding(content)
+    if not found:
+        raise DataError(f"{file} is not in UTF-8, and its encoding is not clear; say what it is by --data.encoding")
+    _logger.warning("%s is not in UTF-8; it is read as %s (data.encoding says otherwise)", file, found)
+    return found
+
+
+def _other_encoding(content: bytes) -> str:
+    """Returns what a text is in that is not in UTF-8; nothing if that is not clear."""
+    western = content.decode("cp1252", errors="replace")
+    foreign = [letter for letter in western if ord(letter) > 127]
+    if all(letter in _WESTERN for letter in foreign) and not _FOREIGN_RUN.search(western):
+        return "cp1252"
+    from charset_normalizer import from_bytes  # few need it
+
+    best = from_bytes(content[: _LOOKED_AT // 4]).best()
+    return "" if best is None else best.encoding
+
+
+def _delimiter(lines: list[str], file: Path) -> str:
+    """Returns what divides the first rows into the most columns that all of them have."""
+    if file.suffix.lower() == ".tsv":
+        return "\t"
+    best, most = ",", 1
+    for delimiter in _DELIMITERS:
+        widths = [
+            len(row) for row in islice(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), _ROWS) if row
+        ]
+        if not widths or widths[0] < 2:
+            continue
+        fitting = Counter(widths)[widths[0]]
+        if fitting >= 0.9 * len(widths) and (widths[0] > most):
+            best, most = delimiter, widths[0]
+            if delimiter == ",":
+                break  # texts may be full of other signs
+    if best != ",":
+        _logger.info("%s: cells are divided by %r (data.delimiter says otherwise)", file, best)
+    return best
+
+
+def _checked_header(reader: Any, file: Path) -> list[str]:
+    header = [name.strip() for name in next(reader, [])]
+    if len(header) > _MOST_COLUMNS:
+        raise DataError(
+            f"{file} has {len(header):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not used, or "
+            "put numbers that belong together into one column, with spaces between them"
+        )
+    header = [name or ("(index)" if column == 0 else f"(column {column + 1})") for column, name in enumerate(header)]
+    is_empty = True
+    for row in reader:
+        is_empty = False
+        if len(row) > len(header):
+            raise DataError(
+                f"{file}, line {reader.line_num}: {len(row)} cells under {len(header)} columns; "
+                "put texts with commas into quotes"
+            )
+    twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{file} has the column {twice[0]!r} twice; rename one")
+    if not header:
+        raise DataError(f"{file} is empty; expected a header with the names of columns, and a row for each sample")
+    if is_empty:
+        raise DataError(f"{file} has no rows; expected one for each sample")
+    return header

@@ -1,0 +1,102 @@
+"""Which file a cell names: as it is written, or as another system writes the same name."""
+
+import os
+import re
+import unicodedata
+from pathlib import Path, PurePath
+
+__all__ = ["FileNames", "is_web_address"]
+
+_WEB_ADDRESS = re.compile(r"\s*(https?|ftps?|s3|gs|hdfs|az|abfss?|hf)://", re.IGNORECASE)
+
+
+def is_web_address(word: str) -> bool:
+    """Returns whether a cell names something that would have to be downloaded.
+
+    >>> is_web_address("https://example.org/1.jpg"), is_web_address("photos/1.jpg")
+    (True, False)
+    """
+    return _WEB_ADDRESS.match(word) is not None
+
+
+class FileNames:
+    """The files below a folder by the names that cells give them.
+
+    A name is taken as it is. Where no such file is there, backslashes separate folders, letters with accents are the
+    same however they are composed, and the case of an ending does not matter.
+
+    Attributes:
+        folder: What names are relative to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Names the folder; nothing is looked at yet."""
+        self.folder = folder
+        self._sizes: dict[str, dict[str, int]] = {}
+        self._loose: dict[Path, dict[str, str]] = {}
+
+    def find(self, word: str) -> Path:
+        """Returns the file that a cell names; as it is written, if there is none."""
+        word = word.strip()
+        if self._size(word) is not None:
+            return self.folder / word
+        return self._find_loosely(word) or self.folder / word
+
+    def size(self, word: str) -> int | None:
+        """Returns the bytes of the file that a cell names; None if there is none."""
+        word = word.strip()
+        size = self._size(word)
+        if size is None and (found := self._find_loosely(word)) is not None:
+            return found.stat().st_size if found.is_file() else None
+        return size
+
+    def is_outside(self, word: str) -> bool:
+        """Returns whether a name leads out of the folder."""
+        path = word.strip().replace("\\", "/")
+        if not path.startswith("/") and ".." not in path:
+            return False
+        return not Path(os.path.normpath(self.folder.absolute() / path)).is_relative_to(self.folder.absolute())
+
+    def _size(self, word: str) -> int | None:
+        parent, name = os.path.split(word)
+        if parent not in self._sizes:
+            self._sizes[parent] = _file_sizes(self.folder, parent)
+        return self._sizes[parent].get(name)
+
+    def _find_loosely(self, word: str) -> Path | None:
+        place = Path("/") if word.startswith("/") else self.folder
+        for step in word.replace("\\", "/").split("/"):
+            if step in ("", "."):
+                continue
+            if step == "..":
+                place /= step
+                continue
+            if place not in self._loose:
+                self._loose[place] = {_loose(name): name for name in _names(place)}
+            name = self._loose[place].get(_loose(step))
+            if name is None:
+                return None
+            place /= name
+        return place
+
+
+def _loose(name: str) -> str:
+    name = unicodedata.normalize("NFC", name)
+    ending = PurePath(name).suffix
+    return name.removesuffix(ending) + ending.lower()
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(own.name for own in folder.iterdir())
+    except OSError:
+        return []  # none of its files can be had, and each of them is told
+
+
+def _file_sizes(folder: Path, parent: str) -> dict[str, int]:
+    """Returns the size of every file of a folder; of one that is not there or cannot be listed, none."""
+    try:
+        with os.scandir(folder / parent) as entries:
+            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+    except (OSError, ValueError):  # a cell may hold anything: no name of a folder, or a text without end
+        return {}

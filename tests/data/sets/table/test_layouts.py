@@ -1,0 +1,40 @@
+"""Folders without a metadata file: shards, files of a split each, folders of classes."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from fedprime.data.sets.table.table import open_table
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    return {split: len(own) for split, own in open_table(str(folder)).splits.items()}
+
+
+def test_shards_of_the_hub_are_read(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    for name, texts in (("train-00000-of-00002", "ab"), ("train-00001-of-00002", "cde"), ("test-00000-of-00001", "fg")):
+        rows = pa.table({"text": [f"word {text}" for text in texts], "label": ["xy"[i % 2] for i in range(len(texts))]})
+        pq.write_table(rows, tmp_path / "data" / f"{name}.parquet")
+    assert sizes(tmp_path) == {"train": 5, "test": 2}
+
+
+def test_a_file_for_each_split_is_read(tmp_path: Path):
+    for name in ("train", "val", "test"):
+        (tmp_path / f"{name}.csv").write_text("text,label\nhello,a\nbye,b\n")
+    assert sizes(tmp_path) == {"train": 2, "validation": 2, "test": 2}
+
+
+def test_folders_of_classes_are_a_table(tmp_path: Path):
+    for split, count in (("train", 4), ("test", 2)):
+        for number in range(count):
+            folder = tmp_path / split / ("cat", "dog")[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (3, 3)).save(folder / f"{number}.png")
+    table = open_table(str(tmp_path))
+    assert table.label_names == ("cat", "dog")
+    assert sizes(tmp_path) == {"train": 4, "test": 2}
+    assert table.name_of(0) == "train/cat/0.png"
+    assert sizes(tmp_path / "train") == {"train": 4}
