@@ -1,9 +1,9 @@
 """Who measures what a run has come to: the process that has all samples, or the sites that have them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from fedprime.experiment.build import LIKE_TRAIN, Experiment
 from fedprime.experiment.run_folder import Checkpoint, RunError
 from fedprime.experiment.site import VALIDATION, weighted_scores
 from fedprime.federation.clients import KeepingClients
+from fedprime.federation.differential_privacy import ClientPrivacy
+from fedprime.federation.private_scores import mean_scores
 from fedprime.methods.method import Method, ServerState
 from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies
 from fedprime.models.evaluation import Predictions, count_usage, majority_accuracy, predict, score
@@ -26,7 +28,16 @@ __all__ = ["Evaluator", "OwnSamples", "SiteClients", "SiteSamples", "personal_cl
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Who measures what a run has come to."""
+    """Who measures what a run has come to.
+
+    Attributes:
+        is_release: Whether what is measured is made of clients' samples under noise, and counts as often as it is.
+    """
+
+    @property
+    def is_release(self) -> bool:
+        """Whether what is measured is made of clients' samples under noise."""
+        ...
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples."""
@@ -48,6 +59,7 @@ class OwnSamples:
     """
 
     experiment: Experiment
+    is_release: ClassVar[bool] = False
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples, and which prompts they chose."""
@@ -156,12 +168,18 @@ class SiteClients(KeepingClients, Protocol):
 
     Attributes:
         descriptions: By client that was found, what it said about itself (`fedprime.experiment.site.Site.description`).
+        failures: By client that is not used, why.
     """
 
     descriptions: dict[int, dict[str, Any]]
+    failures: dict[int, str]
 
     def find(self, clients: Collection[int], needed: int) -> None:
         """Waits for clients until enough of them are there, or for as long as the settings say."""
+        ...
+
+    def agree_on(self, facts: Mapping[str, Any]) -> None:
+        """Puts aside every client that says something else about itself, now or when it comes."""
         ...
 
     def evaluate(
@@ -177,14 +195,21 @@ class SiteSamples:
 
     Attributes:
         clients: The sites.
+        privacy: If it is on, nothing is told of single sites, and of all of them under noise.
     """
 
     clients: SiteClients
+    privacy: ClientPrivacy
+
+    @property
+    def is_release(self) -> bool:
+        """Whether what is measured is under noise."""
+        return self.privacy.is_on
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples: nothing if no site answers."""
         found = self.clients.evaluate(checkpoint.next_round - 1, checkpoint.state, [VALIDATION])
-        scores = weighted_scores(found).get(VALIDATION, {})
+        scores = self._joined(found).get(VALIDATION, {})
         return validation_metrics(scores) | {"measured_by": len(found)} if scores else {}
 
     def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -200,10 +225,19 @@ class SiteSamples:
                 "more"
             )
         return {
-            "scenarios": weighted_scores(found),
-            "clients": {str(client): found.get(client, {}).get(LIKE_TRAIN) for client in range(len(self.clients))},
+            "scenarios": self._joined(found),
+            "clients": {
+                str(client): None if self.privacy.is_on else found.get(client, {}).get(LIKE_TRAIN)
+                for client in range(len(self.clients))
+            },
             "measured_by": sorted(found),
         }
+
+    def _joined(self, found: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+        """Returns scores over all sites; under privacy each site counts alike, whatever it has."""
+        if not self.privacy.is_on or not found:
+            return weighted_scores(found)
+        return mean_scores(found, self.privacy, len(self.clients))
 
 
 def personal_clients(method: Method, checkpoint: Checkpoint) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """All settings of a run, those of its method too, and what does not go together."""
 
+import dataclasses
 from typing import Annotated
 
 from pydantic import BeforeValidator, InstanceOf, model_validator
@@ -26,6 +27,9 @@ class Settings(PlainSettings):
     @model_validator(mode="after")
     def _check(self) -> "Settings":
         method = self.method
+        if self.runtime.kind == "deployment" and self.privacy.is_on and not self.privacy.secret:
+            # Sites know the seed, from which the noise would follow: privacy from each other needs the secret kind.
+            object.__setattr__(self, "privacy", dataclasses.replace(self.privacy, secret=True))
         reason = reason_against_privacy(method) if self.privacy.is_on else ""
         if reason:
             raise ValueError(
