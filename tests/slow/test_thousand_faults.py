@@ -61,7 +61,7 @@ def test_a_thousand_faults_cost_no_round(tmp_path: Path):
         *("--data.num-train", "80", "--data.num-validation", "24", "--data.num-test", "24"),
         *("--partition.num-clients", "10", "--partition.min_samples", "4", "--training.rounds", str(ROUNDS)),
         *("--runtime.kind", "deployment", "--runtime.wait_seconds", "0.001", "--runtime.deadline_seconds", "5"),
-        *("--runtime.quorum", "0.6"),
+        *("--runtime.quorum", "0.6", "--evaluation.every", "1"),
     ]
     TOLD.update(told(tmp_path, flags))
     settings = read_settings("builtin/study_tiny", flags)
