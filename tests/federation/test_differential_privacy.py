@@ -22,8 +22,10 @@ from fedprime.methods.method import Update
 RECEIVED = {"head": torch.zeros(2), "pool": torch.zeros(1, 2)}
 
 
-def privacy_of(clip_norm: float = 1.0, noise_multiplier: float = 1.0, delta: float = 1e-5) -> ClientPrivacy:
-    return ClientPrivacy(clip_norm, noise_multiplier, delta, secret=False)
+def privacy_of(
+    clip_norm: float = 1.0, noise_multiplier: float = 1.0, delta: float = 1e-5, secret: bool = False
+) -> ClientPrivacy:
+    return ClientPrivacy(clip_norm, noise_multiplier, delta, secret=secret)
 
 
 def update_of(client: int, head: Sequence[float], pool: Sequence[float] = (0.0, 0.0), num_samples: int = 5) -> Update:
