@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from uuid import uuid4
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -14,13 +15,28 @@ from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
 Fault = Callable[[Message, Message], Message | None]
 
 
+#: What a site says about itself, beside who it is and how much it has.
+DESCRIPTION = {
+    "task": "one_class",
+    "label_names": ["cat", "dog"],
+    "modalities": ["image", "text"],
+    "kinds": "",
+    "backbone": "c4e972fcc7b6817e",
+    "version": version("fedprime"),
+}
+
+
 def adding_one(message: Message, context: Context) -> Message:
     """Stands in for a client that trains: it adds one to every value."""
     kind, client = message.metadata.message_type, context.node_config[NUMBER_KEY]
     asked = unpack(message.content, () if kind == "query" else PARTS)
-    facts = {"run": asked.facts["run"], "round": asked.facts["round"], "client": client, "num_samples": 5}
+    facts = {"run": asked.facts["run"], "round": asked.facts["round"], "client": client}
     if kind == "evaluate":
-        facts["scores"] = {"full": {"accuracy": 0.5, "num_samples": 4}}
+        facts["scores"] = {"full": {"accuracy": 0.5, "loss": 1.0, "num_samples": 4}}
+    else:
+        facts["num_samples"] = 5
+    if kind == "query":
+        facts |= DESCRIPTION
     if kind != "train":
         return Message(pack(Content(facts)), reply_to=message)
     sent = {name: value + 1 for name, value in asked.weights["sent"].items()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder
@@ -315,3 +316,128 @@ def test_what_rounding_held_back_is_saved_and_makes_nobodys_model_differ(tmp_pat
     assert found.personal_clients == ()
     assert found.residuals.keys() == residuals.keys()
     assert all(torch.equal(found.residuals[7][name], value) for name, value in residuals[7].items())
+
+
+def flipped(path: Path, place: float) -> None:
+    """Turns one bit of a file over, at a share of its length."""
+    data = bytearray(path.read_bytes())
+    data[int(place * (len(data) - 1))] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("name", ["settings.toml", "environment.json", "missingness.json", "masks.safetensors"])
+def test_a_bit_that_flipped_in_what_a_run_began_with_is_noticed(name: str, place: float, advanced: RunFolder):
+    flipped(advanced.path / name, place)
+    with pytest.raises(RunError, match=rf"{name} was changed since the run wrote it; "):
+        advanced.refuse_changed()
+
+
+@pytest.mark.parametrize("place", [0.0, 0.2, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "results.json", "masks.safetensors"])
+def test_a_bit_that_flipped_in_a_finished_run_is_noticed(name: str, place: float, advanced: RunFolder):
+    advanced.save_results({"scenarios": {"full": {"accuracy": 0.5}}})
+    advanced.refuse_changed()
+    flipped(advanced.path / name, place)
+    with pytest.raises(RunError, match=f"{name} was changed since the run wrote it; restore it"):
+        READERS[name](advanced)
+
+
+@pytest.mark.parametrize("place", [place / 20 for place in range(21)])
+def test_a_bit_that_flipped_in_the_newest_checkpoint_costs_the_last_round(place: float, run: RunFolder):
+    for number in range(3):
+        state = ServerState(weights(float(number)))
+        run.save_round({"round": number}, Checkpoint(number + 1, state), keep=3)
+    flipped(run.path / "checkpoint.safetensors", place)
+    sound = run.newest_sound()
+    assert sound.next_round == 2
+    assert same(sound.state.shared, weights(1.0))
+    run.drop_unfinished(sound)
+    assert [line["round"] for line in run.metrics()] == [0, 1]
+
+
+def test_a_round_that_was_set_back_is_noticed(run: RunFolder):
+    for number in range(3):
+        run.save_round({"round": number}, Checkpoint(number + 1, ServerState(weights(float(number)))), keep=1)
+    with safe_open(run.path / "checkpoint.safetensors", framework="pt") as file:
+        metadata, values = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(values, run.path / "checkpoint.safetensors", metadata=metadata | {"next_round": "1"})
+    with pytest.raises(RunError, match="it was changed since it was written"):
+        run.newest_sound()
+
+
+def test_lines_of_metrics_that_are_others_cost_the_rounds_since(run: RunFolder):
+    for number in range(3):
+        run.save_round({"round": number, "loss": 0.5}, Checkpoint(number + 1, ServerState(weights(0.0))), keep=3)
+    text = (run.path / "metrics.jsonl").read_text()
+    (run.path / "metrics.jsonl").write_text(text[:-5] + "9" + text[-4:])
+    assert run.newest_sound().next_round == 2
+    (run.path / "metrics.jsonl").write_text("{" + text[:5] + " " + text[6:])
+    with pytest.raises(RunError, match=r"metrics\.jsonl is broken"):
+        run.newest_sound()
+
+
+@pytest.mark.parametrize(("keep", "expected"), [(1, []), (2, [4]), (3, [3, 4]), (9, [1, 2, 3, 4])])
+def test_as_many_checkpoints_are_kept_as_asked_for(keep: int, expected: list[int], run: RunFolder):
+    for number in range(5):
+        run.save_round({"round": number}, Checkpoint(number + 1, ServerState(weights(float(number)))), keep)
+    kept = sorted(int(path.stem) for path in (run.path / "checkpoints").glob("*.safetensors"))
+    assert kept == expected
+    for number in expected:
+        state = run.states.before(number)
+        assert state is not None
+        assert same(state.state.shared, weights(number - 1.0))
+
+
+def test_the_last_state_that_was_found_sound_is_kept_however_long_ago(run: RunFolder):
+    for number in range(6):
+        run.save_round({"round": number}, Checkpoint(number + 1, ServerState(weights(float(number)))), 2, sound_round=2)
+    assert {path.stem for path in (run.path / "checkpoints").glob("*.safetensors")} == {"2", "5"}
+
+
+def test_settings_change_on_purpose_and_not_by_hand(advanced: RunFolder):
+    advanced.save_results({"scenarios": {}})
+    advanced.change_settings("seed = 3\nthreads = 2\n")
+    assert not advanced.is_finished
+    assert advanced.verified("settings.toml").read_text() == "seed = 3\nthreads = 2\n"
+    advanced.save_round({"round": 3}, Checkpoint(4, ServerState(weights(0.0))))
+    advanced.refuse_changed()
+    (advanced.path / "settings.toml").write_text(SETTINGS)
+    with pytest.raises(RunError, match=r"what may change on purpose is said by flags, as in `fedprime run --resume"):
+        advanced.refuse_changed()
+
+
+def test_a_process_that_dies_while_settings_change_leaves_what_can_go_on(
+    advanced: RunFolder, monkeypatch: pytest.MonkeyPatch
+):
+    replace_path = Path.replace
+
+    def dying(path: Path, target: Path) -> Path:
+        if target.name == "settings.toml":
+            raise KeyboardInterrupt
+        return replace_path(path, target)
+
+    monkeypatch.setattr(Path, "replace", dying)
+    with pytest.raises(KeyboardInterrupt):
+        advanced.change_settings("seed = 3\nthreads = 2\n")
+    advanced.refuse_changed()
+    assert (advanced.path / "settings.toml").read_text() == SETTINGS
+
+
+def test_a_round_that_nobody_has_seen_is_taken_up_once(advanced: RunFolder):
+    after = Checkpoint(4, ServerState(weights(7.0)))
+    advanced.states.save_pending({"round": 3, "loss": None}, after)
+    assert advanced.states.pending(2) is None
+    found = advanced.states.pending(3)
+    assert found is not None
+    assert found[0] == {"round": 3, "loss": None}
+    assert same(found[1].state.shared, weights(7.0))
+    advanced.save_round(found[0], found[1])
+    assert advanced.states.pending(3) is None
+
+
+def test_what_was_made_under_noise_is_counted_for_good(advanced: RunFolder):
+    for number in (0, 1, 1):
+        advanced.note_release("state", number)
+    advanced.note_release("scores", 1)
+    assert (advanced.releases("state"), advanced.releases("scores"), advanced.releases("other")) == (3, 1, 0)

@@ -22,8 +22,10 @@ from fedprime.methods.method import Update
 RECEIVED = {"head": torch.zeros(2), "pool": torch.zeros(1, 2)}
 
 
-def privacy_of(clip_norm: float = 1.0, noise_multiplier: float = 1.0, delta: float = 1e-5) -> ClientPrivacy:
-    return ClientPrivacy(clip_norm, noise_multiplier, delta, secret=False)
+def privacy_of(
+    clip_norm: float = 1.0, noise_multiplier: float = 1.0, delta: float = 1e-5, secret: bool = False
+) -> ClientPrivacy:
+    return ClientPrivacy(clip_norm, noise_multiplier, delta, secret=secret)
 
 
 def update_of(client: int, head: Sequence[float], pool: Sequence[float] = (0.0, 0.0), num_samples: int = 5) -> Update:
@@ -126,10 +128,24 @@ def test_with_everybody_in_every_round_epsilon_is_little_above_the_exact_one(noi
 
 def test_fewer_clients_in_a_round_tell_less():
     epsilons = [
-        spent_epsilon(privacy_of(noise_multiplier=4.0, delta=1e-4), num_clients=1000, num_asked=asked, rounds=20)
+        spent_epsilon(
+            privacy_of(noise_multiplier=4.0, delta=1e-4, secret=True), num_clients=1000, num_asked=asked, rounds=20
+        )
         for asked in (50, 100, 1000)
     ]
     assert epsilons[0] < epsilons[1] < epsilons[2]
+
+
+def test_that_few_take_part_counts_only_where_nobody_knows_who():
+    known = privacy_of(noise_multiplier=4.0, delta=1e-4, secret=False)
+    few, all_of_them = (spent_epsilon(known, num_clients=1000, num_asked=asked, rounds=20) for asked in (50, 1000))
+    assert few == all_of_them
+
+
+def test_scores_count_like_rounds():
+    privacy = privacy_of(secret=True)
+    counted = spent_epsilon(privacy, num_clients=100, num_asked=100, rounds=3, measurements=2)
+    assert counted == spent_epsilon(privacy, num_clients=100, num_asked=100, rounds=5)
 
 
 def test_sampling_never_makes_the_bound_worse():

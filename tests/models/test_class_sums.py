@@ -113,3 +113,20 @@ def test_classes_that_do_not_sum_to_the_number_of_samples_are_told():
     sums = sum_blocks(*drawn(30), 4, "one_class")
     problems = replace(sums, num_samples=torch.tensor(31.0, dtype=torch.float64)).problems(one_class=True)
     assert problems == ["the classes have 30 samples, all together 31"]
+
+
+def test_sums_that_fit_no_split_into_classes_are_told():
+    blocks, labels = Blocks({"image": torch.tensor([[1.0], [3.0]])}, {"image": torch.ones(2, dtype=torch.bool)}), [0, 1]
+    sums = sum_blocks(blocks, torch.tensor(labels), 2, "one_class")
+    assert sums.problems(one_class=True) == []
+    # The squares are 1 + 9; one sample of 0 and one of 4 would need 16.
+    other = replace(sums, first={"image": torch.tensor([[0.0], [4.0]], dtype=torch.float64)})
+    assert other.problems(one_class=True) == ["the second moments of image are those of no samples"]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e200])
+def test_sums_beyond_all_numbers_are_told_and_raise_nothing(value: float):
+    blocks = Blocks({"image": torch.tensor([[1.0], [3.0]])}, {"image": torch.ones(2, dtype=torch.bool)})
+    sums = sum_blocks(blocks, torch.tensor([0, 1]), 2, "one_class")
+    sums = replace(sums, total={"image": torch.tensor([2.0, value], dtype=torch.float64)})
+    assert sums.problems(one_class=True)

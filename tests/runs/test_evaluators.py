@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 import torch
 
+from bad_site import saying
 from command_line import exit_code
 from fake_grid import FakeGrid
 from fedprime.experiment.run_folder import RunError, RunFolder
@@ -103,7 +104,7 @@ def test_a_full_disk_loses_no_finished_round(settings: Settings, tmp_path: Path,
                 raise OSError(errno.ENOSPC, "No space left on device")
         return replaced_file(path)
 
-    monkeypatch.setattr("fedprime.experiment.run_folder.replaced_file", full)
+    monkeypatch.setattr("fedprime.experiment.saved_states.replaced_file", full)
     with pytest.raises(OSError, match="No space left"):
         complete_site_run(settings, folder, sites(settings, grid_of(tmp_path)))
     assert RunFolder(folder).load_checkpoint().next_round == 1
@@ -111,13 +112,18 @@ def test_a_full_disk_loses_no_finished_round(settings: Settings, tmp_path: Path,
     assert complete_site_run(settings, folder, sites(settings, grid_of(tmp_path)))["rounds"] == 3
 
 
-def test_sites_that_do_not_agree_about_the_labels_are_named(settings: Settings, tmp_path: Path):
-    clients = sites(settings, grid_of(tmp_path))
-    clients.find(range(4), 4)
-    clients.descriptions[2]["label_names"] = ["cat", "dog"]
-    with pytest.raises(RunError, match=r"client 2 has label_names \['cat', 'dog'\], client 0 has"):
-        complete_site_run(settings, tmp_path / "run", clients)
+def test_a_site_that_does_not_agree_about_the_labels_is_put_aside_and_the_run_goes_on_if_the_quorum_allows(
+    settings: Settings, tmp_path: Path
+):
+    grid = grid_of(tmp_path)
+    grid.faults["query", 2] = saying(label_names=["cat", "dog"])
+    strict = replace(settings, runtime=replace(settings.runtime, quorum=1.0))
+    with pytest.raises(
+        RunError, match=r"3 of 4 sites agree .* client 2: it has label_names \['cat', 'dog'\], expected"
+    ):
+        complete_site_run(strict, tmp_path / "run", sites(strict, grid))
     assert not (tmp_path / "run").exists()
+    assert complete_site_run(settings, tmp_path / "run", sites(settings, grid))["measured_by"] == [0, 1, 3]
 
 
 def test_without_any_client_nothing_begins(settings: Settings, tmp_path: Path):

@@ -11,7 +11,14 @@ from fedprime.federation.rounds import Round
 from fedprime.methods import METHODS
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import PromptedModel
-from fedprime.runs.metrics import absent_clients, progress_after, round_metrics, run_totals, validation_metrics
+from fedprime.runs.metrics import (
+    absent_clients,
+    progress_after,
+    rejection,
+    round_metrics,
+    run_totals,
+    validation_metrics,
+)
 from fedprime.settings.sections import PrivacySettings
 from fedprime.settings.settings import Settings
 
@@ -83,6 +90,28 @@ def test_totals_of_a_private_run_tell_its_epsilon_and_of_one_without_noise_that_
 def test_a_line_of_metrics_tells_the_known_scores_of_validation_and_calls_the_loss_by_its_samples():
     scores = {"accuracy": 0.5, "auroc": 0.75, "loss": 2.0, "num_samples": 8}
     assert validation_metrics(scores) == {"accuracy": 0.5, "auroc": 0.75, "validation_loss": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("loss", "before", "is_rejected"),
+    [
+        (math.nan, [1.0], True),
+        (math.inf, [], True),
+        (45.0, [0.1], False),  # twenty times that of guessing one of ten is 46
+        (47.0, [0.1], True),
+        (47.0, [9.0, 3.0], False),
+        (61.0, [9.0, 3.0], True),
+    ],
+)
+def test_a_round_is_rejected_when_its_loss_rises_too_far(loss: float, before: list[float], is_rejected: bool):
+    history = [line(1.0, validation_loss=value) for value in before] + [line(1.0)]
+    assert bool(rejection({"validation_loss": loss}, history, math.log(10), 20.0)) == is_rejected
+
+
+def test_where_nobody_measured_or_any_loss_will_do_no_round_is_rejected():
+    assert rejection({}, [], 1.0, 20.0) == ""
+    assert rejection({"validation_loss": 1e9}, [], 1.0, 0.0) == ""
+    assert rejection({"validation_loss": math.nan}, [], 1.0, 0.0) == "its validation loss is not finite"
 
 
 # Clients that were not there

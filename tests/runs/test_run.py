@@ -112,6 +112,10 @@ def test_a_finished_run_holds_everything_there_is_to_know_about_it(finished_run:
         "masks.safetensors",
         "missingness.json",
         "checkpoint.safetensors",
+        "checkpoints/1.safetensors",
+        "checkpoints/2.safetensors",
+        "checkpoints/digests.json",
+        "checksums.json",
         "metrics.jsonl",
         "results.json",
         "scenarios.png",
@@ -604,9 +608,48 @@ def test_a_run_with_a_broken_checkpoint_is_refused_and_not_touched(stopped_run: 
 
 def test_a_checkpoint_of_another_method_is_refused(stopped_run: Path):
     text = (stopped_run / "settings.toml").read_text()
-    (stopped_run / "settings.toml").write_text(text.replace('name = "fedprime"', 'name = "fedavg-p"'))
+    RunFolder(stopped_run).change_settings(text.replace('name = "fedprime"', 'name = "fedavg-p"'))
     with pytest.raises(ModelError, match="these weights are not of this model"):
         resume_run(stopped_run)
+
+
+def test_settings_that_were_changed_by_hand_are_refused_with_the_way_out(stopped_run: Path):
+    text = (stopped_run / "settings.toml").read_text()
+    (stopped_run / "settings.toml").write_text(text.replace("rounds = 3", "rounds = 4"))
+    with pytest.raises(
+        RunError, match=r"settings\.toml was changed .* `fedprime run --resume .* --training\.rounds 50`"
+    ):
+        resume_run(stopped_run)
+
+
+def test_a_run_goes_on_with_more_rounds_when_asked_to(stopped_run: Path, finished_copy: Path):
+    before = weights_of(finished_copy)
+    for folder in (stopped_run, finished_copy):
+        results = resume_run(folder, changes=["--training.rounds", "4", "--runtime.keep", "2"])
+        assert results["rounds"] == 4
+        assert [line["round"] for line in metrics_of(folder)] == [0, 1, 2, 3]
+        assert {path.stem for path in (folder / "checkpoints").glob("*.safetensors")} == {"3"}
+    assert any(not torch.equal(before[name], value) for name, value in weights_of(finished_copy).items())
+
+
+def test_a_setting_that_says_what_is_trained_cannot_change_any_more(stopped_run: Path):
+    before = (stopped_run / "settings.toml").read_bytes()
+    with pytest.raises(
+        RunError, match=r"training\.lr is 0\.01 there, 0\.5 here; these cannot change after a run has begun"
+    ):
+        resume_run(stopped_run, changes=["--training.lr", "0.5"])
+    assert (stopped_run / "settings.toml").read_bytes() == before
+
+
+def test_a_run_whose_newest_checkpoint_is_broken_goes_on_from_the_one_before(
+    small_settings: Settings, finished_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    with pytest.raises(KeyboardInterrupt):
+        start_run(small_settings, tmp_path / "run", callbacks=stop_after(2))
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"broken")
+    resume_run(tmp_path / "run")
+    assert_same_run(tmp_path / "run", finished_run)
+    assert "going on from" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -615,7 +658,7 @@ def test_a_checkpoint_of_another_method_is_refused(stopped_run: Path):
 def test_a_run_whose_samples_or_masks_would_be_others_is_refused(change: tuple[str, str], stopped_run: Path):
     text = (stopped_run / "settings.toml").read_text()
     assert change[0] in text
-    (stopped_run / "settings.toml").write_text(text.replace(*change))
+    RunFolder(stopped_run).change_settings(text.replace(*change))
     with pytest.raises(RunError, match="began with other samples or masks"):
         resume_run(stopped_run)
 
@@ -662,7 +705,7 @@ def test_a_run_that_started_from_a_saved_model_does_not_need_it_any_more(
 def test_a_run_is_not_continued_with_another_backbone(stopped_run: Path):
     path = stopped_run / "environment.json"
     path.write_text(path.read_text().replace(RunFolder(stopped_run).backbone_fingerprint(), "another"))
-    with pytest.raises(RunError, match="began with a backbone of fingerprint another"):
+    with pytest.raises(RunError, match=r"environment\.json was changed since the run wrote it"):
         resume_run(stopped_run)
 
 

@@ -1,7 +1,7 @@
 """What the verb ``deploy`` starts: a server that sees a run through, a client that takes part until it is stopped."""
 
 import json
-import subprocess
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.experiment.site import deployable_method
 from fedprime.report.single_run import notices, scenario_table
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.strict_json import read_json
 from fedprime.runs.metrics import progress_after
 from fedprime.runtime.clients import flower_is_missing
 from fedprime.settings.reading import dump_toml
@@ -68,7 +69,7 @@ def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, w
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     job = state / "job.json"
     # The clients know the run by this name; what they keep for it is found again under it.
-    name = json.loads(job.read_text(encoding="utf-8"))["run"] if job.exists() else token_hex(16)
+    name = _name_of_run(job) if job.exists() else token_hex(16)
     attempt = token_hex(8)
     (state / "settings.toml").write_text(dump_toml(settings), encoding="utf-8")
     facts = {
@@ -92,14 +93,14 @@ def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path
     started, first_round, shown = time.perf_counter(), None, 0
     looked, status = time.monotonic(), ""
     while True:
-        ended = json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else {}
+        ended = read_json(outcome) if outcome.exists() else {}
         history = RunFolder(folder).metrics() if (folder / "metrics.jsonl").exists() else []
         first_round = len(history) if first_round is None else first_round
         if len(history) > max(shown, first_round):
             shown = len(history)
             watch(progress_after(history, settings.training.rounds, first_round, time.perf_counter() - started))
         if ended.get("attempt") == attempt:
-            if ended["error"] is not None:
+            if ended.get("error") is not None:
                 raise RunError(f"the run has stopped, and the same command goes on with it: {ended['error']}")
             return
         if status.startswith("finished"):  # as found before, and the app has not said anything since
@@ -120,9 +121,10 @@ def take_part(options: "ClientOptions") -> None:
     try:
         from fedprime.runtime.flower import client_app as node
         from fedprime.runtime.flower.processes import node_command, node_environment, stop
+        from fedprime.runtime.flower.watched import start_watched
     except ImportError as error:
         raise flower_is_missing("flower", error) from error
-    number = int(json.loads((options.keys / "client.json").read_text(encoding="utf-8"))["number"])
+    number = _number_of_client(options.keys / "client.json")
     options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     config: dict[str, str | int] = {node.NUMBER_KEY: number, node.STATE_KEY: str(options.state.resolve())}
     if options.data is not None:
@@ -142,9 +144,7 @@ def take_part(options: "ClientOptions") -> None:
             print(f"client {number} takes part at {options.server}", flush=True)
             started = time.monotonic()
             with (options.state / "supernode.log").open("ab") as log:
-                process = subprocess.Popen(  # noqa: S603
-                    command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-                )
+                process = start_watched(command, environment, log)
                 try:
                     code = process.wait()
                 finally:
@@ -159,6 +159,22 @@ def take_part(options: "ClientOptions") -> None:
                 flush=True,
             )
             time.sleep(pause)
+
+
+def _name_of_run(job: Path) -> str:
+    name = read_json(job).get("run")
+    if not isinstance(name, str) or not re.fullmatch(r"[0-9a-f]{1,64}", name):
+        raise RunError(
+            f"{job} is broken (it has no name of the run); restore it, or remove it to begin anew at the sites"
+        )
+    return name
+
+
+def _number_of_client(path: Path) -> int:
+    number = read_json(path).get("number")
+    if type(number) is not int or number < 0:
+        raise RunError(f'{path} is broken; expected {{"number": 0}}, with the number of this client')
+    return number
 
 
 def _reason(log: Path) -> str:

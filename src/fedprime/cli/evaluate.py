@@ -1,6 +1,5 @@
 """The verb ``evaluate`` of the command line: a finished run measured again."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +43,7 @@ def evaluate(words: list[str]) -> int:
         from fedprime.experiment.loading import load_experiment
         from fedprime.experiment.run_folder import RunFolder
         from fedprime.report.single_run import scenario_table
+        from fedprime.reproducibility.strict_json import dump_json
         from fedprime.runs.evaluators import OwnSamples, measure_model
     folder = RunFolder(options.run)
     results = folder.results()
@@ -53,7 +53,7 @@ def evaluate(words: list[str]) -> int:
     else:
         measured = results | measure_model(experiment, options.model)
     if options.json:
-        print(json.dumps(measured, indent=2))
+        print(dump_json(measured, indent=2))
     else:
         Console().print(scenario_table(measured))
     return 0

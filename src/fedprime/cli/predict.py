@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import itertools
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from io import TextIOBase
@@ -14,6 +13,7 @@ import tyro
 
 from fedprime.cli.stopping import importing
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.strict_json import dump_json
 from fedprime.settings.problems import SettingsError
 
 if TYPE_CHECKING:
@@ -134,13 +134,14 @@ def _read_named(words: Iterable[str], model: "PromptedModel") -> dict[str, objec
 
 def _rows_of_table(model: "PromptedModel", options: _PredictOptions) -> Iterator[_Row]:
     from fedprime.data.sets.table.rows import read_unlabelled
+    from fedprime.experiment.run_folder import RunFolder
     from fedprime.models.prediction import predict_samples
     from fedprime.settings.reading import read_saved_settings
     from fedprime.settings.sections import DataSettings
 
     data = DataSettings()
     if (options.run / "settings.toml").exists():
-        data = read_saved_settings(options.run / "settings.toml").data
+        data = read_saved_settings(RunFolder(options.run).verified("settings.toml")).data
     stated = options.columns or data.columns
     rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, data.label or ("label",))
     for start in itertools.count(1, _AT_ONCE):
@@ -166,7 +167,7 @@ def _write(rows: Iterable[_Row], file: TextIOBase, *, as_json: bool, have_names:
         named = {} if name is None else {"name": name}
         if as_json:
             nothing = {"label": None, "probabilities": {}, "present": []}
-            file.write(json.dumps({"row": number} | named | (nothing if found is None else found)) + "\n")
+            file.write(dump_json({"row": number} | named | (nothing if found is None else found)) + "\n")
         else:
             writer.writerow([number, *named.values(), *_in_cells(found)])
     return num_empty

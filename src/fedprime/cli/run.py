@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,10 @@ def run_recipe(words: list[str]) -> int:
     folder = take_folder(words, "--output")
     resumed = take_folder(words, "--resume")
     if resumed is not None:
-        if recipe or words or folder:
-            extra = " ".join([*filter(None, [recipe]), *words, *(["--output"] if folder else [])])
+        if recipe or folder:
+            extra = " ".join([*filter(None, [recipe]), *(["--output"] if folder else [])])
             raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
-        return _make(None, Path(resumed))
+        return _make(None, Path(resumed), words)
     named = next((word for word in words if word.endswith(".toml")), None)
     if recipe is None and named:
         raise SettingsError([f"the recipe comes first: fedprime run {named} --training.rounds 50 ..."])
@@ -57,8 +57,8 @@ def run_recipe(words: list[str]) -> int:
     return _make(settings, Path(folder or f"runs/{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"))
 
 
-def _make(settings: Any, path: Path) -> int:
-    """Makes a run of these settings, or, without any, continues the one that is there."""
+def _make(settings: Any, path: Path, changes: Sequence[str] = ()) -> int:
+    """Makes a run of these settings, or, without any, continues the one that is there, with some settings changed."""
     with importing():
         from fedprime.cli.progress import display_run
         from fedprime.runs import run
@@ -66,7 +66,7 @@ def _make(settings: Any, path: Path) -> int:
     with display_run() as watch, interruptible(lambda: _saved_rounds(path)):
         callbacks = [AfterRound(watch)]
         if settings is None:
-            results = run.resume_run(path, callbacks=callbacks)
+            results = run.resume_run(path, changes=changes, callbacks=callbacks)
         else:
             results = run.start_run(settings, path, callbacks=callbacks)
     _show_results(results)

@@ -12,10 +12,25 @@ from fedprime.experiment.build import Experiment, build_experiment, chosen_backb
 from fedprime.experiment.own_objects import OwnObjects
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.methods.method import Method
-from fedprime.settings.reading import differing_settings, read_saved_settings
+from fedprime.settings.reading import differing_settings, dump_toml, read_saved_settings
 from fedprime.settings.settings import Settings
 
-__all__ = ["load_experiment", "refuse_other_backbone", "refuse_other_settings", "with_absolute_folders"]
+__all__ = [
+    "CHANGEABLE",
+    "change_settings",
+    "load_experiment",
+    "refuse_other_backbone",
+    "refuse_other_settings",
+    "saved_settings",
+    "with_absolute_folders",
+]
+
+#: Settings that may change after a run has begun: how long it goes on, and how it is waited for.
+CHANGEABLE = (
+    "training.rounds",
+    "training.patience",
+    *(f"runtime.{name}" for name in ("processes", "deadline_seconds", "wait_seconds", "quorum", "repeats", "keep")),
+)
 
 
 def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
@@ -37,6 +52,44 @@ def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
         )
 
 
+def saved_settings(run: RunFolder) -> Settings:
+    """Returns the settings of a run, as it wrote them down.
+
+    Args:
+        run: The run.
+
+    Raises:
+        SettingsError: If they cannot be read.
+        RunError: If they are not what the run wrote.
+    """
+    settings = read_saved_settings(run.path / "settings.toml")
+    run.verified("settings.toml")
+    return settings
+
+
+def change_settings(run: RunFolder, settings: Settings) -> None:
+    """Lets a run go on with other settings, if those that differ may change after it has begun.
+
+    Args:
+        run: The run, locked.
+        settings: All settings that it should have.
+
+    Raises:
+        RunError: If others differ, or the file of the settings is not what the run wrote.
+    """
+    saved = saved_settings(run)
+    differing = differing_settings(saved, with_absolute_folders(settings))
+    fixed = {name: words for name, words in differing.items() if name not in CHANGEABLE}
+    if fixed:
+        raise RunError(
+            f"{run.path} has other settings: {'; '.join(fixed.values())}; these cannot change after a run has begun "
+            f"({', '.join(CHANGEABLE)} can): move it away, or name another folder with --output"
+        )
+    # Of a finished run, nothing but how long it goes on changes anything.
+    if differing and (not run.is_finished or any(name.startswith("training.") for name in differing)):
+        run.change_settings(dump_toml(with_absolute_folders(settings)))
+
+
 def load_experiment(
     run: RunFolder,
     *,
@@ -55,7 +108,7 @@ def load_experiment(
     Raises:
         RunError: If objects, backbone, owners or masks are not those that the run began with.
     """
-    settings = read_saved_settings(run.path / "settings.toml")
+    settings = saved_settings(run)
     if settings.runtime.kind == "deployment":
         raise RunError(
             f"the samples of {run.path} are at its sites; go on with it by `fedprime deploy server`, and find what the "

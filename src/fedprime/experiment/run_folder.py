@@ -7,83 +7,52 @@ The files, in the order in which a run writes them:
     masks.safetensors       who owns which sample and what is present of it
     missingness.json        the missing rates as they came out, per client and pattern
     checkpoint.safetensors  the state after the last finished round
+    checkpoints/            those of some rounds before, by the number of the round that comes next; and digests of
+                            them and of all that stands above
     metrics.jsonl           one line per finished round
     start.safetensors       what the start summed up, if there was one
+    pending.safetensors     under privacy: a round that was made, and whose scores sites were asked for
+    releases.jsonl          under privacy: one line for whatever was made of clients' samples under noise
     model/                  the final model, unless nothing of it is shared
     clients/                by client, its final model, if it differs from the shared one
+    checksums.json          digests of results.json and of all that it rests on
     results.json            the final table; it is there when the run is finished
 """
 
 import fcntl
-import json
+import hashlib
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fedprime.methods.method import ServerState
-from fedprime.models.prompted_model import Weights
+from fedprime.experiment.checkpoint_file import Checkpoint, save_checkpoint
+from fedprime.experiment.saved_states import RunError, SavedStates, broken
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
+from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.environment import processor_name
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
-
-#: Parts of a checkpoint: those of everybody, and those that belong to one client each.
-_SINGLE = ("shared", "server")
-#: The state with the likeliest validation labels.
-_BEST = "best.safetensors"
+#: What the start summed up.
 _START = "start.safetensors"
-_OWNED = ("personal", "kept", "residual")
-
-
-class RunError(FedprimeError):
-    """A run folder that is missing, broken, in use, finished or in the way."""
+#: What a run begins with, and what never changes then, apart from settings that may.
+_FIRST = ("settings.toml", "environment.json", "missingness.json", "masks.safetensors")
+_METRICS, _RESULTS, _CHECKSUMS, _RELEASES = "metrics.jsonl", "results.json", "checksums.json", "releases.jsonl"
 
 
 class RunInUseError(RunError):
     """A run that another process is writing to."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The state of a run between two rounds.
-
-    Attributes:
-        next_round: The round that comes next, from 0; those of the start come before, and are less.
-        state: What the server holds.
-        kept: By client, trained values that do not travel.
-        residuals: By client, what rounding held back of its last message, where values travel in fewer bits.
-    """
-
-    next_round: int
-    state: ServerState
-    kept: Mapping[int, Weights] = field(default_factory=dict)
-    residuals: Mapping[int, Weights] = field(default_factory=dict)
-
-    @property
-    def personal_clients(self) -> tuple[int, ...]:
-        """The clients whose model differs from the shared one, in ascending order."""
-        return tuple(sorted({*self.state.personal, *self.kept}))
-
-    def weights(self, client: int) -> Weights:
-        """Returns a client's model.
-
-        Args:
-            client: Which client.
-        """
-        return {**self.state.answer(client), **self.kept.get(client, {})}
 
 
 class RunFolder:
@@ -91,6 +60,7 @@ class RunFolder:
 
     Attributes:
         path: The folder.
+        states: Its checkpoints.
     """
 
     def __init__(self, path: Path) -> None:
@@ -102,7 +72,7 @@ class RunFolder:
         Raises:
             RunError: If it is not a run folder.
         """
-        self.path = path
+        self.path, self.states = path, SavedStates(path)
         if not path.exists():
             raise RunError(f"there is no run folder {path}; `fedprime run` makes one")
         if not (path / "settings.toml").is_file():
@@ -142,11 +112,11 @@ class RunFolder:
                 environment = _environment(backbone_fingerprint)
                 if own_objects:
                     environment["own_objects"] = dict(own_objects)
-                (beside / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
-                (beside / "missingness.json").write_text(json.dumps(missingness, indent=2) + "\n")
+                (beside / "environment.json").write_text(dump_json(environment, indent=2) + "\n")
+                (beside / "missingness.json").write_text(dump_json(missingness, indent=2) + "\n")
                 save_file(dict(masks), beside / "masks.safetensors")
-                _save_checkpoint(beside / "checkpoint.safetensors", checkpoint)
-                (beside / "metrics.jsonl").touch()
+                (beside / _METRICS).touch()
+                save_checkpoint(beside / "checkpoint.safetensors", checkpoint)
         except OSError:
             refuse_existing(path)  # another process may have made it in the meantime
             raise
@@ -200,15 +170,57 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """Whether the run has come to its end."""
-        return (self.path / "results.json").exists()
+        return (self.path / _RESULTS).exists()
 
     def masks(self) -> dict[str, Tensor]:
         """Returns who owned what and what was present of it when the run began."""
-        path = self._readable("masks.safetensors")
+        path = self.verified("masks.safetensors")
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise _broken(path, error) from error
+            raise broken(path, error) from error
+
+    def verified(self, name: str) -> Path:
+        """Returns the path of a file, if it is what the run began or ended with, as far as that is known.
+
+        Args:
+            name: Of the file.
+
+        Raises:
+            RunError: If it is not there, or was changed.
+        """
+        path = self._readable(name)
+        expected = self._digests().get(name, "")
+        if expected and digest_of_file(path) not in expected.split():
+            raise RunError(f"{path} was changed since the run wrote it; {_way_out(self.path, name)}")
+        return path
+
+    def refuse_changed(self) -> None:
+        """Raises a `RunError` if any file that is there is not what the run wrote, as far as that is known."""
+        for name in self._digests():
+            if (self.path / name).is_file():
+                self.verified(name)
+
+    def _digests(self) -> dict[str, str]:
+        """Returns digests by name of the file: of a finished run those that it ended with, else those of the start."""
+        if self.is_finished and (self.path / _CHECKSUMS).is_file():
+            return self._json(_CHECKSUMS)
+        facts = self.states.facts()
+        return {name: facts[name] for name in _FIRST if name in facts}
+
+    def change_settings(self, settings_toml: str) -> None:
+        """Writes other settings, on purpose; a run that was finished is not finished any more.
+
+        Args:
+            settings_toml: Every setting.
+        """
+        (self.path / _RESULTS).unlink(missing_ok=True)  # first: without it, nothing is taken for finished
+        (self.path / _CHECKSUMS).unlink(missing_ok=True)
+        facts, new = self.states.facts(), hashlib.sha256(settings_toml.encode()).hexdigest()
+        # Both are right until the next round is saved: whenever the process dies, one of them is there.
+        self.states.change_facts(facts | {_FIRST[0]: f"{digest_of_file(self.path / _FIRST[0])} {new}"})
+        with replaced_file(self.path / _FIRST[0]) as beside:
+            beside.write_text(settings_toml, encoding="utf-8")
 
     def backbone_fingerprint(self) -> str:
         """Returns the fingerprint of the backbone that the run began with."""
@@ -219,49 +231,36 @@ class RunFolder:
         return self._environment("own_objects", dict, {})  # runs of earlier versions do not tell
 
     def _environment(self, key: str, kind: type, default: Any = None) -> Any:
-        path = self._readable("environment.json")
-        try:
-            found = json.loads(path.read_text(encoding="utf-8")).get(key, default)
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-            raise _broken(path, error) from error
+        found = self._json("environment.json").get(key, default)
         if not isinstance(found, kind):
-            raise _broken(path, f"it says nothing of {key}")
+            raise broken(self.path / "environment.json", f"it says nothing of {key}")
+        return found
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self._readable(name) if name == _CHECKSUMS else self.verified(name)
+        try:
+            found = parse_json(path.read_bytes(), is_lenient=True)
+        except JsonError as error:
+            raise broken(path, error) from error
+        if not isinstance(found, dict):
+            raise broken(path, f"it holds {type(found).__name__}, expected a table")
         return found
 
     def load_checkpoint(self) -> Checkpoint:
         """Returns the state after the last finished round."""
-        return self._load_state("checkpoint.safetensors")
+        return self.states.newest()
 
-    def load_best(self) -> Checkpoint | None:
-        """Returns the state that `save_best` wrote; None if it has not been called."""
-        return self._load_state(_BEST) if (self.path / _BEST).exists() else None
+    def newest_sound(self) -> Checkpoint:
+        """Returns the state after the last round that is whole, with its lines of metrics.
 
-    def save_best(self, checkpoint: Checkpoint) -> None:
-        """Keeps a state beside that of the last round, in the place of the one that was kept before.
-
-        Args:
-            checkpoint: The state.
+        Raises:
+            RunError: If there is none.
         """
-        with replaced_file(self.path / _BEST) as beside:
-            _save_checkpoint(beside, checkpoint)
+        return self.states.newest_sound(lambda next_round: _digest_of(self._lines_before(next_round)))
 
-    def _load_state(self, name: str) -> Checkpoint:
-        path = self._readable(name)
-        single: dict[str, Weights] = {part: {} for part in _SINGLE}  # earlier versions had no "server"
-        owned: dict[str, dict[int, Weights]] = {part: {} for part in _OWNED}
-        try:
-            with safe_open(path, framework="pt") as file:
-                next_round = int(file.metadata()["next_round"])
-                for key in file.keys():  # noqa: SIM118 - not a dict
-                    part, owner, name = key.split("/", 2)
-                    holder = single[part] if part in single else owned[part].setdefault(int(owner), {})
-                    holder[name] = file.get_tensor(key)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise _broken(path, error) from error
-        state = ServerState(single["shared"], owned["personal"], single["server"])
-        return Checkpoint(next_round, state, owned["kept"], owned["residual"])
-
-    def save_round(self, metrics: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    def save_round(
+        self, metrics: Mapping[str, Any], checkpoint: Checkpoint, keep: int = 1, sound_round: int = 0
+    ) -> None:
         """Records a finished round.
 
         The line of metrics is written first: whatever moment the process dies at, there is at least one line for each
@@ -270,22 +269,60 @@ class RunFolder:
         Args:
             metrics: What was measured in the round.
             checkpoint: The state after it.
+            keep: As many checkpoints are kept, this one among them.
+            sound_round: The round after the last whose state was measured and found sound; its state is kept too.
         """
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics, allow_nan=False) + "\n")
+        with (self.path / _METRICS).open("a", encoding="utf-8") as file:
+            file.write(dump_json(metrics) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        with replaced_file(self.path / "checkpoint.safetensors") as beside:
-            _save_checkpoint(beside, checkpoint)
+        facts = self._digests() or {name: digest_of_file(self._readable(name)) for name in _FIRST}
+        facts[_FIRST[0]] = facts[_FIRST[0]].split(" ")[-1]
+        self.states.save(checkpoint, facts | {_METRICS: _digest_of(self._lines())}, keep, sound_round)
+
+    def note_release(self, kind: str, round_number: int) -> None:
+        """Writes down that something is made of clients' samples under noise, before it is: it counts, whoever sees it.
+
+        Args:
+            kind: What.
+            round_number: Of which round.
+        """
+        with (self.path / _RELEASES).open("a", encoding="utf-8") as file:
+            file.write(dump_json({"kind": kind, "round": round_number}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def releases(self, kind: str) -> int:
+        """Returns how often something was made of clients' samples under noise.
+
+        Args:
+            kind: What.
+        """
+        path = self.path / _RELEASES
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return sum(f'"kind": "{kind}"' in line for line in lines)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns what was measured in every round; a line that was cut off when the process died is left out."""
-        path = self._readable("metrics.jsonl")
+        path = self.path / _METRICS
+        try:
+            found = [parse_json(line) for line in self._lines()]
+            if all(type(line["round"]) is int for line in found):
+                return found
+        except (JsonError, KeyError, TypeError) as error:
+            raise broken(path, error) from error
+        raise broken(path, "a line has no number of its round")
+
+    def _lines(self) -> list[str]:
+        path = self.verified(_METRICS)
         try:
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            return [json.loads(line) for line in lines if line.endswith("\n")]
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise _broken(path, error) from error
+        except UnicodeDecodeError as error:
+            raise broken(path, error) from error
+        return [line for line in lines if line.endswith("\n")]
+
+    def _lines_before(self, next_round: int) -> list[str]:
+        return [text for text, line in zip(self._lines(), self.metrics(), strict=True) if line["round"] < next_round]
 
     def drop_unfinished(self, checkpoint: Checkpoint, num_start_rounds: int = 0) -> None:
         """Drops lines of metrics of rounds that the checkpoint does not know, and files that were not finished.
@@ -297,12 +334,12 @@ class RunFolder:
         Raises:
             RunError: If rounds that the checkpoint knows have no line.
         """
-        finished = [line for line in self.metrics() if line["round"] < checkpoint.next_round]
-        if [line["round"] for line in finished] != list(range(-num_start_rounds, checkpoint.next_round)):
+        lines = self._lines_before(checkpoint.next_round)
+        if [parse_json(line)["round"] for line in lines] != list(range(-num_start_rounds, checkpoint.next_round)):
             error = f"it has no line for some of the {num_start_rounds + checkpoint.next_round} finished rounds"
-            raise _broken(self.path / "metrics.jsonl", error)
-        with replaced_file(self.path / "metrics.jsonl") as beside:
-            beside.write_text("".join(json.dumps(line) + "\n" for line in finished), encoding="utf-8")
+            raise broken(self.path / _METRICS, error)
+        with replaced_file(self.path / _METRICS) as beside:
+            beside.write_text("".join(lines), encoding="utf-8")
         for unfinished in [*self.path.rglob(".*.tmp"), *self.path.rglob(".*.old")]:
             if unfinished.is_dir():
                 shutil.rmtree(unfinished)
@@ -315,8 +352,15 @@ class RunFolder:
         Args:
             results: The table.
         """
-        with replaced_file(self.path / "results.json") as beside:
-            beside.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        text = dump_json(results, indent=2) + "\n"
+        digests = {
+            name: digest_of_file(self.path / name) for name in (*_FIRST, _METRICS) if (self.path / name).exists()
+        }
+        digests[_RESULTS] = hashlib.sha256(text.encode()).hexdigest()
+        with replaced_file(self.path / _CHECKSUMS) as beside:
+            beside.write_text(dump_json(digests, indent=2) + "\n", encoding="utf-8")
+        with replaced_file(self.path / _RESULTS) as beside:
+            beside.write_text(text, encoding="utf-8")
 
     def results(self) -> dict[str, Any]:
         """Returns the final table.
@@ -326,11 +370,7 @@ class RunFolder:
         """
         if not self.is_finished:
             raise RunError(f"the run {self.path} is not finished; continue it with `fedprime run --resume {self.path}`")
-        path = self._readable("results.json")
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise _broken(path, error) from error
+        return self._json(_RESULTS)
 
     def _readable(self, name: str) -> Path:
         path = self.path / name
@@ -355,19 +395,17 @@ def refuse_existing(path: Path) -> None:
         raise RunError(f"{path} exists already and is not overwritten; name another folder with --output")
 
 
-def _broken(path: Path, error: object) -> RunError:
-    return RunError(f"{path} is broken ({error}); restore it from a copy or start the run anew")
+def _way_out(folder: Path, name: str) -> str:
+    if name == "settings.toml":
+        return (
+            "put it back as it was; what may change on purpose is said by flags, as in "
+            f"`fedprime run --resume {folder} --training.rounds 50`"
+        )
+    return "restore it from a copy or start the run anew"
 
 
-def _save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    tensors: dict[str, Tensor] = {}
-    for part, weights in zip(_SINGLE, (checkpoint.state.shared, checkpoint.state.server), strict=True):
-        tensors |= {f"{part}//{name}": value for name, value in weights.items()}
-    for part, owners in zip(_OWNED, (checkpoint.state.personal, checkpoint.kept, checkpoint.residuals), strict=True):
-        for owner, weights in owners.items():
-            tensors |= {f"{part}/{owner}/{name}": value for name, value in weights.items()}
-    contiguous = {name: value.contiguous() for name, value in tensors.items()}
-    save_file(contiguous, path, metadata={"next_round": str(checkpoint.next_round)})
+def _digest_of(lines: Sequence[str]) -> str:
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _environment(backbone_fingerprint: str) -> dict[str, Any]:

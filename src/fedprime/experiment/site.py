@@ -4,14 +4,16 @@ A simulated client is one of those that the settings divide a data set among. A 
 its own instead: then all of it is this client's, and nothing of it leaves the site but trained values and scores.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from fedprime.data.batches import Shard
-from fedprime.experiment.build import Experiment, build_experiment, build_method, configured_backbone
+from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, build_method, configured_backbone
+from fedprime.experiment.missingness import scenario_shares
 from fedprime.experiment.run_folder import RunError
 from fedprime.federation.start_round import own_log_prior
 from fedprime.methods.method import Method
@@ -22,8 +24,19 @@ from fedprime.settings.problems import SettingsError
 from fedprime.settings.sections import PartitionSettings
 from fedprime.settings.settings import Settings
 
-__all__ = ["VALIDATION", "Site", "agreed_model", "build_site_experiment", "deployable_method", "weighted_scores"]
+__all__ = [
+    "VALIDATION",
+    "Site",
+    "agreed_facts",
+    "agreed_model",
+    "build_site_experiment",
+    "deployable_method",
+    "measured_names",
+    "weighted_scores",
+]
 
+#: What sites have to say alike.
+_AGREED = ("task", "label_names", "modalities", "kinds", "backbone")
 #: What the samples are called that accuracy is measured on during a run; the others are called like their scenario.
 VALIDATION = "validation"
 
@@ -57,6 +70,7 @@ class Site:
             "modalities": list(backbone.modalities),
             "kinds": str(backbone.options.get("kinds", "")),
             "backbone": backbone.fingerprint,
+            "version": version("fedprime"),
             "num_samples": len(self.shard),
         }
 
@@ -148,6 +162,15 @@ def build_site_experiment(settings: Settings, client: int, data_path: str = "", 
     return build_experiment(settings, at_site=bool(data_path))
 
 
+def measured_names(modalities: Sequence[str]) -> set[str]:
+    """Returns what test samples can be called that a site measures on.
+
+    Args:
+        modalities: What the backbone reads.
+    """
+    return {LIKE_TRAIN, *scenario_shares(tuple(modalities), rate=0.0)}
+
+
 def deployable_method(settings: Settings) -> Method:
     """Returns the method of a run, if its clients can be apart from each other.
 
@@ -164,28 +187,45 @@ def deployable_method(settings: Settings) -> Method:
     return method
 
 
-def agreed_model(settings: Settings, method: Method, descriptions: Mapping[int, Mapping[str, Any]]) -> PromptedModel:
-    """Returns the model before training, made of what all sites say alike.
+def agreed_facts(descriptions: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what most sites say alike about what is predicted, from what, and with what.
+
+    Where no group of sites is larger than all others, it is the one with the lowest number among its clients. The
+    version is that of this process, whatever others have.
+
+    Args:
+        descriptions: By client, what its site says about itself.
+
+    Raises:
+        RunError: If nobody says anything.
+    """
+    if not descriptions:
+        raise RunError("no client is connected; start them by `fedprime deploy client`, and look at what they say")
+    here = version("fedprime")
+    groups: list[list[Any]] = []  # what is said, and by how many
+    for _, said in sorted(descriptions.items()):
+        facts = {name: said[name] for name in _AGREED} | {"version": here}
+        for group in groups:
+            if group[0] == facts:
+                group[1] += said["version"] == here
+                break
+        else:
+            groups.append([facts, int(said["version"] == here)])
+    return max(groups, key=lambda group: group[1])[0]
+
+
+def agreed_model(settings: Settings, method: Method, agreed: Mapping[str, Any]) -> PromptedModel:
+    """Returns the model before training, made of what sites say alike.
 
     Args:
         settings: The settings of the run.
         method: The method.
-        descriptions: By client, what its site says about itself.
+        agreed: What they say, as `agreed_facts` returns it.
 
     Raises:
-        RunError: If they do not agree, or the server has another backbone.
+        RunError: If the server has another backbone.
         SettingsError: If values of the model to start from would have to travel and do not.
     """
-    if not descriptions:
-        raise RunError("no client is connected; start them by `fedprime deploy client`, and look at what they say")
-    first = min(descriptions)
-    agreed = descriptions[first]
-    for client, said in descriptions.items():
-        for name in ("task", "label_names", "modalities", "kinds", "backbone"):
-            if said[name] != agreed[name]:
-                raise RunError(
-                    f"client {client} has {name} {said[name]}, client {first} has {agreed[name]}; sites have to agree"
-                )
     backbone = configured_backbone(settings, tuple(agreed["modalities"]), agreed["kinds"])
     if backbone.fingerprint != agreed["backbone"]:
         raise RunError(

@@ -91,11 +91,13 @@ class ShrinkageRound(StartRound):
         Args:
             update: What a client sent.
         """
-        counts = [value for name, value in update.weights.items() if name.startswith("count.")]
-        tables = [value for name, value in update.weights.items() if name.startswith("likelihood.")]
-        if any((value < 0).any() or (value != value.round()).any() for value in counts):
+        counts, tables = by_block(update.weights, "count."), by_block(update.weights, "likelihood.")
+        if any((value < 0).any() or (value != value.round()).any() for value in counts.values()):
             return ["a number of samples is no whole number from 0"]
-        return ["a probability is greater than 1"] if any((value > 0).any() for value in tables) else []
+        if any((value > 0).any() for value in tables.values()):
+            return ["a probability is greater than 1"]
+        is_of_nobody = any(table.any() and not counts[block].any() for block, table in tables.items())
+        return ["a likelihood is told of no samples"] if is_of_nobody else []
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
         """Returns the head with each block's likeliest shrinkage and temperature.
@@ -166,8 +168,15 @@ class TemperatureRound(StartRound):
         Args:
             update: What a client sent.
         """
+        count, hessian = update.weights["count"], update.weights["hessian"]
+        if (count < 0).any() or (count != count.round()).any():
+            return ["a number of samples is no whole number from 0"]
         if (update.weights["value"] > 0).any():
             return ["a probability is greater than 1"]
+        if count == 0 and any(value.any() for value in update.weights.values()):
+            return ["a likelihood is told of no samples"]
+        if not torch.allclose(hessian, hessian.mT, rtol=1e-6, atol=1e-6 * float(hessian.abs().max())):
+            return ["the likelihood has other second derivatives in one order than in the other"]
         curved = torch.linalg.eigvalsh(update.weights["hessian"])[:, -1]
         return ["the likelihood is not concave"] if (curved > 1e-6 * (1 - curved)).any() else []
 

@@ -7,7 +7,7 @@ from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["Clients", "KeepingClients", "choose_clients", "num_taking_part"]
+__all__ = ["Clients", "ExplainingClients", "KeepingClients", "choose_clients", "num_taking_part"]
 
 
 @runtime_checkable
@@ -43,6 +43,17 @@ class KeepingClients(Clients, Protocol):
 
     kept: dict[int, Weights]
     residuals: dict[int, Weights]
+
+
+@runtime_checkable
+class ExplainingClients(Clients, Protocol):
+    """Clients of which it is known why one of them has not answered.
+
+    Attributes:
+        failures: By client whose last answer could not be used, why.
+    """
+
+    failures: dict[int, str]
 
 
 def num_taking_part(num_clients: int, fraction: float) -> int:

@@ -31,7 +31,14 @@ from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["ClientPrivacy", "Noise", "operating_system_noise", "private_updates", "seeded_noise", "spent_epsilon"]
+__all__ = [
+    "ClientPrivacy",
+    "Noise",
+    "operating_system_noise",
+    "private_updates",
+    "seeded_noise",
+    "spent_epsilon",
+]
 
 #: Standard normal values in double precision, of a shape.
 Noise = Callable[[Sequence[int]], Float64[Tensor, "..."]]
@@ -157,19 +164,26 @@ def operating_system_noise(shape: Sequence[int]) -> Float64[Tensor, "..."]:
 
 
 def spent_epsilon(
-    privacy: ClientPrivacy, *, num_clients: int, num_asked: int, rounds: int, start_rounds: int = 0
+    privacy: ClientPrivacy,
+    *,
+    num_clients: int,
+    num_asked: int,
+    rounds: int,
+    start_rounds: int = 0,
+    measurements: int = 0,
 ) -> float:
     """Returns epsilon of a run for the `delta` asked for, under replacement of one client; infinity without noise.
 
-    Rounds are composed as Rényi differential privacy. That who took part is not known counts in favour of privacy (if
-    `ClientPrivacy.secret`); the bound without that is taken where it is the lower one.
+    Rounds are composed as Rényi differential privacy. That who took part is not known counts in favour of privacy, if
+    it is not: if `ClientPrivacy.secret`. The bound without that is taken where it is the lower one.
 
     Args:
         privacy: Norm, noise, delta.
         num_clients: How many clients there are.
         num_asked: How many of them are drawn, without replacement, in every round.
-        rounds: How many rounds there were.
+        rounds: How many rounds there were, each as often as it was made.
         start_rounds: How many more before the first, in which all clients are asked.
+        measurements: How often sites were asked for scores, all of them each time (`private_scores.noisy_scores`).
 
     Source: the accountant is `dp_accounting`'s.
     """
@@ -179,11 +193,13 @@ def spent_epsilon(
     if not privacy.noise_multiplier > 0:
         return math.inf
     mechanism = GaussianDpEvent(privacy.noise_multiplier / 2)  # the sum moves by up to twice the norm
-    events = [mechanism, SampledWithoutReplacementDpEvent(num_clients, num_asked, mechanism)]
+    events = [mechanism]
+    if privacy.secret:
+        events.append(SampledWithoutReplacementDpEvent(num_clients, num_asked, mechanism))
     epsilons: list[float] = []
     for event in events:
         accountant = RdpAccountant(neighboring_relation=NeighboringRelation.REPLACE_ONE)
-        for released, times in ((event, rounds), (mechanism, start_rounds)):
+        for released, times in ((event, rounds), (mechanism, start_rounds + measurements)):
             if times > 0:
                 accountant.compose(released, times)
         epsilons.append(float(accountant.get_epsilon(privacy.delta)))

@@ -4,11 +4,14 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from fedprime.federation.clients import Clients, choose_clients
+import torch
+
+from fedprime.federation.clients import Clients, ExplainingClients, choose_clients
 from fedprime.federation.clipping import Clipping
+from fedprime.federation.guard import Guard, unsound
 from fedprime.federation.processors import ServerRound, UpdateProcessor
 from fedprime.federation.start_round import StartRound
 from fedprime.federation.traffic import traffic
@@ -17,13 +20,17 @@ from fedprime.methods.method import Method, ServerState, Update
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["Round", "Schedule", "TooFewAnswersError", "federate"]
+__all__ = ["Round", "Schedule", "TooFewAnswersError", "UnsoundStartError", "federate"]
 
 _logger = logging.getLogger(__name__)
 
 
 class TooFewAnswersError(FedprimeError):
     """A round that too few clients answered, however often they were asked; the state before it still stands."""
+
+
+class UnsoundStartError(FedprimeError):
+    """A start that makes no model; the state before it still stands."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Schedule:
         quorum: Share of the asked clients that must send something valid, in [0, 1]; with 0, nobody has to.
         repeats: How often those who did not are asked again when there are too few.
         start: Rounds before the first, which has the number 0, in which all clients measure instead of training.
+        guard: What one client can do to the others.
     """
 
     num_rounds: int
@@ -43,6 +51,7 @@ class Schedule:
     quorum: float = 0.0
     repeats: int = 0
     start: tuple[StartRound, ...] = ()
+    guard: Guard = field(default_factory=Guard)
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ class Round:
         seconds: How long the round took.
         sent_down: Bytes of the values sent to clients, by part of the model; none for a centralised method.
         sent_up: Bytes of the values received from clients, invalid ones included, likewise.
+        rejected: Why the state is that before the round, if what came in made none that can be used; else empty.
     """
 
     number: int
@@ -68,6 +78,7 @@ class Round:
     seconds: float
     sent_down: Mapping[str, int]
     sent_up: Mapping[str, int]
+    rejected: str = ""
 
     @property
     def bytes_down(self) -> int:
@@ -98,8 +109,8 @@ def federate(
     seed: int,
     processors: Sequence[UpdateProcessor] = (),
     first_round: int = 0,
-) -> Iterator[Round]:
-    """Runs rounds and yields each when it is finished.
+) -> Generator[Round, ServerState | None]:
+    """Runs rounds and yields each when it is finished; who sends a state back lets the next round begin from that.
 
     A round depends only on its number, the seed and the state before it, so a run continues after any round as if never
     stopped.
@@ -128,23 +139,46 @@ def federate(
         fraction = 1.0 if start else schedule.fraction
         chosen = choose_clients(len(clients), fraction, secrets.randbits(63) if hides_choice else seed, number)
         asked = ServerRound(number, seed, chosen, method, state, start)
-        answers = _ask(clients, asked, schedule, processors)
+        answers = _ask(clients, asked, schedule, processors, hides_clients=hides_clients)
         down, up = traffic(asked, answers.asked, answers.received, processors)
         updates: Sequence[Update] = answers.valid
+        if updates and not hides_clients:
+            updates = schedule.guard.weighed(updates, are_sums=start is not None)
         for processor in reversed(processors):
             if not start or processor.hides_clients:
                 updates = processor.of_round(updates, asked)
-        if updates and start:
-            state = start.aggregate(state, updates)
-        elif updates:
-            state = method.aggregate(state, updates, torch_stream(seed, "server", "round", number))
+        before, rejected = state, ""
+        if updates:
+            state, rejected = _stepped(asked, updates)
         else:
             _logger.warning("round %d: nobody answered; the weights stay as they were", number)
-        if hides_clients or not updates:
+        if rejected:
+            _logger.warning("round %d is rejected, the weights stay as they were: %s", number, rejected)
+            state = before
+        if hides_clients or rejected or not updates:
             state = replace(state, observations={})
         told = [replace(update, metrics={}) for update in answers.valid] if hides_clients else answers.valid
         seconds = time.perf_counter() - started
-        yield Round(number, state, chosen, tuple(told), answers.left_out, seconds, down, up)
+        sent_back = yield Round(number, state, chosen, tuple(told), answers.left_out, seconds, down, up, rejected)
+        state = state if sent_back is None else sent_back
+
+
+def _stepped(asked: ServerRound, updates: Sequence[Update]) -> tuple[ServerState, str]:
+    """Returns what the server makes of a round, and why that cannot be used; nothing if it can."""
+    state, number = asked.state, asked.number
+    if asked.start is not None:
+        state = asked.start.aggregate(state, updates)
+        if unsound(state):
+            raise UnsoundStartError(
+                f"what the clients measured in round {number} makes no model: {unsound(state)}; look at what is said "
+                "above of clients that were left out, mend their data, and start the same again"
+            )
+        return state, ""
+    try:
+        state = asked.method.aggregate(state, updates, torch_stream(asked.seed, "server", "round", number))
+    except (ArithmeticError, torch.linalg.LinAlgError) as error:
+        return state, f"it cannot be computed ({error})"
+    return state, unsound(state)
 
 
 @dataclass
@@ -157,7 +191,14 @@ class _Answers:
     left_out: dict[int, str]
 
 
-def _ask(clients: Clients, asked: ServerRound, schedule: Schedule, processors: Sequence[UpdateProcessor]) -> _Answers:
+def _ask(
+    clients: Clients,
+    asked: ServerRound,
+    schedule: Schedule,
+    processors: Sequence[UpdateProcessor],
+    *,
+    hides_clients: bool,
+) -> _Answers:
     """Asks clients to train, and those whose valid answer is missing again until there are enough."""
     number, num_asked, repeats = asked.number, len(asked.clients), schedule.repeats
     needed = math.ceil(schedule.quorum * num_asked - 1e-9)  # 0.7 * 10 is a little more than 7
@@ -171,15 +212,19 @@ def _ask(clients: Clients, asked: ServerRound, schedule: Schedule, processors: S
                 *(number, len(answers.valid), num_asked, needed, attempt, repeats),
             )
         received = sorted(clients.train(number, missing, told), key=lambda update: update.client)
-        valid, answers.left_out = judged(received, missing, asked, processors)
+        failures = clients.failures if isinstance(clients, ExplainingClients) else {}
+        valid, answers.left_out = judged(received, missing, asked, processors, failures)
         answers.asked += missing
         answers.received += received
         answers.valid = sorted([*answers.valid, *valid], key=lambda update: update.client)
+        if not hides_clients:
+            answers.left_out |= schedule.guard.too_far(answers.valid, asked)
+            answers.valid = [update for update in answers.valid if update.client not in answers.left_out]
         for client, reason in sorted(answers.left_out.items()):
             _logger.warning("round %d: client %d is left out: %s", number, client, reason)
         if len(answers.valid) >= needed:
             return answers
-        missing = [client for client in missing if client in answers.left_out]
+        missing = sorted(answers.left_out)
     reasons = "; ".join(f"client {client}: {reason}" for client, reason in sorted(answers.left_out.items()))
     raise TooFewAnswersError(
         f"in round {number}, {len(answers.valid)} of {num_asked} clients sent something valid, {needed} must "

@@ -1,6 +1,6 @@
 """Updates that come in are checked before they are used: names, shapes, types, values that are not finite."""
 
-import math
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,21 @@ from torch import Tensor
 
 from fedprime.federation.processors import ServerRound, UpdateProcessor, form_on_the_way
 from fedprime.methods.method import Update
+from fedprime.reproducibility.errors import quoted
 
 __all__ = ["form_problems", "judged", "update_problems"]
 
+_logger = logging.getLogger(__name__)
+#: Sums of losses stay finite.
+_LARGEST_LOSS = 1e30
+
 
 def judged(
-    received: Sequence[Update], expected: Sequence[int], asked: ServerRound, processors: Sequence[UpdateProcessor]
+    received: Sequence[Update],
+    expected: Sequence[int],
+    asked: ServerRound,
+    processors: Sequence[UpdateProcessor],
+    failures: Mapping[int, str] | None = None,
 ) -> tuple[list[Update], dict[int, str]]:
     """Returns the valid ones of some updates as the server reads them, and by client that is left out, why.
 
@@ -23,19 +32,24 @@ def judged(
         expected: The clients that were asked for them.
         asked: The round that they belong to.
         processors: All processors.
+        failures: By client that has not answered, why, where that is known.
     """
     counts = Counter(update.client for update in received)
-    left_out = dict.fromkeys(set(expected) - counts.keys(), "no answer")
+    left_out = {client: (failures or {}).get(client, "no answer") for client in set(expected) - counts.keys()}
     valid: list[Update] = []
     for sent in received:
-        update, problems = _measured(sent, asked) if asked.start else _trained(sent, asked, processors)
+        try:
+            update, problems = _measured(sent, asked) if asked.start else _trained(sent, asked, processors)
+        except Exception as error:  # whatever a client sent, it ends nothing but its own part in the round
+            _logger.debug("what client %d sent raised an error", sent.client, exc_info=True)
+            update, problems = sent, [f"it cannot be judged ({error!r})"]
         if update.client not in expected:
             problems = ["was not asked"]
         if counts[update.client] > 1:
             # Which of them is meant nobody can tell, and the result must not depend on which came first.
             problems = ["answered more than once"]
         if problems:
-            left_out[update.client] = "; ".join(problems)
+            left_out[update.client] = quoted("; ".join(problems))
         else:
             valid.append(update)
     return valid, left_out
@@ -73,7 +87,7 @@ def update_problems(update: Update, form: Mapping[str, Tensor]) -> list[str]:
     if type(update.num_samples) is not int or update.num_samples < 1:
         problems.append(f"trained on {update.num_samples!r} samples, expected a whole number from 1")
     loss = update.metrics.get("loss", 0.0)
-    if not isinstance(loss, int | float) or not math.isfinite(loss):
+    if type(loss) not in (int, float) or not abs(loss) <= _LARGEST_LOSS:
         problems.append(f"its loss is {loss!r}, expected a finite number")
     return problems + form_problems(update.weights, form)
 

@@ -123,18 +123,32 @@ class ClassSums:
             found.append(f"the classes have {self.labels.sum():g} samples, all together {self.num_samples:g}")
         if (self.labels > self.num_samples).any():
             found.append("a label applies to more samples than there are")
-        for block, total in self.total.items():
-            if total[0] > self.num_samples or (self.count[block] > torch.minimum(self.labels, total[0])).any():
-                found.append(f"more samples have {block} than there are")
-            elif one_class and not torch.allclose(self.first[block].sum(dim=0), total[1:], rtol=1e-6, atol=1e-6):
-                found.append(f"the sums of {block} over the classes are not the sum over all samples")
-            scatter = self.second_moments(block)
-            if total[0] > 0:
-                scatter = scatter - torch.outer(total[1:], total[1:]) / total[0]
-            spectrum = torch.linalg.eigvalsh(scatter)
-            if spectrum[0] < -_TOLERANCE * max(1.0, float(self.second_moments(block).diagonal().sum())):
-                found.append(f"the second moments of {block} are those of no samples")
-        return found
+        return found + [problem for block in self.total if (problem := self._problem_of(block, one_class=one_class))]
+
+    def _problem_of(self, block: str, *, one_class: bool) -> str:
+        total, count, first = self.total[block], self.count[block], self.first[block]
+        if total[0] > self.num_samples or (count > torch.minimum(self.labels, total[0])).any():
+            return f"more samples have {block} than there are"
+        if one_class and not torch.allclose(first.sum(dim=0), total[1:], rtol=1e-6, atol=1e-6):
+            return f"the sums of {block} over the classes are not the sum over all samples"
+        if one_class and count.sum() != total[0]:
+            return f"the classes have {count.sum():g} samples with {block}, all {total[0]:g}"
+        if first[count == 0].any() or (total[0] == 0 and total.any()):
+            return f"the sums of {block} are not zero where there are no samples"
+        if self._is_scattered_too_little(block, one_class=one_class):
+            return f"the second moments of {block} are those of no samples"
+        return ""
+
+    def _is_scattered_too_little(self, block: str, *, one_class: bool) -> bool:
+        """Says whether samples with these sums would have to scatter less than not at all around their means."""
+        total, moments = self.total[block], self.second_moments(block)
+        around = torch.outer(total[1:], total[1:]) / total[0].clamp_min(1)
+        if one_class:  # around the mean of each class: of all that is told, that is left
+            around = self.first[block].T @ (self.first[block] / self.count[block].clamp_min(1)[:, None])
+        scatter = moments - around
+        if not scatter.isfinite().all():
+            return True
+        return bool(torch.linalg.eigvalsh(scatter)[0] < -_TOLERANCE * max(1.0, float(moments.diagonal().sum())))
 
 
 def sum_blocks(blocks: Blocks, labels: Tensor, num_labels: int, task: Task) -> ClassSums:

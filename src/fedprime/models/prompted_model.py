@@ -19,8 +19,10 @@ from fedprime.data.batches import Batch, Task
 from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
 from fedprime.reproducibility.atomic_files import replaced_folder
+from fedprime.reproducibility.digests import digest_of_json, digest_of_values
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
+from fedprime.reproducibility.strict_json import JsonError, parse_json
 
 __all__ = ["BESIDE_MODEL", "STATISTICS", "HeadKind", "ModelError", "Output", "PromptedModel", "Weights", "read_config"]
 
@@ -36,6 +38,7 @@ HeadKind = Literal["linear", "pooled", "paper", "evidence"]
 STATISTICS = "statistics.safetensors"
 
 _FORMAT = 1  # of a saved model
+_DIGEST = "sha256"  # of all that is saved but this
 _FILES = ("config.json", "model.safetensors")  # of a saved model
 #: Kinds of prompters of other packages, by the name that a saved model carries.
 _PROMPTER_PLUGINS = "fedprime.prompters"
@@ -283,9 +286,11 @@ class PromptedModel(nn.Module):
             config["backbone"]["options"] = dict(self.backbone.options)
         config["backbone"] |= getattr(self.backbone, "reading", {})
         with replaced_folder(folder) as beside:
-            save_file(self.weights(), beside / "model.safetensors")
+            weights = self.weights()
+            save_file(weights, beside / "model.safetensors")
             if statistics is not None:
                 save_file(dict(statistics), beside / STATISTICS)
+            config[_DIGEST] = digest_of_values(weights | dict(statistics or {}), digest_of_json(config))
             (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
@@ -306,8 +311,10 @@ class PromptedModel(nn.Module):
         config = read_config(folder)
         try:
             weights = load_file(folder / "model.safetensors")
-        except SafetensorError as error:
+            statistics = load_file(folder / STATISTICS) if (folder / STATISTICS).is_file() else {}
+        except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
             raise _broken(folder, error) from error
+        _refuse_changed(folder, config, weights, statistics)
         try:
             saved, label_names, task = config["backbone"], config["label_names"], config["task"]
             reference, modalities, fingerprint = saved["reference"], tuple(saved["modalities"]), saved["fingerprint"]
@@ -350,13 +357,25 @@ def read_config(folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise ModelError(f"{folder} is not a saved model: {name} is not there")
     try:
-        config = json.loads((folder / "config.json").read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        config = parse_json((folder / "config.json").read_bytes())
+    except JsonError as error:
         raise _broken(folder, error) from error
     found = config.get("format") if isinstance(config, dict) else None
     if found != _FORMAT:
         raise ModelError(f"the model in {folder} has format {found!r}; this fedprime reads format {_FORMAT}")
     return config
+
+
+def _refuse_changed(folder: Path, config: Mapping[str, Any], weights: Weights, statistics: Weights) -> None:
+    """Raises a `ModelError` if a model is not as it was saved, or has values that are no numbers."""
+    expected = config.get(_DIGEST)  # earlier versions did not say
+    if expected is not None:
+        rest = {name: value for name, value in config.items() if name != _DIGEST}
+        if expected != digest_of_values(weights | statistics, digest_of_json(rest)):
+            raise _broken(folder, ValueError("it was changed since it was saved"))
+    wrong = sorted(name for name, value in weights.items() if not value.isfinite().all())
+    if wrong:
+        raise _broken(folder, ValueError(f"{', '.join(wrong[:3])} has values that are not finite"))
 
 
 def _saved_reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """From paths to finished runs: run folders, folders and grids of them, files of earlier reports."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.report.finished_runs import IGNORED, OWN_OBJECTS, FinishedRun, plain_settings
 from fedprime.report.runs_file import RunSet, read_runs_file
+from fedprime.reproducibility.strict_json import parse_json
 from fedprime.settings.plans import Plan, PlannedRun, read_plan
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import flat_settings, read_saved_settings
@@ -194,6 +194,7 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
             f"{path / _FILES.get(part, 'metrics.jsonl')} has another format than this version of fedprime writes "
             f"({'.'.join(inside)}: {first['msg']}); {_REMEDY}"
         ) from error
+    folder.refuse_changed()
     if rounds != list(range(min(rounds, default=0), run.results.rounds)) or min(rounds, default=0) > 0:
         raise RunError(f"{path / 'metrics.jsonl'} is broken (it lacks some of {run.results.rounds} rounds); {_REMEDY}")
     return run
@@ -201,7 +202,7 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes(), is_lenient=True)
     except FileNotFoundError:
         raise RunError(f"the run folder {path.parent} is broken: {path.name} is not there; {_REMEDY}") from None
     except (OSError, ValueError) as error:

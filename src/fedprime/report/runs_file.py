@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from fedprime.experiment.run_folder import RunError
 from fedprime.report.finished_runs import FinishedRun, Scores, plain_settings
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.strict_json import parse_json
 
 __all__ = ["RunSet", "is_runs_file", "read_runs_file", "write_runs_file"]
 
@@ -39,7 +40,7 @@ class RunSet:
 def is_runs_file(path: Path) -> bool:
     """Returns whether a file was written by a report, of whatever format."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["made_by"] == _MAKER
+        return parse_json(path.read_bytes(), is_lenient=True)["made_by"] == _MAKER
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -73,7 +74,7 @@ def read_runs_file(path: Path) -> RunSet:
     """
     remedy = "restore it from a copy or report the run folders again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes(), is_lenient=True)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error}); {remedy}") from error
     if not isinstance(content, dict) or content.get("made_by") != _MAKER:

@@ -57,8 +57,9 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         yield beside
-        for file in beside.iterdir():
-            _flush(file)
+        for inside in [*beside.rglob("*"), beside]:  # a folder knows the names of what is in it
+            if inside.is_dir() or inside.is_file():
+                _flush(inside)
         if overwrites and path.exists():
             # Left by a killed process; in a container, all may have the same number.
             shutil.rmtree(old, ignore_errors=True)

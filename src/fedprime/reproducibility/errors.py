@@ -1,9 +1,9 @@
-"""What a person can put right: the class of such errors, and the name that was probably meant."""
+"""What a person can put right: the class of such errors, the name that was probably meant, words of strangers."""
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["FedprimeError", "nearest_name"]
+__all__ = ["FedprimeError", "nearest_name", "quoted"]
 
 
 class FedprimeError(ValueError):
@@ -28,3 +28,17 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
         )
         close = [entry for entry in known if entry.rsplit(".", 1)[-1] in last_parts]
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def quoted(text: object, limit: int = 500) -> str:
+    r"""Returns what somebody else said as one line that a terminal can show: no control characters, and not too long.
+
+    Args:
+        limit: As many characters at most.
+
+    >>> quoted("\x1b[2Jfirst\nsecond", limit=12)
+    '[2Jfirst ...'
+    """
+    words = " ".join(str(text)[: 4 * limit].split())
+    plain = "".join(character for character in words if character.isprintable())
+    return plain if len(plain) <= limit else f"{plain[: limit - 3]}..."

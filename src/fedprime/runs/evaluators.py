@@ -1,10 +1,10 @@
 """Who measures what a run has come to: the process that has all samples, or the sites that have them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from fedprime.experiment.build import LIKE_TRAIN, Experiment
 from fedprime.experiment.run_folder import Checkpoint, RunError
 from fedprime.experiment.site import VALIDATION, weighted_scores
 from fedprime.federation.clients import KeepingClients
+from fedprime.federation.differential_privacy import ClientPrivacy
+from fedprime.federation.private_scores import mean_scores
 from fedprime.federation.start import statistics_alone
 from fedprime.federation.start_round import LocalSamples
 from fedprime.methods.method import Method, ServerState
@@ -32,7 +34,16 @@ __all__ = ["Evaluator", "OwnSamples", "SiteClients", "SiteSamples", "measure_mod
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Who measures what a run has come to."""
+    """Who measures what a run has come to.
+
+    Attributes:
+        is_release: Whether what is measured is made of clients' samples under noise, and counts as often as it is.
+    """
+
+    @property
+    def is_release(self) -> bool:
+        """Whether what is measured is made of clients' samples under noise."""
+        ...
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples."""
@@ -58,6 +69,7 @@ class OwnSamples:
     """
 
     experiment: Experiment
+    is_release: ClassVar[bool] = False
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples, and which prompts they chose."""
@@ -185,12 +197,18 @@ class SiteClients(KeepingClients, Protocol):
 
     Attributes:
         descriptions: By client that was found, what it said about itself (`fedprime.experiment.site.Site.description`).
+        failures: By client that is not used, why.
     """
 
     descriptions: dict[int, dict[str, Any]]
+    failures: dict[int, str]
 
     def find(self, clients: Collection[int], needed: int) -> None:
         """Waits for clients until enough of them are there, or for as long as the settings say."""
+        ...
+
+    def agree_on(self, facts: Mapping[str, Any]) -> None:
+        """Puts aside every client that says something else about itself, now or when it comes."""
         ...
 
     def evaluate(
@@ -206,14 +224,21 @@ class SiteSamples:
 
     Attributes:
         clients: The sites.
+        privacy: If it is on, nothing is told of single sites, and of all of them under noise.
     """
 
     clients: SiteClients
+    privacy: ClientPrivacy
+
+    @property
+    def is_release(self) -> bool:
+        """Whether what is measured is under noise."""
+        return self.privacy.is_on
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples: nothing if no site answers."""
         found = self.clients.evaluate(checkpoint.next_round - 1, checkpoint.state, [VALIDATION])
-        scores = weighted_scores(found).get(VALIDATION, {})
+        scores = self._joined(found).get(VALIDATION, {})
         return validation_metrics(scores) | {"measured_by": len(found)} if scores else {}
 
     def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -229,10 +254,19 @@ class SiteSamples:
                 "more"
             )
         return {
-            "scenarios": weighted_scores(found),
-            "clients": {str(client): found.get(client, {}).get(LIKE_TRAIN) for client in range(len(self.clients))},
+            "scenarios": self._joined(found),
+            "clients": {
+                str(client): None if self.privacy.is_on else found.get(client, {}).get(LIKE_TRAIN)
+                for client in range(len(self.clients))
+            },
             "measured_by": sorted(found),
         }
+
+    def _joined(self, found: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+        """Returns scores over all sites; under privacy each site counts alike, whatever it has."""
+        if not self.privacy.is_on or not found:
+            return weighted_scores(found)
+        return mean_scores(found, self.privacy, len(self.clients))
 
     def statistics(self, model: PromptedModel, client: int | None = None) -> None:
         """Returns nothing.

@@ -21,6 +21,7 @@ __all__ = [
     "absent_clients",
     "best_round",
     "progress_after",
+    "rejection",
     "round_metrics",
     "run_totals",
     "validation_metrics",
@@ -92,11 +93,12 @@ def round_metrics(finished: Round, model: PromptedModel) -> dict[str, Any]:
         "bytes_up": finished.bytes_up,
         "bytes_by_part": {"down": dict(finished.sent_down), "up": dict(finished.sent_up)},
         "seconds": round(finished.seconds, 3),
+        **({"rejected": {"reason": finished.rejected}} if finished.rejected else {}),
         **state.observations,
     }
 
 
-def validation_metrics(scores: Mapping[str, float]) -> dict[str, float]:
+def validation_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
     """Returns what the line of metrics of a round says of the validation samples.
 
     Args:
@@ -107,6 +109,28 @@ def validation_metrics(scores: Mapping[str, float]) -> dict[str, float]:
     return {name: scores[name] for name in names if name in scores} | losses
 
 
+def rejection(
+    scores: Mapping[str, float], history: Sequence[Mapping[str, Any]], guessing: float, max_loss: float
+) -> str:
+    """Says why a state is not gone on from, by what was measured of it; nothing if it can be.
+
+    Args:
+        scores: What was measured, as `validation_metrics` returns it; nothing, if nobody measured.
+        history: The lines of metrics before.
+        guessing: The loss of a model that knows nothing.
+        max_loss: How many times the loss before, or that of guessing, it may be; 0 for any loss.
+    """
+    loss = scores.get("validation_loss")
+    if loss is None:
+        return ""
+    if not math.isfinite(loss):
+        return "its validation loss is not finite"
+    before = next((row["validation_loss"] for row in reversed(history) if "validation_loss" in row), guessing)
+    if max_loss and loss > max_loss * max(before, guessing):
+        return f"its validation loss is {loss:.4g}, before it was {before:.4g} (runtime.max_loss is {max_loss:g})"
+    return ""
+
+
 def best_round(history: Sequence[Mapping[str, Any]]) -> int | None:
     """Returns the round after which validation labels were likeliest; None if none has been measured."""
     measured = [row for row in history if "validation_loss" in row]
@@ -115,13 +139,22 @@ def best_round(history: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def run_totals(
-    method: Method, settings: Settings, model: PromptedModel, shared: Weights, history: Sequence[Mapping[str, Any]]
+    method: Method,
+    settings: Settings,
+    model: PromptedModel,
+    shared: Weights,
+    history: Sequence[Mapping[str, Any]],
+    *,
+    releases: int = 0,
+    measurements: int = 0,
 ) -> dict[str, Any]:
     """Returns what ``results.json`` says apart from what is measured on samples.
 
     Args:
         model: A model of the method's shape.
         shared: The weights that every client gets in the end.
+        releases: How often a state was made under secret noise, also in rounds that were repeated.
+        measurements: How often scores were.
     """
     sent = {} if method.is_centralized else method.travelling(shared)
     rounds = sum(row["round"] >= 0 for row in history)
@@ -137,7 +170,7 @@ def run_totals(
         "trained_values": sum(shared[name].numel() for name, value in model.named_parameters() if value.requires_grad),
         "sent_values": sum(value.numel() for value in sent.values()),
         "sent_bytes_per_client_and_round": 2 * size_bytes(form_on_the_way(processors_of(method, settings), sent)),
-        **_privacy_spent(settings, history),
+        **_privacy_spent(settings, history, releases, measurements),
     }
 
 
@@ -172,7 +205,9 @@ def _stopped_early(rounds: int, asked: int) -> dict[str, Any]:
     return {} if rounds == asked else {"stopped_early": {"after_rounds": rounds, "of": asked}}
 
 
-def _privacy_spent(settings: Settings, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _privacy_spent(
+    settings: Settings, history: Sequence[Mapping[str, Any]], releases: int, measurements: int
+) -> dict[str, Any]:
     """Returns what is told of privacy in the final table: nothing if there is none; an epsilon of None is no bound."""
     privacy, num_clients = settings.privacy, settings.partition.num_clients
     if not privacy.is_on:
@@ -183,10 +218,12 @@ def _privacy_spent(settings: Settings, history: Sequence[Mapping[str, Any]]) -> 
         ClientPrivacy(**asdict(privacy)),
         num_clients=num_clients,
         num_asked=asked,
-        rounds=len(history) - before_first,
+        rounds=max(len(history), releases) - before_first,
         start_rounds=before_first,
+        measurements=measurements,
     )
-    return {"privacy": {"epsilon": epsilon if math.isfinite(epsilon) else None, **asdict(privacy)}}
+    counted = {"releases": max(len(history), releases), "measurements": measurements} if privacy.secret else {}
+    return {"privacy": {"epsilon": epsilon if math.isfinite(epsilon) else None, **asdict(privacy), **counted}}
 
 
 def _bytes_by_part(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:

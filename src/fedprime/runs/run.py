@@ -4,9 +4,11 @@ The samples are in one place, or stay at sites; all else is the same: the rounds
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,18 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import SampleSource
 from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.experiment.loading import (
+    change_settings,
     load_experiment,
     refuse_other_backbone,
     refuse_other_settings,
+    saved_settings,
     with_absolute_folders,
 )
 from fedprime.experiment.own_objects import OwnObjects
 from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, refuse_existing
-from fedprime.experiment.site import agreed_model, deployable_method
+from fedprime.experiment.site import agreed_facts, agreed_model, deployable_method
 from fedprime.federation.clients import KeepingClients
-from fedprime.federation.rounds import Schedule, federate
+from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.start import start_rounds
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import PromptedModel
@@ -32,11 +36,12 @@ from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback, EarlyStopping
 from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples
-from fedprime.runs.metrics import absent_clients, best_round, progress_after, round_metrics, run_totals
+from fedprime.runs.metrics import absent_clients, best_round, progress_after, run_totals
+from fedprime.runs.round_maker import RoundMaker, sound_round
 from fedprime.runs.saved_models import save_models, statistics_of_start
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.runtime.processors import processors_of
-from fedprime.settings.reading import dump_toml, read_saved_settings
+from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.settings import Settings
 
 __all__ = ["complete_run", "complete_site_run", "resume_run", "start_run"]
@@ -106,6 +111,7 @@ def _name_odd_values(run: RunFolder, experiment: Experiment) -> None:
 def resume_run(
     folder: str | Path,
     *,
+    changes: Sequence[str] = (),
     source: SampleSource | None = None,
     backbone: Backbone | None = None,
     method: Method | None = None,
@@ -115,6 +121,7 @@ def resume_run(
     """Continues a run after its last finished round; the result equals that of a run that never stopped, to the bit.
 
     Args:
+        changes: Flags of settings that may change after a run has begun (`experiment.loading.CHANGEABLE`).
         source: The data set that the run began with, if that was not the one of its settings.
         backbone: The frozen model, likewise.
         method: The federated method, likewise.
@@ -125,11 +132,16 @@ def resume_run(
 
     Raises:
         RunError: If the folder is no run folder, broken or in use, or its samples cannot be had as they were.
+        SettingsError: If a setting cannot change any more.
     """
     run = RunFolder(Path(folder))
+    if changes:
+        with run.locked():
+            saved_settings(run)  # says what is wrong with them
+            change_settings(run, read_settings(run.path / "settings.toml", changes))
     if run.is_finished:
         return run.results()
-    settings = read_saved_settings(run.path / "settings.toml")
+    settings = saved_settings(run)
     with reproducible(settings.threads):
         experiment = load_experiment(run, source=source, backbone=backbone, method=method)
         return _go_on_here(run, experiment, opening, callbacks)
@@ -185,18 +197,20 @@ def complete_site_run(
         The final table.
 
     Raises:
-        RunError: If sites do not agree about what is to be predicted, or the folder is of another run.
+        RunError: If too few sites agree about what is to be predicted, or the folder is of another run.
         SettingsError: If settings do not fit together.
         TooFewAnswersError: If too few sites answer; nothing is lost then.
     """
     method, settings = deployable_method(settings), with_absolute_folders(settings)
     if folder.exists():
-        refuse_other_settings(RunFolder(folder), settings)
+        run = RunFolder(folder)
+        with run.locked():
+            change_settings(run, settings)
         if RunFolder(folder).is_finished:
             return RunFolder(folder).results()
     clients.find(range(len(clients)), len(clients))
     with reproducible(settings.threads):
-        model = agreed_model(settings, method, clients.descriptions)
+        model = agreed_model(settings, method, _agreed(settings, clients))
         if not folder.exists():
             said = sorted(clients.descriptions.items())
             RunFolder.create(
@@ -204,12 +218,33 @@ def complete_site_run(
                 dump_toml(settings),
                 model.backbone.fingerprint,
                 {},
-                [{"client": client, "samples": facts["num_samples"]} for client, facts in said],
+                # Under privacy, sites do not say how many samples they have.
+                [
+                    {"client": client} | ({} if settings.privacy.is_on else {"samples": facts["num_samples"]})
+                    for client, facts in said
+                ],
                 _before_start(method, model, settings, len(clients)),
             )
         run = RunFolder(folder)
+        run.refuse_changed()
         refuse_other_backbone(run, model.backbone)
-        return _go_on(run, settings, method, model, nullcontext(clients), SiteSamples(clients), callbacks)
+        evaluator = SiteSamples(clients, ClientPrivacy(**asdict(settings.privacy)))
+        return _go_on(run, settings, method, model, nullcontext(clients), evaluator, callbacks)
+
+
+def _agreed(settings: Settings, clients: SiteClients) -> dict[str, Any]:
+    """Returns what sites say alike; those that say something else are put aside, if enough others are left."""
+    agreed = agreed_facts(clients.descriptions)
+    clients.agree_on(agreed)
+    needed = max(1, math.ceil(settings.runtime.quorum * len(clients) - 1e-9))
+    if len(clients.descriptions) < needed:
+        reasons = "; ".join(f"client {client}: {reason}" for client, reason in sorted(clients.failures.items()))
+        share = settings.runtime.quorum
+        raise RunError(
+            f"{len(clients.descriptions)} of {len(clients)} sites agree about what is predicted and from what, "
+            f"{needed} must (runtime.quorum is {share:g}): {reasons or 'the others are not connected'}"
+        )
+    return agreed
 
 
 def _go_on_here(
@@ -239,48 +274,43 @@ def _go_on(
     callbacks: Sequence[Callback],
 ) -> dict[str, Any]:
     """Makes the rounds that are left and the final table."""
-    processors = processors_of(method, settings)
-    last, start = method.num_rounds(settings.training.rounds), start_rounds(method, model.task, processors)
-    training, told = settings.training, "none" if settings.privacy.is_on else settings.runtime.statistics
+    start = start_rounds(method, model.task, processors_of(method, settings))
+    last, training = method.num_rounds(settings.training.rounds), settings.training
+    told = "none" if settings.privacy.is_on else settings.runtime.statistics
     keeps_best = training.keep == "best" or (training.keep == "auto" and method.start == "closed-form")
-    callbacks = [*callbacks, EarlyStopping(settings.training.patience)]
+    callbacks = [*callbacks, EarlyStopping(training.patience)]
     with run.locked(), opened as clients:
-        checkpoint = run.load_checkpoint()
+        checkpoint = run.newest_sound()
         run.drop_unfinished(checkpoint, len(start))
         clients.kept.update(checkpoint.kept)
         clients.residuals.update(checkpoint.residuals)
         history = run.metrics()
         first_round, started = checkpoint.next_round, time.perf_counter()
-        rounds = federate(
-            method,
-            clients,
-            checkpoint.state,
-            Schedule(last, training.fraction, settings.runtime.quorum, settings.runtime.repeats, start),
-            seed=settings.seed,
-            processors=processors,
-            first_round=first_round,
-        )
+        maker = RoundMaker(run, settings, method, model, clients, evaluator)
         _keep_if_best(run, checkpoint, history, keeps_best)
         while checkpoint.next_round < last and not _is_over(callbacks, history):
-            finished = next(rounds)
-            done = finished.number + 1
-            checkpoint = Checkpoint(done, finished.state, dict(clients.kept), dict(clients.residuals))
-            metrics = round_metrics(finished, model)
-            if len(finished.asked) < len(clients) and not settings.privacy.secret:
-                metrics["asked_clients"] = list(finished.asked)
-            if done >= 0 and (done % settings.evaluation.every == 0 or done == last):
-                metrics |= evaluator.on_validation(checkpoint)
+            metrics, checkpoint = maker.next(checkpoint, history)
             history.append(metrics)
-            if done == 0 and start and told != "none":
+            if checkpoint.next_round == 0 and start and told != "none":
                 run.save_start(statistics_of_start(checkpoint.state, history).weights())
-            run.save_round(metrics, checkpoint)
+            run.save_round(metrics, checkpoint, settings.runtime.keep, sound_round(history))
             _keep_if_best(run, checkpoint, history, keeps_best)
             progress = progress_after(history, last, first_round, time.perf_counter() - started)
             for callback in callbacks:
                 callback.round_finished(progress)
-        checkpoint = run.load_best() or checkpoint
+        checkpoint = run.states.best() or checkpoint
         save_models(run, method, model, checkpoint, evaluator, told)
-        results = run_totals(method, settings, model, checkpoint.state.shared, history)
+        if evaluator.is_release:
+            run.note_release("scores", checkpoint.next_round)
+        results = run_totals(
+            method,
+            settings,
+            model,
+            checkpoint.state.shared,
+            history,
+            releases=run.releases("state"),
+            measurements=run.releases("scores"),
+        )
         results |= absent_clients(history, len(clients))
         if keeps_best:
             results["kept_round"] = checkpoint.next_round - 1
@@ -301,7 +331,7 @@ def _before_start(method: Method, model: PromptedModel, settings: Settings, num_
 def _keep_if_best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict[str, Any]], keeps_best: bool) -> None:
     """Keeps the state after the last round if no other has likelier validation labels."""
     if keeps_best and best_round(history) == checkpoint.next_round - 1:
-        run.save_best(checkpoint)
+        run.states.save_best(checkpoint)
 
 
 def _is_over(callbacks: Sequence[Callback], history: Sequence[dict[str, Any]]) -> bool:

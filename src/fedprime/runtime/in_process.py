@@ -47,6 +47,7 @@ class InProcessClients:
         """
         self._validation = validation or {}
         self._start = start_rounds(method, model.task, processors)
+        self._hides_counts = any(processor.hides_clients for processor in processors)
         self._method = method
         self._model = model
         self._shards = shards
@@ -89,7 +90,7 @@ class InProcessClients:
             self._model.load_weights(received)
             samples = self._samples(client)
             measured = self._start[round_number].measure(self._model, samples, received)
-            return Update(client, len(samples.train), measured)
+            return Update(client, 1 if self._hides_counts else len(samples.train), measured)
         if self._method.reads_blocks and not self._method.shares_head and not is_started(received):
             samples = self._samples(client)
             received = started_alone(self._method, self._model, samples, received)

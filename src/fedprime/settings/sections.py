@@ -202,8 +202,8 @@ class PrivacySettings:
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     """Probability with which the bound epsilon may be exceeded; below 1 / the number of clients."""
     secret: bool = False
-    """Whether noise and the choice of clients come from the operating system. Otherwise from the seed, which is for
-    experiments: who knows it can take the noise off; a run with secret noise cannot be repeated."""
+    """Whether noise and the choice of clients come from the operating system; always so in a deployment. Otherwise from
+    the seed, which is for experiments: who knows it can take the noise off; secret noise cannot be repeated."""
 
     @property
     def is_on(self) -> bool:
@@ -264,6 +264,16 @@ class RuntimeSettings:
     clients too, or none; with privacy, none does."""
     allow_absent: bool = False
     """Whether a run ends with exit code 0 although a client never answered; without it, with 3."""
+    max_step: NotNegative = 1000.0
+    """A client whose step is more than this many times as long as the others' (median) is left out of the round; 0 for
+    any length. Steps no longer than all trained values together always count; see docs/reliability.md."""
+    max_samples: NotNegativeCount = 0
+    """Deployment: a site counts as at most as many samples; 0 for ten times the median of the sites of the round."""
+    max_loss: NotNegative = 20.0
+    """A round is rejected if its validation loss is not finite, or more than this many times the last one (or that of
+    guessing, if that is more); 0 for any loss."""
+    keep: Count = 3
+    """As many last checkpoints are kept: where the newest is broken, a run goes on from the one before."""
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -28,6 +28,9 @@ class Settings(PlainSettings):
     @model_validator(mode="after")
     def _check(self) -> "Settings":
         method = self.method
+        if self.runtime.kind == "deployment" and self.privacy.is_on and not self.privacy.secret:
+            # Sites know the seed, from which the noise would follow: privacy from each other needs the secret kind.
+            object.__setattr__(self, "privacy", dataclasses.replace(self.privacy, secret=True))
         reason = reason_against_privacy(method) if self.privacy.is_on else ""
         if reason:
             raise ValueError(

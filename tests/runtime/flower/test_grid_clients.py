@@ -317,7 +317,7 @@ def test_a_run_stops_with_the_reasons_when_too_few_answer_for_good():
     grid = FakeGrid(4, adding_one)
     grid.faults["train", 0] = grid.faults["train", 3] = hang
     with pytest.raises(
-        TooFewAnswersError, match=r"2 of 4 clients .* 3 must .* client 0: no answer; client 3: no answer"
+        TooFewAnswersError, match=r"2 of 4 clients .* 3 must .* client 0: no answer in 5 s; client 3: no answer in 5 s"
     ):
         federated(grid, flags=("--runtime.quorum=0.75", "--runtime.repeats=1"))
 
@@ -333,5 +333,5 @@ def test_scores_of_sites_are_checked_too():
     clients = GridClients(grid, Mean(), read_settings(None, FAST), 3, run_id=RUN)
     clients.find(range(3), 3)
     assert clients.evaluate(0, STATE, None) == {
-        client: {"full": {"accuracy": 0.5, "num_samples": 4}} for client in (0, 2)
+        client: {"full": {"accuracy": 0.5, "loss": 1.0, "num_samples": 4}} for client in (0, 2)
     }

@@ -7,7 +7,7 @@ import logging
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from flwr.clientapp import ClientApp
 
 from fedprime.backbones import NAMES, backbone_plugin
 from fedprime.experiment.build import Experiment
-from fedprime.experiment.site import Site, build_site_experiment
+from fedprime.experiment.site import Site, build_site_experiment, measured_names
+from fedprime.federation.differential_privacy import ClientPrivacy
+from fedprime.federation.private_scores import noisy_scores
 from fedprime.federation.processors import UpdateProcessor, form_on_the_way, values_arrived
 from fedprime.federation.start import start_rounds
 from fedprime.federation.updates import form_problems
@@ -139,7 +141,8 @@ def _answered(
 
 
 def _describe(task: _Task) -> Content:
-    return Content(task.site.description())
+    said = task.site.description()
+    return Content(said | {"num_samples": 1} if _hides_itself(task) else said)
 
 
 def _train(task: _Task) -> Content:
@@ -157,11 +160,24 @@ def _train(task: _Task) -> Content:
             task.disk.save(task.round_number, lasting)
         own = {"kept": {}, "residual": {}}
     facts = {"num_samples": update.num_samples, "metrics": dict(update.metrics)}
+    if _hides_itself(task) and task.round_number >= 0:
+        facts = {"num_samples": 1, "metrics": {}}  # the server uses neither
     return Content(facts, {"sent": update.weights, **own})
 
 
 def _evaluate(task: _Task) -> Content:
-    return Content({"scores": task.site.measure(task.received(()), task.facts["names"])})
+    names = task.facts["names"]
+    scores = task.site.measure(task.received(()), names)
+    if _hides_itself(task):
+        privacy, num_clients = ClientPrivacy(**asdict(task.settings.privacy)), task.settings.partition.num_clients
+        asked = sorted(measured_names(task.site.experiment.model.backbone.modalities)) if names is None else names
+        return Content({"scores": noisy_scores(scores, asked, privacy, num_clients)})
+    return Content({"scores": scores})
+
+
+def _hides_itself(task: _Task) -> bool:
+    """Says whether nothing that is this site's alone may be told without noise."""
+    return task.settings.privacy.is_on and task.settings.runtime.kind == "deployment"
 
 
 def _joined(parts: Mapping[str, Weights]) -> Weights:

@@ -4,16 +4,27 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from flwr.app import Message
 
+from fedprime.experiment.site import measured_names
 from fedprime.federation.processors import UpdateProcessor, values_sent
 from fedprime.federation.start import start_rounds
 from fedprime.federation.traffic import size_bytes
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
+from fedprime.reproducibility.errors import quoted
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
+from fedprime.runtime.flower.schema import (
+    Answer,
+    Description,
+    Measured,
+    NoisyMeasured,
+    Trained,
+    disagreement,
+    read_as,
+)
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml
 from fedprime.settings.settings import Settings
@@ -24,6 +35,7 @@ _logger = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 #: Whoever runs a site may have mended it.
 _ASK_AGAIN_SECONDS = 60.0
+_Said = TypeVar("_Said", bound=Answer)
 
 
 @runtime_checkable
@@ -43,12 +55,13 @@ class GridClients:
     """The clients of a run, on the nodes of a Flower grid.
 
     Node ids are random, so every node is asked once which client it is. Of two nodes that say they are the same one,
-    neither is believed.
+    neither is believed. Whatever the answer of one client is, only that client is left out for it.
 
     Attributes:
         kept: By client, its trained values that do not travel, where clients have no disk of their own.
         residuals: By client, what rounding held back of its last message, likewise.
         descriptions: By client that was found, what it said about itself.
+        failures: By client whose last answer could not be used, why.
     """
 
     def __init__(
@@ -85,6 +98,8 @@ class GridClients:
         self.kept: dict[int, Weights] = {}
         self.residuals: dict[int, Weights] = {}
         self.descriptions: dict[int, dict[str, Any]] = {}
+        self.failures: dict[int, str] = {}
+        self._agreed: dict[str, Any] = {}
 
     def __len__(self) -> int:
         """Returns how many clients there are."""
@@ -110,6 +125,20 @@ class GridClients:
                 return
             time.sleep(_POLL_SECONDS)
 
+    def agree_on(self, facts: Mapping[str, Any]) -> None:
+        """Puts aside every client that says something else about itself, now or when it comes.
+
+        Args:
+            facts: What all clients must say alike.
+        """
+        self._agreed = dict(facts)
+        for client, said in list(self.descriptions.items()):
+            reason = disagreement(said, self._agreed)
+            if reason:
+                del self.descriptions[client]
+                self.failures[client] = reason
+                self._refuse(self._nodes.pop(client, None), client, reason)
+
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
         """Lets clients train at the same time; one that fails or is late is logged and left out.
 
@@ -122,15 +151,17 @@ class GridClients:
         self.find(clients, len(clients) if not self._nodes else max(1, math.ceil(quorum * len(clients))))
         weights = {client: self._parts(client, state.answer(client), self._processors) for client in clients}
         answers = self._ask("train", round_number, weights, {})
+        self.failures = dict.fromkeys(sorted(set(clients) - answers.keys()), "it is not connected")
         updates: list[Update] = []
         for client, answer in sorted(answers.items()):
             try:
                 expected = state.answer(client) if round_number >= 0 else self._start[round_number].form(state.shared)
                 most = size_bytes(self._method.travelling(expected)) if self._is_deployment else None
-                content = self._read(answer, client, round_number, PARTS, most)
-                updates.append(self._update(client, content))
-            except MessageError as error:
-                _logger.warning("round %d: what client %d sent is not used: %s", round_number, client, error)
+                said, weights_of = self._read(answer, client, round_number, Trained, PARTS, most)
+                updates.append(self._update(client, said, weights_of))
+            except Exception as error:  # what one client sends must not end the run of all others
+                self.failures[client] = _reason(error)
+                _logger.warning("round %d: what client %d sent is not used: %s", round_number, client, _reason(error))
         return updates
 
     def evaluate(self, round_number: int, state: ServerState, names: Collection[str] | None) -> dict[int, Any]:
@@ -150,36 +181,58 @@ class GridClients:
         extra = {"names": None if names is None else list(names)}
         answers = self._ask("evaluate", round_number + 1, weights, extra)
         scores: dict[int, Any] = {}
+        form = NoisyMeasured if self._settings.privacy.is_on and self._is_deployment else Measured
         for client, answer in sorted(answers.items()):
             try:
-                facts = self._read(answer, client, round_number + 1).facts
-                scores[client] = _checked_scores(facts.get("scores"))
-            except MessageError as error:
-                _logger.warning("the scores of client %d are not used: %s", client, error)
+                said, _ = self._read(answer, client, round_number + 1, form)
+                self._refuse_unasked(said.scores, names)
+                scores[client] = said.scores
+            except Exception as error:  # as above
+                _logger.warning("the scores of client %d are not used: %s", client, _reason(error))
         return scores
+
+    def _refuse_unasked(self, found: Mapping[str, Any], names: Collection[str] | None) -> None:
+        known = names
+        if names is None and "modalities" in self._agreed:
+            known = measured_names(self._agreed["modalities"])
+        unknown = [name for name in found if known is not None and name not in known]
+        if unknown:
+            raise MessageError(f"it measured {unknown[0]!r}, and nobody asked for that")
 
     def _ask_who_they_are(self, nodes: Collection[int]) -> None:
         if not nodes:
             return
         replies = self._exchange("query", 0, dict.fromkeys(nodes, (ANY_CLIENT, {})), {})
-        said: dict[int, list[int]] = {}
+        found: dict[int, list[tuple[int, Description]]] = {}
         for node in sorted(nodes):
             try:
-                facts = self._read(replies.get(node), ANY_CLIENT, 0).facts
-                said.setdefault(facts["client"], []).append(node)
-                self.descriptions.setdefault(facts["client"], dict(facts))
-            except MessageError as error:
-                self._refuse(node, str(error))
-        for client, candidates in said.items():
+                said, _ = self._read(replies.get(node), ANY_CLIENT, 0, Description)
+                found.setdefault(said.client, []).append((node, said))
+            except Exception as error:  # as above
+                self._refuse(node, None, _reason(error))
+        for client, candidates in found.items():
             if client in self._nodes or len(candidates) > 1:
-                for node in candidates:
-                    self._refuse(node, f"another node says too that it is client {client}")
+                for node, _ in candidates:
+                    self._refuse(
+                        node,
+                        client,
+                        f"another node says too that it is client {client}; give every site the folder of keys, "
+                        "client-N, that was made for it",
+                    )
+                continue
+            ((node, said),) = candidates
+            facts = said.model_dump(exclude={"run", "round"})
+            reason = disagreement(facts, self._agreed)
+            if reason:
+                self._refuse(node, client, reason)
             else:
-                self._nodes[client] = candidates[0]
+                self._nodes[client], self.descriptions[client] = node, facts
 
-    def _refuse(self, node: int, reason: str) -> None:
-        self._refused[node] = time.monotonic()
-        _logger.warning("node %d is not used: %s", node, reason)
+    def _refuse(self, node: int | None, client: int | None, reason: str) -> None:
+        if node is not None:
+            self._refused[node] = time.monotonic()
+        who = f"node {node}" if client is None else f"client {client} (node {node})"
+        _logger.warning("%s is not used: %s; it is asked again in a minute", who, reason)
 
     def _parts(self, client: int, values: Weights, processors: Sequence[UpdateProcessor]) -> dict[str, Weights]:
         sent = self._method.travelling(values)
@@ -231,55 +284,49 @@ class GridClients:
         reply: Message | None,
         client: int,
         round_number: int,
+        form: type[_Said],
         parts: tuple[str, ...] = (),
         max_bytes: int | None = None,
-    ) -> Content:
-        """Returns what a client said, if it is the answer to what it was asked."""
+    ) -> tuple[_Said, Mapping[str, Weights]]:
+        """Returns what a client said and its values, if that is an answer to what it was asked."""
         if reply is None:
             raise MessageError(f"no answer in {self._settings.runtime.deadline_seconds:g} s")
         if reply.has_error():
-            raise MessageError(f"it failed: {_first_line(reply.error.reason)}")
+            raise MessageError(f"it failed: {_last_line(reply.error.reason)}")
         failed = unpack(reply.content).facts.get("error") if set(reply.content) == {"facts"} else None
         if failed is not None:
-            raise MessageError(f"it says: {_first_line(failed)}")
+            raise MessageError(f"it says: {_last_line(failed)}")
         content = unpack(reply.content, parts, max_bytes)
-        said = content.facts.get("client")
-        if client == ANY_CLIENT and type(said) is int and 0 <= said < self._num_clients:
-            client = said
-        expected = {"run": self._run_id, "round": round_number, "client": client}
-        found = {name: content.facts.get(name) for name in expected}
-        if found != expected:
-            raise MessageError(f"it is the answer to another task: {found}, expected {expected}")
-        return content
+        said = read_as(form, content.facts)
+        expected = (self._run_id, round_number, said.client if client == ANY_CLIENT else client)
+        if (said.run, said.round, said.client) != expected:
+            raise MessageError(
+                f"it is the answer to another task: of run {said.run!r}, round {said.round}, client {said.client}, "
+                f"expected {expected[0]!r}, {round_number}, {expected[2]}"
+            )
+        if not 0 <= said.client < self._num_clients:
+            raise MessageError(f"it says that it is client {said.client} of {self._num_clients}, which begin at 0")
+        return said, content.weights
 
-    def _update(self, client: int, content: Content) -> Update:
-        num_samples, metrics = content.facts.get("num_samples"), content.facts.get("metrics")
-        if type(num_samples) is not int or not isinstance(metrics, dict):
-            raise MessageError("its number of samples or its metrics are missing")
-        if num_samples > self.descriptions[client].get("num_samples", 0):
-            raise MessageError(f"it says that it trained on {num_samples} samples, more than it said it has")
-        numbers = {name: value for name, value in metrics.items() if type(value) in (int, float)}
+    def _update(self, client: int, said: Trained, weights: Mapping[str, Weights]) -> Update:
+        # Under privacy, a site does not say how many samples it has.
+        if not self._settings.privacy.is_on and said.num_samples > self.descriptions[client]["num_samples"]:
+            raise MessageError(f"it says that it trained on {said.num_samples} samples, more than it said it has")
         if not self._is_deployment:
             for part, known in (("kept", self.kept), ("residual", self.residuals)):
-                if content.weights[part]:
-                    known[client] = content.weights[part]
-        return Update(client, num_samples, content.weights["sent"], numbers)
+                if weights[part]:
+                    known[client] = weights[part]
+        return Update(client, said.num_samples, weights["sent"], dict(said.metrics))
 
     @property
     def _is_deployment(self) -> bool:
         return self._settings.runtime.kind == "deployment"
 
 
-def _first_line(text: object) -> str:
-    return (str(text).strip().splitlines() or ["unknown reason"])[-1][:500]
+def _last_line(text: object) -> str:
+    """Returns the last line of what may be a traceback, as it can be shown."""
+    return quoted((str(text)[-10_000:].strip().splitlines() or ["unknown reason"])[-1]) or "unknown reason"
 
 
-def _checked_scores(scores: object) -> dict[str, dict[str, float]]:
-    if not isinstance(scores, dict):
-        raise MessageError("its scores are missing")
-    for name, entry in scores.items():
-        if not isinstance(entry, dict) or type(entry.get("num_samples")) is not int or entry["num_samples"] < 1:
-            raise MessageError(f"its scores for {name} are no table with a number of samples")
-        if not all(type(value) in (int, float) for value in entry.values()):
-            raise MessageError(f"its scores for {name} are not numbers")
-    return scores
+def _reason(error: Exception) -> str:
+    return quoted(error if isinstance(error, MessageError) else repr(error))

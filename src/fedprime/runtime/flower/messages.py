@@ -5,16 +5,18 @@ allocated; everything else as JSON. Nothing is pickled or unpickled.
 """
 
 import json
+import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fedprime.models.prompted_model import Weights
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.errors import FedprimeError, quoted
+from fedprime.reproducibility.strict_json import JsonError, parse_json
 
 __all__ = ["ANY_CLIENT", "PARTS", "Content", "MessageError", "pack", "unpack"]
 
@@ -28,6 +30,11 @@ _FORMAT = "safetensors"
 _ORDER = "order of names"
 #: Beside its values, a buffer has a header with a name, a shape and a type for each.
 _HEADER_BYTES = 1_000_000
+#: Characters of all that is no weights: what is predicted may have many names.
+_LONGEST_FACTS = 4_000_000
+#: Axes of a tensor, and elements along one: none that is trained comes near.
+_MOST_AXES, _LONGEST_AXIS = 8, 1 << 40
+_BYTES_OF_TYPE = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 class MessageError(FedprimeError):
@@ -99,11 +106,14 @@ def unpack(records: RecordDict, parts: tuple[str, ...] = (), max_bytes: int | No
 
 
 def _facts(record: object) -> dict[str, Any]:
-    if not isinstance(record, ConfigRecord) or not isinstance(record.get("json"), str):
+    text = record.get("json") if isinstance(record, ConfigRecord) else None
+    if not isinstance(text, str):
         raise MessageError("its facts are not JSON")
+    if len(text) > _LONGEST_FACTS:
+        raise MessageError(f"its facts take {len(text):,} characters, expected at most {_LONGEST_FACTS:,}")
     try:
-        facts = json.loads(record["json"])  # pyright: ignore[reportArgumentType]
-    except (json.JSONDecodeError, RecursionError) as error:
+        facts = parse_json(text)
+    except JsonError as error:
         raise MessageError(f"its facts are not JSON: {error}") from error
     if not isinstance(facts, dict):
         raise MessageError("its facts are not a table")
@@ -116,15 +126,41 @@ def _buffer(data: bytes) -> Array:
 
 def _weights(part: str, array: Array) -> Weights:
     if array.stype != _FORMAT:
-        raise MessageError(f"{part} weights are in the format {array.stype!r}, expected {_FORMAT}")
+        raise MessageError(f"{part} weights are in the format {quoted(array.stype, 40)!r}, expected {_FORMAT}")
     try:
+        _refuse_broken_header(array.data)
         return load(array.data)
-    except (SafetensorError, ValueError, KeyError) as error:  # a type that torch does not have is a KeyError
-        raise MessageError(f"{part} weights are no {_FORMAT} buffer: {error}") from error
+    except Exception as error:  # whatever the library makes of bytes that anybody may have sent
+        raise MessageError(f"{part} weights are no {_FORMAT} buffer: {quoted(error, 200)}") from error
+
+
+def _refuse_broken_header(data: bytes) -> None:
+    """Raises a `MessageError` if a buffer is not what its header says, before anything is made of it."""
+    (length,) = struct.unpack_from("<Q", data) if len(data) >= 8 else (0,)
+    if not 2 <= length <= min(len(data) - 8, _HEADER_BYTES):
+        raise MessageError(f"it has a header of {length:,} bytes")
+    header = parse_json(data[8 : 8 + length])
+    entries = [entry for name, entry in header.items() if name != "__metadata__"] if isinstance(header, dict) else [{}]
+    for entry in entries:
+        shape, kind, offsets = (entry.get(key) for key in ("shape", "dtype", "data_offsets"))
+        if kind not in _BYTES_OF_TYPE:
+            raise MessageError("a value has no type that is known here")
+        if not _are_whole(shape, _MOST_AXES) or not _are_whole(offsets, 2) or len(offsets) != 2:
+            raise MessageError("a value has an impossible shape or place")
+        if math.prod(shape) * _BYTES_OF_TYPE[kind] != offsets[1] - offsets[0]:
+            raise MessageError("a value takes other bytes than its shape needs")
+
+
+def _are_whole(numbers: Any, most: int) -> bool:
+    return (
+        isinstance(numbers, list)
+        and len(numbers) <= most
+        and all(type(number) is int and 0 <= number <= _LONGEST_AXIS for number in numbers)
+    )
 
 
 def _listed(names: object) -> str:
     try:
-        return ", ".join(sorted(map(str, names))) or "none"  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return quoted(", ".join(sorted(map(str, names)))) or "none"  # pyright: ignore[reportCallIssue, reportArgumentType]
     except TypeError:
         return type(names).__name__

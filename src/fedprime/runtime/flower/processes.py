@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.reproducibility.errors import FedprimeError
+from fedprime.runtime.flower.watched import start_watched
 
 __all__ = ["JOB_VARIABLE", "FlowerError", "Link", "node_command", "node_environment", "started_link", "stop"]
 
@@ -155,10 +156,7 @@ def started_link(keys: Path, folder: Path, host: str, port: int, job: Path) -> I
     environment = _environment(folder) | {JOB_VARIABLE: str(job.resolve())}
     _end_leftover(folder)
     with (folder / "superlink.log").open("ab") as log:
-        # A session of its own: Ctrl-C is ours to handle.
-        process = subprocess.Popen(  # noqa: S603
-            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        process = start_watched(command, environment, log)
     (folder / _PROCESS).write_text(str(process.pid))
     try:
         patience = time.monotonic() + _START_SECONDS
@@ -216,7 +214,10 @@ def stop(process: subprocess.Popen[Any]) -> None:
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            if os.getpgid(process.pid) == process.pid:
+                os.killpg(process.pid, signal.SIGKILL)  # with what it has started
+            else:
+                process.kill()
             process.wait()
 
 

@@ -1,0 +1,63 @@
+"""Checkpoints beside each other: a process may die at any moment, and what lies there is known."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedprime.experiment.checkpoint_file import Checkpoint, save_checkpoint
+from fedprime.experiment.saved_states import RunError, SavedStates
+from fedprime.methods.method import ServerState
+
+
+def checkpoint(number: int) -> Checkpoint:
+    return Checkpoint(number, ServerState({"head": torch.full((2,), float(number))}))
+
+
+@pytest.fixture
+def states(tmp_path: Path) -> SavedStates:
+    save_checkpoint(tmp_path / "checkpoint.safetensors", checkpoint(0))
+    return SavedStates(tmp_path)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 4])
+def test_a_process_that_dies_before_the_newest_takes_its_place_leaves_the_one_before(
+    rounds: int, states: SavedStates, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(1, rounds + 1):
+        states.save(checkpoint(number), {"settings.toml": "abc"}, keep=2)
+    replace_path = Path.replace
+
+    def dying(path: Path, target: Path) -> Path:
+        if target.name == "checkpoint.safetensors":
+            raise KeyboardInterrupt
+        return replace_path(path, target)
+
+    monkeypatch.setattr(Path, "replace", dying)
+    with pytest.raises(KeyboardInterrupt):
+        states.save(checkpoint(rounds + 1), {"settings.toml": "abc"}, keep=2)
+    monkeypatch.undo()
+    assert states.newest().next_round == rounds
+    assert states.newest_sound(lambda _: "").next_round == rounds
+    assert states.facts() == {} if rounds == 0 else states.facts()["settings.toml"] == "abc"
+
+
+def test_a_checkpoint_that_nobody_here_wrote_is_refused(states: SavedStates, tmp_path: Path):
+    states.save(checkpoint(1), {})
+    save_checkpoint(tmp_path / "checkpoint.safetensors", checkpoint(7))
+    with pytest.raises(RunError, match="it was changed since it was written"):
+        states.newest()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[" * 100_000, '{"abc": 5}', '{"abc": ' + "9" * 5000 + "}"])
+def test_a_broken_file_of_digests_is_one_line(content: str, states: SavedStates, tmp_path: Path):
+    states.save(checkpoint(1), {})
+    (tmp_path / "checkpoints" / "digests.json").write_text(content)
+    with pytest.raises(RunError, match=r"digests\.json is broken") as caught:
+        states.newest()
+    assert "\n" not in str(caught.value)
+
+
+def test_checkpoints_of_earlier_versions_are_known_by_nothing_and_read(states: SavedStates):
+    assert states.newest().next_round == 0
+    assert states.facts() == {}
