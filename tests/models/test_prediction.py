@@ -4,13 +4,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+import torch
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
 from fedprime.methods.fedprime import FedPrime
-from fedprime.models.prediction import predict_samples
+from fedprime.models.prediction import predict_samples, with_prior
+from fedprime.models.priors import PriorError
 from fedprime.models.prompted_model import PromptedModel
+from fedprime.models.prompts import NoPrompts
 from fedprime.reproducibility.seeding import torch_stream
 
 LABELS = ("bread", "soup", "cake")
@@ -103,3 +106,43 @@ def test_a_value_that_the_backbone_cannot_take_is_missing_and_named(
     assert rest == alone
     assert rest["present"] == ["text"]
     assert [message[:20] for message in caplog.messages] == ["a: a missing reading", "b: a missing reading"]
+
+
+# Priors
+
+
+@pytest.fixture
+def knowing(two_modalities: PromptedModel) -> PromptedModel:
+    """A model whose head keeps evidence and label frequencies apart: 3 of 4 samples were of the first class."""
+    backbone, names = two_modalities.backbone, two_modalities.label_names
+    rng = torch_stream(0, "initial weights")
+    model = PromptedModel(backbone, NoPrompts(backbone.dim), names, "one_class", rng, "evidence", "blocks")
+    frequencies = torch.tensor([0.75, 0.125, 0.125])
+    model.load_weights(model.weights() | {"head.log_prior": frequencies.log()})
+    return model
+
+
+def test_another_prior_takes_the_place_of_that_of_training(knowing: PromptedModel):
+    samples = [{"text": "soup"}, {"image": RED}]
+    as_trained, equally = predict_samples(knowing, samples), predict_samples(knowing, samples, prior="uniform")
+    for one, other in zip(as_trained, equally, strict=True):
+        odds = [own["probabilities"][LABELS[0]] / own["probabilities"][LABELS[1]] for own in (one, other)]
+        ratio = 0.75 / 0.125
+        assert odds[0] / odds[1] == pytest.approx(ratio, rel=1e-5)
+    given = dict.fromkeys(LABELS, 1)
+    assert [row["probabilities"] for row in predict_samples(knowing, samples, prior=given)] == [
+        pytest.approx(row["probabilities"]) for row in equally
+    ]
+
+
+def test_an_estimate_is_of_the_samples_that_have_something(knowing: PromptedModel):
+    samples = [{"text": "soup"}, {"image": RED}]
+    found = predict_samples(knowing, samples, prior="estimate")
+    assert sum(found[0]["probabilities"].values()) == pytest.approx(1)
+    nothing = [{"label": None, "probabilities": {}, "present": []}]
+    assert with_prior(knowing, [*predict_samples(knowing, samples), *nothing], "estimate") == [*found, *nothing]
+
+
+def test_a_head_that_was_trained_with_its_label_mix_takes_no_other(two_modalities: PromptedModel):
+    with pytest.raises(PriorError, match="cannot be taken off; a head that reads blocks keeps them apart"):
+        predict_samples(two_modalities, [{"text": "soup"}], prior="uniform")

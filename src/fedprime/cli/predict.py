@@ -13,10 +13,11 @@ import tyro
 
 from fedprime.cli.stopping import importing
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.reproducibility.strict_json import dump_json
+from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 from fedprime.settings.problems import SettingsError
 
 if TYPE_CHECKING:
+    from fedprime.models.priors import Prior
     from fedprime.models.prompted_model import PromptedModel
 
 __all__ = ["predict_labels"]
@@ -47,6 +48,9 @@ class _PredictOptions:
     with spaces. Holes and unreadable files are missing."""
     columns: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=COLUMN ...")] = ()
     """With --table: which column is which modality, if they are called otherwise than in the run."""
+    prior: Annotated[str, tyro.conf.arg(metavar="PRIOR")] = "train"
+    """How frequent labels are where the samples come from: as in training (train), equally (uniform), as these samples
+    themselves tell (estimate, with --table), or a JSON file {"label": number, ...}."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write to this file instead of printing."""
     json: bool = False
@@ -76,14 +80,19 @@ def predict_labels(words: list[str]) -> int:
         raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
     if options.columns and options.table is None:
         raise SettingsError(["--columns goes with --table"])
+    if options.prior == "estimate" and options.table is None:
+        raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
+    prior = _read_prior(options.prior)
     with importing():
         from fedprime.models.prediction import predict_samples
     model = _load_model(options.run)
     if options.table is not None:
-        rows = _rows_of_table(model, options)
+        rows = _rows_of_table(model, options, prior)
         rows = itertools.chain(list(itertools.islice(rows, 1)), rows)  # what is wrong with the table is told first
     else:
-        (found,) = predict_samples(model, [_read_given(given) | _read_named(options.values, model)], ["this sample"])
+        (found,) = predict_samples(
+            model, [_read_given(given) | _read_named(options.values, model)], ["this sample"], prior
+        )
         if found["label"] is None:
             raise InputError("nothing of this sample can be used (see above); give something else")
         rows = [(1, None, found)]
@@ -98,6 +107,21 @@ def predict_labels(words: list[str]) -> int:
     if num_empty:
         print(f"fedprime: {num_empty} row(s) without a prediction: nothing of them is there", file=sys.stderr)
     return 1 if num_empty else 0
+
+
+def _read_prior(word: str) -> "Prior":
+    if word in ("train", "uniform", "estimate"):
+        return word
+    expected = 'train, uniform, estimate, or a JSON file like {"yes": 3, "no": 1}'
+    try:
+        found = parse_json(Path(word).read_bytes())
+    except OSError as error:
+        raise SettingsError([f"--prior is {word!r}: {error.strerror}; expected {expected}"]) from error
+    except JsonError as error:
+        raise SettingsError([f"--prior: {word}: {error}; expected {expected}"]) from error
+    if not isinstance(found, dict) or not all(type(value) in (int, float) for value in found.values()):
+        raise SettingsError([f"--prior: {word} holds no number for each label; expected {expected}"])
+    return found
 
 
 def _load_model(folder: Path) -> "PromptedModel":
@@ -132,7 +156,20 @@ def _read_named(words: Iterable[str], model: "PromptedModel") -> dict[str, objec
     return values
 
 
-def _rows_of_table(model: "PromptedModel", options: _PredictOptions) -> Iterator[_Row]:
+def _rows_of_table(model: "PromptedModel", options: _PredictOptions, prior: "Prior") -> Iterator[_Row]:
+    """Yields the rows of a table with what is predicted for each; an estimate needs all of them first."""
+    if prior != "estimate":
+        yield from _predicted_rows(model, options, prior)
+        return
+    from fedprime.models.prediction import with_prior
+
+    rows = list(_predicted_rows(model, options, "train"))
+    told = iter(with_prior(model, [found for _, _, found in rows if found is not None], prior))
+    for number, name, found in rows:
+        yield number, name, None if found is None else next(told)
+
+
+def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Prior") -> Iterator[_Row]:
     from fedprime.data.sets.table.rows import read_unlabelled
     from fedprime.experiment.run_folder import RunFolder
     from fedprime.models.prediction import predict_samples
@@ -148,7 +185,7 @@ def _rows_of_table(model: "PromptedModel", options: _PredictOptions) -> Iterator
         chunk = list(itertools.islice(rows, _AT_ONCE))
         there = [(number, values) for number, (_, values) in enumerate(chunk, start=start) if values]
         titles = [f"{options.table}, row {number}" for number, _ in there]
-        predictions = iter(predict_samples(model, [values for _, values in there], titles))
+        predictions = iter(predict_samples(model, [values for _, values in there], titles, prior))
         for number, (name, values) in enumerate(chunk, start=start):
             found = next(predictions) if values else None
             yield number, name, found if found and found["present"] else None

@@ -37,6 +37,7 @@ from torch import Tensor
 
 from fedprime.experiment.checkpoint_file import Checkpoint, save_checkpoint
 from fedprime.experiment.saved_states import RunError, SavedStates, broken
+from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
 from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.environment import processor_name
@@ -165,7 +166,7 @@ class RunFolder:
         try:
             return load_file(self.path / _START)
         except SafetensorError as error:
-            raise _broken(self.path / _START, error) from error
+            raise broken(self.path / _START, error) from error
 
     @property
     def is_finished(self) -> bool:

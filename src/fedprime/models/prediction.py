@@ -12,9 +12,10 @@ from torch import Tensor
 from fedprime.data.batches import Batch
 from fedprime.data.images import InputError
 from fedprime.data.odd_values import embed_usable
+from fedprime.models.priors import Prior, PriorError, estimated_log_prior, given_log_prior, uniform_log_prior
 from fedprime.models.prompted_model import PromptedModel
 
-__all__ = ["predict_samples"]
+__all__ = ["predict_samples", "with_prior"]
 
 _logger = logging.getLogger(__name__)
 
@@ -24,7 +25,10 @@ _AT_ONCE = 64  # samples per batch
 
 
 def predict_samples(
-    model: PromptedModel, samples: Sequence[Mapping[str, object]], names: Sequence[str] = ()
+    model: PromptedModel,
+    samples: Sequence[Mapping[str, object]],
+    names: Sequence[str] = (),
+    prior: Prior = "train",
 ) -> list[dict[str, Any]]:
     """Predicts the label of samples of which any modality may be missing, but not all.
 
@@ -35,6 +39,8 @@ def predict_samples(
             `sounds.read_sound` gives it, the cells of a row by column, an array of numbers. What is missing is left out
             or None; so is a blank text.
         names: What to call each sample in the log; the number of its row, if not given.
+        prior: Label frequencies to expect: those of all training samples (train), equal ones (uniform), those that make
+            these very samples likeliest (estimate), or one number for each label.
 
     Returns:
         For each sample: ``label`` (with several labels the most probable one), ``probabilities`` by label, ``present``;
@@ -43,6 +49,7 @@ def predict_samples(
 
     Raises:
         InputError: If a sample has nothing that the model reads, or something that it does not read.
+        PriorError: If the prior cannot be used, or the model's scores hold one that nobody can take off.
     """
     modalities = model.backbone.modalities
     samples = [{name: value for name, value in sample.items() if not _is_missing(value)} for sample in samples]
@@ -63,7 +70,45 @@ def predict_samples(
         usable = [row for row in range(len(samples[chunk])) if any(own[row] is not None for own in embedded.values())]
         found = iter(_predict(model, {name: [own[row] for row in usable] for name, own in embedded.items()}))
         predictions += [next(found) if row in usable else dict(_NOTHING) for row in range(len(samples[chunk]))]
-    return predictions
+    return predictions if prior == "train" else with_prior(model, predictions, prior)
+
+
+def with_prior(model: PromptedModel, predictions: Sequence[Mapping[str, Any]], prior: Prior) -> list[dict[str, Any]]:
+    """Returns predictions with other label frequencies in the place of those of training.
+
+    Args:
+        model: Whose predictions they are.
+        predictions: As from `predict_samples`, with the prior of training.
+        prior: As for `predict_samples`.
+
+    Raises:
+        PriorError: As there.
+    """
+    trained = model.log_prior
+    if trained is None:
+        raise PriorError(
+            "prior: the head of this model was trained together with the label frequencies, which cannot be taken off; "
+            "a head that reads blocks keeps them apart (method.readout)"
+        )
+    usable = [row for row, found in enumerate(predictions) if found["present"]]
+    probabilities = torch.tensor(
+        [[predictions[row]["probabilities"][name] for name in model.label_names] for row in usable], dtype=torch.float64
+    ).reshape(len(usable), len(model.label_names))
+    scores = probabilities.clamp(min=1e-300).log() if model.task == "one_class" else probabilities.logit(eps=1e-15)
+    evidence = scores - trained.double()
+    if prior == "train":
+        log_prior = trained.double()
+    elif prior == "estimate":
+        log_prior = estimated_log_prior(evidence, trained, model.task)
+    elif prior == "uniform":
+        log_prior = uniform_log_prior(len(model.label_names), model.task)
+    else:
+        log_prior = given_log_prior(prior, model.label_names, model.task)
+    changed = model.probabilities(evidence, log_prior)
+    told = [dict(found) for found in predictions]
+    for row, values in zip(usable, changed.tolist(), strict=True):
+        told[row] = _told(model, values, predictions[row]["present"])
+    return told
 
 
 def _predict(model: PromptedModel, embedded: Mapping[str, Sequence[Tensor | None]]) -> list[dict[str, Any]]:
@@ -73,17 +118,19 @@ def _predict(model: PromptedModel, embedded: Mapping[str, Sequence[Tensor | None
         return []
     batch = Batch(embedded, present, torch.zeros(len(present), dtype=torch.int64))
     with torch.no_grad():
-        probabilities = model.probabilities(model(batch).logits)
-    predictions: list[dict[str, Any]] = []
-    for are_there, row in zip(present.tolist(), probabilities.tolist(), strict=True):
-        by_label = dict(zip(model.label_names, row, strict=True))
-        there = [modality for modality, is_there in zip(modalities, are_there, strict=True) if is_there]
-        predictions.append(
-            {"label": max(by_label, key=by_label.__getitem__), "probabilities": by_label, "present": there}
-        )
-        if model.task == "several_labels":
-            predictions[-1]["labels"] = [label for label, probability in by_label.items() if probability > 0.5]
-    return predictions
+        probabilities = model.probabilities(model(batch).logits.double())
+    return [
+        _told(model, row, [modality for modality, is_there in zip(modalities, are_there, strict=True) if is_there])
+        for are_there, row in zip(present.tolist(), probabilities.tolist(), strict=True)
+    ]
+
+
+def _told(model: PromptedModel, probabilities: Sequence[float], present: Sequence[str]) -> dict[str, Any]:
+    by_label = dict(zip(model.label_names, probabilities, strict=True))
+    told = {"label": max(by_label, key=by_label.__getitem__), "probabilities": by_label, "present": list(present)}
+    if model.task == "several_labels":
+        told["labels"] = [label for label, probability in by_label.items() if probability > 0.5]
+    return told
 
 
 def _is_missing(value: object) -> bool:

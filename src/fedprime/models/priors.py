@@ -7,6 +7,7 @@ Procedure. Neural Computation 2002, for the estimate.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64
@@ -16,7 +17,10 @@ from fedprime.data.batches import Task
 from fedprime.models.discriminant import frequencies_of, log_frequencies
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
 
-__all__ = ["PriorError", "estimated_log_prior", "given_log_prior", "uniform_log_prior"]
+__all__ = ["Prior", "PriorError", "estimated_log_prior", "given_log_prior", "uniform_log_prior"]
+
+#: Label frequencies to predict with: of training, equal ones, estimated from what is predicted, or given by label.
+Prior = Literal["train", "uniform", "estimate"] | Mapping[str, int | float]
 
 _MOST_STEPS = 1000
 _SETTLED = 1e-9  # of a frequency
