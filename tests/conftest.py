@@ -88,6 +88,7 @@ def small_flags() -> tuple[str, ...]:
         "partition.num_clients": 4,
         "partition.min_samples": 3,
         "method.num_prompts": 4,
+        "method.paper": "true",  # what is set beside it is what a test is about
         "training.rounds": 3,
         "training.batch_size": 8,
         "evaluation.every": 2,

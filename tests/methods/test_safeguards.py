@@ -10,8 +10,7 @@ NOT_PRIVATE = {"fedmsplit-p", "local-p", "centralized-p", "centralized-pools"}
 
 @pytest.mark.parametrize("name", METHODS)
 def test_only_these_methods_cannot_be_made_private(name: str):
-    # The sums of a start in closed form have no noise.
-    assert bool(reason_against_privacy(METHODS[name]())) == (name in {*NOT_PRIVATE, "closed-form"})
+    assert bool(reason_against_privacy(METHODS[name]())) == (name in NOT_PRIVATE)
 
 
 @pytest.mark.parametrize("name", METHODS)

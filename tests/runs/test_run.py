@@ -26,6 +26,7 @@ from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import run_folder as checkpoints
 from fedprime.experiment.loading import load_experiment
 from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, RunInUseError
+from fedprime.federation.differential_privacy import ClientPrivacy, spent_epsilon
 from fedprime.methods import METHODS
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedprime import FedIntra
@@ -38,6 +39,7 @@ from fedprime.runs.evaluators import OwnSamples
 from fedprime.runs.metrics import Progress
 from fedprime.runs.run import complete_run, resume_run, start_run
 from fedprime.settings.problems import SettingsError
+from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 from pretended_gpu import DEVICE, pretended_gpu
 from private_head import PrivateHead
@@ -316,6 +318,37 @@ def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
     assert len(metrics_of(tmp_path / "run")) == rounds
     resume_run(tmp_path / "run")
     assert_same_run(tmp_path / "run", finished_run)
+
+
+def test_what_nobody_set_starts_in_closed_form_and_may_be_stopped_in_every_round_of_it(
+    small_flags: tuple[str, ...], tmp_path: Path
+):
+    flags = [*small_flags, "--method.paper=false", "--method.name=fedavg-p", "--training.rounds=1"]
+    settings = read_settings(None, flags)
+    start_run(settings, tmp_path / "whole")
+    lines = metrics_of(tmp_path / "whole")
+    assert [line["round"] for line in lines] == [-4, -3, -2, -1, 0]
+    assert "accuracy" in lines[3]
+    assert json.loads((tmp_path / "whole" / "results.json").read_text())["kept_round"] in (-1, 0)
+    for rounds in (-3, -2, -1, 0):
+        stopped = tmp_path / f"stopped{rounds}"
+        with pytest.raises(KeyboardInterrupt):
+            start_run(settings, stopped, callbacks=stop_after(rounds))
+        resume_run(stopped)
+        assert_same_run(stopped, tmp_path / "whole")
+
+
+def test_with_privacy_the_start_is_one_more_release(small_flags: tuple[str, ...], tmp_path: Path):
+    flags = [*small_flags, "--method.paper=false", "--training.rounds=1", "--privacy.delta=0.001"]
+    epsilons = {}
+    for paper in ("true", "false"):
+        settings = read_settings(None, [*flags, f"--method.paper={paper}", "--privacy.clip_norm=1"])
+        start_run(settings, tmp_path / paper)
+        epsilons[paper] = json.loads((tmp_path / paper / "results.json").read_text())["privacy"]["epsilon"]
+    assert [line["round"] for line in metrics_of(tmp_path / "false")] == [-1, 0]
+    privacy = ClientPrivacy(1.0, 1.0, 0.001, secret=False)
+    both, one = (spent_epsilon(privacy, num_clients=4, num_asked=4, rounds=rounds) for rounds in (2, 1))
+    assert epsilons == {"true": pytest.approx(one), "false": pytest.approx(both)}
 
 
 @pytest.mark.parametrize("kind", ["by-label", "by-observed", "by-site", "drift"])

@@ -84,6 +84,7 @@ def predict_labels(words: list[str]) -> int:
         raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
     prior = _read_prior(options.prior)
     with importing():
+        from fedprime.data.images import InputError
         from fedprime.models.prediction import predict_samples
     model = _load_model(options.run)
     if options.table is not None:

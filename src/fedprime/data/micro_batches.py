@@ -7,6 +7,7 @@ samples of one length need no padding. Which samples form a step does not change
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -51,8 +52,11 @@ def _lengths(batch: Batch) -> Int[np.ndarray, " sample"]:
     return np.array(by_modality, dtype=np.int64).sum(axis=0)
 
 
+_Part = TypeVar("_Part", Tensor, Tensor | None)
+
+
 def _rows(batch: Batch, rows: Int[np.ndarray, " row"]) -> Batch:
-    def chosen_rows(parts: Sequence[Tensor | None]) -> list[Tensor | None]:
+    def chosen_rows(parts: Sequence[_Part]) -> list[_Part]:
         return [parts[row] for row in rows]
 
     embedded = {modality: chosen_rows(parts) for modality, parts in batch.embedded.items()}

@@ -187,13 +187,13 @@ def spent_epsilon(
 
     Source: the accountant is `dp_accounting`'s.
     """
-    from dp_accounting import GaussianDpEvent, NeighboringRelation, SampledWithoutReplacementDpEvent
+    from dp_accounting import DpEvent, GaussianDpEvent, NeighboringRelation, SampledWithoutReplacementDpEvent
     from dp_accounting.rdp import RdpAccountant
 
     if not privacy.noise_multiplier > 0:
         return math.inf
     mechanism = GaussianDpEvent(privacy.noise_multiplier / 2)  # the sum moves by up to twice the norm
-    events = [mechanism]
+    events: list[DpEvent] = [mechanism]
     if privacy.secret:
         events.append(SampledWithoutReplacementDpEvent(num_clients, num_asked, mechanism))
     epsilons: list[float] = []

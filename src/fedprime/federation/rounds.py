@@ -176,7 +176,7 @@ def _stepped(asked: ServerRound, updates: Sequence[Update]) -> tuple[ServerState
         return state, ""
     try:
         state = asked.method.aggregate(state, updates, torch_stream(asked.seed, "server", "round", number))
-    except (ArithmeticError, torch.linalg.LinAlgError) as error:
+    except (ArithmeticError, torch.linalg.LinAlgError) as error:  # pyright: ignore[reportPrivateImportUsage]
         return state, f"it cannot be computed ({error})"
     return state, unsound(state)
 

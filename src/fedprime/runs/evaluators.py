@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -69,7 +69,7 @@ class OwnSamples:
     """
 
     experiment: Experiment
-    is_release: ClassVar[bool] = False
+    is_release = False
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples, and which prompts they chose."""

@@ -212,17 +212,18 @@ def complete_site_run(
     with reproducible(settings.threads):
         model = agreed_model(settings, method, _agreed(settings, clients))
         if not folder.exists():
-            said = sorted(clients.descriptions.items())
+            # Under privacy, sites do not say how many samples they have.
+            told = () if settings.privacy.is_on else ("samples",)
+            said: list[dict[str, object]] = [
+                {"client": client, **{name: facts[f"num_{name}"] for name in told}}
+                for client, facts in sorted(clients.descriptions.items())
+            ]
             RunFolder.create(
                 folder,
                 dump_toml(settings),
                 model.backbone.fingerprint,
                 {},
-                # Under privacy, sites do not say how many samples they have.
-                [
-                    {"client": client} | ({} if settings.privacy.is_on else {"samples": facts["num_samples"]})
-                    for client, facts in said
-                ],
+                said,
                 _before_start(method, model, settings, len(clients)),
             )
         run = RunFolder(folder)

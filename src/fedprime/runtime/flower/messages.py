@@ -142,7 +142,8 @@ def _refuse_broken_header(data: bytes) -> None:
     header = parse_json(data[8 : 8 + length])
     entries = [entry for name, entry in header.items() if name != "__metadata__"] if isinstance(header, dict) else [{}]
     for entry in entries:
-        shape, kind, offsets = (entry.get(key) for key in ("shape", "dtype", "data_offsets"))
+        shape, offsets = (entry.get(key) or [] for key in ("shape", "data_offsets"))
+        kind = str(entry.get("dtype"))
         if kind not in _BYTES_OF_TYPE:
             raise MessageError("a value has no type that is known here")
         if not _are_whole(shape, _MOST_AXES) or not _are_whole(offsets, 2) or len(offsets) != 2:
