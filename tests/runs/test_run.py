@@ -330,10 +330,16 @@ def test_what_nobody_set_starts_in_closed_form_and_may_be_stopped_in_every_round
     assert [line["round"] for line in lines] == [-4, -3, -2, -1, 0]
     assert "accuracy" in lines[3]
     assert json.loads((tmp_path / "whole" / "results.json").read_text())["kept_round"] in (-1, 0)
-    for rounds in (-3, -2, -1, 0):
-        stopped = tmp_path / f"stopped{rounds}"
+    for rounds in (1, 2, 3, 4):
+        stopped, left = tmp_path / f"stopped-{rounds}", iter(range(rounds - 1))
+
+        def stop(_: Progress, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+
         with pytest.raises(KeyboardInterrupt):
-            start_run(settings, stopped, callbacks=stop_after(rounds))
+            start_run(settings, stopped, callbacks=[AfterRound(stop)])
+        assert len(metrics_of(stopped)) == rounds
         resume_run(stopped)
         assert_same_run(stopped, tmp_path / "whole")
 

@@ -167,11 +167,7 @@ def _inspect_table(
         [names(same) for same in crossing],
         _only_measured(classes),
         expected,
-        [
-            own
-            for own, any_there in zip(table.modalities, opened.there.any(axis=0).tolist(), strict=True)
-            if not any_there
-        ],
+        [own for own, column in zip(table.modalities, opened.there.T, strict=True) if not column.any()],
         [names(same) for same in equal if same not in crossing],
         _similar(table.label_names),
         table.readings,

@@ -99,6 +99,7 @@ class GridClients:
         self.residuals: dict[int, Weights] = {}
         self.descriptions: dict[int, dict[str, Any]] = {}
         self.failures: dict[int, str] = {}
+        self._disagreed: dict[int, str] = {}  # by client that was put aside, why
         self._agreed: dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -136,7 +137,7 @@ class GridClients:
             reason = disagreement(said, self._agreed)
             if reason:
                 del self.descriptions[client]
-                self.failures[client] = reason
+                self.failures[client] = self._disagreed[client] = reason
                 self._refuse(self._nodes.pop(client, None), client, reason)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
@@ -151,7 +152,10 @@ class GridClients:
         self.find(clients, len(clients) if not self._nodes else max(1, math.ceil(quorum * len(clients))))
         weights = {client: self._parts(client, state.answer(client), self._processors) for client in clients}
         answers = self._ask("train", round_number, weights, {})
-        self.failures = dict.fromkeys(sorted(set(clients) - answers.keys()), "it is not connected")
+        self.failures = {
+            client: self._disagreed.get(client, "it is not connected")
+            for client in sorted(set(clients) - answers.keys())
+        }
         updates: list[Update] = []
         for client, answer in sorted(answers.items()):
             try:
