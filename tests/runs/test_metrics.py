@@ -1,5 +1,6 @@
 """What is told of a run after each round and in all."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
