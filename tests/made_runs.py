@@ -22,7 +22,7 @@ from fedprime.report.finished_runs import (
 )
 from fedprime.report.plots import house_style
 from fedprime.report.runs_file import RunSet
-from fedprime.settings.plans import read_plan
+from fedprime.settings.plans import dump_plan, read_plan
 from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.settings import Settings
 
@@ -94,8 +94,11 @@ def make_run(
 def make_grid(folder: Path, plan: str, **results: Any) -> Path:
     """Makes the folder of a grid, all of whose runs are finished."""
     folder.mkdir()
-    (folder / "plan.toml").write_text(plan)
-    for run in read_plan(folder / "plan.toml").runs:
+    path = folder / "plan.toml"
+    path.write_text(plan)
+    found = read_plan(path)
+    path.write_text(dump_plan(found))
+    for run in found.runs:
         make_run(folder / "runs" / run.folder, settings=run.settings, **results)
     return folder
 

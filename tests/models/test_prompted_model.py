@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -432,7 +433,9 @@ def test_a_backbone_that_is_loaded_already_is_used(saved: Path, three: Backbone)
 
 def test_a_saved_model_says_what_it_is_and_holds_no_backbone(saved: Path, pooled: PromptedModel) -> None:
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
-    assert json.loads((saved / "config.json").read_text()) == {
+    config = json.loads((saved / "config.json").read_text())
+    assert re.fullmatch(r"[0-9a-f]{64}", config.pop("sha256"))
+    assert config == {
         "format": 1,
         "task": "one_class",
         "label_names": ["soup", "cake", "salad"],
@@ -528,6 +531,7 @@ def test_a_model_around_a_backbone_of_other_modalities_is_refused(saved: Path, m
 def edited(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
+        del config["sha256"]  # as an earlier version wrote it, so that the change itself is looked at
         change(config)
         (folder / "config.json").write_text(json.dumps(config))
 
@@ -693,6 +697,7 @@ def test_a_model_whose_prompts_enter_in_front_is_saved_as_ever(saved: Path) -> N
 
 def test_a_saved_layer_that_is_no_number_is_a_broken_model(saved: Path, three: Backbone) -> None:
     config = json.loads((saved / "config.json").read_text())
+    del config["sha256"]
     (saved / "config.json").write_text(json.dumps(config | {"prompt_layer": "first"}))
     with pytest.raises(ModelError, match=r"is broken \(ValueError\(\"prompt_layer is 'first'\"\)\)"):
         PromptedModel.from_pretrained(saved, three)

@@ -10,7 +10,7 @@ from fedprime.report.collection import ReportError
 from fedprime.report.plots import PLOTS
 from fedprime.report.writing import default_output, write_report
 from fedprime.runs.run import start_run
-from fedprime.settings.plans import read_plan
+from fedprime.settings.plans import dump_plan, read_plan
 from fedprime.settings.reading import read_settings
 from made_runs import LIMITS, make_run
 
@@ -35,7 +35,9 @@ fedavg-p.method.name = "fedavg-p"
 def make_grid(folder: Path) -> Path:
     folder.mkdir()
     (folder / "plan.toml").write_text(PLAN.replace("0.5.missing", '"0.5".missing'))
-    for run in read_plan(folder / "plan.toml").runs:
+    plan = read_plan(folder / "plan.toml")
+    (folder / "plan.toml").write_text(dump_plan(plan))
+    for run in plan.runs:
         is_ours, seed = run.settings.method.name == "fedprime", run.settings.seed
         base = 0.8 if is_ours else 0.7 - 0.01 * seed
         usage = {"intra": {"image": [1, 2], "image+text": [3, 4]}}

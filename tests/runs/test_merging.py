@@ -71,6 +71,7 @@ def sites(
 
 def change_config(folder: Path, **values: object) -> None:
     config = json.loads((folder / "config.json").read_text())
+    config.pop("sha256", None)  # as an earlier version wrote it
     (folder / "config.json").write_text(json.dumps(config | values))
 
 
