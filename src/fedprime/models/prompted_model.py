@@ -40,6 +40,8 @@ STATISTICS = "statistics.safetensors"
 _FORMAT = 1  # of a saved model
 _DIGEST = "sha256"  # of all that is saved but this
 _FILES = ("config.json", "model.safetensors")  # of a saved model
+#: Texts that may lie beside: what `fedprime.runs.predictor` knows of the columns of a frame.
+_TEXTS = ("predictor.json",)
 #: Kinds of prompters of other packages, by the name that a saved model carries.
 _PROMPTER_PLUGINS = "fedprime.prompters"
 #: What wraps a backbone to read it in another way, by the name that a saved model carries.
@@ -248,19 +250,25 @@ class PromptedModel(nn.Module):
             parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
             parameter.grad = None
 
-    def save_pretrained(self, folder: str | Path, statistics: Mapping[str, Tensor] | None = None) -> None:
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        statistics: Mapping[str, Tensor] | None = None,
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
         """Writes ``config.json`` and ``model.safetensors``, whole or not at all; an older model there is replaced.
 
         Args:
             folder: Where to; its parent is made if needed.
             statistics: What is told of the samples behind the model, in a file of its own; nothing if None.
+            texts: By name of a file beside, what it says.
 
         Raises:
             ModelError: If there is anything else, which would be lost.
         """
         folder = Path(folder)
         found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
-        others = sorted({path.name for path in found} - {*_FILES, STATISTICS})
+        others = sorted({path.name for path in found} - {*_FILES, *_TEXTS, STATISTICS})
         if others:
             raise ModelError(
                 f"{folder} is no saved model: replacing it would delete {', '.join(others[:3])}; name another folder"
@@ -290,6 +298,8 @@ class PromptedModel(nn.Module):
             save_file(weights, beside / "model.safetensors")
             if statistics is not None:
                 save_file(dict(statistics), beside / STATISTICS)
+            for name, text in (texts or {}).items():
+                (beside / name).write_text(text, encoding="utf-8")
             config[_DIGEST] = digest_of_values(weights | dict(statistics or {}), digest_of_json(config))
             (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
