@@ -1,14 +1,13 @@
 """A classifier with the conventions of scikit-learn, trained by a federation within a data frame."""
 
-import contextlib
 import inspect
 import itertools
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +19,6 @@ from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.frames import frame_columns, frame_part, named_cells
 from fedprime.data.sets.table.labels import read_known_labels
-from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
 from fedprime.methods.method import Method
@@ -89,7 +87,9 @@ class FederatedPredictor:
         self.seed = seed
         self.settings = settings
 
-    def fit(self, frame: object, y: object = None, *, files: str | Path = "", folder: str | Path | None = None) -> Self:
+    def fit(
+        self, frame: object, y: object = None, *, files: str | Path = "", folder: str | Path | None = None
+    ) -> "FederatedPredictor":
         """Trains on a frame, some of whose rows are set apart to choose and to measure (those of its column split).
 
         Args:
@@ -107,19 +107,16 @@ class FederatedPredictor:
             ModelError: If the method leaves no model that clients share.
         """
         frame = self._with_labels(frame, y)
-        settings = self._settings(0)
-        data = settings.data
-        options = TableOptions(data.columns, data.label, data.several_labels, data.split, data.client, data.rows)
-        source = table_of([frame_part(frame, Path(files))], _FRAME, options)
-        used = {*source.label_columns, *(name for own in source.columns for name in own.columns)}
+        data = self._settings(0).data
+        source = table_of([frame_part(frame, Path(files))], _FRAME, data)
+        used = {data.client, *source.label_columns, *(name for own in source.columns for name in own.columns)}
         unread = [name for name, form in source.forms.items() if form == "number" and name not in used]
         if unread:
-            _logger.warning(
-                "numbers are read where they are stated: columns=('values:table=%s', ...)", "+".join(unread)
-            )
+            _logger.warning("numbers are read where stated, as columns=('values:table=%s', ...)", "+".join(unread))
         settings = self._settings(len(source.site_names))
         method = None if isinstance(self.method, str) else self.method
-        with _kept_or_temporary(folder) as run:
+        with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
+            run = Path(temporary) / "run" if folder is None else Path(folder)
             own = {"source": source, "backbone": self._own_backbone(), "method": method}
             self.results_ = start_run(settings, run, **own, callbacks=[ProgressLine()])
             if not (run / "model").exists():
@@ -174,14 +171,7 @@ class FederatedPredictor:
     def evaluate(
         self, frame: object, y: object = None, *, without: Sequence[str] = (), files: str | Path | None = None
     ) -> Scores:
-        """Returns how good predictions are on rows whose labels are known.
-
-        Args:
-            frame: The rows.
-            y: Their labels, if no column has them.
-            without: Modalities that are not looked at.
-            files: The folder that paths in cells are relative to; as in training, if not given.
-        """
+        """Returns how good predictions are on rows whose labels are known; see `fit` and `predict`."""
         frame = self._with_labels(frame, y)
         names = self._fitted().label_names
         known = {name: cells for name, cells in frame_columns(frame).items() if name in self.label_columns_}
@@ -211,7 +201,7 @@ class FederatedPredictor:
         model.save_pretrained(folder, self._statistics, texts)
 
     @classmethod
-    def load(cls, folder: str | Path, backbone: Backbone | None = None, device: str = "auto") -> Self:
+    def load(cls, folder: str | Path, backbone: Backbone | None = None, device: str = "auto") -> "FederatedPredictor":
         """Returns what `save` wrote.
 
         Args:
@@ -248,7 +238,7 @@ class FederatedPredictor:
         del deep
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
-    def set_params(self, **parameters: Any) -> Self:
+    def set_params(self, **parameters: Any) -> "FederatedPredictor":
         """Sets what the constructor takes.
 
         Raises:
@@ -298,15 +288,6 @@ class FederatedPredictor:
         if not isinstance(self.label, str):
             raise DataError("y is one column, and label names several; leave y out")
         return frame_columns(frame) | frame_columns({self.label or "label": y})
-
-
-@contextlib.contextmanager
-def _kept_or_temporary(folder: str | Path | None) -> Iterator[Path]:
-    if folder is not None:
-        yield Path(folder)
-        return
-    with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
-        yield Path(temporary) / "run"
 
 
 def _statistics(folder: Path) -> dict[str, Tensor] | None:

@@ -203,7 +203,10 @@ def _cell(cell: object, where: str) -> object:
         entries = list(cast("Iterable[object]", cell))
         if any(isinstance(entry, str) for entry in entries):
             return [str(entry) for entry in entries]
-        return " ".join(str(float(cast("float", entry))) for entry in entries) or None
+        try:
+            return " ".join(str(float(cast("float", entry))) for entry in entries) or None
+        except (TypeError, ValueError):
+            raise InputError(f"{where}: {cell!r} are no numbers; expected them all, or a hole") from None
     return str(cell)
 
 

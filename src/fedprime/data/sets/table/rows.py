@@ -56,7 +56,8 @@ def unlabelled_rows(
 
     Args:
         place: Where they lie, for messages.
-        known: Of what form the cells of columns were in training: a few new rows may not tell.
+        known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
+            read is then nothing to tell.
     """
     forms: dict[str, Form] = {name: form for name, form in column_forms(parts).items() if name not in label}
     forms |= {name: form for name, form in (known or {}).items() if name in forms}
@@ -71,7 +72,7 @@ def unlabelled_rows(
         _logger.warning("%s has no column of %s: it is missing of all rows", place, ", ".join(absent))
     read = {name for own in chosen for name in own.columns}
     unread = [name for name in _USUAL if name in forms and name not in read]
-    if unread:
+    if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
     cells = [Cells(own, parts, forms) for own in chosen]
     for row in range(sum(len(part) for part in parts)):
