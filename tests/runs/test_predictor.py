@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 
 import fedprime
 from fedprime.backbones import load_backbone
@@ -113,6 +114,13 @@ def test_what_is_left_out_is_not_looked_at(fitted: FederatedPredictor, frame: pd
     assert not np.array_equal(without, fitted.predict_proba(frame))
 
 
+def test_other_label_frequencies_may_be_expected(fitted: FederatedPredictor, frame: pd.DataFrame):
+    trained = fitted.predict_proba(frame, without=["image"])
+    rare = fitted.predict_proba(frame, without=["image"], prior=dict(zip(sorted(DISHES), (1, 1, 98), strict=True)))
+    assert (rare[:, 2] >= trained[:, 2]).all()
+    assert (rare[:, 2] > trained[:, 2]).any()
+
+
 def test_files_are_relative_to_the_folder_that_is_named(
     fitted: FederatedPredictor, frame: pd.DataFrame, rows: list[dict[str, Any]]
 ):
@@ -139,18 +147,12 @@ def test_a_saved_predictor_is_the_same_and_can_be_saved_again(
         FederatedPredictor.load(tmp_path / "bare", backbone)
 
 
-def test_it_keeps_the_conventions_of_scikit_learn(backbone: Backbone, frame: pd.DataFrame):
-    one = predictor("tiny", seed=3)
-    copy = clone(one)
-    assert copy is not one
-    assert copy.get_params() == one.get_params()
-    assert is_classifier(one)
-    assert repr(FederatedPredictor(label="dish", seed=3)) == "FederatedPredictor(label='dish', seed=3)"
-    assert one.set_params(seed=4, label="dish").get_params()["seed"] == 4
-    with pytest.raises(ValueError, match="has no 'sed', but label"):
-        one.set_params(sed=1)
-    labels = predictor(backbone).fit(frame.drop(columns="label"), frame["label"])
-    assert labels.score(frame.drop(columns="label"), frame["label"]) == labels.score(frame)
+def test_it_is_copied_and_measured_by_scikit_learn(backbone: Backbone, frame: pd.DataFrame):
+    one = clone(predictor("tiny", seed=3))
+    assert repr(one).startswith("FederatedPredictor(label='label', client='client', columns=('image=photo',")
+    fast = predictor(backbone, method="closed-form")
+    scores = cross_val_score(fast, frame.drop(columns=["label", "split"]), frame["label"], cv=2)
+    assert scores.mean() > 0.5
 
 
 def test_labels_that_are_numbers_stay_numbers(frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):
@@ -185,7 +187,7 @@ def test_what_cannot_be_is_one_line_that_names_the_row(fitted: FederatedPredicto
     bad = [{"photo": None, "price": 1.5}, {"price": 2.5}, {"photo": np.zeros((3, 3))}]
     with pytest.raises(InputError, match=r"row 3, column photo: found an array of float64 and shape \(3, 3\)"):
         fitted.predict(bad)
-    with pytest.raises(InputError, match="row 1: nothing is there without facts; give at least one of image, facts"):
+    with pytest.raises(InputError, match="row 1: nothing can be used without facts; expected one of image, facts"):
         fitted.predict(frame, without=["facts"])
     with pytest.raises(InputError, match=r"without: the model reads image, facts; not fact; did you mean facts\?"):
         fitted.predict(frame, without=["fact"])

@@ -1,6 +1,5 @@
 """A classifier with the conventions of scikit-learn, trained by a federation within a data frame."""
 
-import inspect
 import itertools
 import json
 import logging
@@ -23,10 +22,12 @@ from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import Predictions, Scores, score
-from fedprime.models.prediction import predict_samples
+from fedprime.models.prediction import predict_samples, with_prior
+from fedprime.models.priors import Prior
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.runs.callbacks import ProgressLine
+from fedprime.runs.estimator import Estimator
 from fedprime.runs.run import start_run
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
@@ -40,7 +41,7 @@ _FRAME = "the frame"
 _FILE = "predictor.json"
 
 
-class FederatedPredictor:
+class FederatedPredictor(Estimator):
     """Predicts the label of the rows of a frame: photos, texts, sounds and numbers, of which any may be missing.
 
     A frame is a data frame of pandas, polars or Arrow, a mapping of columns, or a list of mappings. Cells are paths,
@@ -129,26 +130,40 @@ class FederatedPredictor:
         self.classes_ = _array(named_cells(known, source.label_names))
         return self
 
-    def predict(self, frame: object, *, without: Sequence[str] = (), files: str | Path | None = None) -> np.ndarray:
+    def predict(
+        self,
+        frame: object,
+        *,
+        without: Sequence[str] = (),
+        files: str | Path | None = None,
+        prior: Prior = "train",
+    ) -> np.ndarray:
         """Returns the likeliest class of each row; of several labels, 1 where one is more probable than not.
 
         Args:
             frame: The rows; labels are not needed, nor any column.
             without: Modalities that are not looked at.
             files: The folder that paths in cells are relative to; as in training, if not given.
+            prior: Label frequencies to expect, as `predict_samples` takes them.
 
         Raises:
             InputError: If a cell cannot be used, or nothing of a row is there; the message names it.
             DataError: If it is no frame, or has none of the columns.
+            PriorError: If the prior cannot be used.
             ModelError: If nothing was trained yet.
         """
-        probabilities = self.predict_proba(frame, without=without, files=files)
+        probabilities = self.predict_proba(frame, without=without, files=files, prior=prior)
         if self.model_.task == "several_labels":
             return (probabilities > 0.5).astype(np.int64)
         return self.classes_[probabilities.argmax(axis=1)]
 
     def predict_proba(
-        self, frame: object, *, without: Sequence[str] = (), files: str | Path | None = None
+        self,
+        frame: object,
+        *,
+        without: Sequence[str] = (),
+        files: str | Path | None = None,
+        prior: Prior = "train",
     ) -> Float[np.ndarray, "row label"]:
         """Returns the probability of each class or label, in the order of `classes_`; see `predict`."""
         model = self._fitted()
@@ -158,25 +173,33 @@ class FederatedPredictor:
                 raise InputError(f"without: the model reads {', '.join(kinds)}; not {name}{nearest_name(name, kinds)}")
         part = frame_part(frame, self._files if files is None else Path(files))
         rows = unlabelled_rows([part], _FRAME, self.columns_, kinds, self.label_columns_, self._forms)
-        found: list[list[float]] = []
+        found: list[dict[str, Any]] = []
         while chunk := list(itertools.islice(rows, _AT_ONCE)):
             samples = [{name: own for name, own in values.items() if name not in without} for _, values in chunk]
-            empty = next((number for number, own in enumerate(samples, start=len(found) + 1) if not own), None)
-            if empty is not None:
-                left = f" without {', '.join(without)}" if without else ""
-                raise InputError(f"row {empty}: nothing is there{left}; give at least one of {', '.join(kinds)}")
-            found += [list(own["probabilities"].values()) for own in predict_samples(model, samples)]
-        return np.array(found).reshape(-1, len(model.label_names))
+            told = iter(predict_samples(model, [own for own in samples if own]))
+            for own in samples:
+                found.append(next(told) if own else {"present": []})
+                if not found[-1]["present"]:
+                    left = f" without {', '.join(without)}" if without else ""
+                    raise InputError(f"row {len(found)}: nothing can be used{left}; expected one of {', '.join(kinds)}")
+        found = found if prior == "train" else with_prior(model, found, prior)
+        return np.array([list(own["probabilities"].values()) for own in found]).reshape(-1, len(model.label_names))
 
     def evaluate(
-        self, frame: object, y: object = None, *, without: Sequence[str] = (), files: str | Path | None = None
+        self,
+        frame: object,
+        y: object = None,
+        *,
+        without: Sequence[str] = (),
+        files: str | Path | None = None,
+        prior: Prior = "train",
     ) -> Scores:
         """Returns how good predictions are on rows whose labels are known; see `fit` and `predict`."""
         frame = self._with_labels(frame, y)
         names = self._fitted().label_names
         known = {name: cells for name, cells in frame_columns(frame).items() if name in self.label_columns_}
         labels = read_known_labels([frame_part(known)], self.label_columns_, names, several_labels=self._several)
-        probabilities = self.predict_proba(frame, without=without, files=files)
+        probabilities = self.predict_proba(frame, without=without, files=files, prior=prior)
         right = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
         wrong = np.log(np.maximum(1 - probabilities, np.finfo(np.float64).tiny))
         one_class = labels.ndim == 1
@@ -228,40 +251,6 @@ class FederatedPredictor:
         if backbone is not None:
             predictor.backbone = backbone
         return predictor
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Returns what the constructor was given, by name.
-
-        Args:
-            deep: Means nothing here; scikit-learn gives it.
-        """
-        del deep
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
-    def set_params(self, **parameters: Any) -> "FederatedPredictor":
-        """Sets what the constructor takes.
-
-        Raises:
-            ValueError: If it takes no such thing.
-        """
-        known = self.get_params()
-        for name, value in parameters.items():
-            if name not in known:
-                raise ValueError(f"FederatedPredictor has no {name!r}, but {', '.join(known)}")
-            setattr(self, name, value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        """Tells scikit-learn that this is a classifier; only it asks, so it is imported then."""
-        from sklearn.utils import ClassifierTags, Tags, TargetTags
-
-        return Tags("classifier", TargetTags(required=False), classifier_tags=ClassifierTags())
-
-    def __repr__(self) -> str:
-        """Returns what was given that is not the default."""
-        defaults = {name: own.default for name, own in inspect.signature(type(self)).parameters.items()}
-        given = (f"{name}={own!r}" for name, own in self.get_params().items() if own != defaults[name])
-        return f"{type(self).__name__}({', '.join(given)})"
 
     def _fitted(self) -> PromptedModel:
         if not hasattr(self, "model_"):
