@@ -210,25 +210,31 @@ class FederatedPredictor(Estimator):
         """Returns the accuracy, as scikit-learn asks for it."""
         return self.evaluate(frame, y).accuracy
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, standalone: bool = False) -> None:
         """Writes a saved model, with what is known of the columns beside it; ``fedprime predict`` reads it too.
+
+        Args:
+            standalone: Whether the backbone is copied in.
 
         Raises:
             ModelError: If nothing was trained yet, or there is something else at `folder`.
+            BackboneError: If the backbone cannot be copied.
         """
         model = self._fitted()
         given = {name: value for name, value in self.get_params().items() if not isinstance(value, Backbone | Method)}
         known = {"columns": self.columns_, "label": self.label_columns_, "several_labels": self._several}
         known |= {"forms": self._forms, "classes": self.classes_.tolist(), "results": self.results_}
         texts = {_FILE: json.dumps({"parameters": given, **known}, indent=2, default=list) + "\n"}
-        model.save_pretrained(folder, self._statistics, texts)
+        model.save_pretrained(folder, self._statistics, texts, standalone=standalone)
 
     @classmethod
-    def load(cls, folder: str | Path, backbone: Backbone | None = None, device: str = "auto") -> "FederatedPredictor":
+    def load(
+        cls, folder: str | Path, backbone: Backbone | str | Path | None = None, device: str = "auto"
+    ) -> "FederatedPredictor":
         """Returns what `save` wrote.
 
         Args:
-            backbone: The frozen model, where it was one's own.
+            backbone: The frozen model, where it was one's own, or where it lies now.
             device: Where it runs, if it is not given.
 
         Raises:
@@ -249,7 +255,7 @@ class FederatedPredictor(Estimator):
             raise ModelError(f"{folder / _FILE} is broken ({error!r}); save the predictor again") from error
         predictor.model_, predictor._statistics, predictor._files = model, _statistics(folder), Path()
         if backbone is not None:
-            predictor.backbone = backbone
+            predictor.backbone = str(backbone) if isinstance(backbone, Path) else backbone
         return predictor
 
     def _fitted(self) -> PromptedModel:
