@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -246,8 +246,11 @@ class FederatedPredictor(Estimator):
             raise ModelError(f"{folder} has no {_FILE}: it is a model that no predictor saved; use predict_samples")
         try:
             known = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-            given = known["parameters"].items()
-            predictor = cls(**{name: tuple(own) if isinstance(own, list) else own for name, own in given})
+            given: dict[str, Any] = {
+                name: tuple(cast("Any", own)) if isinstance(own, list) else own
+                for name, own in known["parameters"].items()
+            }
+            predictor = cls(**given)
             predictor.columns_, predictor.label_columns_ = tuple(known["columns"]), tuple(known["label"])
             predictor._forms, predictor._several = known["forms"], known["several_labels"]
             predictor.classes_, predictor.results_ = _array(known["classes"]), known["results"]
