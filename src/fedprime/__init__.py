@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fedprime.runs.grid import GridError, run_grid
     from fedprime.runs.merging import Merged, merge_models
     from fedprime.runs.metrics import Progress
+    from fedprime.runs.predictor import FederatedPredictor
     from fedprime.runs.run import complete_run, resume_run, start_run
     from fedprime.runtime.in_process import InProcessClients
     from fedprime.settings.plans import Plan, read_plan
@@ -59,6 +60,7 @@ __all__ = [
     "EarlyStopping",
     "EmbeddedSamples",
     "Experiment",
+    "FederatedPredictor",
     "GridError",
     "InProcessClients",
     "InputError",

@@ -51,6 +51,8 @@ class _PredictOptions:
     prior: Annotated[str, tyro.conf.arg(metavar="PRIOR")] = "train"
     """How frequent labels are where the samples come from: as in training (train), equally (uniform), as these samples
     themselves tell (estimate, with --table), or a JSON file {"label": number, ...}."""
+    backbone: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    """Where the frozen model lies now, if not where the run found it; another one is refused."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write to this file instead of printing."""
     json: bool = False
@@ -86,7 +88,7 @@ def predict_labels(words: list[str]) -> int:
     with importing():
         from fedprime.data.images import InputError
         from fedprime.models.prediction import predict_samples
-    model = _load_model(options.run)
+    model = _load_model(options.run, options.backbone)
     if options.table is not None:
         rows = _rows_of_table(model, options, prior)
         rows = itertools.chain(list(itertools.islice(rows, 1)), rows)  # what is wrong with the table is told first
@@ -125,7 +127,7 @@ def _read_prior(word: str) -> "Prior":
     return found
 
 
-def _load_model(folder: Path) -> "PromptedModel":
+def _load_model(folder: Path, backbone: str | None) -> "PromptedModel":
     from fedprime.experiment.run_folder import RunFolder
     from fedprime.models.prompted_model import ModelError, PromptedModel
 
@@ -135,7 +137,7 @@ def _load_model(folder: Path) -> "PromptedModel":
         if not model_path.exists():
             raise ModelError(f"the clients of {folder} share no model; name that of one: {folder}/clients/0")
         folder = model_path
-    return PromptedModel.from_pretrained(folder, device="auto")
+    return PromptedModel.from_pretrained(folder, backbone, device="auto")
 
 
 def _read_given(given: dict[str, Any]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["VERSION", "InputError", "file_identity", "read_image"]
+__all__ = ["VERSION", "InputError", "file_identity", "image_pixels", "read_image"]
 
 #: Raise it when the same file gives other pixels: embeddings that were cached before are then computed anew.
 VERSION = 1
@@ -55,7 +55,7 @@ def read_image(file: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height 
 def _pixels(file: Path | bytes) -> UInt8[np.ndarray, "height width 3"]:
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-            return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+            return image_pixels(image)
     except ValueError:
         content = file if isinstance(file, bytes) else file.read_bytes()
         plain = _without_notes(content)
@@ -76,6 +76,15 @@ def _without_notes(content: bytes) -> bytes:
             kept.append(content[start:stop])
         start = stop
     return b"".join(kept)
+
+
+def image_pixels(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    """Returns an image as RGB, as `read_image` does that of a file.
+
+    Raises:
+        ValueError: If nobody knows what its numbers mean; and what its decoder raises, if it has not been decoded yet.
+    """
+    return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
 
 
 def file_identity(path: Path) -> str | None:

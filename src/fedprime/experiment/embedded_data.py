@@ -260,7 +260,7 @@ def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:
         expected = kinds.get(own.modality, own.kind)
         if own.kind != expected:
             raise DataError(
-                f"{data.path}: {own} is {_WITH_ARTICLE[own.kind]}, but the backbone {backbone.reference} reads "
+                f"{table.place}: {own} is {_WITH_ARTICLE[own.kind]}, but the backbone {backbone.reference} reads "
                 f"{own.modality} as {_WITH_ARTICLE[expected]}; state other columns in data.columns, as "
                 f"{own.modality}:{expected}=COLUMN, or take a backbone that reads {_WITH_ARTICLE[own.kind]} there"
             )
@@ -269,5 +269,5 @@ def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:
     if unread and kinds.keys() <= set(table.modalities):  # otherwise that is what is told
         _logger.warning(
             "%s: data.columns states %s, which the backbone %s does not read and which is not used; it reads %s",
-            *(data.path, ", ".join(unread), backbone.reference, ", ".join(kinds)),
+            *(table.place, ", ".join(unread), backbone.reference, ", ".join(kinds)),
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 from fedprime.data.batches import Batch
 from fedprime.data.images import InputError
 from fedprime.data.odd_values import embed_usable
+from fedprime.data.sets.table.frames import as_samples, is_hole, read_sample
 from fedprime.models.priors import Prior, PriorError, estimated_log_prior, given_log_prior, uniform_log_prior
 from fedprime.models.prompted_model import PromptedModel
 
@@ -26,7 +27,7 @@ _AT_ONCE = 64  # samples per batch
 
 def predict_samples(
     model: PromptedModel,
-    samples: Sequence[Mapping[str, object]],
+    samples: object,
     names: Sequence[str] = (),
     prior: Prior = "train",
 ) -> list[dict[str, Any]]:
@@ -35,9 +36,10 @@ def predict_samples(
     A value that the backbone cannot take is missing, and the log names it.
 
     Args:
-        samples: Each by modality its raw value: an image as (height, width, 3) uint8, a text, a sound as
-            `sounds.read_sound` gives it, the cells of a row by column, an array of numbers. What is missing is left out
-            or None; so is a blank text.
+        samples: A list, in which each is by modality its value: an image or a sound as a path, an image of PIL, an
+            array of (height, width, 3) uint8, a sound as `sounds.read_sound` gives it, a text, the cells of a row by
+            column, an array of numbers. What is missing is left out, None or NaN; so is a blank text. Or a single one,
+            a path or an image alone, or a data frame whose columns are called as modalities are.
         names: What to call each sample in the log; the number of its row, if not given.
         prior: Label frequencies to expect: those of all training samples (train), equal ones (uniform), those that make
             these very samples likeliest (estimate), or one number for each label.
@@ -48,12 +50,14 @@ def predict_samples(
         sample of which nothing can be used, the label is None, and nothing is present.
 
     Raises:
-        InputError: If a sample has nothing that the model reads, or something that it does not read.
+        InputError: If a sample has nothing that the model reads, or something that it does not read; the row is named.
+        DataError: If there are no samples in what is given.
         PriorError: If the prior cannot be used, or the model's scores hold one that nobody can take off.
     """
     modalities = model.backbone.modalities
-    samples = [{name: value for name, value in sample.items() if not _is_missing(value)} for sample in samples]
-    for number, sample in enumerate(samples, start=1):
+    given = as_samples(samples, model.backbone.kinds)
+    rows = [{name: value for name, value in sample.items() if not is_hole(value)} for sample in given]
+    for number, sample in enumerate(rows, start=1):
         unknown = [modality for modality in sample if modality not in modalities]
         if unknown:
             raise InputError(
@@ -62,14 +66,15 @@ def predict_samples(
         if not sample:
             raise InputError(f"row {number}: nothing is there; give at least one of {', '.join(modalities)}")
     model.eval()
-    names = list(names) or [f"row {number}" for number in range(1, len(samples) + 1)]
+    names = list(names) or [f"row {number}" for number in range(1, len(rows) + 1)]
     predictions: list[dict[str, Any]] = []
-    for start in range(0, len(samples), _AT_ONCE):
-        chunk = slice(start, start + _AT_ONCE)
-        embedded = _embed(model, samples[chunk], names[chunk])
-        usable = [row for row in range(len(samples[chunk])) if any(own[row] is not None for own in embedded.values())]
+    for start in range(0, len(rows), _AT_ONCE):
+        at_once = enumerate(rows[start : start + _AT_ONCE], start=start + 1)
+        chunk = [read_sample(sample, model.backbone.kinds, number) for number, sample in at_once]
+        embedded = _embed(model, chunk, names[start : start + _AT_ONCE])
+        usable = [row for row in range(len(chunk)) if any(own[row] is not None for own in embedded.values())]
         found = iter(_predict(model, {name: [own[row] for row in usable] for name, own in embedded.items()}))
-        predictions += [next(found) if row in usable else dict(_NOTHING) for row in range(len(samples[chunk]))]
+        predictions += [next(found) if row in usable else dict(_NOTHING) for row in range(len(chunk))]
     return predictions if prior == "train" else with_prior(model, predictions, prior)
 
 
@@ -131,10 +136,6 @@ def _told(model: PromptedModel, probabilities: Sequence[float], present: Sequenc
     if model.task == "several_labels":
         told["labels"] = [label for label, probability in by_label.items() if probability > 0.5]
     return told
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _embed(

@@ -16,6 +16,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.backbones.layers import check_layers, states_before, tokens_before
 from fedprime.data.batches import Batch, Task
+from fedprime.models.backbone_copy import COPY, copied_reference, copy_backbone, is_copy
 from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
 from fedprime.reproducibility.atomic_files import replaced_folder
@@ -40,6 +41,8 @@ STATISTICS = "statistics.safetensors"
 _FORMAT = 1  # of a saved model
 _DIGEST = "sha256"  # of all that is saved but this
 _FILES = ("config.json", "model.safetensors")  # of a saved model
+#: Texts that may lie beside: what `fedprime.runs.predictor` knows of the columns of a frame.
+_TEXTS = ("predictor.json",)
 #: Kinds of prompters of other packages, by the name that a saved model carries.
 _PROMPTER_PLUGINS = "fedprime.prompters"
 #: What wraps a backbone to read it in another way, by the name that a saved model carries.
@@ -248,25 +251,36 @@ class PromptedModel(nn.Module):
             parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
             parameter.grad = None
 
-    def save_pretrained(self, folder: str | Path, statistics: Mapping[str, Tensor] | None = None) -> None:
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        statistics: Mapping[str, Tensor] | None = None,
+        texts: Mapping[str, str] | None = None,
+        *,
+        standalone: bool = False,
+    ) -> None:
         """Writes ``config.json`` and ``model.safetensors``, whole or not at all; an older model there is replaced.
 
         Args:
             folder: Where to; its parent is made if needed.
             statistics: What is told of the samples behind the model, in a file of its own; nothing if None.
+            texts: By name of a file beside, what it says.
+            standalone: Whether the backbone is copied in, so that the folder is all that is needed; a copy that is
+                there already stays.
 
         Raises:
             ModelError: If there is anything else, which would be lost.
+            BackboneError: If the backbone cannot be copied.
         """
         folder = Path(folder)
         found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
-        others = sorted({path.name for path in found} - {*_FILES, STATISTICS})
+        others = sorted({path.name for path in found} - {*_FILES, *_TEXTS, STATISTICS, COPY})
         if others:
             raise ModelError(
                 f"{folder} is no saved model: replacing it would delete {', '.join(others[:3])}; name another folder"
             )
         names = {kind: name for name, kind in _prompter_kinds().items()}
-        config = {
+        config: dict[str, Any] = {
             "format": _FORMAT,
             "task": self.task,
             "label_names": list(self.label_names),
@@ -290,24 +304,36 @@ class PromptedModel(nn.Module):
             save_file(weights, beside / "model.safetensors")
             if statistics is not None:
                 save_file(dict(statistics), beside / STATISTICS)
+            for name, text in (texts or {}).items():
+                (beside / name).write_text(text, encoding="utf-8")
+            if standalone or is_copy(self.backbone, folder):
+                config["backbone"]["reference"] = copy_backbone(self.backbone, beside)
             config[_DIGEST] = digest_of_values(weights | dict(statistics or {}), digest_of_json(config))
             (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            for file in beside.rglob("*"):  # safetensors lets nobody else read what it writes
+                if file.is_file():
+                    file.chmod(beside.stat().st_mode & 0o666)
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, backbone: Backbone | None = None, device: str = "cpu"
+        cls, folder: str | Path, backbone: Backbone | str | Path | None = None, device: str = "cpu"
     ) -> "PromptedModel":
         """Loads a saved model, to predict or to train on.
 
         Args:
-            folder: What `save_pretrained` wrote.
-            backbone: The frozen backbone, if it is loaded already; otherwise it is loaded from where the model says.
+            folder: What `save_pretrained` wrote, or the folder of a finished run, whose shared model is meant.
+            backbone: The frozen backbone, if it is loaded already, or where it lies now; otherwise it is loaded from
+                where the model says.
             device: Where to run then, as `load_backbone` takes it.
 
         Raises:
             ModelError: If the folder holds no model, a broken one, or one of another backbone.
         """
         folder = Path(folder)
+        if (folder / "settings.toml").is_file():
+            if not (folder / "model").is_dir():
+                raise ModelError(f"the run {folder} has no shared model: it is not finished, or clients share none")
+            folder = folder / "model"
         config = read_config(folder)
         try:
             weights = load_file(folder / "model.safetensors")
@@ -324,7 +350,10 @@ class PromptedModel(nn.Module):
         if task not in get_args(Task):
             raise _broken(folder, ValueError(f"unknown task {task!r}"))
         reading = _saved_reading(config, folder)
-        backbone = _read_as_saved(backbone or _load_saved_backbone(saved, device, folder), saved, folder)
+        if backbone is None or isinstance(backbone, str | Path):
+            place = copied_reference(reference, folder) if backbone is None else backbone
+            backbone = _load_saved_backbone(saved, place, device, folder)
+        backbone = _read_as_saved(backbone, saved, folder)
         if backbone.fingerprint != fingerprint:
             raise ModelError(
                 f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
@@ -390,9 +419,9 @@ def _saved_reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {"head": head, "readout": readout, "prompt_layer": layer}
 
 
-def _load_saved_backbone(saved: Mapping[str, Any], device: str, folder: Path) -> Backbone:
+def _load_saved_backbone(saved: Mapping[str, Any], place: str | Path, device: str, folder: Path) -> Backbone:
     try:
-        return load_backbone(saved["reference"], tuple(saved["modalities"]), device=device, **saved.get("options", {}))
+        return load_backbone(place, tuple(saved["modalities"]), device=device, **saved.get("options", {}))
     except TypeError as error:
         raise _broken(folder, error) from error
 

@@ -1,12 +1,13 @@
 """What is told about a run while it is made, and may end it before its last round."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fedprime.runs.metrics import Progress
 
-__all__ = ["AfterRound", "Callback", "EarlyStopping"]
+__all__ = ["AfterRound", "Callback", "EarlyStopping", "ProgressLine"]
 
 
 class Callback:
@@ -42,6 +43,28 @@ class AfterRound(Callback):
     def round_finished(self, progress: Progress) -> None:
         """Calls the function."""
         self.function(progress)
+
+
+class ProgressLine(Callback):
+    """Shows how far a run is, in one line that is written over and over, in a terminal or a notebook; else nothing."""
+
+    def __init__(self) -> None:
+        """Looks who is looking."""
+        self._is_seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+
+    def round_finished(self, progress: Progress) -> None:
+        """Says how far the run is."""
+        if self._is_seen:
+            done = f"round {progress.round_number}/{progress.num_rounds}" if progress.start is None else "start"
+            measured = "" if progress.accuracy is None else f", accuracy {100 * progress.accuracy:.1f} %"
+            sys.stderr.write(f"\r{done}{measured}   ")
+            sys.stderr.flush()
+
+    def run_finished(self, results: Mapping[str, Any]) -> None:
+        """Ends the line."""
+        del results
+        if self._is_seen:
+            sys.stderr.write("\n")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ __all__ = [
     "choose_columns",
     "column_forms",
     "column_names",
+    "is_sound",
     "need_column",
     "usual_columns",
 ]
@@ -85,7 +86,11 @@ def column_forms(parts: Sequence[Part]) -> dict[str, Form]:
     forms: dict[str, Form] = {}
     for name in column_names(parts):
         holder = next(part for part in parts if name in part.rows.column_names)
-        forms[name] = _form(name, type(holder.rows.features[name]).__name__, holder.column(name))
+        features = getattr(holder.rows, "features", None)
+        if features is None and pa.types.is_struct(holder.column(name).type):
+            forms[name] = _form_of_files(holder.column(name))
+        else:
+            forms[name] = _form(name, type(features and features[name]).__name__, holder.column(name))
     return forms
 
 
@@ -182,6 +187,17 @@ def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
     if set(forms) in ({"image"}, {"audio"}):
         return "image" if "image" in forms else "audio"
     return "table" if all(form in ("number", "category") for form in forms) else "text"
+
+
+def _form_of_files(cells: pa.ChunkedArray) -> Form:
+    """Returns of what form files are whose bytes stand in a data frame."""
+    paths = [cell["path"] for cell in cells.slice(0, _LOOKED_AT).to_pylist() if cell and cell["path"]]
+    return "audio" if sum(is_sound(path) for path in paths) > len(paths) / 2 else "image"
+
+
+def is_sound(path: str) -> bool:
+    """Returns whether a file is called as sounds are."""
+    return PurePath(path).suffix.lower() in _SOUNDS
 
 
 def _form(name: str, feature: str, cells: pa.ChunkedArray) -> Form:

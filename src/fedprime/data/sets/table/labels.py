@@ -15,7 +15,7 @@ from fedprime.data.sets.table.columns import column_names, need_column
 from fedprime.data.sets.table.files import Part
 from fedprime.reproducibility.errors import nearest_name
 
-__all__ = ["Labels", "cell_words", "listed_words", "read_labels"]
+__all__ = ["Labels", "cell_words", "listed_words", "read_known_labels", "read_labels"]
 
 _USUAL_NAMES = ("label", "labels", "class", "category", "target")
 _MOST_CLASSES = 1000
@@ -71,6 +71,37 @@ def read_labels(
     if len(columns) > 1:
         return _yes_or_no(tuple(columns), parts)
     return (_any_number if several_labels else _one_class)(columns[0], parts, classes)
+
+
+def read_known_labels(
+    parts: Sequence[Part], columns: Sequence[str], names: Sequence[str], *, several_labels: bool
+) -> Int[np.ndarray, " row"] | Float[np.ndarray, "row label"]:
+    """Reads the labels of rows to measure a model on.
+
+    Args:
+        columns: As they were found in training.
+        names: The labels of the model, in order.
+        several_labels: Whether one column has any number of labels.
+
+    Raises:
+        DataError: If there is no such column, or a row has no label or another; the message names it.
+    """
+    for column in columns:
+        need_column(column, parts, "the labels")
+    if several_labels or len(columns) > 1:
+        own = read_labels(columns, parts, several_labels=several_labels)
+        unknown = next((name for name in own.names if name not in names), None)
+        if unknown is not None:
+            raise DataError(f"{unknown!r} is no label of the model: {', '.join(names)}{nearest_name(unknown, names)}")
+        values = np.zeros((len(own.known), len(names)), dtype=np.float32)
+        values[:, [names.index(name) for name in own.names]] = own.values
+        return values
+    words = cell_words(columns[0], parts)
+    for row, word in enumerate(words, start=1):
+        if word not in names:
+            said = "has no label" if word is None else f"has {word!r}, which is no label of the model"
+            raise DataError(f"row {row} {said}; expected one of {', '.join(names)}")
+    return np.array([names.index(word or "") for word in words], dtype=np.int64)
 
 
 def cell_words(name: str, parts: Sequence[Part]) -> list[str | None]:

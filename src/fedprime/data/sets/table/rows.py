@@ -15,7 +15,7 @@ from fedprime.data.sets.table.columns import (
 )
 from fedprime.data.sets.table.files import Part, open_parts
 
-__all__ = ["read_unlabelled"]
+__all__ = ["read_unlabelled", "unlabelled_rows"]
 
 _logger = logging.getLogger(__name__)
 
@@ -41,8 +41,26 @@ def read_unlabelled(
     Raises:
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
     """
-    parts = open_parts(path)
+    return unlabelled_rows(open_parts(path), path, stated, kinds, label)
+
+
+def unlabelled_rows(
+    parts: Sequence[Part],
+    place: str,
+    stated: Sequence[str],
+    kinds: Mapping[str, ValueKind],
+    label: Sequence[str] = (),
+    known: Mapping[str, Form] | None = None,
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yields rows that are open already, as `read_unlabelled` does.
+
+    Args:
+        place: Where they lie, for messages.
+        known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
+            read is then nothing to tell.
+    """
     forms: dict[str, Form] = {name: form for name, form in column_forms(parts).items() if name not in label}
+    forms |= {name: form for name, form in (known or {}).items() if name in forms}
     chosen = _chosen(stated, kinds, parts, forms)
     for own in chosen:
         if own.kind != kinds[own.modality]:
@@ -51,14 +69,14 @@ def read_unlabelled(
             )
     absent = [modality for modality in kinds if modality not in [own.modality for own in chosen]]
     if absent:
-        _logger.warning("%s has no column of %s: it is missing of all rows", path, ", ".join(absent))
+        _logger.warning("%s has no column of %s: it is missing of all rows", place, ", ".join(absent))
     read = {name for own in chosen for name in own.columns}
     unread = [name for name in _USUAL if name in forms and name not in read]
-    if unread:
-        _logger.warning("%s has the column %s, which is not read", path, ", ".join(unread))
+    if unread and not known:
+        _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
     cells = [Cells(own, parts, forms) for own in chosen]
     for row in range(sum(len(part) for part in parts)):
-        yield next((name for own in cells if (name := own.named(row))), f"row {row + 1}"), _values(cells, row, path)
+        yield next((name for own in cells if (name := own.named(row))), f"row {row + 1}"), _values(cells, row, place)
 
 
 def _chosen(
@@ -92,12 +110,12 @@ def _has_columns(word: str, names: Sequence[str]) -> bool:
     return stated in names or all(column in names for column in stated.split("+"))
 
 
-def _values(cells: Sequence[Cells], row: int, path: str) -> dict[str, object]:
+def _values(cells: Sequence[Cells], row: int, place: str) -> dict[str, object]:
     values: dict[str, object] = {}
     for own in cells:
         if own.there[row]:
             try:
                 values[own.own.modality] = own.read(row)
             except Exception as error:  # of whatever library decodes it
-                _logger.warning("%s, row %d: a missing %s: %s", path, row + 1, own.own.modality, error)
+                _logger.warning("%s, row %d: a missing %s: %s", place, row + 1, own.own.modality, error)
     return values

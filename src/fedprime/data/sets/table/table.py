@@ -29,7 +29,7 @@ from fedprime.data.sets.table.readings import column_readings
 from fedprime.data.splits import SPLITS, split_name
 from fedprime.reproducibility.errors import nearest_name
 
-__all__ = ["Table", "TableOptions", "open_table"]
+__all__ = ["Table", "TableOptions", "open_table", "table_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class Table:
     """A table as a data set.
 
     Attributes:
+        place: Where it lies, for messages.
         columns: The columns of every modality.
         label_columns: The columns of labels.
         forms: Of what form the cells of every column of the table are.
@@ -83,7 +84,7 @@ class Table:
         self.there: Bool[np.ndarray, "sample modality"] = np.stack([own.there[rows] for own in cells], axis=1)
         self.splits: Mapping[str, Int[np.ndarray, " _"]] = dict(splits)
         self.num_unlabelled = int((~labels.known).sum())
-        self._place = place
+        self.place = place
         self.classes_are_stated = False
         self.parts: tuple[Part, ...] = ()
         self._cells = dict(zip(self.modalities, cells, strict=True))
@@ -107,7 +108,7 @@ class Table:
         """Returns where to find a sample: the name of its file, if it has one, and the number of its row."""
         row = f"row {self.row_of(index) + 1}"
         name = self.name_of(index)
-        return f"{self._place}, {row}" if name == row else f"{self._place}: {name} ({row})"
+        return f"{self.place}, {row}" if name == row else f"{self.place}: {name} ({row})"
 
     def cells_of(self, modality: str) -> Cells:
         """Returns the cells of a modality, by row of the table."""
@@ -184,7 +185,16 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
         DataError: If there is none, it cannot be read, or columns, labels or splits are not what they should be.
     """
     options = options or TableOptions()
-    parts = open_parts(path, options.encoding, options.delimiter)
+    return table_of(open_parts(path, options.encoding, options.delimiter), path, options)
+
+
+def table_of(parts: Sequence[Part], place: str, options: TableOptions) -> Table:
+    """Makes a table of rows that are open already, as `open_table` does.
+
+    Args:
+        place: Where they lie, for messages.
+        options: Which column is what.
+    """
     if not any(len(part) for part in parts):
         raise DataError(f"{parts[0].place} has no rows; expected one for each sample")
     forms = column_forms(parts)
@@ -198,7 +208,7 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
     if "train" not in splits:
         raise DataError(f"{parts[0].place} has no training sample with a label{_of_rows(options.rows)}")
     cells = [Cells(own, parts, forms) for own in modalities]
-    table = Table(path, cells, forms, labels, rows, _sites(site_words, rows), splits)
+    table = Table(place, cells, forms, labels, rows, _sites(site_words, rows), splits)
     table.parts = tuple(parts)
     table.classes_are_stated = bool(options.classes)
     return table

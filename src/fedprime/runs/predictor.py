@@ -1,0 +1,297 @@
+"""A classifier with the conventions of scikit-learn, trained by a federation within a data frame."""
+
+import itertools
+import json
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fedprime.backbones.backbone import Backbone
+from fedprime.data.batches import DataError
+from fedprime.data.images import InputError
+from fedprime.data.sets.table.frames import frame_columns, frame_part, named_cells
+from fedprime.data.sets.table.labels import read_known_labels
+from fedprime.data.sets.table.rows import unlabelled_rows
+from fedprime.data.sets.table.table import table_of
+from fedprime.methods.method import Method
+from fedprime.models.evaluation import Predictions, Scores, score
+from fedprime.models.prediction import predict_samples, with_prior
+from fedprime.models.priors import Prior
+from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
+from fedprime.reproducibility.errors import nearest_name
+from fedprime.runs.callbacks import ProgressLine
+from fedprime.runs.estimator import Estimator
+from fedprime.runs.run import start_run
+from fedprime.settings.reading import read_settings
+from fedprime.settings.settings import Settings
+
+__all__ = ["FederatedPredictor"]
+
+_logger = logging.getLogger(__name__)
+
+_AT_ONCE = 64  # rows in memory
+_FRAME = "the frame"
+_FILE = "predictor.json"
+
+
+class FederatedPredictor(Estimator):
+    """Predicts the label of the rows of a frame: photos, texts, sounds and numbers, of which any may be missing.
+
+    A frame is a data frame of pandas, polars or Arrow, a mapping of columns, or a list of mappings. Cells are paths,
+    images of PIL, arrays, texts, numbers, or holes: None and NaN. What is missing of a row is missing, and nothing else
+    is taken away unless `settings` say so (``missing.rate``).
+
+    Attributes:
+        classes_: The labels as they stood in the frame, in the order of probabilities.
+        model_: What was trained.
+        results_: The final table of the run.
+        columns_: Which columns were read as what.
+    """
+
+    def __init__(
+        self,
+        *,
+        label: str | Sequence[str] = "",
+        client: str = "",
+        columns: Sequence[str] = (),
+        method: str | Method = "fedprime",
+        rounds: int = 30,
+        backbone: str | Backbone = "auto",
+        seed: int = 0,
+        settings: Sequence[str] = (),
+    ) -> None:
+        """Keeps what is given.
+
+        Args:
+            label: The column of classes, or several with yes or no; empty for one called label, class or target.
+            client: The column that says whose a row is; empty for one called client or site. Without any, rows are
+                divided among clients as the settings of partition say.
+            columns: Which column is what, as ``("image=photo", "text=title+note", "vitals:table=age+weight")``; none
+                means to find images, texts and sounds.
+            method: The federated method, by name or one's own.
+            backbone: The frozen model, by name or one's own.
+            settings: More of them, as on the command line: ``("--training.lr", "0.1")``.
+        """
+        self.label = label
+        self.client = client
+        self.columns = columns
+        self.method = method
+        self.rounds = rounds
+        self.backbone = backbone
+        self.seed = seed
+        self.settings = settings
+
+    def fit(
+        self, frame: object, y: object = None, *, files: str | Path = "", folder: str | Path | None = None
+    ) -> "FederatedPredictor":
+        """Trains on a frame, some of whose rows are set apart to choose and to measure (those of its column split).
+
+        Args:
+            frame: The rows.
+            y: Their labels, if no column has them.
+            files: The folder that paths in cells are relative to.
+            folder: Of the run, to be kept; none means a temporary one.
+
+        Raises:
+            InputError: If a cell cannot be used; the message names its row.
+            DataError: If frame, columns or labels are not what they should be.
+            SettingsError: If settings do not fit together or to the frame.
+            BackboneError: If the backbone cannot be loaded.
+            RunError: If there is something at `folder`.
+            ModelError: If the method leaves no model that clients share.
+        """
+        frame = self._with_labels(frame, y)
+        data = self._settings(0).data
+        source = table_of([frame_part(frame, Path(files))], _FRAME, data)
+        used = {data.client, *source.label_columns, *(name for own in source.columns for name in own.columns)}
+        unread = [name for name, form in source.forms.items() if form == "number" and name not in used]
+        if unread:
+            _logger.warning("numbers are read where stated, as columns=('values:table=%s', ...)", "+".join(unread))
+        settings = self._settings(len(source.site_names))
+        method = None if isinstance(self.method, str) else self.method
+        with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
+            run = Path(temporary) / "run" if folder is None else Path(folder)
+            own = {"source": source, "backbone": self._own_backbone(), "method": method}
+            self.results_ = start_run(settings, run, **own, callbacks=[ProgressLine()])
+            if not (run / "model").exists():
+                raise ModelError(f"{settings.method.name} leaves each client a model, and none that all share")
+            self.model_ = PromptedModel.from_pretrained(run / "model", self._own_backbone(), settings.device)
+            self._statistics = _statistics(run / "model")
+        self.columns_, self.label_columns_ = tuple(str(own) for own in source.columns), source.label_columns
+        self._forms, self._several, self._files = source.forms, data.several_labels, Path(files)
+        known = [] if source.task == "several_labels" else frame_columns(frame)[source.label_columns[0]]
+        self.classes_ = _array(named_cells(known, source.label_names))
+        return self
+
+    def predict(
+        self,
+        frame: object,
+        *,
+        without: Sequence[str] = (),
+        files: str | Path | None = None,
+        prior: Prior = "train",
+    ) -> np.ndarray:
+        """Returns the likeliest class of each row; of several labels, 1 where one is more probable than not.
+
+        Args:
+            frame: The rows; labels are not needed, nor any column.
+            without: Modalities that are not looked at.
+            files: The folder that paths in cells are relative to; as in training, if not given.
+            prior: Label frequencies to expect, as `predict_samples` takes them.
+
+        Raises:
+            InputError: If a cell cannot be used, or nothing of a row is there; the message names it.
+            DataError: If it is no frame, or has none of the columns.
+            PriorError: If the prior cannot be used.
+            ModelError: If nothing was trained yet.
+        """
+        probabilities = self.predict_proba(frame, without=without, files=files, prior=prior)
+        if self.model_.task == "several_labels":
+            return (probabilities > 0.5).astype(np.int64)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def predict_proba(
+        self,
+        frame: object,
+        *,
+        without: Sequence[str] = (),
+        files: str | Path | None = None,
+        prior: Prior = "train",
+    ) -> Float[np.ndarray, "row label"]:
+        """Returns the probability of each class or label, in the order of `classes_`; see `predict`."""
+        model = self._fitted()
+        kinds = model.backbone.kinds
+        for name in without:
+            if name not in kinds:
+                raise InputError(f"without: the model reads {', '.join(kinds)}; not {name}{nearest_name(name, kinds)}")
+        part = frame_part(frame, self._files if files is None else Path(files))
+        rows = unlabelled_rows([part], _FRAME, self.columns_, kinds, self.label_columns_, self._forms)
+        found: list[dict[str, Any]] = []
+        while chunk := list(itertools.islice(rows, _AT_ONCE)):
+            samples = [{name: own for name, own in values.items() if name not in without} for _, values in chunk]
+            told = iter(predict_samples(model, [own for own in samples if own]))
+            for own in samples:
+                found.append(next(told) if own else {"present": []})
+                if not found[-1]["present"]:
+                    left = f" without {', '.join(without)}" if without else ""
+                    raise InputError(f"row {len(found)}: nothing can be used{left}; expected one of {', '.join(kinds)}")
+        found = found if prior == "train" else with_prior(model, found, prior)
+        return np.array([list(own["probabilities"].values()) for own in found]).reshape(-1, len(model.label_names))
+
+    def evaluate(
+        self,
+        frame: object,
+        y: object = None,
+        *,
+        without: Sequence[str] = (),
+        files: str | Path | None = None,
+        prior: Prior = "train",
+    ) -> Scores:
+        """Returns how good predictions are on rows whose labels are known; see `fit` and `predict`."""
+        frame = self._with_labels(frame, y)
+        names = self._fitted().label_names
+        known = {name: cells for name, cells in frame_columns(frame).items() if name in self.label_columns_}
+        labels = read_known_labels([frame_part(known)], self.label_columns_, names, several_labels=self._several)
+        probabilities = self.predict_proba(frame, without=without, files=files, prior=prior)
+        right = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+        wrong = np.log(np.maximum(1 - probabilities, np.finfo(np.float64).tiny))
+        one_class = labels.ndim == 1
+        losses = -right[np.arange(len(labels)), labels] if one_class else -np.where(labels > 0, right, wrong).mean(1)
+        return score(Predictions(probabilities, labels, losses))
+
+    def score(self, frame: object, y: object = None) -> float:
+        """Returns the accuracy, as scikit-learn asks for it."""
+        return self.evaluate(frame, y).accuracy
+
+    def save(self, folder: str | Path, *, standalone: bool = False) -> None:
+        """Writes a saved model, with what is known of the columns beside it; ``fedprime predict`` reads it too.
+
+        Args:
+            standalone: Whether the backbone is copied in.
+
+        Raises:
+            ModelError: If nothing was trained yet, or there is something else at `folder`.
+            BackboneError: If the backbone cannot be copied.
+        """
+        model = self._fitted()
+        given = {name: value for name, value in self.get_params().items() if not isinstance(value, Backbone | Method)}
+        known = {"columns": self.columns_, "label": self.label_columns_, "several_labels": self._several}
+        known |= {"forms": self._forms, "classes": self.classes_.tolist(), "results": self.results_}
+        texts = {_FILE: json.dumps({"parameters": given, **known}, indent=2, default=list) + "\n"}
+        model.save_pretrained(folder, self._statistics, texts, standalone=standalone)
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, backbone: Backbone | str | Path | None = None, device: str = "auto"
+    ) -> "FederatedPredictor":
+        """Returns what `save` wrote.
+
+        Args:
+            backbone: The frozen model, where it was one's own, or where it lies now.
+            device: Where it runs, if it is not given.
+
+        Raises:
+            ModelError: If there is none, or it is broken.
+        """
+        folder = Path(folder)
+        model = PromptedModel.from_pretrained(folder, backbone, device)
+        if not (folder / _FILE).is_file():
+            raise ModelError(f"{folder} has no {_FILE}: it is a model that no predictor saved; use predict_samples")
+        try:
+            known = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+            given: dict[str, Any] = {
+                name: tuple(cast("Any", own)) if isinstance(own, list) else own
+                for name, own in known["parameters"].items()
+            }
+            predictor = cls(**given)
+            predictor.columns_, predictor.label_columns_ = tuple(known["columns"]), tuple(known["label"])
+            predictor._forms, predictor._several = known["forms"], known["several_labels"]
+            predictor.classes_, predictor.results_ = _array(known["classes"]), known["results"]
+        except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder / _FILE} is broken ({error!r}); save the predictor again") from error
+        predictor.model_, predictor._statistics, predictor._files = model, _statistics(folder), Path()
+        if backbone is not None:
+            predictor.backbone = str(backbone) if isinstance(backbone, Path) else backbone
+        return predictor
+
+    def _fitted(self) -> PromptedModel:
+        if not hasattr(self, "model_"):
+            raise ModelError("nothing was trained yet; call fit(frame) first, or load a predictor that was saved")
+        return self.model_
+
+    def _own_backbone(self) -> Backbone | None:
+        return None if isinstance(self.backbone, str) else self.backbone
+
+    def _settings(self, num_sites: int) -> Settings:
+        labels = [self.label] if isinstance(self.label, str) else list(self.label)
+        flags = ["--data.name=table", "--missing.rate=0", f"--seed={self.seed}", f"--training.rounds={self.rounds}"]
+        flags += ["--data.label", *labels] if any(labels) else []
+        flags += ["--data.columns", *self.columns] if self.columns else []
+        flags += [f"--data.client={self.client}"] if self.client else []
+        flags += ["--partition.kind=site", f"--partition.num_clients={num_sites}"] if num_sites else []
+        flags += [f"--method.name={self.method}"] if isinstance(self.method, str) else []
+        flags += [f"--backbone={self.backbone}"] if isinstance(self.backbone, str) else []
+        return read_settings(None, [*flags, *self.settings])
+
+    def _with_labels(self, frame: object, y: object) -> object:
+        if y is None:
+            return frame
+        if not isinstance(self.label, str):
+            raise DataError("y is one column, and label names several; leave y out")
+        return frame_columns(frame) | frame_columns({self.label or "label": y})
+
+
+def _statistics(folder: Path) -> dict[str, Tensor] | None:
+    return load_file(folder / STATISTICS) if (folder / STATISTICS).is_file() else None
+
+
+def _array(labels: Sequence[object]) -> np.ndarray:
+    kinds = {type(label) for label in labels}
+    return np.array(labels, dtype=None if len(kinds) == 1 else object)

@@ -1,0 +1,194 @@
+"""Frames as tables: whatever holds the cells, a table reads the same of them."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from fedprime.data.batches import DataError, ValueKind
+from fedprime.data.images import InputError, read_image
+from fedprime.data.sets.table.columns import column_forms
+from fedprime.data.sets.table.frames import as_samples, frame_columns, frame_part, read_sample
+from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.table import Table, table_of
+from fedprime.data.sounds import read_sound
+from miniatures import write_photo, write_sound
+
+OPTIONS = TableOptions(("image=photo", "text=title+note", "facts:table=price+colour", "readings:numbers=wave"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    write_photo(tmp_path / "0.jpg", 1)
+    return tmp_path / "0.jpg"
+
+
+def equal(found: Any, expected: Any) -> bool:
+    return np.array_equal(found, expected)
+
+
+def cells(photo: object) -> dict[str, list[Any]]:
+    """Twelve rows of three dishes, two of which differ in their holes."""
+    return {
+        "photo": [photo, None, photo] * 4,
+        "title": ["pie", "beef", float("nan")] * 4,
+        "note": ["warm", None, " "] * 4,
+        "price": [1.5, float("nan"), 3] * 4,
+        "colour": ["red", "green", None] * 4,
+        "wave": [np.array([0.1, 2.5], dtype=np.float32), None, [1, -3.0]] * 4,
+        "label": ["b", "a", "b"] * 4,
+        "client": [7, 8, 7] * 4,
+    }
+
+
+def read(frame: object, folder: Path = Path()) -> Table:
+    return table_of([frame_part(frame, folder)], "the frame", OPTIONS)
+
+
+def assert_read(table: Table, photo: Path) -> None:
+    assert table.label_names == ("a", "b")
+    assert table.site_names == ("7", "8")
+    assert table.there[:3].tolist() == [[True] * 4, [False, True, True, False], [True, False, True, True]]
+    first, last = (table.read(index, table.modalities) for index in (0, 2))
+    assert equal(first.pop("image"), read_image(photo))
+    assert equal(first.pop("readings"), np.array([0.1, 2.5], dtype=np.float32))
+    assert first == {"text": "pie warm", "facts": {"price": 1.5, "colour": "red"}}
+    assert last["facts"] == {"price": 3}
+    assert equal(last["readings"], np.array([1, -3], dtype=np.float32))
+
+
+@pytest.mark.parametrize("form", ["columns", "rows", "pandas", "tuples"])
+def test_whatever_holds_the_cells_is_read_alike(form: str, photo: Path):
+    columns = cells(photo)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    frames = {"columns": columns, "rows": rows, "pandas": pd.DataFrame(columns), "tuples": tuple(rows)}
+    assert_read(read(frames[form]), photo)
+
+
+def test_photos_are_paths_bytes_images_or_arrays_even_in_one_column(photo: Path):
+    pixels = np.asarray(Image.open(photo))
+    columns = cells(None)
+    stored = {"bytes": photo.read_bytes(), "path": "a.jpg"}
+    columns["photo"] = [str(photo), None, Image.open(photo), photo, None, pixels, photo.read_bytes(), None, photo.name]
+    columns["photo"] += [{"bytes": None, "path": str(photo)}, None, stored]
+    table = read(columns, photo.parent)
+    assert_read(table, photo)
+    assert [table.there[index, 0] for index in range(12)] == [True, False, True] * 4
+    for index in (2, 3, 5, 6, 8, 9, 11):
+        assert equal(table.read(index, ["image"])["image"], read_image(photo))
+
+
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [
+        (Image.new("L", (3, 2), 7), (7, 7, 7)),
+        (Image.new("RGBA", (3, 2), (9, 9, 9, 0)), (255, 255, 255)),
+        (Image.new("I;16", (3, 2), 257 * 5), (5, 5, 5)),
+        (np.full((2, 3), 7, dtype=np.uint8), (7, 7, 7)),
+    ],
+    ids=["grey", "transparent", "16 bits", "array"],
+)
+def test_images_of_other_modes_are_shown_as_a_file_of_them_would_be(made: object, shown: tuple[int, ...]):
+    (part,) = [frame_part({"photo": [made]})]
+    (cell,) = part.column("photo").to_pylist()
+    assert equal(read_image(cell["bytes"]), np.full((2, 3, 3), shown))
+
+
+def test_a_sound_at_hand_is_kept_to_the_bit(tmp_path: Path):
+    write_sound(tmp_path / "a.wav", 0)
+    sound = read_sound(tmp_path / "a.wav")
+    part = frame_part({"voice": [sound, None]})
+    assert column_forms([part]) == {"voice": "audio"}
+    again = read_sound(part.column("voice").to_pylist()[0]["bytes"])
+    assert again["sampling_rate"] == sound["sampling_rate"]
+    assert equal(again["array"], sound["array"])
+
+
+def test_cells_have_the_form_that_a_file_of_them_would_have():
+    part = frame_part(
+        {
+            "count": [1, np.int64(2), None],
+            "price": [1, 2.5, np.float32(3)],
+            "mixed": [1, "two", Decimal("3.5")],
+            "given": [True, False, None],
+            "tags": [["a", "b"], "c", []],
+            "facts": [{"price": 1.5, "age": float("nan")}, None, None],
+            "none": [None, pd.NA, pd.NaT],
+        }
+    )
+    columns = {name: part.column(name).to_pylist() for name in part.rows.column_names}
+    assert columns == {
+        "count": [1, 2, None],
+        "price": [1.0, 2.5, 3.0],
+        "mixed": ["1", "two", "3.5"],
+        "given": [True, False, None],
+        "tags": [["a", "b"], ["c"], None],
+        "facts": ['{"price": 1.5}', None, None],
+        "none": [None, None, None],
+    }
+    forms = column_forms([part])
+    assert (forms["count"], forms["given"], forms["none"]) == ("number", "category", "text")
+
+
+def test_a_frame_of_arrow_is_read():
+    assert frame_columns(pa.table({"a": [1, None]})) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ("abc", "found str; expected a data frame"),
+        ([{"a": 1}, 2], "row 2 is of int; expected a mapping"),
+        ({"a": "abc"}, "column a is of str; expected a list of cells"),
+        ({"a": [1], "b": []}, "differ in length: {'a': 1, 'b': 0}"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "has the column 'a' twice"),
+    ],
+)
+def test_what_is_no_frame_is_told(frame: object, said: str):
+    with pytest.raises(DataError) as told:
+        frame_columns(frame)
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ([None, np.zeros((2, 2))], "row 2, column x: found an array of float64 and shape (2, 2); expected an image"),
+        ([b"", 3.5], "row 2, column x: 3.5 is no file, as others of the column are"),
+        ([{"array": [], "sampling_rate": 8000}], "row 1, column x: no sound"),
+        ([Image.new("F", (2, 2))], "row 1, column x: its numbers have 32 bits"),
+        ([[1, None]], "row 1, column x: [1, None] are no numbers"),
+    ],
+)
+def test_a_cell_that_cannot_be_used_is_told_with_its_row(column: list[object], said: str):
+    with pytest.raises(InputError) as told:
+        frame_part({"x": column})
+    assert said in str(told.value)
+
+
+KINDS: Mapping[str, ValueKind] = {"image": "image", "note": "text", "voice": "audio"}
+
+
+def test_a_sample_is_a_file_an_image_a_mapping_or_a_row_of_a_frame():
+    image = Image.new("RGB", (2, 2))
+    assert as_samples("a.png", KINDS) == [{"image": "a.png"}]
+    assert as_samples(Path("a.wav"), KINDS) == [{"voice": Path("a.wav")}]
+    assert as_samples([image, {"note": "x"}], KINDS) == [{"image": image}, {"note": "x"}]
+    assert as_samples(pd.DataFrame({"note": ["x", "y"], "other": [1, 2]}), KINDS) == [{"note": "x"}, {"note": "y"}]
+    with pytest.raises(InputError, match="the model reads note, none of which is of the kind image"):
+        as_samples("a.png", {"note": "text"})
+    with pytest.raises(DataError, match="no column called as what the model reads: image, note, voice"):
+        as_samples(pd.DataFrame({"other": [1]}), KINDS)
+
+
+def test_what_cannot_be_read_of_a_sample_is_told_with_its_row(photo: Path):
+    assert equal(read_sample({"image": str(photo)}, KINDS, 1)["image"], read_image(photo))
+    for value, said in (("none.png", "there is no image none.png"), (3.5, "found float; expected an image")):
+        with pytest.raises(InputError, match=f"row 5: {said}"):
+            read_sample({"image": value}, KINDS, 5)

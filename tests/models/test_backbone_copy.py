@@ -1,0 +1,102 @@
+"""Models that travel with the frozen backbone that they were trained around."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command_line import exit_code
+from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone, BackboneError
+from fedprime.models.backbone_copy import copy_backbone
+from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.prompts import NoPrompts
+
+LABELS = ("soup", "cake")
+ROW = ("--values", 'facts={"price": 2.5}')
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The folder of a small composite, which is drawn from a seed."""
+    parts = {"facts": {"encoder": "hashed_table"}}
+    (tmp_path / "composite").mkdir()
+    content = json.dumps({"modalities": parts, "dim": 24, "num_layers": 1, "num_heads": 3})
+    (tmp_path / "composite" / "composite.json").write_text(content)
+    return tmp_path / "composite"
+
+
+@pytest.fixture
+def composite(place: Path) -> Backbone:
+    return load_backbone(str(place))
+
+
+def model_around(backbone: Backbone) -> PromptedModel:
+    return PromptedModel(backbone, NoPrompts(backbone.dim), LABELS)
+
+
+def test_a_folder_with_the_backbone_in_it_goes_anywhere_and_is_saved_again(
+    composite: Backbone, place: Path, tmp_path: Path
+):
+    model_around(composite).save_pretrained(tmp_path / "model", standalone=True)
+    shutil.rmtree(place)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "model").rename(tmp_path / "elsewhere" / "m")
+    for _ in range(2):  # the copy stays where a model is saved over itself
+        model = PromptedModel.from_pretrained(tmp_path / "elsewhere" / "m")
+        assert model.backbone.fingerprint == composite.fingerprint
+        model.save_pretrained(tmp_path / "elsewhere" / "m")
+    config = json.loads((tmp_path / "elsewhere" / "m" / "config.json").read_text())
+    assert config["backbone"]["reference"] == "./backbone"
+    assert str(tmp_path) not in (tmp_path / "elsewhere" / "m" / "config.json").read_text()
+
+
+def test_a_folder_of_a_checkpoint_is_copied_with_its_licence(tiny: Backbone, tmp_path: Path):
+    source = Path(__file__).parents[2] / "src" / "fedprime" / "backbones" / "tiny"
+    shutil.copytree(source, tmp_path / "vilt")
+    (tmp_path / "vilt" / "LICENSE").write_text("free")
+    model_around(load_backbone(str(tmp_path / "vilt"))).save_pretrained(tmp_path / "model", standalone=True)
+    shutil.rmtree(tmp_path / "vilt")
+    assert PromptedModel.from_pretrained(tmp_path / "model").backbone.fingerprint == tiny.fingerprint
+    assert (tmp_path / "model" / "backbone" / "LICENSE").read_text() == "free"
+
+
+def test_one_that_comes_along_is_not_copied(tiny: Backbone, tmp_path: Path):
+    model_around(tiny).save_pretrained(tmp_path / "model", standalone=True)
+    assert not (tmp_path / "model" / "backbone").exists()
+
+
+def test_one_that_is_not_here_cannot_be_copied(tiny: Backbone, tmp_path: Path):
+    other = copy.copy(tiny)
+    other.reference = "somebody/of-the-hub"
+    with pytest.raises(BackboneError, match=r"'somebody/of-the-hub' is no folder .* save the model without it"):
+        copy_backbone(other, tmp_path)
+
+
+def test_whoever_may_read_the_folder_may_read_the_model(composite: Backbone, tmp_path: Path):
+    model_around(composite).save_pretrained(tmp_path / "model", standalone=True)
+    expected = (tmp_path / "model").stat().st_mode & 0o666
+    files = [file for file in (tmp_path / "model").rglob("*") if file.is_file()]
+    assert len(files) == 4
+    assert {file.stat().st_mode & 0o777 for file in files} == {expected}
+
+
+def test_a_backbone_that_was_moved_is_named(
+    composite: Backbone, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model_around(composite).save_pretrained(tmp_path / "model")
+    place.rename(tmp_path / "moved")
+    assert PromptedModel.from_pretrained(tmp_path / "model", tmp_path / "moved").backbone.modalities == ("facts",)
+    assert exit_code("predict", tmp_path / "model", *ROW) == 2
+    assert exit_code("predict", tmp_path / "model", *ROW, "--backbone", tmp_path / "moved") == 0
+    assert "facts" in capsys.readouterr().out
+
+
+def test_the_folder_of_a_run_stands_for_its_shared_model(finished_run: Path, tmp_path: Path):
+    weights = PromptedModel.from_pretrained(finished_run / "model").weights()
+    assert PromptedModel.from_pretrained(finished_run).weights().keys() == weights.keys()
+    (tmp_path / "settings.toml").touch()
+    with pytest.raises(ModelError, match="has no shared model: it is not finished, or clients share none"):
+        PromptedModel.from_pretrained(tmp_path)

@@ -1,0 +1,219 @@
+"""Data frames as a person has them: trained on, predicted for, saved, and refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+import fedprime
+from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone
+from fedprime.data.batches import DataError
+from fedprime.data.images import InputError
+from fedprime.models.prompted_model import ModelError
+from fedprime.runs.predictor import FederatedPredictor
+from fedprime.runs.run import start_run
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.reading import read_settings
+from miniatures import DISHES, table_rows, write_csv
+
+COLUMNS = ("image=photo", "facts:table=price+colour")
+QUICK = ("--training.batch_size=16", "--method.num_prompts=2")
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """A small one, drawn from a seed, that reads photos and rows of numbers and categories."""
+    folder = tmp_path_factory.mktemp("composite")
+    (folder / "composite.json").write_text(
+        '{"modalities": {"image": {"encoder": "pixel_patches", "side": 16, "patch_size": 8}, '
+        '"facts": {"encoder": "hashed_table"}}, "dim": 24, "num_layers": 1, "num_heads": 3}'
+    )
+    return load_backbone(str(folder))
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Rows whose photos are files, with holes of every sort; what a row is called has a column too."""
+    folder = tmp_path_factory.mktemp("files")
+    found = table_rows(folder, 36)
+    for number, row in enumerate(found):
+        row |= {"photo": str(folder / str(row.pop("file_name"))), "price": float(number % 5)}
+        row["colour"] = ("red", "green")[number % 3 > 0]  # tells one dish from the others
+        if number % 5 == 0:
+            row["photo"] = None
+        if number % 7 == 1:
+            row["price"] = float("nan")
+    return found
+
+
+@pytest.fixture(scope="module")
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The same as a data frame that holds the photos themselves."""
+    photos = [None if row["photo"] is None else Image.open(row["photo"]) for row in rows]
+    return pd.DataFrame(rows).assign(photo=pd.Series(photos, dtype=object))
+
+
+@pytest.fixture(scope="module")
+def fitted(frame: pd.DataFrame, backbone: Backbone) -> FederatedPredictor:
+    return predictor(backbone).fit(frame)
+
+
+def predictor(backbone: Backbone | str, **more: Any) -> FederatedPredictor:
+    options = {"label": "label", "client": "client", "columns": COLUMNS, "rounds": 2, "settings": QUICK}
+    return FederatedPredictor(backbone=backbone, **options | more)
+
+
+def same_weights(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_frame_and_the_same_rows_in_a_folder_give_the_same_weights(
+    fitted: FederatedPredictor, rows: list[dict[str, Any]], backbone: Backbone, tmp_path: Path
+):
+    write_csv(tmp_path / "metadata.csv", [{name: "" if v is None else v for name, v in row.items()} for row in rows])
+    flags = ["--data.name=table", f"--data.path={tmp_path}", "--data.columns", *COLUMNS, "--missing.rate=0"]
+    flags += ["--partition.kind=site", "--partition.num_clients=4", "--training.rounds=2", *QUICK]
+    start_run(read_settings(None, flags), tmp_path / "run", backbone=backbone)
+    assert same_weights(fitted.model_.weights(), load_file(tmp_path / "run" / "model" / "model.safetensors"))
+
+
+def test_paths_give_the_same_weights_as_the_photos_themselves(
+    fitted: FederatedPredictor, rows: list[dict[str, Any]], backbone: Backbone
+):
+    assert same_weights(predictor(backbone).fit(rows).model_.weights(), fitted.model_.weights())
+
+
+def test_it_learns_and_says_how_well(fitted: FederatedPredictor, frame: pd.DataFrame):
+    assert fitted.classes_.tolist() == sorted(DISHES)
+    assert fitted.columns_ == ("image:image=photo", "facts:table=price+colour")
+    predicted = fitted.predict(frame)
+    assert (predicted == frame["label"]).mean() > 0.8
+    assert fitted.evaluate(frame).accuracy == fitted.score(frame) == (predicted == frame["label"]).mean()
+    probabilities = fitted.predict_proba(frame)
+    assert probabilities.shape == (36, 3)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(36))
+    right = [list(fitted.classes_).index(label) for label in frame["label"]]
+    expected = -np.log(probabilities[np.arange(36), right]).mean()
+    assert fitted.evaluate(frame).loss == pytest.approx(expected)
+    assert set(fitted.results_["scenarios"]) >= {"like train", "full", "image only", "facts only"}
+
+
+def test_what_is_left_out_is_not_looked_at(fitted: FederatedPredictor, frame: pd.DataFrame):
+    without = fitted.predict_proba(frame, without=["image"])
+    assert np.array_equal(without, fitted.predict_proba(frame.assign(photo=None)))
+    assert np.array_equal(without, fitted.predict_proba(frame[["price", "colour"]]))
+    assert not np.array_equal(without, fitted.predict_proba(frame))
+
+
+def test_other_label_frequencies_may_be_expected(fitted: FederatedPredictor, frame: pd.DataFrame):
+    trained = fitted.predict_proba(frame, without=["image"])
+    rare = fitted.predict_proba(frame, without=["image"], prior=dict(zip(sorted(DISHES), (1, 1, 98), strict=True)))
+    assert (rare[:, 2] >= trained[:, 2]).all()
+    assert (rare[:, 2] > trained[:, 2]).any()
+
+
+def test_files_are_relative_to_the_folder_that_is_named(
+    fitted: FederatedPredictor, frame: pd.DataFrame, rows: list[dict[str, Any]]
+):
+    named = [{**row, "photo": row["photo"] and Path(row["photo"]).name} for row in rows]
+    folder = Path(rows[1]["photo"]).parent
+    assert np.array_equal(fitted.predict_proba(named, files=folder), fitted.predict_proba(frame))
+
+
+def test_a_saved_predictor_is_the_same_and_can_be_saved_again(
+    fitted: FederatedPredictor, frame: pd.DataFrame, backbone: Backbone, tmp_path: Path
+):
+    fitted.save(tmp_path / "m")
+    again = FederatedPredictor.load(tmp_path / "m", backbone)
+    assert np.array_equal(again.predict_proba(frame), fitted.predict_proba(frame))
+    assert again.evaluate(frame) == fitted.evaluate(frame)
+    assert again.get_params() == fitted.get_params()
+    again.save(tmp_path / "m")
+    again.save(tmp_path / "m")
+    (tmp_path / "m" / "predictor.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"predictor\.json is broken"):
+        FederatedPredictor.load(tmp_path / "m", backbone)
+    fitted.model_.save_pretrained(tmp_path / "bare")
+    with pytest.raises(ModelError, match="no predictor saved"):
+        FederatedPredictor.load(tmp_path / "bare", backbone)
+
+
+def test_it_is_copied_and_measured_by_scikit_learn(backbone: Backbone, frame: pd.DataFrame):
+    one = clone(predictor("tiny", seed=3))
+    assert repr(one).startswith("FederatedPredictor(label='label', client='client', columns=('image=photo',")
+    fast = predictor(backbone, method="closed-form")
+    scores = cross_val_score(fast, frame.drop(columns=["label", "split"]), frame["label"], cv=2)
+    assert scores.mean() > 0.5
+
+
+def test_labels_that_are_numbers_stay_numbers(frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):
+    numbered = frame.assign(label=[10 * DISHES.index(label) for label in frame["label"]])
+    found = predictor(backbone, rounds=1).fit(numbered)
+    assert found.classes_.tolist() == [0, 10, 20]
+    assert found.predict(numbered).dtype == np.int64
+    found.save(tmp_path / "m")
+    assert FederatedPredictor.load(tmp_path / "m", backbone).classes_.tolist() == [0, 10, 20]
+
+
+def test_several_labels_are_columns_of_yes_and_no(frame: pd.DataFrame, backbone: Backbone):
+    apple, fish = frame["label"] == DISHES[0], frame["label"] == DISHES[2]
+    several = frame.drop(columns="label").assign(apple=apple, cold=apple | fish)
+    found = predictor(backbone, label=("apple", "cold")).fit(several)
+    assert found.classes_.tolist() == ["apple", "cold"]
+    predicted = found.predict(several)
+    assert predicted.shape == (36, 2)
+    assert found.evaluate(several).accuracy == (predicted == several[["apple", "cold"]]).all(axis=1).mean()
+
+
+def test_without_clients_the_settings_divide_the_rows(frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):
+    alone = frame.drop(columns="client")
+    divided = predictor(backbone, client="", settings=(*QUICK, "--partition.kind=even", "--partition.num_clients=3"))
+    divided.fit(alone, folder=tmp_path / "run")
+    assert len({name.split(".")[1] for name in fedprime.RunFolder(tmp_path / "run").masks() if "client" in name}) == 3
+    with pytest.raises(SettingsError, match="too few for 20 clients"):
+        predictor(backbone, client="").fit(alone)
+
+
+def test_what_cannot_be_is_one_line_that_names_the_row(fitted: FederatedPredictor, frame: pd.DataFrame):
+    bad = [{"photo": None, "price": 1.5}, {"price": 2.5}, {"photo": np.zeros((3, 3))}]
+    with pytest.raises(InputError, match=r"row 3, column photo: found an array of float64 and shape \(3, 3\)"):
+        fitted.predict(bad)
+    with pytest.raises(InputError, match="row 1: nothing can be used without facts; expected one of image, facts"):
+        fitted.predict(frame, without=["facts"])
+    with pytest.raises(InputError, match=r"without: the model reads image, facts; not fact; did you mean facts\?"):
+        fitted.predict(frame, without=["fact"])
+    with pytest.raises(DataError, match="row 2 has 'soup', which is no label of the model; expected one of apple_pie"):
+        fitted.evaluate(frame[:2], ["sushi", "soup"])
+    with pytest.raises(DataError, match="no column 'label'"):
+        fitted.evaluate(frame.drop(columns="label"))
+    with pytest.raises(ModelError, match="nothing was trained yet"):
+        FederatedPredictor().predict(frame)
+    with pytest.raises(DataError, match=r"no column 'lable' .*; did you mean label"):
+        FederatedPredictor(label="lable").fit(frame)
+    with pytest.raises(ModelError, match="leaves each client a model"):
+        predictor(fitted.backbone, method="local-p", rounds=1).fit(frame)
+
+
+def test_numbers_that_nobody_states_are_told(frame: pd.DataFrame, backbone: Backbone, caplog: pytest.LogCaptureFixture):
+    with pytest.raises(DataError, match="no facts"):
+        predictor(backbone, columns=()).fit(frame)
+    assert "numbers are read where stated, as columns=('values:table=price', ...)" in caplog.text
+
+
+def test_samples_may_be_given_as_a_person_has_them(fitted: FederatedPredictor, rows: list[dict[str, Any]]):
+    path = rows[1]["photo"]
+    expected = fedprime.predict_samples(fitted.model_, [{"image": np.asarray(Image.open(path))}])
+    for given in (path, Path(path), Image.open(path), {"image": path, "facts": float("nan")}, [Path(path)]):
+        assert fedprime.predict_samples(fitted.model_, given) == expected
+    assert fedprime.predict_samples(fitted.model_, pd.DataFrame({"image": [path], "note": ["x"]})) == expected
+    with pytest.raises(InputError, match=r"row 2: there is no image nowhere\.png"):
+        fedprime.predict_samples(fitted.model_, [path, "nowhere.png"])
