@@ -2,8 +2,8 @@
 
 import itertools
 import json
-import re
 import math
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ from fedprime.backbones import backbone as contract
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
 from fedprime.backbones.layers import states_before
-from fedprime.data.batches import Batch, EmbeddedSamples, Task, ValueKind
+from fedprime.data.batches import Batch, DataError, EmbeddedSamples, Task, ValueKind
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.micro_batches import divide_by_length
 from fedprime.data.sets.builtin import BuiltinWorld
@@ -248,7 +248,7 @@ def test_content_of_what_is_missing_changes_nothing(
 def test_the_poison_would_be_noticed(three: Backbone, world: BuiltinWorld) -> None:
     poisoned = EmbeddedSamples(Poisoned(world, np.zeros((14, 3), dtype=bool)), THREE, three.embed)
     for column in (0, 2):
-        with pytest.raises(BackboneError):
+        with pytest.raises(DataError, match="nothing of sample 0"):
             poisoned.batch(np.arange(14), np.arange(3)[None].repeat(14, axis=0) == column)
 
 

@@ -69,6 +69,7 @@ def test_every_method_can_have_what_makes_sense_for_it():
     exceptions = {
         "local-p": anybodys - {"shared_parameters"},  # sends nothing that could be shared
         "head-only": anybodys - {"prompt_readout"},  # has no prompt that could be read
+        "closed-form": anybodys - {"prompt_readout"},
         "centralized-p": anybodys - {"shared_parameters"},  # nobody to share with
         "centralized-pools": (anybodys | of_pools) - {"shared_parameters", "unsynced_query"},
     }

@@ -189,10 +189,11 @@ def test_broken_files_are_named_in_a_line(sites: Callable[[Method], list[Path]],
     values = load_file(south / "model.safetensors")
     values["head.log_prior"][0] = float("nan")
     save_file(values, south / "model.safetensors")
+    change_config(south)
     (west / "model.safetensors").write_bytes(b"no tensors")
     (tmp_path / "empty").mkdir()
     for paths, said in (
-        ([north, south], "south/model.safetensors holds values that are not finite"),
+        ([north, south], "south is broken .*head.log_prior has values that are not finite"),
         ([north, west], "west is broken"),
         ([north, tmp_path / "empty"], "empty is not a saved model"),
         ([north], "at least two"),
@@ -219,5 +220,6 @@ def test_a_finished_run_stands_for_its_shared_model(finished_run: Path, tmp_path
     shutil.copytree(finished_run / "model", tmp_path / "other")
     values = load_file(tmp_path / "other" / "model.safetensors")
     save_file({name: value + 0.01 for name, value in values.items()}, tmp_path / "other" / "model.safetensors")
+    change_config(tmp_path / "other")
     merged = merge_models([finished_run, tmp_path / "other"], tmp_path / "merged")
     assert merged.num_samples == 80  # 40 of each

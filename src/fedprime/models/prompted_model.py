@@ -39,7 +39,7 @@ HeadKind = Literal["linear", "pooled", "paper", "evidence"]
 STATISTICS = "statistics.safetensors"
 
 _FORMAT = 1  # of a saved model
-_DIGEST = "sha256"  # of all that is saved but this
+_DIGEST = "sha256"  # of all that is saved but this and `STATISTICS`, which may be taken away
 _FILES = ("config.json", "model.safetensors")  # of a saved model
 #: Texts that may lie beside: what `fedprime.runs.predictor` knows of the columns of a frame.
 _TEXTS = ("predictor.json",)
@@ -308,7 +308,7 @@ class PromptedModel(nn.Module):
                 (beside / name).write_text(text, encoding="utf-8")
             if standalone or is_copy(self.backbone, folder):
                 config["backbone"]["reference"] = copy_backbone(self.backbone, beside)
-            config[_DIGEST] = digest_of_values(weights | dict(statistics or {}), digest_of_json(config))
+            config[_DIGEST] = digest_of_values(weights, digest_of_json(config))
             (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
             for file in beside.rglob("*"):  # safetensors lets nobody else read what it writes
                 if file.is_file():
@@ -337,10 +337,9 @@ class PromptedModel(nn.Module):
         config = read_config(folder)
         try:
             weights = load_file(folder / "model.safetensors")
-            statistics = load_file(folder / STATISTICS) if (folder / STATISTICS).is_file() else {}
         except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
             raise _broken(folder, error) from error
-        _refuse_changed(folder, config, weights, statistics)
+        _refuse_changed(folder, config, weights)
         try:
             saved, label_names, task = config["backbone"], config["label_names"], config["task"]
             reference, modalities, fingerprint = saved["reference"], tuple(saved["modalities"]), saved["fingerprint"]
@@ -395,12 +394,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_changed(folder: Path, config: Mapping[str, Any], weights: Weights, statistics: Weights) -> None:
+def _refuse_changed(folder: Path, config: Mapping[str, Any], weights: Weights) -> None:
     """Raises a `ModelError` if a model is not as it was saved, or has values that are no numbers."""
     expected = config.get(_DIGEST)  # earlier versions did not say
     if expected is not None:
         rest = {name: value for name, value in config.items() if name != _DIGEST}
-        if expected != digest_of_values(weights | statistics, digest_of_json(rest)):
+        if expected != digest_of_values(weights, digest_of_json(rest)):
             raise _broken(folder, ValueError("it was changed since it was saved"))
     wrong = sorted(name for name, value in weights.items() if not value.isfinite().all())
     if wrong:
