@@ -5,7 +5,7 @@ import webbrowser
 from pathlib import Path
 
 from fedprime.cli.stopping import importing
-from fedprime.settings.flags import take_folder
+from fedprime.settings.flags import take_folder, take_switch
 from fedprime.settings.problems import SettingsError
 
 __all__ = ["report_runs"]
@@ -44,7 +44,7 @@ def report_runs(words: list[str]) -> int:
         print(_HELP)
         return 0
     output = take_folder(words, "--output")
-    opens, html = (_took(words, flag) for flag in ("--open", "--html"))
+    opens, html = (take_switch(words, flag) for flag in ("--open", "--html"))
     unknown = [word for word in words if word.startswith("-")]
     if unknown:
         raise SettingsError([f"{unknown[0]} is not a flag of fedprime report (--output, --html, --open)"])
@@ -63,10 +63,3 @@ def report_runs(words: list[str]) -> int:
     shown = PAGE if html or opens else "README.md"
     print(f"{report.num_runs} run(s) reported in {report.folder / shown}")
     return 1 if report.problems else 0
-
-
-def _took(words: list[str], flag: str) -> bool:
-    """Removes a flag that has no value; returns whether it was there."""
-    was_there = flag in words
-    words[:] = [word for word in words if word != flag]
-    return was_there

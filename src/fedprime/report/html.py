@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -32,13 +33,11 @@ def html_page(data: Mapping[str, Any], refresh: int = 0) -> str:
         "<!--refresh-->": f'<meta http-equiv="refresh" content="{refresh}">' if refresh else "",
         "/*style*/": _part("style.css"),
         "/*script*/": _part("script.js"),
-        # Last: what comes from runs is not looked through for further places.
         "/*data*/": "".join(_UNSAFE.get(character, character) for character in text),
     }
-    page = _part("page.html")
-    for place, content in parts.items():
-        page = page.replace(place, content, 1)
-    return page
+    # In one go: what comes from runs is not looked through for further places.
+    places = re.compile("|".join(map(re.escape, parts)))
+    return places.sub(lambda found: parts[found[0]], _part("page.html"))
 
 
 def write_page(path: Path, data: Mapping[str, Any], refresh: int = 0) -> None:

@@ -84,7 +84,7 @@ def draw_curves(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dra
                     panel.set_title("; ".join(filter(None, [in_words(dict(rest)), f"tested on {scenario}"])))
                     _set_numbers(panel, axis, values)
                 row[0].set_ylabel("accuracy, %")
-                drawn += row
+                drawn.extend(row)
             add_legend(figure, marks, limits.entries(), lines=True)
             figures.append((ending, figure))
         if drawn:

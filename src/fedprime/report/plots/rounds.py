@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import Block, Cell, compared_axis
+from fedprime.report.over_seeds import over_seeds
 from fedprime.report.plots.canvas import (
     Drawing,
     LimitLines,
@@ -20,7 +21,6 @@ from fedprime.report.plots.canvas import (
     round_ticks,
     share_axes,
 )
-from fedprime.report.over_seeds import over_seeds
 
 __all__ = ["draw_pools", "draw_rounds"]
 
@@ -117,7 +117,7 @@ def _draw_cell(panel: Axes, cell: Cell, mark: Mark, opacity: float) -> None:
 
 def _limit(cell: Cell) -> list[tuple[float, float]]:
     rounds, mean, _ = over_seeds([run.history.bayes_accuracy for run in cell.runs])
-    return list(zip(rounds.tolist(), (100 * mean).tolist(), strict=True))
+    return list(zip(rounds.astype(float).tolist(), (100 * mean).tolist(), strict=True))
 
 
 def _curve(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
