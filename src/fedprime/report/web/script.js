@@ -384,7 +384,10 @@ function more(name, title, content) {
 
 function settings() {
   if (!data.settings) return null;
-  const { differing, shared } = data.settings;
+  const { shared } = data.settings;
+  // First what was varied; then what a method has or has not.
+  const kinds = (name) => unique(data.cells.map((cell) => cell.settings[name]).filter((value) => value !== undefined)).length;
+  const differing = [...data.settings.differing].sort((one, other) => kinds(other) - kinds(one));
   const varied = differing.length ? table("settings", [...labelColumns(), ...differing.map((name) => ({ key: name, head: name, left: true, value: (cell) => cell.settings[name] ?? "" }))], cells())
     : el("p", {}, "All runs have the same settings, apart from their seeds.");
   const both = ["setting", "value"].map((head, place) => ({ key: head, head, left: true, value: (row) => row[place] }));
