@@ -80,7 +80,7 @@ def test_there_are_committed_studies():
 
 def test_everything_is_there(reported: Path):
     plots = ("scenarios", "rounds", "curve-missing-rate", "clients", "pools", "prompts-fedprime")
-    expected = {*TEXTS, "README.md", *(f"{plot}.{ending}" for plot in plots for ending in ("svg", "png"))}
+    expected = {*TEXTS, "README.md", *(f"{plot}.{ending}" for plot in plots for ending in ("svg", "png", "pdf"))}
     assert {path.name for path in reported.iterdir()} == expected
 
 
@@ -110,8 +110,10 @@ def test_a_report_is_made_again_from_its_own_file(
     monkeypatch.setattr("fedprime.report.writing.PLOTS", {kind: PLOTS[kind] for kind in drawn})
     write_report([reported / "runs.json"], tmp_path / "again")
     again = {path.name for path in (tmp_path / "again").iterdir()}
-    assert again == {path.name for path in reported.iterdir() if path.suffix not in (".svg", ".png")} | {
-        path.name for path in reported.iterdir() if path.name.startswith(drawn) and path.suffix in (".svg", ".png")
+    assert again == {path.name for path in reported.iterdir() if path.suffix not in (".svg", ".png", ".pdf")} | {
+        path.name
+        for path in reported.iterdir()
+        if path.name.startswith(drawn) and path.suffix in (".svg", ".png", ".pdf")
     }
     for name in again - {"README.md"}:  # it names the command
         assert (tmp_path / "again" / name).read_bytes() == (reported / name).read_bytes(), name

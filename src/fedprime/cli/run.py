@@ -10,7 +10,7 @@ from typing import Any
 from fedprime.cli.run_help import show_help
 from fedprime.cli.stopping import importing, interruptible
 from fedprime.settings.first_look import refuse_plainly_wrong
-from fedprime.settings.flags import take_folder
+from fedprime.settings.flags import take_folder, take_switch
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipes import find_recipe
 
@@ -33,6 +33,7 @@ def run_recipe(words: list[str]) -> int:
     if not {"-h", "--help", "--help-all"}.isdisjoint(words):
         show_help(words)
         return 0
+    live = take_switch(words, "--live")
     recipe = words.pop(0) if words and not words[0].startswith("-") else None
     folder = take_folder(words, "--output")
     resumed = take_folder(words, "--resume")
@@ -40,7 +41,7 @@ def run_recipe(words: list[str]) -> int:
         if recipe or folder:
             extra = " ".join([*filter(None, [recipe]), *(["--output"] if folder else [])])
             raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
-        return _make(None, Path(resumed), words)
+        return _make(None, Path(resumed), live, words)
     named = next((word for word in words if word.endswith(".toml")), None)
     if recipe is None and named:
         raise SettingsError([f"the recipe comes first: fedprime run {named} --training.rounds 50 ..."])
@@ -54,17 +55,22 @@ def run_recipe(words: list[str]) -> int:
         from fedprime.settings.reading import read_settings
 
         settings = read_settings(path, words)
-    return _make(settings, Path(folder or f"runs/{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"))
+    return _make(settings, Path(folder or f"runs/{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"), live)
 
 
-def _make(settings: Any, path: Path, changes: Sequence[str] = ()) -> int:
+def _make(settings: Any, path: Path, live: bool, changes: Sequence[str] = ()) -> int:
     """Makes a run of these settings, or, without any, continues the one that is there, with some settings changed."""
     with importing():
         from fedprime.cli.progress import display_run
         from fedprime.runs import run
-        from fedprime.runs.callbacks import AfterRound
+        from fedprime.runs.callbacks import AfterRound, Callback
     with display_run() as watch, interruptible(lambda: _saved_rounds(path)):
-        callbacks = [AfterRound(watch)]
+        callbacks: list[Callback] = [AfterRound(watch)]
+        if live:
+            from fedprime.runs.live import LIVE, LivePage
+
+            callbacks.append(LivePage(path))
+            print(f"to look at while it runs: {(path / LIVE).absolute()}")
         if settings is None:
             results = run.resume_run(path, changes=changes, callbacks=callbacks)
         else:

@@ -17,14 +17,15 @@ from fedprime.settings.recipes import find_recipe
 __all__ = ["OFTEN_CHANGED", "show_help"]
 
 _USAGE = """\
-usage: fedprime run RECIPE [--output FOLDER] [--SETTING VALUE ...]
-       fedprime run --resume RUN
+usage: fedprime run RECIPE [--output FOLDER] [--live] [--SETTING VALUE ...]
+       fedprime run --resume RUN [--live]
 
 Trains, measures every test scenario, and keeps all of it in a run folder.
 
   RECIPE            a TOML file, or the name of a recipe (fedprime recipes list); flags set settings over it
   --output FOLDER   the run folder; runs/RECIPE-DATE-TIME if not given
   --resume RUN      continue a run that was stopped, with its own settings
+  --live            keep a page with curves in the run folder, live.html, that a browser reads again by itself
 
 What people change most [what it is if nothing is said]:
 """

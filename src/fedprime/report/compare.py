@@ -26,6 +26,7 @@ __all__ = [
     "Cell",
     "Comparison",
     "Limit",
+    "Score",
     "compare_cells",
     "compared_axis",
     "group_runs",
@@ -35,7 +36,7 @@ __all__ = [
     "significantly_best",
 ]
 
-Score = Literal["accuracy", "macro_f1", "bayes_accuracy"]
+Score = Literal["accuracy", "macro_f1", "bayes_accuracy", "own_accuracy", "own_bayes_accuracy", "majority_accuracy"]
 #: With fewer common seeds there is no test.
 MIN_SEEDS = 3
 _LEVEL = 0.05
@@ -250,11 +251,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def compare_cells(block: Block) -> list[Comparison]:
+def compare_cells(block: Block, score: Score = "accuracy") -> list[Comparison]:
     """Compares all cells of a block with each other in every test scenario: scenario after scenario, in order."""
     comparisons: list[Comparison] = []
     for scenario in block.scenarios:
-        found = [_compare_pair(*pair, scenario) for pair in itertools.combinations(block.cells, 2)]
+        found = [_compare_pair(*pair, scenario, score) for pair in itertools.combinations(block.cells, 2)]
         for with_reference in (False, True):
             family = [n for n, one in enumerate(found) if one.p is not None and one.with_reference == with_reference]
             for number, p in zip(family, holm([found[number].p or 0.0 for number in family]), strict=True):
@@ -278,8 +279,8 @@ def significantly_best(block: Block, comparisons: Sequence[Comparison]) -> Mappi
     return best
 
 
-def _compare_pair(first: Cell, second: Cell, scenario: str) -> Comparison:
-    ours, theirs = first.scores(scenario), second.scores(scenario)
+def _compare_pair(first: Cell, second: Cell, scenario: str, score: Score) -> Comparison:
+    ours, theirs = first.scores(scenario, score), second.scores(scenario, score)
     differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     compared = Comparison(
         first.label,

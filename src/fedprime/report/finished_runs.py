@@ -57,6 +57,9 @@ class Scores:
     Attributes:
         bayes_accuracy: The accuracy that no classifier can beat on them, where it is known.
         loss: Mean task loss; None if it was not finite.
+        own_accuracy: With the label frequencies of the client that a sample belongs to; None where they are not known.
+        own_bayes_accuracy: The best possible for whoever knows these frequencies, where it is known.
+        majority_accuracy: Of naming the most frequent class each time; None where it was not measured.
     """
 
     accuracy: Share
@@ -64,6 +67,9 @@ class Scores:
     num_samples: Count
     bayes_accuracy: Share | None = None
     loss: Number = None
+    own_accuracy: Share | None = None
+    own_bayes_accuracy: Share | None = None
+    majority_accuracy: Share | None = None
 
 
 @dataclass(frozen=True, config=_CONFIG)

@@ -97,7 +97,7 @@ def index_page(
         if entries:
             parts += [f"## {title}", "\n".join(f"- {markdown_escaped(entry)}" for entry in entries)]
     parts += ["## Files", "\n".join(f"- [{file}]({file}): {what}" for file, what in _FILES.items())]
-    return _joined([*parts, "Every plot is there as SVG and as PNG."])
+    return _joined([*parts, "Every plot is there as SVG, PNG and PDF."])
 
 
 def comparisons_page(axis: str, blocks: Sequence[Block], comparisons: Sequence[Sequence[Comparison]]) -> str:

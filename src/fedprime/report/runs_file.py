@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ __all__ = ["RunSet", "is_runs_file", "read_runs_file", "write_runs_file"]
 
 _MAKER = "fedprime report"
 _FORMAT = 1
-_SCORES = tuple(entry.name for entry in fields(Scores))
 _RESULTS = ("method", "rounds", "seconds", "bytes_down", "bytes_up", "trained_values", "sent_values")
 _COLUMNS = ("accuracy", "bayes_accuracy", "loss", "bytes")
 
@@ -51,17 +50,20 @@ def write_runs_file(path: Path, runs: RunSet) -> None:
     first = runs.runs[0].settings
     names = dict.fromkeys(name for run in runs.runs for name in run.settings if name != "seed")
     shared = [name for name in names if all(run.settings.get(name) == first.get(name) for run in runs.runs)]
+    known = _known_scores(runs.runs)
     head = {
         "made_by": _MAKER,
         "format": _FORMAT,
         "axes": None if runs.axes is None else dict(runs.axes),
         "varied": sorted(runs.varied),
-        "scores": _SCORES,
+        "scores": known,
         "settings": {name: first[name] for name in shared},
         "environments": [asdict(environment) for environment in environments],
     }
     lines = [f"{_json(name)}: {_json(value)}" for name, value in head.items()]
-    entries = ",\n".join(_json(_run_entry(run, shared, environments.index(run.environment))) for run in runs.runs)
+    entries = ",\n".join(
+        _json(_run_entry(run, shared, known, environments.index(run.environment))) for run in runs.runs
+    )
     with replaced_file(path) as beside:
         beside.write_text("{\n" + ",\n".join(lines) + ',\n"runs": [\n' + entries + "\n]\n}\n", encoding="utf-8")
 
@@ -105,8 +107,21 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _run_entry(run: FinishedRun, shared: Sequence[str], environment: int) -> dict[str, Any]:
+def _known_scores(runs: Sequence[FinishedRun]) -> list[str]:
+    """Returns the scores that any of the runs has; the loss as well, which may be not finite in all of them."""
+    found = [
+        scores for run in runs for scores in (*run.results.scenarios.values(), *run.results.clients.values()) if scores
+    ]
+    names = [entry.name for entry in fields(Scores)]
+    return [name for name in names if name == "loss" or any(getattr(scores, name) is not None for scores in found)]
+
+
+def _run_entry(run: FinishedRun, shared: Sequence[str], known: Sequence[str], environment: int) -> dict[str, Any]:
     results, history = run.results, run.history
+
+    def row(scores: Scores | None) -> list[Any] | None:
+        return None if scores is None else [getattr(scores, name) for name in known]
+
     entry: dict[str, Any] = {
         "labels": run.labels,
         "seed": results.seed,
@@ -116,8 +131,8 @@ def _run_entry(run: FinishedRun, shared: Sequence[str], environment: int) -> dic
         "results": {name: getattr(results, name) for name in _RESULTS}
         | ({} if results.privacy is None else {"privacy": asdict(results.privacy)})
         | ({"bytes_by_part": results.bytes_by_part} if results.bytes_by_part else {}),
-        "scenarios": {name: astuple(scores) for name, scores in results.scenarios.items()},
-        "clients": {name: None if scores is None else astuple(scores) for name, scores in results.clients.items()},
+        "scenarios": {name: row(scores) for name, scores in results.scenarios.items()},
+        "clients": {name: row(scores) for name, scores in results.clients.items()},
         "patterns": run.patterns,
         "history": {name: _shortest(getattr(history, name)) for name in _COLUMNS}
         | {"pool_sizes": {name: _shortest(sizes) for name, sizes in history.pool_sizes.items()}},

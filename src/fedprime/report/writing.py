@@ -10,6 +10,8 @@ from pathlib import Path
 from fedprime.report.collection import Collection, ReportError, collect_runs
 from fedprime.report.compare import Block, compare_cells, compared_axis, group_runs
 from fedprime.report.exports import cells_csv, comparisons_csv, latex_document, runs_csv
+from fedprime.report.html import PAGE, write_page
+from fedprime.report.html_data import page_data
 from fedprime.report.load import has_runs, is_run_folder
 from fedprime.report.page import comparisons_page, index_page, tables_page
 from fedprime.report.plots import PLOTS, Drawing, house_style, save
@@ -51,12 +53,13 @@ def default_output(paths: Sequence[Path]) -> Path:
     return (common.relative_to(here) if common.is_relative_to(here) else common) / _FOLDER
 
 
-def write_report(paths: Sequence[str | Path], output: str | Path | None = None) -> Report:
+def write_report(paths: Sequence[str | Path], output: str | Path | None = None, *, html: bool = False) -> Report:
     """Turns finished runs into tables, comparisons and plots; each file is there whole or not at all.
 
     Args:
         paths: Run folders, folders that contain some at any depth, grid folders, and ``runs.json`` files of reports.
         output: The folder to write to; an older report in it is replaced.
+        html: Whether to write a page for browsers as well.
 
     Raises:
         ReportError: If nothing can be reported, runs do not belong together, or there is something else at `output`.
@@ -76,7 +79,8 @@ def write_report(paths: Sequence[str | Path], output: str | Path | None = None) 
     drawings, reasons = _draw_all(folder, collection, blocks)
     full = folder.absolute()
     name = full.parent.name if full.name == _FOLDER else full.name
-    command = shlex.join(["fedprime", "report", *map(str, sources), "--output", str(folder)])
+    flags = ["--html"] * html
+    command = shlex.join(["fedprime", "report", *map(str, sources), "--output", str(folder), *flags])
     for file, text in {
         "tables.md": tables_page(tables, says),
         "tables.tex": latex_document(tables, says),
@@ -88,6 +92,12 @@ def write_report(paths: Sequence[str | Path], output: str | Path | None = None) 
     }.items():
         with replaced_file(folder / file) as beside:
             beside.write_text(text, encoding="utf-8")
+    if html:
+        again = shlex.join(["fedprime", "report", str(folder / _RUNS), "--output", str(folder), *flags])
+        commands = list(dict.fromkeys([command, again]))
+        write_page(folder / PAGE, page_data(name, collection, blocks, says, commands))
+    else:
+        (folder / PAGE).unlink(missing_ok=True)  # of an earlier report
     return Report(folder, len(collection.runs), collection.problems, collection.notes)
 
 
@@ -113,7 +123,7 @@ def _draw_all(folder: Path, collection: Collection, blocks: Sequence[Block]) -> 
             if not found:
                 reasons[kind] = reason
             written.update(path for drawing in found for path in save(drawing, folder))
-    ours = re.compile(rf"({'|'.join(PLOTS)})(-.+)?\.(svg|png)")
+    ours = re.compile(rf"({'|'.join(PLOTS)})(-.+)?\.(svg|png|pdf)")
     for path in folder.iterdir():
         if ours.fullmatch(path.name) and path not in written:
             path.unlink()  # of an earlier report, for which there is no data any more

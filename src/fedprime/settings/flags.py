@@ -15,6 +15,7 @@ __all__ = [
     "set_flags",
     "take_folder",
     "take_numbers",
+    "take_switch",
     "take_values",
 ]
 
@@ -63,6 +64,18 @@ def take_folder(words: list[str], flag: str) -> str | None:
         left += entry.values[1:]
     words[:] = left
     return found
+
+
+def take_switch(words: list[str], flag: str) -> bool:
+    """Removes a flag that has no value from words and returns whether it was there.
+
+    Args:
+        words: The words, which are changed.
+        flag: For example ``--open``.
+    """
+    was_there = flag in words
+    words[:] = [word for word in words if word != flag]
+    return was_there
 
 
 def take_values(words: list[str], flag: str, example: str) -> list[str]:

@@ -53,13 +53,14 @@ def test_files_are_the_same_each_time(tmp_path: Path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_a_plot_is_saved_in_both_formats_large_enough_to_read(tmp_path: Path):
+def test_a_plot_is_saved_in_every_format_large_enough_to_read(tmp_path: Path):
     with house_style():
         paths = save(simple_drawing(), tmp_path)
-    assert [path.name for path in paths] == ["plot.svg", "plot.png"]
+    assert [path.name for path in paths] == ["plot.svg", "plot.png", "plot.pdf"]
     with Image.open(tmp_path / "plot.png") as image:
         assert image.width == 1200
     assert "<dc:date>" not in (tmp_path / "plot.svg").read_text()
+    assert b"CreationDate" not in (tmp_path / "plot.pdf").read_bytes()
 
 
 def test_the_style_of_others_is_left_alone():

@@ -92,3 +92,18 @@ def test_many_methods_have_names_that_do_not_overlap():
 
 def test_nothing_known_per_client_is_no_plot():
     assert drawn([made_run({"method": "a"})]) == []
+
+
+def test_all_panels_have_one_colour_scale():
+    runs = [
+        run_of("a", [scores(0.2), scores(0.3), scores(0.4)], rate="0"),
+        run_of("a", [scores(0.6), scores(0.7), scores(0.8)], rate="1"),
+    ]
+    (drawing,) = drawn(runs)
+    scales = [panel.images[0].get_clim() for panel in drawing.figure.findobj() if has_image(panel)]
+    # The shares of patterns, and points to the limit of 90 %: from 20 - 90 to 80 - 90.
+    assert scales == [(0, 100), pytest.approx((-70, -10))] * 2
+
+
+def test_clients_without_test_samples_are_no_picture():
+    assert drawn([run_of("a", [None, None, None])]) == []

@@ -65,13 +65,27 @@ def test_a_shared_limit_is_drawn_once():
     runs = [made_run({"method": method}, history=history([0.4, 0.5])) for method in ("a", "b", "c")]
     runs.append(made_run({"method": "local-p"}, history=history([0.4, 0.5], limit=0.95)))
     (drawing,) = drawn(runs)
-    assert [line.get_linestyle() for line in drawing.figure.axes[0].lines].count("--") == 2
+    styles = [line.get_linestyle() for line in drawing.figure.axes[0].lines]
+    assert (styles.count("--"), styles.count(":")) == (1, 1)
+    assert {"Bayes limit", "Bayes limit of local-p"} <= set(shown_texts(drawing.figure))
 
 
 def test_late_rounds_fill_the_plot():
     accuracy = [0.1, 0.3, *([0.8] * 16)]
     (drawing,) = drawn([made_run({"method": "a"}, history=history(accuracy))])
     assert drawing.figure.axes[0].get_ylim()[0] > 70
+
+
+def test_panels_have_the_same_axes_and_ticks_on_whole_rounds():
+    runs = [
+        made_run({"rate": "0", "method": "a"}, history=history([0.4, 0.5])),
+        made_run({"rate": "1", "method": "a"}, history=history([0.1, 0.2, 0.2, 0.3])),
+    ]
+    (drawing,) = drawn(runs)
+    one, other = drawing.figure.axes
+    assert (one.get_xlim(), one.get_ylim()) == (other.get_xlim(), other.get_ylim())
+    (single,) = drawn([made_run({"method": "a"}, history=history([0.4]))])
+    assert all(tick == round(tick) for panel in (one, single.figure.axes[0]) for tick in panel.get_xticks())
 
 
 def test_nothing_measured_is_no_plot():

@@ -14,6 +14,7 @@ from fedprime.report.plots.canvas import (
     LIMIT_COLOR,
     WIDTH,
     Drawing,
+    LimitLines,
     Mark,
     add_legend,
     block_figures,
@@ -21,6 +22,7 @@ from fedprime.report.plots.canvas import (
     marks_in,
     marks_of,
     pages,
+    share_axes,
     slug,
 )
 
@@ -35,12 +37,15 @@ def draw_scenarios(collection: Collection, blocks: Sequence[Block]) -> Iterator[
     """Draws accuracy per test scenario, a panel per block."""
     compared = compared_axis(list(collection.axes))
     marks = marks_of(collection.axes[compared])
-    for ending, figure, panels in block_figures(blocks, 3.2, 0.9):
+    figures = list(block_figures(blocks, 3.2, 0.9))
+    for _, figure, panels in figures:
         for panel, block in panels:
             _draw_scenarios(panel, block, marks)
         panels[-1][0].set_xlabel("what test samples have")
         some = [block for _, block in panels]
-        add_legend(figure, marks_in(marks, some), limit_entry(some, "-"))
+        add_legend(figure, marks_in(marks, some), limit_entry(some))
+    share_axes([panel for _, _, panels in figures for panel, _ in panels], "y")
+    for ending, figure, _ in figures:
         says = f"Accuracy per test scenario and {compared}, mean over seeds with one standard deviation"
         yield Drawing(f"scenarios{ending}", says, figure)
 
@@ -61,19 +66,30 @@ def draw_curves(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dra
             rest = tuple((name, label) for name, label in cell.labels.items() if name not in (axis, compared))
             line = cell.label if compared != axis else cell.runs[0].results.method
             lines.setdefault(rest, {}).setdefault(line, []).append(cell)
+        # A point alone is no curve.
+        lines = {rest: of_panel for rest, of_panel in lines.items() if _is_curve(of_panel, axis, shown)}
         marks = marks_of(list(dict.fromkeys(line for of_panel in lines.values() for line in of_panel)))
+        drawn: list[Axes] = []
+        figures: list[tuple[str, Figure]] = []
         for ending, some in pages(list(lines)):
+            limits = LimitLines()
             figure = Figure(figsize=(WIDTH, 0.8 + 3.0 * len(some)), layout="constrained")
-            panels = figure.subplots(len(some), len(shown), squeeze=False, sharey="row")
+            panels = figure.subplots(len(some), len(shown), squeeze=False)
             for row, rest in zip(panels, some, strict=True):
                 for panel, scenario in zip(row, shown, strict=True):
                     for line, of_line in lines[rest].items():
                         points = [(values[cell.labels[axis]], cell) for cell in of_line]
                         _draw_curve(panel, points, scenario, marks[line])
+                    limits.draw(panel, {line: _limits(of, axis, values, scenario) for line, of in lines[rest].items()})
                     panel.set_title("; ".join(filter(None, [in_words(dict(rest)), f"tested on {scenario}"])))
                     _set_numbers(panel, axis, values)
                 row[0].set_ylabel("accuracy, %")
-            add_legend(figure, marks, limit_entry(blocks), lines=True)
+                drawn.extend(row)
+            add_legend(figure, marks, limits.entries(), lines=True)
+            figures.append((ending, figure))
+        if drawn:
+            share_axes(drawn, "y")
+        for ending, figure in figures:
             says = f"Accuracy against {axis}, mean over seeds with one standard deviation"
             yield Drawing(f"curve-{slug(axis)}{ending}", says, figure)
 
@@ -129,10 +145,20 @@ def _draw_curve(panel: Axes, points: Sequence[tuple[float, Cell]], scenario: str
         markersize=5,
         capsize=2,
     )
-    scores = [(x, list(cell.scores(scenario, "bayes_accuracy").values())) for x, cell in known]
-    limits = [(x, 100 * float(np.mean(values))) for x, values in scores if values]
-    x, y = [x for x, _ in limits], [y for _, y in limits]
-    panel.plot(x, y, color=LIMIT_COLOR, linestyle="--", linewidth=1.2, zorder=1)
+
+
+def _limits(cells: Sequence[Cell], axis: str, values: Mapping[str, float], scenario: str) -> list[tuple[float, float]]:
+    """Returns the best possible at every place of the axis where it is known."""
+    scores = [(values[cell.labels[axis]], list(cell.scores(scenario, "bayes_accuracy").values())) for cell in cells]
+    return sorted((x, 100 * float(np.mean(found))) for x, found in scores if found)
+
+
+def _is_curve(lines: Mapping[str, Sequence[Cell]], axis: str, scenarios: Sequence[str]) -> bool:
+    return any(
+        len({cell.labels[axis] for cell in cells if cell.scores(scenario)}) > 1
+        for cells in lines.values()
+        for scenario in scenarios
+    )
 
 
 def _number(label: str) -> float | None:

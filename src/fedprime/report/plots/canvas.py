@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from fedprime.report.compare import Block
 from fedprime.reproducibility.atomic_files import replaced_file
@@ -20,21 +21,27 @@ __all__ = [
     "LIMIT_COLOR",
     "WIDTH",
     "Drawing",
+    "LimitLines",
     "Mark",
     "add_legend",
     "block_figures",
     "house_style",
     "limit_entry",
+    "limit_groups",
     "marks_in",
     "marks_of",
     "pages",
+    "round_ticks",
     "save",
+    "share_axes",
     "slug",
 ]
 
 #: Inches; at 100 pixels an inch, a plot is read at 800 pixels.
 WIDTH = 8.0
 LIMIT_COLOR = "#222222"
+#: Lines of Bayes limits that are not the same, in the order in which they are met.
+_LIMIT_DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (8, 4)))
 Item = TypeVar("Item")
 Dashes = Literal["-", "--", ":", "-."]
 
@@ -133,7 +140,72 @@ def add_legend(figure: Figure, marks: Mapping[str, Mark], extra: Iterable[Line2D
     )
 
 
-def limit_entry(blocks: Sequence[Block], dashes: Dashes = "--") -> list[Line2D]:
+def share_axes(panels: Sequence[Axes], which: Literal["x", "y", "both"] = "both") -> None:
+    """Gives panels that are compared with each other, also those of several figures, the same axes.
+
+    Args:
+        panels: At least one.
+        which: The axes that they share.
+    """
+    for axis in "xy" if which == "both" else which:
+        ends = [getattr(panel, f"get_{axis}lim")() for panel in panels]
+        for panel in panels:
+            getattr(panel, f"set_{axis}lim")(min(low for low, _ in ends), max(high for _, high in ends))
+
+
+def round_ticks() -> MaxNLocator:
+    """Returns what sets ticks on whole numbers, also where there is one round alone."""
+    return MaxNLocator(integer=True, min_n_ticks=1)
+
+
+def limit_groups(curves: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Sequence[tuple[float, float]]]:
+    """Returns limits that are not the same by name: that of most labels, and those of others.
+
+    Args:
+        curves: By label, the points of its limit; none where it is not known.
+
+    >>> limit_groups({"a": [(1, 0.9)], "b": [(1, 0.8)], "c": [(1, 0.9)], "d": []})
+    {'Bayes limit': [(1, 0.9)], 'Bayes limit of b': [(1, 0.8)]}
+    """
+    same: dict[tuple[tuple[float, float], ...], list[str]] = {}
+    for label, points in curves.items():
+        if points:
+            same.setdefault(tuple((x, round(y, 3)) for x, y in points), []).append(label)
+    groups = sorted(same.values(), key=len, reverse=True)
+    number = sum(map(len, groups))
+    return {
+        "Bayes limit" if len(labels) > number / 2 else f"Bayes limit of {', '.join(labels)}": curves[labels[0]]
+        for labels in groups
+    }
+
+
+class LimitLines:
+    """The lines of Bayes limits in one figure: told apart by their dashes, wherever they occur."""
+
+    def __init__(self) -> None:
+        """Begins without any."""
+        self._dashes: dict[str, Any] = {}
+
+    def draw(self, panel: Axes, curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+        """Draws each limit once.
+
+        Args:
+            panel: Where.
+            curves: As for `limit_groups`, in points.
+        """
+        for name, points in limit_groups(curves).items():
+            dashes = self._dashes.setdefault(name, _LIMIT_DASHES[len(self._dashes) % len(_LIMIT_DASHES)])
+            x, y = zip(*points, strict=True)
+            panel.plot(x, y, color=LIMIT_COLOR, linestyle=dashes, linewidth=1.2, zorder=1)
+
+    def entries(self) -> list[Line2D]:
+        """Returns what a legend says of them."""
+        return [
+            Line2D([], [], color=LIMIT_COLOR, linestyle=dashes, label=name) for name, dashes in self._dashes.items()
+        ]
+
+
+def limit_entry(blocks: Sequence[Block], dashes: Dashes = "-") -> list[Line2D]:
     """Returns the entry of the Bayes limit in a legend, if it is known for any of the blocks."""
     known = any(block.limits for block in blocks)
     return [Line2D([], [], color=LIMIT_COLOR, linestyle=dashes, label="Bayes limit")] if known else []
@@ -181,10 +253,10 @@ def slug(text: str) -> str:
 
 
 def save(drawing: Drawing, folder: Path) -> list[Path]:
-    """Writes a plot as SVG and PNG, each whole or not at all; returns the files."""
-    paths = [folder / f"{drawing.name}.{ending}" for ending in ("svg", "png")]
+    """Writes a plot as SVG, PNG and PDF, each whole or not at all; returns the files."""
+    paths = [folder / f"{drawing.name}.{ending}" for ending in ("svg", "png", "pdf")]
     for path in paths:
-        metadata = {"Date": None} if path.suffix == ".svg" else {}
+        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
         with replaced_file(path) as beside:
             drawing.figure.savefig(beside, format=path.suffix.removeprefix("."), dpi=150, metadata=metadata)
     return paths

@@ -1,6 +1,6 @@
 """Client by client: which patterns its training data has, and how far it stays below the best possible."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
@@ -22,8 +22,10 @@ def draw_clients(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dr
     """
     compared = compared_axis(list(collection.axes))
     panels = [(block, *group) for block in blocks for group in _groups(block)]
+    panels = [panel for panel in panels if _is_known(panel[2])]
     if not panels:
         return
+    scales = _scales([runs for _, _, runs in panels])
     heights = [0.9 + max(1.6, min(4.0, 0.15 * len(_patterns(group[0])))) for _, _, group in panels]
     most = max(1, int(_MAX_INCHES / max(heights)))
     for ending, some in pages(list(range(len(panels))), most):
@@ -31,7 +33,7 @@ def draw_clients(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dr
         rows = figure.subfigures(len(some), squeeze=False, height_ratios=[heights[index] for index in some])[:, 0]
         for row, index in zip(rows, some, strict=True):
             block, cells, runs = panels[index]
-            _draw(row, block, cells, runs)
+            _draw(row, block, cells, runs, scales)
         says = (
             f"Clients, sorted by their training data: share of each pattern, and per {compared} the accuracy on their "
             "own test samples minus the Bayes limit that knows their labels; one seed"
@@ -68,7 +70,29 @@ def _differences(run: FinishedRun) -> tuple[np.ndarray, bool]:
     return np.array(values), has_limit
 
 
-def _draw(figure: SubFigure, block: Block, cells: Sequence[Cell], runs: Sequence[FinishedRun]) -> None:
+def _is_known(runs: Sequence[FinishedRun]) -> bool:
+    return any(scores is not None for run in runs for scores in run.results.clients.values())
+
+
+def _scales(groups: Sequence[Sequence[FinishedRun]]) -> Mapping[bool, tuple[float, float]]:
+    """Returns the ends of the colour scale that all panels share, for points to the limit and for accuracies."""
+    ends: dict[bool, tuple[float, float]] = {}
+    for runs in groups:
+        found = [_differences(run) for run in runs]
+        values = np.concatenate([column for column, _ in found])
+        has_limit = all(known for _, known in found)
+        low, high = ends.get(has_limit, (np.inf, -np.inf))
+        ends[has_limit] = min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values)))
+    return ends
+
+
+def _draw(
+    figure: SubFigure,
+    block: Block,
+    cells: Sequence[Cell],
+    runs: Sequence[FinishedRun],
+    scales: Mapping[bool, tuple[float, float]],
+) -> None:
     shares = _patterns(runs[0])
     order = np.lexsort(shares.T[::-1])[::-1]
     found = [_differences(run) for run in runs]
@@ -78,7 +102,8 @@ def _draw(figure: SubFigure, block: Block, cells: Sequence[Cell], runs: Sequence
     width = min(0.6, max(0.25, len(names) / (len(names) + 1.3 * len(cells))))
     left, right = figure.subplots(1, 2, width_ratios=[width, 1 - width])
     mixes = left.imshow(100 * shares[order], aspect="auto", cmap="Greys", vmin=0, vmax=100, interpolation="nearest")
-    accuracies = right.imshow(values, aspect="auto", cmap="viridis", interpolation="nearest")
+    low, high = scales[has_limit]
+    accuracies = right.imshow(values, aspect="auto", cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
     figure.colorbar(mixes, ax=left, label="training samples, %", pad=0.02)
     figure.colorbar(accuracies, ax=right, label="points to Bayes limit" if has_limit else "accuracy, %", pad=0.02)
     labels = in_words(block.labels)

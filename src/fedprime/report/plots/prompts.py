@@ -1,18 +1,17 @@
 """The prompt map: whose prompts met in which centre, how many moved, and which prompts each pattern chooses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import Block
 from fedprime.report.finished_runs import PromptRecord
-from fedprime.report.plots.canvas import WIDTH, Drawing, slug
+from fedprime.report.plots.canvas import WIDTH, Drawing, round_ticks, slug
 
 __all__ = ["draw_prompts"]
 
@@ -29,8 +28,9 @@ def draw_prompts(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dr
         for block in blocks
         for cell in block.cells
         for run in cell.runs
-        if run.prompts is not None
+        if run.prompts is not None and _is_known(run.prompts)
     ]
+    strongest = max((_shares(of).max() for *_, record in mapped for of in record.usage.values()), default=1.0)
     for block, cell, seed, record in mapped:
         if block is mapped[0][0]:
             title = ", ".join(filter(None, [cell.label, in_words(block.labels), f"seed {seed}"]))
@@ -38,19 +38,37 @@ def draw_prompts(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dr
                 f"Prompt map of {title}: centres in which prompts met in the last round, prompts that parted from most "
                 "that began as they did, prompts chosen by samples of each pattern"
             )
-            yield Drawing(f"prompts-{slug(cell.label)}", says, _draw(record, title))
+            yield Drawing(f"prompts-{slug(cell.label)}", says, _draw(record, title, strongest))
 
 
-def _draw(record: PromptRecord, title: str) -> Figure:
+def _is_known(record: PromptRecord) -> bool:
+    """Says whether there is anything to draw: a prompt that met another, moved, or was chosen."""
+    met = any(centre is not None for clients in record.matches.values() for own in clients for centre in own)
+    return met or any(sum(counts) for by_pattern in record.usage.values() for counts in by_pattern.values())
+
+
+def _has_moved(record: PromptRecord) -> bool:
+    return any(share is not None for shares in record.moved.values() for share in shares)
+
+
+def _shares(by_pattern: Mapping[str, Sequence[int]]) -> np.ndarray:
+    """Returns by pattern how often each prompt was chosen, in % of all choices."""
+    shares = np.zeros((len(by_pattern), max(map(len, by_pattern.values()))))
+    for row, counts in enumerate(by_pattern.values()):
+        shares[row, : len(counts)] = 100 * np.array(counts) / max(1, sum(counts))
+    return shares
+
+
+def _draw(record: PromptRecord, title: str, strongest: float) -> Figure:
     heights = [max(2.2, min(4.4, 1.3 + 0.15 * len(clients))) for clients in record.matches.values()]
-    heights += [2.2] if record.moved else []
+    heights += [2.2] if _has_moved(record) else []
     heights += [1.3 + 0.22 * len(by_pattern) for by_pattern in record.usage.values()]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.4), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     panels = iter(figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0])
     for pool, clients in record.matches.items():
         _draw_matches(next(panels), pool, clients)
-    if record.moved:
+    if _has_moved(record):
         panel = next(panels)
         for pool, shares in record.moved.items():
             known = [(number + 1, 100 * share) for number, share in enumerate(shares) if share is not None]
@@ -59,11 +77,11 @@ def _draw(record: PromptRecord, title: str) -> Figure:
         panel.set_xlabel("round")
         panel.set_ylabel("prompts that moved, %")
         panel.set_title("moved: matched to another centre than most prompts that began in the same place")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(round_ticks())
         if len(record.moved) > 1:
             panel.legend()
     for pool, by_pattern in record.usage.items():
-        _draw_usage(figure, next(panels), pool, by_pattern)
+        _draw_usage(figure, next(panels), pool, by_pattern, strongest)
     return figure
 
 
@@ -92,22 +110,21 @@ def _draw_matches(panel: Axes, pool: str, clients: Sequence[Sequence[int | None]
     panel.set_title(f"{_short(pool)}: where prompts met in the last round")
     panel.set_xlabel("centre")
     panel.set_ylabel("client that took part")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.yaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(round_ticks())
+    panel.yaxis.set_major_locator(round_ticks())
     names = ("no prompt", "prompt as of most clients", "prompt that moved")
     handles = [Patch(color=_MET(number), label=name) for number, name in enumerate(names)]
     panel.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
 
 
-def _draw_usage(figure: Figure, panel: Axes, pool: str, by_pattern: dict[str, tuple[int, ...]]) -> None:
-    length = max(len(counts) for counts in by_pattern.values())
-    shares = np.zeros((len(by_pattern), length))
-    for row, counts in enumerate(by_pattern.values()):
-        shares[row, : len(counts)] = 100 * np.array(counts) / max(1, sum(counts))
-    image = panel.imshow(shares, aspect="auto", cmap="Greys", vmin=0, interpolation="nearest")
+def _draw_usage(
+    figure: Figure, panel: Axes, pool: str, by_pattern: dict[str, tuple[int, ...]], strongest: float
+) -> None:
+    shares = _shares(by_pattern)
+    image = panel.imshow(shares, aspect="auto", cmap="Greys", vmin=0, vmax=strongest, interpolation="nearest")
     figure.colorbar(image, ax=panel, label="of choices, %", pad=0.02)
     panel.set_yticks(range(len(by_pattern)), list(by_pattern))
     panel.grid(visible=False)
     panel.set_title(f"{_short(pool)}: which prompts samples with each pattern choose")
     panel.set_xlabel("prompt")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(round_ticks())

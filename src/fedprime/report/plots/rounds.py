@@ -6,19 +6,20 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import Block, Cell, compared_axis
+from fedprime.report.over_seeds import over_seeds
 from fedprime.report.plots.canvas import (
-    LIMIT_COLOR,
     Drawing,
+    LimitLines,
     Mark,
     add_legend,
     block_figures,
-    limit_entry,
     marks_in,
     marks_of,
+    round_ticks,
+    share_axes,
 )
 
 __all__ = ["draw_pools", "draw_rounds"]
@@ -34,16 +35,21 @@ def draw_rounds(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dra
     compared = compared_axis(list(collection.axes))
     marks = marks_of(collection.axes[compared])
     measured = [block for block in blocks if any(len(_curve(cell)[0]) for cell in block.cells)]
-    for ending, figure, panels in block_figures(measured, 3.2):
+    late = [
+        mean[len(mean) // _EARLY :].min() for block in measured for _, mean, _ in map(_curve, block.cells) if len(mean)
+    ]
+    figures = list(block_figures(measured, 3.2))
+    limits = [LimitLines() for _ in figures]
+    for (_, figure, panels), lines in zip(figures, limits, strict=True):
         for panel, block in panels:
             for cell in block.cells:
                 _draw_cell(panel, cell, marks[cell.label], 0.2 if len(block.cells) <= _MAX_BANDS else 0.12)
-            _draw_limits(panel, block)
-            late = [mean[len(mean) // _EARLY :].min() for _, mean, _ in map(_curve, block.cells) if len(mean)]
+            lines.draw(panel, {cell.label: _limit(cell) for cell in block.cells})
             panel.set_ylim(bottom=100 * min(late) - 2)
             _label(panel, block, "validation accuracy, %")
-        some = [block for _, block in panels]
-        add_legend(figure, marks_in(marks, some), limit_entry(some), lines=True)
+        add_legend(figure, marks_in(marks, [block for _, block in panels]), lines.entries(), lines=True)
+    _share([panel for _, _, panels in figures for panel, _ in panels])
+    for ending, figure, _ in figures:
         says = f"Validation accuracy over rounds per {compared}, mean over seeds; band: one standard deviation"
         yield Drawing(f"rounds{ending}", says, figure)
 
@@ -55,7 +61,8 @@ def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Draw
     pools = dict.fromkeys(name for run in collection.runs for name in run.history.pool_sizes)
     styles = dict(zip(pools, ("-", "--", ":", "-.") * len(pools), strict=False))
     sized = [block for block in blocks if any(run.history.pool_sizes for cell in block.cells for run in cell.runs)]
-    for ending, figure, panels in block_figures(sized, 2.8):
+    figures = list(block_figures(sized, 2.8))
+    for _, figure, panels in figures:
         shown: dict[str, Mark] = {}
         for panel, block in panels:
             for cell, (name, style) in itertools.product(block.cells, styles.items()):
@@ -63,7 +70,7 @@ def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Draw
                 if columns:
                     color = marks[cell.label].color
                     shown[cell.label] = Mark(color, "", "-")
-                    rounds, mean, deviation = _over_seeds(columns)
+                    rounds, mean, deviation = over_seeds(columns)
                     panel.plot(rounds, mean, color=color, linestyle=style)
                     panel.fill_between(rounds, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
             _label(panel, block, "prompts in the pool")
@@ -72,15 +79,22 @@ def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Draw
             for name, style in styles.items()
         ]
         add_legend(figure, shown, kinds, lines=True)
+    _share([panel for _, _, panels in figures for panel, _ in panels])
+    for ending, figure, _ in figures:
         says = f"Size of the prompt pools over rounds per {compared}, mean over seeds; band: one standard deviation"
         yield Drawing(f"pools{ending}", says, figure)
+
+
+def _share(panels: Sequence[Axes]) -> None:
+    if panels:
+        share_axes(panels)
 
 
 def _label(panel: Axes, block: Block, quantity: str) -> None:
     panel.set_title(in_words(block.labels))
     panel.set_xlabel("round")
     panel.set_ylabel(quantity)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(round_ticks())
 
 
 def _draw_cell(panel: Axes, cell: Cell, mark: Mark, opacity: float) -> None:
@@ -101,24 +115,10 @@ def _draw_cell(panel: Axes, cell: Cell, mark: Mark, opacity: float) -> None:
     panel.fill_between(rounds, low, high, color=mark.color, alpha=opacity, linewidth=0)
 
 
-def _draw_limits(panel: Axes, block: Block) -> None:
-    found = [_over_seeds([run.history.bayes_accuracy for run in cell.runs]) for cell in block.cells]
-    # Most have the same; drawn on top of each other, dashes would fill up.
-    for limit in dict.fromkeys(tuple(zip(rounds, mean.round(3), strict=True)) for rounds, mean, _ in found):
-        if limit:
-            rounds, mean = zip(*limit, strict=True)
-            panel.plot(rounds, 100 * np.array(mean), color=LIMIT_COLOR, linestyle="--", linewidth=1.2, zorder=1)
+def _limit(cell: Cell) -> list[tuple[float, float]]:
+    rounds, mean, _ = over_seeds([run.history.bayes_accuracy for run in cell.runs])
+    return list(zip(rounds.astype(float).tolist(), (100 * mean).tolist(), strict=True))
 
 
 def _curve(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return _over_seeds([run.history.accuracy for run in cell.runs])
-
-
-def _over_seeds(columns: Sequence[Sequence[float | int | None]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the rounds, from 1, in which every seed has a value, with mean and standard deviation over seeds."""
-    length = min(len(column) for column in columns)
-    values = np.array([column[:length] for column in columns], dtype=float)  # None becomes NaN
-    rounds = np.flatnonzero(np.isfinite(values).all(axis=0))
-    values = values[:, rounds]
-    deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(rounds))
-    return rounds + 1, values.mean(axis=0), deviation
+    return over_seeds([run.history.accuracy for run in cell.runs])

@@ -1,0 +1,80 @@
+"""The page of a report in a real browser: its script runs without an error, and draws every part."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fedprime.report.compare import group_runs
+from fedprime.report.html import html_page
+from fedprime.report.html_data import page_data
+from made_runs import collected, methods_over_seeds
+from page_content import Parts
+
+pytestmark = pytest.mark.slow
+NASTY = "<img src=x onerror=\"document.title='broken into'\">"
+# Sorts by the first number, leaves out one method, moves over a curve, and tells what is there.
+DRIVEN = """
+const errors = [];
+addEventListener("error", (event) => errors.push(event.message));
+addEventListener("load", () => {
+  const column = () => [...document.querySelectorAll("main table")][0].querySelectorAll("tbody tr");
+  const methods = () => [...column()].map((row) => row.cells[0].textContent);
+  const before = methods();
+  document.querySelectorAll("main th button")[1].click();
+  const descending = methods();
+  document.querySelectorAll("main th button")[1].click();
+  const ascending = methods();
+  document.querySelectorAll("#filters details")[0].querySelectorAll("input")[0].click();
+  const filtered = methods();
+  const isCurve = (part) => part.textContent.startsWith("Round by round");
+  const curve = [...document.querySelectorAll("main section")].find(isCurve).querySelector("rect.hit");
+  const box = curve.getBoundingClientRect();
+  curve.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: box.right, clientY: box.top + 5 }));
+  const told = document.createElement("output");
+  told.textContent = JSON.stringify({ before, descending, ascending, filtered, errors,
+    tip: document.getElementById("tip").textContent,
+    heads: [...document.querySelectorAll("h2")].map((head) => head.textContent), title: document.title,
+    width: document.documentElement.scrollWidth, window: innerWidth });
+  document.body.append(told);
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next((path for path in map(shutil.which, filter(None, names)) if path), None)
+    if found is None:
+        pytest.skip("there is no Chromium; CHROMIUM may name one")
+    return found
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_page_is_sorted_filtered_and_hovered(chromium: str, width: int, tmp_path: Path):
+    accuracies = {"pfpt": (0.5, 0.52, 0.51), NASTY: (0.7, 0.72, 0.75), "fedprime": (0.6, 0.61, 0.63)}
+    collection = collected(methods_over_seeds(accuracies))
+    page = html_page(page_data("a study", collection, group_runs(collection), "caption", ["fedprime report runs"]))
+    path = tmp_path / "page.html"
+    path.write_text(page.replace('<script type="application', f'<script>{DRIVEN}</script>\n<script type="application'))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--virtual-time-budget=3000"]
+    shown = subprocess.run(
+        [chromium, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    told = json.loads(Parts(shown).texts["output"][0])
+    assert told["errors"] == []
+    assert told["title"] == "a study"
+    assert told["before"] == ["pfpt", NASTY, "fedprime"]
+    assert told["descending"] == [NASTY, "fedprime", "pfpt"]
+    assert told["ascending"] == ["pfpt", "fedprime", NASTY]
+    assert told["filtered"] == ["fedprime", NASTY]
+    assert told["tip"] == f"round 3\nBayes limit: 90\n{NASTY}: 80\nfedprime: 80"
+    assert {"Results", "Round by round", "Pair by pair", "Settings that differ", "How to reproduce"} <= {*told["heads"]}
+    assert told["width"] <= told["window"]  # nothing but tables is wider than the window
