@@ -74,9 +74,9 @@ def test_another_encoding_is_told_with_its_byte(tmp_path: Path, complaint: Calla
     folder = written(tmp_path, lambda rows: rows[0].update(title="k\u00e4se"))
     file = folder / "metadata.csv"
     file.write_bytes(file.read_text(encoding="utf-8").encode("latin-1"))
-    for words in (run_words(folder), ("data", "check", folder)):
+    for words in ((*run_words(folder), "--data.encoding=utf-8"), ("data", "check", folder, "--encoding=utf-8")):
         said = complaint(*words)
-        assert f"{file} is not in UTF-8 (byte" in said
+        assert f"{file} is not in UTF-8 (" in said
         assert said.endswith("save it as CSV in UTF-8\n")
         assert said.count("\n") == 1
 

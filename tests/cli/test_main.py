@@ -70,7 +70,7 @@ def test_a_wrong_verb_is_told_the_nearest_right_one(complaint: Callable[..., str
         (["run", "builtin/quickstart", "--output", "--seed=1"], "--output has no value"),
         (["run", "--resume"], "--resume has no value"),
         (["run", "--resume", "none"], "there is no run folder none"),
-        (["run", "--resume", "none", "--seed", "3"], "leave out --seed 3"),
+        (["run", "--resume", "none", "--seed", "3"], "there is no run folder none; `fedprime run` makes one"),
         (["run", "builtin/quickstart", "--resume", "none"], "leave out builtin/quickstart"),
         (["run", "--resume", "none", "--output", "other"], "leave out --output"),
         (["run", "builtin/quickstart", "--backbone", "none"], "cannot load a backbone from 'none'"),

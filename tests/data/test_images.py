@@ -58,7 +58,7 @@ def test_a_file_that_is_no_image_is_named(content: bytes, tmp_path: Path):
 
 
 def test_a_folder_is_no_image(tmp_path: Path):
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="is no file; name an image file"):
         read_image(tmp_path)
 
 
@@ -102,12 +102,11 @@ def test_an_image_of_implausible_size_is_refused(tmp_path: Path, monkeypatch: py
         read_image(tmp_path / "huge.png")
 
 
-def test_text_in_an_image_file_cannot_fill_the_memory(tmp_path: Path):
+def test_a_long_text_in_an_image_file_is_passed_over(tmp_path: Path):
     info = PngImagePlugin.PngInfo()
     info.add_text("comment", "x" * (PngImagePlugin.MAX_TEXT_CHUNK + 1), zip=True)
     Image.fromarray(RED).save(tmp_path / "talkative.png", pnginfo=info)
-    with pytest.raises(InputError, match="cannot read"):
-        read_image(tmp_path / "talkative.png")
+    assert (read_image(tmp_path / "talkative.png") == RED).all()
 
 
 def test_a_16_bit_picture_is_scaled_and_not_cut_off(tmp_path: Path):

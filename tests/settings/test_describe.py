@@ -35,7 +35,7 @@ def test_what_may_be_set_is_said_in_words():
 def test_a_setting_knows_its_group_and_how_many_values_it_takes():
     assert (SETTINGS["training.lr"].group, SETTINGS["seed"].group) == ("training", "")
     assert [name for name, setting in SETTINGS.items() if setting.takes_several] == [
-        *("data.columns", "data.label", "data.rows", "data.modalities", "method.reference_quirks")
+        *("data.columns", "data.label", "data.rows", "data.classes", "data.modalities", "method.reference_quirks")
     ]
     assert SETTINGS["privacy.secret"].is_switch
     assert not SETTINGS["privacy.delta"].is_switch

@@ -351,5 +351,7 @@ def test_where_all_values_are_alike_everybody_has_the_rate() -> None:
 def test_a_value_without_a_mean_is_refused() -> None:
     data = Letters(10)
     data.brightness[4] = math.nan
-    with pytest.raises(ValueError, match=r"depend on image, but that of sample 4 has no finite mean; mend the data"):
+    with pytest.raises(
+        ValueError, match=r"depend on image, but that of sample 4 of the data has no finite mean; mend the data"
+    ):
         by_observed(data, data.split("train", np.arange(10)), lacking="text")
