@@ -122,6 +122,7 @@ def test_a_finished_run_holds_everything_there_is_to_know_about_it(finished_run:
         "results.json",
         "scenarios.png",
         "model/config.json",
+        "model/statistics.safetensors",
         "model/model.safetensors",
     }
     assert {path.name for path in finished_run.parent.iterdir()} == {"finished"}

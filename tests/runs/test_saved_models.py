@@ -1,6 +1,6 @@
 """The models that a run leaves, and what they tell of the samples behind them."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +103,13 @@ class _NoClients(InProcessClients):
 
     def __init__(self) -> None:
         self.descriptions: dict[int, dict[str, Any]] = {}
+        self.failures: dict[int, str] = {}
         self.kept: dict[int, Weights] = {}
         self.residuals: dict[int, Weights] = {}
 
     def find(self, clients: Collection[int], needed: int) -> None: ...
+
+    def agree_on(self, facts: Mapping[str, Any]) -> None: ...
 
     def evaluate(self, *_: object) -> dict[int, dict[str, dict[str, Any]]]:
         return {}

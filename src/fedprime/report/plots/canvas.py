@@ -164,8 +164,8 @@ def limit_groups(curves: Mapping[str, Sequence[tuple[float, float]]]) -> dict[st
     Args:
         curves: By label, the points of its limit; none where it is not known.
 
-    >>> limit_groups({"a": [(1, 0.9)], "b": [(1, 0.8)], "c": [(1, 0.9)], "d": []})
-    {'Bayes limit': [(1, 0.9)], 'Bayes limit of b': [(1, 0.8)]}
+    >>> limit_groups({"a": [(1.0, 0.9)], "b": [(1.0, 0.8)], "c": [(1.0, 0.9)], "d": []})
+    {'Bayes limit': [(1.0, 0.9)], 'Bayes limit of b': [(1.0, 0.8)]}
     """
     same: dict[tuple[tuple[float, float], ...], list[str]] = {}
     for label, points in curves.items():
