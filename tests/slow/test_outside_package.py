@@ -20,7 +20,7 @@ backbone = "renamed:tiny"
 data = { name = "colours" }
 partition = { kind = "even", num_clients = 2 }
 missing = { rate = 0.5 }
-method = { name = "damped-p", num_prompts = 2, damping = 0.25 }
+method = { name = "damped-p", num_prompts = 2, damping = 0.25, paper = true }
 training = { rounds = 2, batch_size = 16 }
 """
 

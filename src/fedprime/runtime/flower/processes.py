@@ -219,6 +219,8 @@ def stop(process: subprocess.Popen[Any]) -> None:
             else:
                 process.kill()
             process.wait()
+    if process.stdin is not None:  # the pipe of `watched`
+        process.stdin.close()
 
 
 def _end_leftover(folder: Path) -> None:
