@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def metrics_of(folder: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -13,3 +15,15 @@ def metrics_of(folder: Path) -> list[dict[str, Any]]:
 def results_of(folder: Path) -> dict[str, Any]:
     results = json.loads((folder / "results.json").read_text())
     return {name: value for name, value in results.items() if name != "seconds"}
+
+
+def die_before_replacing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets this process be stopped at the moment when a new file of that name would take the place of the old one."""
+    replace_path = Path.replace
+
+    def dying(path: Path, target: Path) -> Path:
+        if target.name == name:
+            raise KeyboardInterrupt
+        return replace_path(path, target)
+
+    monkeypatch.setattr(Path, "replace", dying)

@@ -18,6 +18,7 @@ from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
+from run_files import die_before_replacing
 
 SETTINGS = "seed = 3\n"
 MASKS = {"client.0.samples": torch.tensor([4, 7])}
@@ -410,14 +411,7 @@ def test_settings_change_on_purpose_and_not_by_hand(advanced: RunFolder):
 def test_a_process_that_dies_while_settings_change_leaves_what_can_go_on(
     advanced: RunFolder, monkeypatch: pytest.MonkeyPatch
 ):
-    replace_path = Path.replace
-
-    def dying(path: Path, target: Path) -> Path:
-        if target.name == "settings.toml":
-            raise KeyboardInterrupt
-        return replace_path(path, target)
-
-    monkeypatch.setattr(Path, "replace", dying)
+    die_before_replacing("settings.toml", monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         advanced.change_settings("seed = 3\nthreads = 2\n")
     advanced.refuse_changed()

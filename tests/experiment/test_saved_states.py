@@ -8,6 +8,7 @@ import torch
 from fedprime.experiment.checkpoint_file import Checkpoint, save_checkpoint
 from fedprime.experiment.saved_states import RunError, SavedStates
 from fedprime.methods.method import ServerState
+from run_files import die_before_replacing
 
 
 def checkpoint(number: int) -> Checkpoint:
@@ -26,14 +27,7 @@ def test_a_process_that_dies_before_the_newest_takes_its_place_leaves_the_one_be
 ):
     for number in range(1, rounds + 1):
         states.save(checkpoint(number), {"settings.toml": "abc"}, keep=2)
-    replace_path = Path.replace
-
-    def dying(path: Path, target: Path) -> Path:
-        if target.name == "checkpoint.safetensors":
-            raise KeyboardInterrupt
-        return replace_path(path, target)
-
-    monkeypatch.setattr(Path, "replace", dying)
+    die_before_replacing("checkpoint.safetensors", monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         states.save(checkpoint(rounds + 1), {"settings.toml": "abc"}, keep=2)
     monkeypatch.undo()

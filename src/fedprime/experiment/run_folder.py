@@ -315,7 +315,8 @@ class RunFolder:
         raise broken(path, "a line has no number of its round")
 
     def _lines(self) -> list[str]:
-        path = self.verified(_METRICS)
+        # While a run goes on, its checkpoints say which lines belong to them.
+        path = self.verified(_METRICS) if self.is_finished else self._readable(_METRICS)
         try:
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         except UnicodeDecodeError as error:

@@ -96,8 +96,9 @@ class SavedStates:
         """Returns the digests of other files, as the newest checkpoint that can be read tells them."""
         known = self._known()
         for path in self._paths():
-            if path.is_file() and digest_of_file(path) in known:
-                return known[digest_of_file(path)]
+            digest = digest_of_file(path) if path.is_file() else ""
+            if digest and digest in known:
+                return known[digest]
         return {}
 
     def save(self, checkpoint: Checkpoint, facts: Mapping[str, str], keep: int = 1, sound_round: int = 0) -> None:

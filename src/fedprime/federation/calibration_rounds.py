@@ -11,7 +11,6 @@ from torch import Tensor
 
 from fedprime.federation.start_round import (
     CANDIDATES,
-    USUAL_TEMPERATURE,
     LocalSamples,
     StartRound,
     by_block,
@@ -21,7 +20,15 @@ from fedprime.federation.start_round import (
     with_single_modalities,
 )
 from fedprime.methods.method import ServerState, Update
-from fedprime.models.calibration import SCALES, TEMPERATURES, Curvature, best_temperatures, curvature, log_likelihoods
+from fedprime.models.calibration import (
+    SCALES,
+    TEMPERATURES,
+    USUAL_TEMPERATURE,
+    Curvature,
+    best_temperatures,
+    curvature,
+    log_likelihoods,
+)
 from fedprime.models.discriminant import SHRINKAGES
 from fedprime.models.prompted_model import PromptedModel, Weights
 

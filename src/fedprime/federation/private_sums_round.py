@@ -19,15 +19,9 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fedprime.data.batches import Task
-from fedprime.federation.start_round import (
-    USUAL_TEMPERATURE,
-    LocalSamples,
-    StartRound,
-    by_block,
-    head_of,
-    read_blocks,
-)
+from fedprime.federation.start_round import LocalSamples, StartRound, by_block, head_of, read_blocks
 from fedprime.methods.method import ServerState, Update
+from fedprime.models.calibration import USUAL_TEMPERATURE
 from fedprime.models.discriminant import log_frequencies
 from fedprime.models.prompted_model import PromptedModel, Weights
 
@@ -63,7 +57,7 @@ class PrivateSumsRound(StartRound):
             received: Not used.
         """
         widths, number, num_labels = head_of(model).widths, len(samples.train), len(model.label_names)
-        found = {name: torch.zeros(value.shape, dtype=torch.float64) for name, value in self._form(widths, num_labels)}
+        found = {name: torch.zeros_like(value, device="cpu") for name, value in _form(widths, num_labels).items()}
         for blocks, labels in read_blocks(model, samples.train):
             applies = _applies(labels, num_labels, model.task)
             found["labels"] += _SHARE * applies.sum(dim=0) / (1 if model.task == "one_class" else num_labels**0.5)
@@ -71,13 +65,13 @@ class PrivateSumsRound(StartRound):
             for block, values in blocks.values.items():
                 there = blocks.present[block].cpu()
                 rows, of_label = values.detach().cpu()[there].double(), weighted[there]
-                length = rows.norm(dim=1, keepdim=True).clamp(2**-_DOUBLINGS, 2**_DOUBLINGS)
-                direction = rows / torch.maximum(length, rows.norm(dim=1, keepdim=True))
+                length = rows.norm(dim=1, keepdim=True).clamp(min=2**-_DOUBLINGS)
+                direction = rows / length
                 found[f"first.{block}"] += of_label.T @ direction
                 found[f"share.{block}"] += _SHARE * of_label.sum(dim=0)
                 found[f"total.{block}"][0] += _SHARE * len(rows)
                 found[f"total.{block}"][1:] += direction.sum(dim=0)
-                found[f"length.{block}"] += _LENGTH * (length.log2() / _DOUBLINGS).sum()
+                found[f"length.{block}"] += _LENGTH * (length.log2() / _DOUBLINGS).clamp(max=1).sum()
         return {name: value / (number * _bound(len(widths))) for name, value in found.items()}
 
     def form(self, weights: Weights) -> Weights:
@@ -88,16 +82,7 @@ class PrivateSumsRound(StartRound):
         """
         weight = by_block(weights, "head.weight.")
         num_labels = len(next(iter(weight.values())))
-        return dict(self._form({name: value.shape[1] for name, value in weight.items()}, num_labels))
-
-    def _form(self, widths: dict[str, int], num_labels: int) -> list[tuple[str, Tensor]]:
-        shapes: dict[str, tuple[int, ...]] = {"labels": (num_labels,)}
-        for block, width in widths.items():
-            shapes[f"first.{block}"] = (num_labels, width)
-            shapes[f"share.{block}"] = (num_labels,)
-            shapes[f"total.{block}"] = (1 + width,)
-            shapes[f"length.{block}"] = (1,)
-        return [(name, torch.empty(shape, dtype=torch.float64, device="meta")) for name, shape in shapes.items()]
+        return _form({name: value.shape[1] for name, value in weight.items()}, num_labels)
 
     def problems(self, update: Update) -> list[str]:
         """Says that the averages of no samples are so long.
@@ -178,6 +163,16 @@ class _Directions:
             without = -self._offsets * (self._share / (1 - self._share))[:, None]
         weight = USUAL_TEMPERATURE * (self._offsets - without)
         return weight, -0.5 * (weight * (self._offsets + without)).sum(dim=1)
+
+
+def _form(widths: dict[str, int], num_labels: int) -> Weights:
+    shapes: dict[str, tuple[int, ...]] = {"labels": (num_labels,)}
+    for block, width in widths.items():
+        shapes[f"first.{block}"] = (num_labels, width)
+        shapes[f"share.{block}"] = (num_labels,)
+        shapes[f"total.{block}"] = (1 + width,)
+        shapes[f"length.{block}"] = (1,)
+    return {name: torch.empty(shape, dtype=torch.float64, device="meta") for name, shape in shapes.items()}
 
 
 def _applies(labels: Tensor, num_labels: int, task: Task) -> Float64[Tensor, "sample label"]:

@@ -4,7 +4,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -109,8 +109,8 @@ def federate(
     seed: int,
     processors: Sequence[UpdateProcessor] = (),
     first_round: int = 0,
-) -> Generator[Round, ServerState | None]:
-    """Runs rounds and yields each when it is finished; who sends a state back lets the next round begin from that.
+) -> Iterator[Round]:
+    """Runs rounds and yields each when it is finished.
 
     A round depends only on its number, the seed and the state before it, so a run continues after any round as if never
     stopped.
@@ -159,8 +159,7 @@ def federate(
             state = replace(state, observations={})
         told = [replace(update, metrics={}) for update in answers.valid] if hides_clients else answers.valid
         seconds = time.perf_counter() - started
-        sent_back = yield Round(number, state, chosen, tuple(told), answers.left_out, seconds, down, up, rejected)
-        state = state if sent_back is None else sent_back
+        yield Round(number, state, chosen, tuple(told), answers.left_out, seconds, down, up, rejected)
 
 
 def _stepped(asked: ServerRound, updates: Sequence[Update]) -> tuple[ServerState, str]:

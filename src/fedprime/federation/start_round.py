@@ -16,7 +16,6 @@ from fedprime.models.readout import Blocks, EvidenceHead
 
 __all__ = [
     "CANDIDATES",
-    "USUAL_TEMPERATURE",
     "LocalSamples",
     "StartRound",
     "by_block",
@@ -27,8 +26,6 @@ __all__ = [
 ]
 
 _AT_ONCE = 256  # samples
-#: What evidence is multiplied by where no validation sample says.
-USUAL_TEMPERATURE = 0.3
 #: Begins the names of values that are sent in the start alone, beside the model's.
 CANDIDATES = f"{BESIDE_MODEL}start."
 

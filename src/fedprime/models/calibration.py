@@ -21,10 +21,20 @@ from torch import Tensor
 
 from fedprime.data.batches import Task
 
-__all__ = ["SCALES", "TEMPERATURES", "Curvature", "best_temperatures", "curvature", "log_likelihoods"]
+__all__ = [
+    "SCALES",
+    "TEMPERATURES",
+    "USUAL_TEMPERATURE",
+    "Curvature",
+    "best_temperatures",
+    "curvature",
+    "log_likelihoods",
+]
 
 #: What is tried as the temperature of a block by itself.
 TEMPERATURES: tuple[float, ...] = (0.02, 0.04, 0.07, 0.12, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2)
+#: A block's temperature where nothing says which is the likeliest.
+USUAL_TEMPERATURE = 0.3
 #: What all temperatures are multiplied by, to look for the place to take Newton's step from.
 SCALES: tuple[float, ...] = (0.25, 0.4, 0.6, 0.8, 1.0, 1.25)
 

@@ -26,14 +26,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fedprime.data.batches import Task
+from fedprime.models.calibration import USUAL_TEMPERATURE
 from fedprime.models.class_sums import ClassSums
 from fedprime.models.discriminant import BlockDiscriminant, log_frequencies
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, Weights
 
 __all__ = ["Statistics", "digest_of", "least_error_shrinkage"]
 
-_USUAL_TEMPERATURE = 0.3
-_USUAL_SAMPLES = 200  # as many more are taken to have it
+_USUAL_SAMPLES = 200  # as many more are taken to have the usual temperature
 
 _TEMPERATURE, _ORIGINS = "temperature.", "origins"
 _DIGEST = 32  # bytes
@@ -65,9 +65,9 @@ class Statistics:
         for block, total in sums.total.items():
             told = [choice.get(block, {}) for choice in chosen]
             first = [one["temperature"] for one in told if "temperature" in one]
-            own = math.prod([*first, *(one.get("factor", 1.0) for one in told)]) if first else _USUAL_TEMPERATURE
+            own = math.prod([*first, *(one.get("factor", 1.0) for one in told)]) if first else USUAL_TEMPERATURE
             number = float(total[0])
-            temperature[block] = (number * own + _USUAL_SAMPLES * _USUAL_TEMPERATURE) / (number + _USUAL_SAMPLES)
+            temperature[block] = (number * own + _USUAL_SAMPLES * USUAL_TEMPERATURE) / (number + _USUAL_SAMPLES)
         return cls(sums, temperature)
 
     @classmethod

@@ -26,6 +26,7 @@ from fedprime.models.prediction import predict_samples, with_prior
 from fedprime.models.priors import Prior
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
 from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.strict_json import JsonError, read_json
 from fedprime.runs.callbacks import ProgressLine
 from fedprime.runs.estimator import Estimator
 from fedprime.runs.run import start_run
@@ -245,7 +246,7 @@ class FederatedPredictor(Estimator):
         if not (folder / _FILE).is_file():
             raise ModelError(f"{folder} has no {_FILE}: it is a model that no predictor saved; use predict_samples")
         try:
-            known = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+            known = read_json(folder / _FILE)
             given: dict[str, Any] = {
                 name: tuple(cast("Any", own)) if isinstance(own, list) else own
                 for name, own in known["parameters"].items()
@@ -254,7 +255,7 @@ class FederatedPredictor(Estimator):
             predictor.columns_, predictor.label_columns_ = tuple(known["columns"]), tuple(known["label"])
             predictor._forms, predictor._several = known["forms"], known["several_labels"]
             predictor.classes_, predictor.results_ = _array(known["classes"]), known["results"]
-        except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        except (JsonError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{folder / _FILE} is broken ({error!r}); save the predictor again") from error
         predictor.model_, predictor._statistics, predictor._files = model, _statistics(folder), Path()
         if backbone is not None:
