@@ -30,7 +30,7 @@ def run_with_own(method: str, seed: int, accuracy: float, own: float) -> Finishe
 
 
 def test_a_page_of_165_runs_is_small():
-    collection = collect_runs([RESULTS / "main" / "runs.json"])
+    collection = collect_runs([RESULTS / "papers" / "runs.json"])
     assert len(collection.runs) == 165
     page = html_page(page_data("main", collection, group_runs(collection), "", []))
     assert len(page.encode()) < 2_000_000
