@@ -1,39 +1,52 @@
-"""Shape checks at run time for everything under test, one thread, no network, and fixtures that many tests share."""
+"""Shape checks at run time for everything under test, one thread, no network, and fixtures that many tests share.
+
+Nothing heavy is imported at the top: the process that hands out tests to others would pay for it before they start.
+"""
+
+from __future__ import annotations
 
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-
-from jaxtyping import install_import_hook
-
-# Must come before the first import of fedprime: what is imported earlier is not checked.
-_hook = install_import_hook("fedprime", "beartype.beartype")
 
 import functools
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
+from jaxtyping import install_import_hook
 
-from command_line import exit_code
-from fedprime.backbones import NAMES, load_backbone
-from fedprime.backbones.backbone import Backbone
-from fedprime.experiment.build import Experiment, build_experiment
-from fedprime.models.prompted_model import Weights
-from fedprime.report.plots import PLOTS
-from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.runs.callbacks import AfterRound
-from fedprime.runs.run import start_run
-from fedprime.settings.reading import read_settings
-from fedprime.settings.settings import Settings
+if TYPE_CHECKING:
+    from fedprime.backbones.backbone import Backbone
+    from fedprime.experiment.build import Experiment
+    from fedprime.models.prompted_model import Weights
+    from fedprime.settings.settings import Settings
 
-torch.set_num_threads(1)
+SOURCE = Path(__file__).parents[1] / "src"
+
+# Must come before the first import of fedprime: what is imported earlier is not checked. Modules without shapes are
+# left to pyright: making their checks took every process of the tests seconds.
+_hook = install_import_hook(
+    [
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        for path in sorted((SOURCE / "fedprime").rglob("*.py"))
+        if "jaxtyping" in path.read_text(encoding="utf-8")
+    ],
+    "beartype.beartype",
+)
+
 # A shell that starts the tests in the background has Ctrl-C ignored; some of them press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +61,9 @@ def _quick_runs() -> Iterator[None]:
 
     What draws the plot of a run has tests of its own.
     """
+    from fedprime.backbones import NAMES, load_backbone
+    from fedprime.reproducibility.atomic_files import replaced_file
+
     load_once = functools.cache(load_backbone)
 
     def load(reference: str = "auto", *words: Any, **options: Any) -> Backbone:
@@ -66,6 +82,8 @@ def _quick_runs() -> Iterator[None]:
 @pytest.fixture
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves the seconds that plots of a report take: there is no data for any."""
+    from fedprime.report.plots import PLOTS
+
     none = {kind: (lambda *_: iter(()), reason) for kind, (_, reason) in PLOTS.items()}
     monkeypatch.setattr("fedprime.report.writing.PLOTS", none)
 
@@ -73,6 +91,8 @@ def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny() -> Backbone:
     """The backbone that comes with fedprime."""
+    from fedprime.backbones import load_backbone
+
     return load_backbone()
 
 
@@ -100,11 +120,15 @@ def small_flags() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def small_settings(small_flags: tuple[str, ...]) -> Settings:
     """The settings of a run that takes a second."""
+    from fedprime.settings.reading import read_settings
+
     return read_settings(None, small_flags)
 
 
 @pytest.fixture(scope="session")
 def _built_experiment(small_settings: Settings) -> tuple[Experiment, Weights]:
+    from fedprime.experiment.build import build_experiment
+
     experiment = build_experiment(small_settings)
     return experiment, experiment.model.weights()
 
@@ -120,6 +144,8 @@ def small_experiment(_built_experiment: tuple[Experiment, Weights]) -> Experimen
 @pytest.fixture(scope="session")
 def finished_run(small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small run that is finished; only for reading."""
+    from fedprime.runs.run import start_run
+
     folder = tmp_path_factory.mktemp("runs") / "finished"
     start_run(small_settings, folder)
     return folder
@@ -133,6 +159,9 @@ def finished_copy(finished_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def _stopped_run(small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fedprime.runs.callbacks import AfterRound
+    from fedprime.runs.run import start_run
+
     folder = tmp_path_factory.mktemp("runs") / "stopped"
 
     def stop(_: object) -> None:
@@ -152,6 +181,7 @@ def stopped_run(_stopped_run: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs a command that is wrong; returns what it said to that."""
+    from command_line import exit_code
 
     def complain(*words: object) -> str:
         assert exit_code(*words) == 2
