@@ -95,6 +95,18 @@ def stop_after(rounds: int) -> list[Callback]:
     return [AfterRound(watch)]
 
 
+def whole_and_killed(settings: Settings, folder: Path, rounds: int) -> tuple[Path, Path]:
+    """Makes a run in one go; returns its folder, and beside it what a kill after some rounds would have left of it."""
+    whole, killed = folder / "whole", folder / "killed"
+
+    def watch(progress: Progress) -> None:
+        if progress.round_number == rounds:
+            shutil.copytree(whole, killed)
+
+    start_run(settings, whole, callbacks=[AfterRound(watch)])
+    return whole, killed
+
+
 def changed(settings: Settings, **sections: Any) -> Settings:
     """Settings with some values changed, by section."""
     return replace(
@@ -324,6 +336,9 @@ def test_a_run_stopped_after_any_round_ends_as_if_it_had_not_stopped(
 def test_what_nobody_set_starts_in_closed_form_and_may_be_stopped_in_every_round_of_it(
     small_flags: tuple[str, ...], tmp_path: Path
 ):
+    def stop(_: Progress) -> None:
+        raise KeyboardInterrupt
+
     flags = [*small_flags, "--method.paper=false", "--method.name=fedavg-p", "--training.rounds=1"]
     settings = read_settings(None, flags)
     start_run(settings, tmp_path / "whole")
@@ -331,18 +346,13 @@ def test_what_nobody_set_starts_in_closed_form_and_may_be_stopped_in_every_round
     assert [line["round"] for line in lines] == [-4, -3, -2, -1, 0]
     assert "accuracy" in lines[3]
     assert json.loads((tmp_path / "whole" / "results.json").read_text())["kept_round"] in (-1, 0)
+    stopped = tmp_path / "stopped"
     for rounds in (1, 2, 3, 4):
-        stopped, left = tmp_path / f"stopped-{rounds}", iter(range(rounds - 1))
-
-        def stop(_: Progress, left: Iterator[int] = left) -> None:
-            if next(left, None) is None:
-                raise KeyboardInterrupt
-
         with pytest.raises(KeyboardInterrupt):
-            start_run(settings, stopped, callbacks=[AfterRound(stop)])
+            complete_run(settings, stopped, callbacks=[AfterRound(stop)])
         assert len(metrics_of(stopped)) == rounds
-        resume_run(stopped)
-        assert_same_run(stopped, tmp_path / "whole")
+    resume_run(stopped)
+    assert_same_run(stopped, tmp_path / "whole")
 
 
 def test_with_privacy_the_start_is_one_more_release(small_flags: tuple[str, ...], tmp_path: Path):
@@ -364,11 +374,9 @@ def test_whatever_missingness_depends_on_a_stopped_run_ends_as_if_it_had_not_sto
 ):
     quick = FedAvgP(num_prompts=4)
     settings = changed(small_settings, missing={"kind": kind}, method=quick, training={"rounds": 2})
-    start_run(settings, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
-    resume_run(tmp_path / "stopped")
-    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    whole, killed = whole_and_killed(settings, tmp_path, 1)
+    resume_run(killed)
+    assert_same_run(killed, whole)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].trains])
@@ -381,13 +389,11 @@ def test_every_method_with_part_of_the_clients_ends_as_if_it_had_not_stopped(
         training={"fraction": 0.5, "rounds": 2},
         data={"num_train": 24, "num_validation": 4, "num_test": 4},
     )
-    start_run(settings, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
-    resume_run(tmp_path / "stopped")
-    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    whole, killed = whole_and_killed(settings, tmp_path, 1)
+    resume_run(killed)
+    assert_same_run(killed, whole)
     num_asked = 1 if METHODS[name].is_centralized else 2
-    assert {line["asked"] for line in metrics_of(tmp_path / "whole")} == {num_asked}
+    assert {line["asked"] for line in metrics_of(whole)} == {num_asked}
 
 
 def test_what_stays_at_the_clients_is_there_after_a_stop(
@@ -395,13 +401,10 @@ def test_what_stays_at_the_clients_is_there_after_a_stop(
 ):
     monkeypatch.setitem(METHODS, PrivateHead.name, PrivateHead)
     settings = changed(small_settings, method=METHODS[PrivateHead.name](num_prompts=4))
-    start_run(settings, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", callbacks=stop_after(2))
-    kept = RunFolder(tmp_path / "stopped").load_checkpoint().kept
-    assert kept.keys() == {0, 1, 2, 3}
-    resume_run(tmp_path / "stopped")
-    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    whole, killed = whole_and_killed(settings, tmp_path, 2)
+    assert RunFolder(killed).load_checkpoint().kept.keys() == {0, 1, 2, 3}
+    resume_run(killed)
+    assert_same_run(killed, whole)
 
 
 # Everything by which a run changes a file. A process that is killed dies before or after one of these.
@@ -479,6 +482,7 @@ def brief_run(brief_settings: Settings, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
+@pytest.mark.slow  # some thirty lives
 def test_a_run_killed_at_any_file_operation_ends_as_if_it_had_not_been(
     brief_settings: Settings, brief_run: Path, tmp_path: Path
 ):
@@ -734,12 +738,10 @@ def test_a_run_that_started_from_a_saved_model_does_not_need_it_any_more(
     small_settings: Settings, finished_copy: Path, tmp_path: Path
 ):
     settings = changed(small_settings, initial_model=str(finished_copy / "model"), training={"rounds": 2})
-    with pytest.raises(KeyboardInterrupt):
-        start_run(settings, tmp_path / "stopped", callbacks=stop_after(1))
-    start_run(settings, tmp_path / "whole")
+    whole, killed = whole_and_killed(settings, tmp_path, 1)
     shutil.rmtree(finished_copy)
-    resume_run(tmp_path / "stopped")
-    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    resume_run(killed)
+    assert_same_run(killed, whole)
 
 
 def test_a_run_is_not_continued_with_another_backbone(stopped_run: Path):
