@@ -130,8 +130,10 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A package that is not fedprime's own is installed, and brings the data set "colours"."""
     monkeypatch.syspath_prepend(install(tmp_path / "site-packages"))
     plugins._plugins.cache_clear()
+    plugins._of_group.cache_clear()
     yield
     plugins._plugins.cache_clear()
+    plugins._of_group.cache_clear()
 
 
 @pytest.mark.usefixtures("outside")

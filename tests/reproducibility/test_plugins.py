@@ -55,8 +55,10 @@ def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     monkeypatch.syspath_prepend(tmp_path)
     plugins._plugins.cache_clear()
+    plugins._of_group.cache_clear()
     yield register
     plugins._plugins.cache_clear()
+    plugins._of_group.cache_clear()
 
 
 def test_a_name_is_found_among_ours_and_those_of_packages(registered: Callable[[str], None]):

@@ -59,6 +59,7 @@ def _plugins() -> Any:
     return entry_points()
 
 
+@cache  # a plan of some hundred runs asks for each of them
 def _of_group(group: Group) -> dict[str, EntryPoint]:
     return {found.name: found for found in sorted(_plugins().select(group=group), key=lambda found: found.name)}
 
