@@ -10,6 +10,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import functools
+import gc
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from fedprime.experiment.build import Experiment
     from fedprime.models.prompted_model import Weights
     from fedprime.settings.settings import Settings
+
+gc.disable()  # what is imported to collect tests stays: looking through it again and again takes seconds
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -40,6 +43,11 @@ _hook = install_import_hook(
 
 # A shell that starts the tests in the background has Ctrl-C ignored; some of them press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
