@@ -22,7 +22,7 @@ COMMAND = (sys.executable, "-m", "fedprime", "grid")
 PLAN = """
 seeds = [0, 1]
 [axes.method]
-fedprime.method.name = "fedprime"
+fedprox-p.method.name = "fedprox-p"
 fedavg-p.method.name = "fedavg-p"
 """
 

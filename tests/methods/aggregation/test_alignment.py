@@ -75,7 +75,7 @@ def test_the_objective_never_rises_in_either_half_step(
 
 
 @pytest.mark.parametrize("likelihood", ["mean", "sum"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_the_objective_never_rises_when_matches_keep_changing(likelihood: Likelihood, seed: int) -> None:
     prompts = [torch.randn(6, 4, generator=rng(seed, client)) for client in range(30)]
     objective = align(prompts, rng=rng(), likelihood=likelihood).objective
@@ -347,6 +347,7 @@ def test_three_identical_prompts_of_a_client_have_three_identical_centres(value:
     assert all(matches.sort().values.tolist() == [0, 1, 2] for matches in alignment.matches)
 
 
+@pytest.mark.slow
 def test_a_thousand_clients_are_aligned() -> None:
     prompts, orders = shuffled_copies(meanings(6, 32), num_clients=1000, noise=0.5)
     assert same_meaning_same_centre(align(prompts, rng=rng()), orders)
