@@ -1,6 +1,7 @@
 """The shape of the project: a test file per module, imports that go down only, nothing that makes research code die."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -20,12 +21,17 @@ WIDE_TESTS = {
 }
 
 
+@functools.cache
+def nodes() -> dict[Path, list[ast.AST]]:
+    return {path: list(ast.walk(ast.parse(text))) for path, text in MODULES.items()}
+
+
 def places(wanted: Callable[[ast.AST], bool]) -> list[str]:
     """Where in the package something stands, as file:line."""
     return [
         f"{path}:{getattr(node, 'lineno', 0)}"
-        for path, text in MODULES.items()
-        for node in ast.walk(ast.parse(text))
+        for path, of_module in nodes().items()
+        for node in of_module
         if wanted(node)
     ]
 

@@ -9,7 +9,7 @@ import pytest
 from fedprime.experiment.build import Experiment
 from fedprime.experiment.site import VALIDATION, Site, build_site_experiment, weighted_scores
 from fedprime.models.evaluation import predict, score
-from miniatures import write_food101
+from miniatures import DISHES, write_food101
 
 
 def test_a_site_tells_what_is_predicted_from_what_and_on_how_much(small_experiment: Experiment):
@@ -54,7 +54,7 @@ def test_scores_are_weighted_by_samples_and_over_those_who_have_them():
 
 
 def test_all_samples_of_a_folder_of_its_own_are_the_clients(small_experiment: Experiment, tmp_path: Path):
-    write_food101(tmp_path)
+    write_food101(tmp_path, dict.fromkeys(DISHES, (4, 1, 1)))
     settings = replace(small_experiment.settings, data=replace(small_experiment.settings.data, name="food101"))
     experiment = build_site_experiment(settings, 3, str(tmp_path))
     site = Site(3, experiment, has_own_data=True)

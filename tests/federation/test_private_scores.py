@@ -6,7 +6,7 @@ from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.private_scores import mean_scores, noisy_scores
 
 EXACT = ClientPrivacy(clip_norm=1.0, noise_multiplier=0.0, delta=0.01, secret=True)
-NOISY = ClientPrivacy(clip_norm=1.0, noise_multiplier=4.0, delta=0.01, secret=True)
+NOISY = ClientPrivacy(clip_norm=1.0, noise_multiplier=1.0, delta=0.01, secret=True)
 
 
 def test_a_site_tells_clipped_scores_of_all_that_is_asked_for_and_nothing_else():
@@ -24,14 +24,13 @@ def test_the_mean_counts_each_site_alike():
 
 @pytest.mark.parametrize("num_answered", [25, 100])
 def test_the_noise_on_the_mean_is_that_of_all_sites_however_many_answered(num_answered: int):
-    # Two scores under one name, noise multiplier 4: a deviation of 4 / 2 * sqrt(2) of the sum of accuracies, and ten
-    # times that of the sum of losses, which are clipped at 10.
-    means = []
-    for _ in range(400):
-        told = {
-            client: noisy_scores({"full": {"accuracy": 0.5, "loss": 5.0}}, ["full"], NOISY, 100)
-            for client in range(num_answered)
-        }
-        means.append(mean_scores(told, NOISY, 100)["full"]["loss"])
+    # Two scores under each of 16 names, noise multiplier 1: a deviation of 1 / 2 * sqrt(32) of each sum of accuracies,
+    # and ten times that of each sum of losses, which are clipped at 10.
+    names = [str(number) for number in range(16)]
+    measured = {name: {"accuracy": 0.5, "loss": 5.0} for name in names}
+    means: list[float] = []
+    for _ in range(25):
+        told = {client: noisy_scores(measured, names, NOISY, 100) for client in range(num_answered)}
+        means += [scores["loss"] for scores in mean_scores(told, NOISY, 100).values()]
     deviation = (sum((value - 5.0) ** 2 for value in means) / len(means)) ** 0.5
-    assert deviation == pytest.approx(10 * 2 * 2**0.5 / num_answered, rel=0.2)
+    assert deviation == pytest.approx(10 * 32**0.5 / 2 / num_answered, rel=0.2)

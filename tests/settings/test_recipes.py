@@ -103,9 +103,9 @@ def test_a_small_run_of_every_plan_is_made_and_reported(plan: Path, tmp_path: Pa
     settings = [run.settings for run in read.runs if run.settings.seed == read.seeds[0]][-1]
     small = replace(
         settings,
-        data=replace(settings.data, num_train=80, num_validation=8, num_test=24, num_classes=4),
+        data=replace(settings.data, num_train=40, num_validation=8, num_test=12, num_classes=4),
         partition=replace(settings.partition, num_clients=4, min_samples=2),
-        training=replace(settings.training, rounds=2, epochs=min(2, settings.training.epochs), batch_size=32),
+        training=replace(settings.training, rounds=1, epochs=1, batch_size=32),
         evaluation=replace(settings.evaluation, every=1),
     )
     results = start_run(small, tmp_path / "run")
