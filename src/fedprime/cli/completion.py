@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from fedprime.cli.main import VERBS
 from fedprime.methods import DEFAULT_METHOD, METHODS, method_names, method_place
+from fedprime.runs.trackers import TRACKERS
 from fedprime.settings.describe import Setting, describe_settings
 from fedprime.settings.flags import last_value
 from fedprime.settings.problems import SettingsError
@@ -52,9 +53,10 @@ complete -c fedprime -a '(__fedprime_words)'
 }
 
 _OWN_FLAGS = {
-    "run": ("--output", "--resume", "--help", "--help-all"),
+    "run": ("--output", "--resume", "--live", "--track", "--help", "--help-all"),
     "grid": ("--recipe", "--output", "--processes", "--seeds", "--only", "--dry-run", "--help"),
-    "report": ("--output", "--help"),
+    "report": ("--output", "--html", "--open", "--help"),
+    "track": ("--to", "--help"),
 }
 _OWN_WORDS = {
     "data": ("check", "show"),
@@ -105,6 +107,9 @@ def completions(words: Sequence[str]) -> list[str]:
         return _beginning_with(word, [*_OWN_FLAGS.get(verb, ()), *flags])
     if before[-1] == "--recipe":
         return _beginning_with(word, list_recipes())
+    last_flag = next((name for name in reversed(before) if name.startswith("-")), "")
+    if (verb, last_flag) in (("run", "--track"), ("track", "--to")):  # any number of them
+        return _beginning_with(word, TRACKERS)
     return _beginning_with(word, flags.get(before[-1], ()))
 
 

@@ -35,6 +35,10 @@ VERBS = {
         "fedprime.cli.report:report_runs",
         "turn finished runs into tables, comparisons and plots: fedprime report runs/main",
     ),
+    "track": (
+        "fedprime.cli.track:track_runs",
+        "send finished runs to TensorBoard, MLflow, W&B or Trackio: fedprime track runs/main --to tensorboard",
+    ),
     "data": (
         "fedprime.cli.data:look_at_data",
         "look at data: fedprime data check PATH, or show for a picture of samples",
