@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from command_line import exit_code
-from fedprime.runs.trackers import Line, TrackedRun, TrackedTable
+from fedprime.runs.tracker import Line, TrackedRun, TrackedTable
 from made_runs import make_grid
 
 SENT: list[tuple[str, str, int]] = []
@@ -20,6 +20,7 @@ class Notebook:
 
     @staticmethod
     def place(run: TrackedRun) -> str:
+        del run
         return "here"
 
     def log_line(self, line: Line) -> None:

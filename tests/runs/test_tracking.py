@@ -11,7 +11,8 @@ import pytest
 from fedprime.runs.callbacks import AfterRound, Callback
 from fedprime.runs.metrics import Progress
 from fedprime.runs.run import resume_run, start_run
-from fedprime.runs.trackers import TRACKERS, Line, MissingTrackerError, TrackedRun, TrackedTable
+from fedprime.runs.tracker import Line, TrackedRun, TrackedTable
+from fedprime.runs.trackers import TRACKERS, MissingTrackerError
 from fedprime.runs.tracking import Tracking
 from fedprime.settings.sections import PrivacySettings
 from fedprime.settings.settings import Settings
@@ -32,6 +33,7 @@ class Notebook:
 
     @staticmethod
     def place(run: TrackedRun) -> str:
+        del run
         return "here"
 
     def log_line(self, line: Line) -> None:
@@ -189,7 +191,7 @@ def test_what_is_missing_is_told_with_the_command_that_installs_it(tmp_path: Pat
     monkeypatch.setattr("fedprime.runs.trackers.find_spec", lambda name: None if name in ("alembic", "wandb") else name)
     with pytest.raises(MissingTrackerError, match=r'install with: pip install "fedprime\[mlflow,wandb\]"$'):
         Tracking(tmp_path, ["tensorboard", "mlflow", "wandb"])
-    with pytest.raises(MissingTrackerError, match="'tensorbord' is not a tracker: .*did you mean tensorboard"):
+    with pytest.raises(MissingTrackerError, match=r"'tensorbord' is not a tracker: .*did you mean tensorboard"):
         Tracking(tmp_path, ["tensorbord"])
     assert list(TRACKERS) == ["tensorboard", "mlflow", "wandb", "trackio"]
 

@@ -26,7 +26,7 @@ Trains, measures every test scenario, and keeps all of it in a run folder.
   --output FOLDER   the run folder; runs/RECIPE-DATE-TIME if not given
   --resume RUN      continue a run that was stopped, with its own settings
   --live            keep a page with curves in the run folder, live.html, that a browser reads again by itself
-  --track TRACKER   send it to tensorboard, mlflow, wandb, trackio, or several of them, on this machine (docs/tracking.md)
+  --track TRACKER   send it to tensorboard, mlflow, wandb, trackio, or several of them, on this machine
 
 What people change most [what it is if nothing is said]:
 """

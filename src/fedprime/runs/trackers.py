@@ -1,4 +1,4 @@
-"""Trackers of experiments: one protocol, and one short adapter for each library, which is imported when it is used.
+"""Trackers of experiments: one short adapter for each library, which is imported when it is used.
 
 Nothing leaves the machine unless the user's own environment says so (MLFLOW_TRACKING_URI, WANDB_MODE, TRACKIO_SPACE_ID,
 TRACKIO_SERVER_URL), and what the libraries would tell their makers about their use is switched off.
@@ -10,26 +10,14 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
+from fedprime.runs.tracker import Line, TrackedRun, TrackedTable, Tracker, markdown_table
 
-__all__ = [
-    "TRACKERS",
-    "Line",
-    "MissingTrackerError",
-    "Plain",
-    "TrackedRun",
-    "TrackedTable",
-    "Tracker",
-    "refuse_missing_trackers",
-]
-
-Plain = str | int | float | bool
+__all__ = ["TRACKERS", "MissingTrackerError", "refuse_missing_trackers"]
 
 #: How the project or experiment is called where the environment says nothing.
 _PROJECT = "fedprime"
@@ -37,93 +25,6 @@ _PROJECT = "fedprime"
 
 class MissingTrackerError(FedprimeError):
     """A tracker that there is not, or whose library is not installed."""
-
-
-@dataclass(frozen=True)
-class TrackedRun:
-    """What a tracker is told of a run before its first round.
-
-    Attributes:
-        group: What it belongs to, as the name of its grid; empty if to nothing.
-        folder: Its run folder.
-        home: The folder for what is kept on this machine, of this run or of several.
-        settings: Every setting by its dotted name.
-    """
-
-    name: str
-    group: str
-    folder: Path
-    home: Path
-    settings: Mapping[str, Plain]
-
-
-@dataclass(frozen=True)
-class Line:
-    """Numbers that were measured at one time.
-
-    Attributes:
-        place: The how many-th line of the run it is, from 0.
-        step: Rounds that were finished; those of a start come before 1.
-        seconds: When, since 1970.
-        values: By name.
-    """
-
-    place: int
-    step: int
-    seconds: float
-    values: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class TrackedTable:
-    """The final table: test scenarios, and what was measured of them."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Plain]]
-
-    def markdown(self) -> str:
-        """Returns it in Markdown."""
-        return _markdown([self.columns, *self.rows])
-
-
-class Tracker(Protocol):
-    """One run in one tracker.
-
-    Attributes:
-        key: What the tracker knows the run by.
-    """
-
-    key: str
-
-    @staticmethod
-    def place(run: TrackedRun) -> str:
-        """Returns where it would be written to: what stands there under a key is gone on with, elsewhere it is not."""
-        ...
-
-    def __init__(self, run: TrackedRun, key: str, going_on: Line | None) -> None:
-        """Begins a run in the tracker, or goes on with it.
-
-        Args:
-            key: What it is known by, or may be if it is new.
-            going_on: The last line that is there; None if the run is new.
-        """
-        ...
-
-    def log_line(self, line: Line) -> None:
-        """Adds a line; it is safe when this returns."""
-        ...
-
-    def log_end(self, last: Line, table: TrackedTable, model: Path | None) -> None:
-        """Adds what is known at the end.
-
-        Args:
-            model: The folder of the saved model; None if there is none that all clients share.
-        """
-        ...
-
-    def close(self, *, is_finished: bool) -> None:
-        """Lets go of it."""
-        ...
 
 
 class _TensorBoard:
@@ -142,7 +43,7 @@ class _TensorBoard:
         # Whatever was written of later rounds by a process that died is not shown.
         purged = None if going_on is None else going_on.step + 1
         self._writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=purged)
-        self._writer.add_text("settings", _markdown([("setting", "value"), *run.settings.items()]), -1000)
+        self._writer.add_text("settings", markdown_table([("setting", "value"), *run.settings.items()]), -1000)
         file_writer = self._writer._get_file_writer()
         for summary in hparams(dict(run.settings), {"accuracy": 0.0, "loss": 0.0}):
             file_writer.add_summary(summary)
@@ -343,8 +244,3 @@ def _unheard() -> Iterator[None]:
     """Keeps what a library prints, which it cannot be told not to, out of our output."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
-
-
-def _markdown(rows: Sequence[Sequence[Plain]]) -> str:
-    lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "--|" * len(rows[0]), *lines[1:]])

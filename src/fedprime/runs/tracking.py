@@ -20,7 +20,8 @@ from fedprime.reproducibility.errors import quoted
 from fedprime.reproducibility.strict_json import parse_json
 from fedprime.runs.callbacks import Callback
 from fedprime.runs.metrics import Progress
-from fedprime.runs.trackers import TRACKERS, Line, Plain, TrackedRun, TrackedTable, Tracker, refuse_missing_trackers
+from fedprime.runs.tracker import Line, Plain, TrackedRun, TrackedTable, Tracker
+from fedprime.runs.trackers import TRACKERS, refuse_missing_trackers
 from fedprime.settings.reading import flat_settings, read_saved_settings
 from fedprime.settings.settings import Settings
 
@@ -153,10 +154,7 @@ class Tracking(Callback):
 
 
 def _tells_clients(settings: Settings) -> bool:
-    """Returns whether scores of single clients may be sent on: not of sites, which told their server, nor of private runs.
-
-    In a run without either, all clients are samples of whoever makes the run.
-    """
+    """Returns whether scores of single clients may be sent on: not of sites, nor of private runs."""
     return not settings.privacy.is_on and settings.runtime.kind != "deployment"
 
 
