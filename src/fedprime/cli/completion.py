@@ -55,6 +55,7 @@ complete -c fedprime -a '(__fedprime_words)'
 _OWN_FLAGS = {
     "run": ("--output", "--resume", "--live", "--track", "--help", "--help-all"),
     "grid": ("--recipe", "--output", "--processes", "--seeds", "--only", "--dry-run", "--help"),
+    "tune": ("--recipe", "--output", "--processes", "--seeds", "--trials", "--help"),
     "report": ("--output", "--html", "--open", "--help"),
     "track": ("--to", "--help"),
 }
@@ -97,7 +98,7 @@ def completions(words: Sequence[str]) -> list[str]:
         return _beginning_with(word, [*VERBS, "--help", "--version"])
     verb = before[0]
     if len(before) == 1 and not word.startswith("-"):
-        named = {"run": list_recipes, "grid": list_plans}
+        named = {"run": list_recipes, "grid": list_plans, "tune": lambda: list_plans() | list_recipes()}
         names = named[verb]() if verb in named else _OWN_WORDS.get(verb, ())
         return _beginning_with(word, [name.removeprefix("plans/") for name in names])
     if before in (["recipes", "show"], ["deploy", "server"]):
@@ -114,7 +115,7 @@ def completions(words: Sequence[str]) -> list[str]:
 
 
 def _takes_settings(before: Sequence[str]) -> bool:
-    return before[0] in ("run", "grid") or list(before[:2]) == ["deploy", "server"]
+    return before[0] in ("run", "grid", "tune") or list(before[:2]) == ["deploy", "server"]
 
 
 def _settings(before: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -131,7 +132,7 @@ def _settings(before: Sequence[str]) -> dict[str, Sequence[str]]:
 
 def _methods(before: Sequence[str]) -> Sequence[str]:
     """Returns the method that a command line chooses; all where a plan may choose any."""
-    if before[0] == "grid":
+    if before[0] in ("grid", "tune"):
         return method_names()
     chosen = last_value(before, "method.name")
     if chosen is None:

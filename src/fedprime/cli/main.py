@@ -22,6 +22,10 @@ VERBS = {
         "fedprime.cli.grid:make_grid",
         "train many: fedprime grid PLAN; the same command again goes on where it was stopped",
     ),
+    "tune": (
+        "fedprime.cli.tune:tune_settings",
+        "search for settings on validation samples: fedprime tune builtin/study makes a recipe",
+    ),
     "evaluate": ("fedprime.cli.evaluate:evaluate", "measure a finished run's model on every test scenario again"),
     "predict": (
         "fedprime.cli.predict:predict_labels",
