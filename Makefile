@@ -25,7 +25,7 @@ test: $(READY) ## Run the default tests (under 5 minutes on 2 cores)
 test-slow: $(READY) ## Run the slow tests: killed runs and the like
 	$(BIN)/pytest -m slow -n auto --dist worksteal -q
 
-test-trackers: $(READY) ## Install the trackers (170 MB) and run the tests that read back what they have
+test-trackers: $(READY) ## Install the trackers and run the tests that read back what they have
 	$(BIN)/python -m pip install --quiet --editable ".[track]"
 	$(BIN)/pytest tests/runs/test_trackers.py -q
 

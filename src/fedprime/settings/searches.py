@@ -225,9 +225,10 @@ def _problem(value: Mapping[str, Any]) -> str:
         right = isinstance(choices, list) and choices and all(isinstance(one, str | int | float) for one in choices)
         return "" if right and len(value) == 1 else "choices stand alone, and are words, numbers, true or false"
     low, high, log = value.get("low"), value.get("high"), value.get("log", False)
-    if type(low) not in (int, float) or type(high) not in (int, float) or low >= high or type(log) is not bool:
+    numbers = [one for one in (low, high) if isinstance(one, int | float) and not isinstance(one, bool)]
+    if len(numbers) < 2 or numbers[0] >= numbers[1] or type(log) is not bool:
         return "low and high are numbers, and high is more than low"
-    return "low must be more than 0 where log is true" if log and low <= 0 else ""
+    return "low must be more than 0 where log is true" if log and numbers[0] <= 0 else ""
 
 
 def _refuse_wrong_ends(search: Search) -> None:
