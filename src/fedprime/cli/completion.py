@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from fedprime.cli.main import VERBS
 from fedprime.methods import DEFAULT_METHOD, METHODS, method_names, method_place
+from fedprime.runs.trackers import TRACKERS
 from fedprime.settings.describe import Setting, describe_settings
 from fedprime.settings.flags import last_value
 from fedprime.settings.problems import SettingsError
@@ -52,9 +53,11 @@ complete -c fedprime -a '(__fedprime_words)'
 }
 
 _OWN_FLAGS = {
-    "run": ("--output", "--resume", "--help", "--help-all"),
+    "run": ("--output", "--resume", "--live", "--track", "--help", "--help-all"),
     "grid": ("--recipe", "--output", "--processes", "--seeds", "--only", "--dry-run", "--help"),
-    "report": ("--output", "--help"),
+    "tune": ("--recipe", "--output", "--processes", "--seeds", "--trials", "--help"),
+    "report": ("--output", "--html", "--open", "--help"),
+    "track": ("--to", "--help"),
 }
 _OWN_WORDS = {
     "data": ("check", "show"),
@@ -95,7 +98,7 @@ def completions(words: Sequence[str]) -> list[str]:
         return _beginning_with(word, [*VERBS, "--help", "--version"])
     verb = before[0]
     if len(before) == 1 and not word.startswith("-"):
-        named = {"run": list_recipes, "grid": list_plans}
+        named = {"run": list_recipes, "grid": list_plans, "tune": lambda: list_plans() | list_recipes()}
         names = named[verb]() if verb in named else _OWN_WORDS.get(verb, ())
         return _beginning_with(word, [name.removeprefix("plans/") for name in names])
     if before in (["recipes", "show"], ["deploy", "server"]):
@@ -105,11 +108,14 @@ def completions(words: Sequence[str]) -> list[str]:
         return _beginning_with(word, [*_OWN_FLAGS.get(verb, ()), *flags])
     if before[-1] == "--recipe":
         return _beginning_with(word, list_recipes())
+    last_flag = next((name for name in reversed(before) if name.startswith("-")), "")
+    if (verb, last_flag) in (("run", "--track"), ("track", "--to")):  # any number of them
+        return _beginning_with(word, TRACKERS)
     return _beginning_with(word, flags.get(before[-1], ()))
 
 
 def _takes_settings(before: Sequence[str]) -> bool:
-    return before[0] in ("run", "grid") or list(before[:2]) == ["deploy", "server"]
+    return before[0] in ("run", "grid", "tune") or list(before[:2]) == ["deploy", "server"]
 
 
 def _settings(before: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -126,7 +132,7 @@ def _settings(before: Sequence[str]) -> dict[str, Sequence[str]]:
 
 def _methods(before: Sequence[str]) -> Sequence[str]:
     """Returns the method that a command line chooses; all where a plan may choose any."""
-    if before[0] == "grid":
+    if before[0] in ("grid", "tune"):
         return method_names()
     chosen = last_value(before, "method.name")
     if chosen is None:

@@ -22,6 +22,10 @@ VERBS = {
         "fedprime.cli.grid:make_grid",
         "train many: fedprime grid PLAN; the same command again goes on where it was stopped",
     ),
+    "tune": (
+        "fedprime.cli.tune:tune_settings",
+        "search for settings on validation samples: fedprime tune builtin/study makes a recipe",
+    ),
     "evaluate": ("fedprime.cli.evaluate:evaluate", "measure a finished run's model on every test scenario again"),
     "predict": (
         "fedprime.cli.predict:predict_labels",
@@ -34,6 +38,10 @@ VERBS = {
     "report": (
         "fedprime.cli.report:report_runs",
         "turn finished runs into tables, comparisons and plots: fedprime report runs/main",
+    ),
+    "track": (
+        "fedprime.cli.track:track_runs",
+        "send finished runs to TensorBoard, MLflow, W&B or Trackio: fedprime track runs/main --to tensorboard",
     ),
     "data": (
         "fedprime.cli.data:look_at_data",

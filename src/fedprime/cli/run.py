@@ -9,8 +9,9 @@ from typing import Any
 
 from fedprime.cli.run_help import show_help
 from fedprime.cli.stopping import importing, interruptible
+from fedprime.runs.trackers import refuse_missing_trackers
 from fedprime.settings.first_look import refuse_plainly_wrong
-from fedprime.settings.flags import take_folder, take_switch
+from fedprime.settings.flags import take_folder, take_switch, take_values
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipes import find_recipe
 
@@ -34,6 +35,8 @@ def run_recipe(words: list[str]) -> int:
         show_help(words)
         return 0
     live = take_switch(words, "--live")
+    trackers = take_values(words, "--track", "--track tensorboard")
+    refuse_missing_trackers(trackers)
     recipe = words.pop(0) if words and not words[0].startswith("-") else None
     folder = take_folder(words, "--output")
     resumed = take_folder(words, "--resume")
@@ -41,7 +44,7 @@ def run_recipe(words: list[str]) -> int:
         if recipe or folder:
             extra = " ".join([*filter(None, [recipe]), *(["--output"] if folder else [])])
             raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
-        return _make(None, Path(resumed), live, words)
+        return _make(None, Path(resumed), live, trackers, words)
     named = next((word for word in words if word.endswith(".toml")), None)
     if recipe is None and named:
         raise SettingsError([f"the recipe comes first: fedprime run {named} --training.rounds 50 ..."])
@@ -55,17 +58,20 @@ def run_recipe(words: list[str]) -> int:
         from fedprime.settings.reading import read_settings
 
         settings = read_settings(path, words)
-    return _make(settings, Path(folder or f"runs/{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"), live)
+    path = Path(folder or f"runs/{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}")
+    return _make(settings, path, live, trackers)
 
 
-def _make(settings: Any, path: Path, live: bool, changes: Sequence[str] = ()) -> int:
+def _make(settings: Any, path: Path, live: bool, trackers: Sequence[str], changes: Sequence[str] = ()) -> int:
     """Makes a run of these settings, or, without any, continues the one that is there, with some settings changed."""
     with importing():
         from fedprime.cli.progress import display_run
         from fedprime.runs import run
         from fedprime.runs.callbacks import AfterRound, Callback
-    with display_run() as watch, interruptible(lambda: _saved_rounds(path)):
-        callbacks: list[Callback] = [AfterRound(watch)]
+        from fedprime.runs.tracking import Tracking
+    tracked = Tracking(path, trackers)
+    with interruptible(lambda: _saved_rounds(path)), tracked, display_run() as watch:
+        callbacks: list[Callback] = [AfterRound(watch), tracked]
         if live:
             from fedprime.runs.live import LIVE, LivePage
 

@@ -17,8 +17,8 @@ from fedprime.settings.recipes import find_recipe
 __all__ = ["OFTEN_CHANGED", "show_help"]
 
 _USAGE = """\
-usage: fedprime run RECIPE [--output FOLDER] [--live] [--SETTING VALUE ...]
-       fedprime run --resume RUN [--live]
+usage: fedprime run RECIPE [--output FOLDER] [--live] [--track TRACKER ...] [--SETTING VALUE ...]
+       fedprime run --resume RUN [--live] [--track TRACKER ...]
 
 Trains, measures every test scenario, and keeps all of it in a run folder.
 
@@ -26,6 +26,7 @@ Trains, measures every test scenario, and keeps all of it in a run folder.
   --output FOLDER   the run folder; runs/RECIPE-DATE-TIME if not given
   --resume RUN      continue a run that was stopped, with its own settings
   --live            keep a page with curves in the run folder, live.html, that a browser reads again by itself
+  --track TRACKER   send it to tensorboard, mlflow, wandb, trackio, or several of them, on this machine
 
 What people change most [what it is if nothing is said]:
 """

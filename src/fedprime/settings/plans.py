@@ -39,8 +39,10 @@ from fedprime.settings.recipes import find_recipe
 from fedprime.settings.sections import PAPER_SETTING
 from fedprime.settings.settings import Settings
 
-__all__ = ["Plan", "PlannedRun", "choose_runs", "dump_plan", "read_plan"]
+__all__ = ["OF_SEARCH", "Plan", "PlannedRun", "choose_runs", "dump_plan", "plan_of", "read_plan"]
 
+#: What a plan has beside them whose runs follow from each other (`settings.searches`).
+OF_SEARCH = ("search", "trials")
 _ENTRIES = ("recipe", "seeds", "settings", "by_method", "axes")
 
 
@@ -102,10 +104,31 @@ def read_plan(
     Raises:
         SettingsError: If anything is wrong with it or with one of its runs, with every problem.
     """
-    content = read_toml(path)
+    return plan_of(read_toml(path), path, flags, seeds, recipe, is_saved=is_saved)
+
+
+def plan_of(
+    content: Mapping[str, Any],
+    path: Path,
+    flags: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    recipe: str = "",
+    *,
+    is_saved: bool = False,
+) -> Plan:
+    """Returns the plan that tables say, as they stand in its file; the arguments are those of `read_plan`.
+
+    Args:
+        content: The tables.
+        path: What problems name as their place.
+
+    Raises:
+        SettingsError: As `read_plan`.
+    """
     shape = _shape_problems(content)
     if shape:
         raise SettingsError([f"{path}: {problem}" for problem in shape])
+    content = dict(content)
     recipe = recipe or content.get("recipe", "")
     shared = read_toml(find_recipe(recipe)) if recipe else {}
     of_recipe, problems = take_by_method(shared)
@@ -202,8 +225,11 @@ def _shape_problems(content: Mapping[str, Any]) -> list[str]:
     problems = [
         f"{name} is not an entry of a plan ({', '.join(_ENTRIES)}){nearest_name(name, _ENTRIES)}"
         for name in content
-        if name not in _ENTRIES
+        if name not in (*_ENTRIES, *OF_SEARCH)
     ]
+    searched = [name for name in OF_SEARCH if name in content]
+    if searched:
+        problems.append(f"{' and '.join(searched)} stand there, so it is a search: fedprime tune makes its runs")
     if not isinstance(content.get("recipe", ""), str):
         problems.append(f"recipe is {content['recipe']!r}; expected the name of a recipe")
     seeds = content.get("seeds")

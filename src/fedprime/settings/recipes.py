@@ -6,7 +6,16 @@ from fedprime.reproducibility.errors import nearest_name
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipe_tables import read_toml
 
-__all__ = ["find_plan", "find_recipe", "find_recipe_or_plan", "list_plans", "list_recipes", "plan_name", "recipe_name"]
+__all__ = [
+    "find_plan",
+    "find_recipe",
+    "find_recipe_or_plan",
+    "is_plan",
+    "list_plans",
+    "list_recipes",
+    "plan_name",
+    "recipe_name",
+]
 
 # In a checkout they stand beside `src`; in an installed package they are inside it (see pyproject.toml).
 _PACKAGE = Path(__file__).parents[1]
@@ -38,7 +47,7 @@ def find_recipe(name: str) -> Path:
     if path is None:
         hint = nearest_name(name, list_recipes())
         raise SettingsError([f"there is no recipe {name}: neither a file nor one that comes along{hint}"])
-    if _is_plan(path):
+    if is_plan(path):
         short = name.removeprefix(_PLANS)
         raise SettingsError([f"{name} is a plan, which is many runs; run them all with: fedprime grid {short}"])
     return path
@@ -58,7 +67,7 @@ def find_plan(name: str) -> Path:
         known = [plan.removeprefix(_PLANS) for plan in list_plans()]
         hint = nearest_name(name.removeprefix(_PLANS), known) or "; `fedprime recipes list` shows those"
         raise SettingsError([f"there is no plan {name}: neither a file nor one that comes along{hint}"])
-    if not _is_plan(path):
+    if not is_plan(path):
         raise SettingsError([f"{name} is a recipe, which is one run; run it with: fedprime run {name}"])
     return path
 
@@ -117,8 +126,9 @@ def _find(name: str, prefix: str) -> Path | None:
     return inside if inside.is_file() else None
 
 
-def _is_plan(path: Path) -> bool:
-    return not {"seeds", "axes", "settings", "recipe"}.isdisjoint(read_toml(path))
+def is_plan(path: Path) -> bool:
+    """Returns whether a file is a plan rather than a recipe."""
+    return not {"seeds", "axes", "settings", "recipe", "search"}.isdisjoint(read_toml(path))
 
 
 def _folder() -> Path:
