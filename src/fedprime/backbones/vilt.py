@@ -169,7 +169,15 @@ class ViltBackbone:
         Args:
             tokens: Prompts and input tokens.
         """
-        return run_layers(self.model.encoder.layer, self.model.layernorm, tokens, checkpointing=self._checkpointing)
+        return self.encode_together([tokens])[0]
+
+    def encode_together(self, batches: Sequence[Tokens]) -> list[Float[Tensor, "sample dim"]]:
+        """Runs the transformer once for several batches and returns what `encode` returns for each.
+
+        Args:
+            batches: Prompts and input tokens.
+        """
+        return run_layers(self.model.encoder.layer, self.model.layernorm, batches, checkpointing=self._checkpointing)
 
     def advance(self, tokens: Tokens, layer: int) -> Tokens:
         """Runs the layers below one, and returns the tokens that go into it.

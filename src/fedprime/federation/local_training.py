@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from fedprime.data.batches import Batch, Shard
 from fedprime.data.micro_batches import divide_by_length
@@ -15,7 +16,7 @@ from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["learning_rate_factor", "optimiser_step", "train_locally"]
+__all__ = ["ClientTraining", "learning_rate_factor", "optimiser_step", "train_locally"]
 
 
 def learning_rate_factor(
@@ -39,6 +40,96 @@ def learning_rate_factor(
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
+class ClientTraining:
+    """The local training of one client in a round, step by step; the optimiser starts anew in every round.
+
+    Attributes:
+        model: What is trained.
+        num_steps: How many steps have been taken.
+        num_left: How many steps are left.
+    """
+
+    def __init__(
+        self,
+        model: PromptedModel,
+        method: Method,
+        shard: Shard,
+        received: Weights,
+        training: LocalTraining,
+        *,
+        client: int,
+        round_number: int,
+        num_rounds: int,
+        seed: int,
+    ) -> None:
+        """Loads what the client starts from; arguments are those of `train_locally`."""
+        self.model, self._method, self._received, self._training = model, method, received, training
+        self._client, self._num_samples = client, len(shard)
+        now = shard.at(round_number, num_rounds)
+        start, self._measured = method.prepare(model, now, received)
+        model.load_weights(start)
+        model.train()
+        model.training_prior = own_log_prior(model, shard) if method.prior_aware else None
+        factor = learning_rate_factor(training.schedule, round_number, num_rounds)
+        self._lr = _learning_rates(model, training, factor)
+        self._optimizer = _optimizer(model, training, self._lr)
+        names = (("client", client, "round", round_number, "epoch", epoch) for epoch in range(training.epochs))
+        orders = (stream(seed, *name, "shuffle") for name in names)
+        self._batches = (batch for order in orders for batch in now.batches(training.batch_size, order))
+        self._batch: Batch | None = None
+        self.num_steps = 0
+        self.num_left = training.epochs * -(-len(now) // training.batch_size)
+        self._total_loss, self._num_seen = 0.0, 0
+
+    @property
+    def batch(self) -> Batch:
+        """The samples of the next step."""
+        if self._batch is None:
+            self._batch = next(self._batches)
+        return self._batch
+
+    def run(self) -> Update:
+        """Takes all steps, one after the other, and returns what has come of it."""
+        while self.num_left:
+            self.step()
+        return self.update()
+
+    def step(self) -> None:
+        """Takes the next step by itself."""
+        norm = self._training.max_gradient_norm
+        self._taken(optimiser_step(self.model, self._method, self.batch, self._received, self._optimizer, norm))
+
+    def loss(self) -> Float[Tensor, ""]:
+        """Returns what the next step minimises; `follow_gradients` takes the step when its gradient is there."""
+        self._optimizer.zero_grad(set_to_none=True)
+        return self._method.loss(self.model, self.batch, self._received)
+
+    def follow_gradients(self, loss: float) -> None:
+        """Takes the next step along gradients that are there.
+
+        Args:
+            loss: What it minimises.
+        """
+        _follow_gradients(self.model, self._optimizer, self._training.max_gradient_norm)
+        self._taken(loss * len(self.batch))
+
+    def _taken(self, total_loss: float) -> None:
+        with torch.no_grad():
+            self._method.adjust_step(self.model, self._received, self._lr)
+        self._total_loss += total_loss
+        self._num_seen += len(self.batch)
+        self.num_steps += 1
+        self.num_left -= 1
+        self._batch = None
+
+    def update(self) -> Update:
+        """Returns what has come of it, with *all* trained values: the runtime sends what travels and keeps the rest."""
+        trained = self.model.weights()
+        concluded = self._method.conclude(trained, self._received, self.num_steps, self._lr)
+        weights = {**trained, **self._measured, **concluded}
+        return Update(self._client, self._num_samples, weights, {"loss": self._total_loss / self._num_seen})
+
+
 def train_locally(
     model: PromptedModel,
     method: Method,
@@ -51,7 +142,7 @@ def train_locally(
     num_rounds: int,
     seed: int,
 ) -> Update:
-    """Trains a client's model from what it received; the optimiser starts anew in every round.
+    """Trains a client's model from what it received, one step after the other.
 
     Args:
         model: Any model of the method's shape; its weights are overwritten.
@@ -67,25 +158,8 @@ def train_locally(
     Returns:
         The update with *all* trained values; the runtime sends what travels and keeps the rest.
     """
-    now = shard.at(round_number, num_rounds)
-    start, measured = method.prepare(model, now, received)
-    model.load_weights(start)
-    model.train()
-    model.training_prior = own_log_prior(model, shard) if method.prior_aware else None
-    lr = _learning_rates(model, training, learning_rate_factor(training.schedule, round_number, num_rounds))
-    optimizer = _optimizer(model, training, lr)
-    total_loss, num_seen, num_steps = 0.0, 0, 0
-    for epoch in range(training.epochs):
-        order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
-        for batch in now.batches(training.batch_size, order):
-            total_loss += optimiser_step(model, method, batch, received, optimizer, training.max_gradient_norm)
-            with torch.no_grad():
-                method.adjust_step(model, received, lr)
-            num_seen += len(batch)
-            num_steps += 1
-    trained = model.weights()
-    concluded = method.conclude(trained, received, num_steps, lr)
-    return Update(client, len(shard), {**trained, **measured, **concluded}, {"loss": total_loss / num_seen})
+    place = {"client": client, "round_number": round_number, "num_rounds": num_rounds, "seed": seed}
+    return ClientTraining(model, method, shard, received, training, **place).run()
 
 
 def _learning_rates(model: PromptedModel, training: LocalTraining, factor: float) -> dict[str, float]:
@@ -138,7 +212,11 @@ def optimiser_step(
         # samples, the gradients of the parts sum to that of the batch.
         (loss * (len(part) / len(batch))).backward()
         total_loss += loss.item() * len(part)
+    _follow_gradients(model, optimizer, max_gradient_norm)
+    return total_loss
+
+
+def _follow_gradients(model: PromptedModel, optimizer: torch.optim.Optimizer, max_gradient_norm: float) -> None:
     if max_gradient_norm > 0:
         nn.utils.clip_grad_norm_([value for value in model.parameters() if value.requires_grad], max_gradient_norm)
     optimizer.step()
-    return total_loss
