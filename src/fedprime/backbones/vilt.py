@@ -4,6 +4,7 @@ Source: Kim, Son, Kim. ViLT: Vision-and-Language Transformer Without Convolution
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,12 @@ class ViltBackbone:
         Args:
             embedded: By modality, one entry per sample; None where it is missing.
         """
+        return backbone.assemble(embedded, self._summary, self.modalities)
+
+    @cached_property
+    def _summary(self) -> Float[Tensor, " dim"]:
         start = torch.tensor([[self._tokenizer.cls_token_id]]).to(self.device)
-        return backbone.assemble(embedded, self.embed_words(start)[0, 0], self.modalities)
+        return self.embed_words(start)[0, 0]
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
         """Runs the transformer and returns the normalised output of the summary token.

@@ -13,7 +13,7 @@ import torch
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.together import FEWEST_SAMPLES, JoiningBackbone
 from fedprime.data.micro_batches import num_values
-from fedprime.federation.local_training import ClientTraining
+from fedprime.federation.local_training import ClientTraining, optimizer_of
 from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Encoded
 
@@ -38,14 +38,17 @@ def train_together(
         may_join: Whether several batches may be run as one; asked when there is something to join.
         most_values: How many numbers the tokens of one pass may have.
     """
+    optimizer = optimizer_of(trainings)
+    can_join = isinstance(backbone, JoiningBackbone)
     while left := [training for training in trainings if training.num_left]:
         # Those with the most steps left go first, so that passes are full until the end.
         stack = _first_of(sorted(left, key=lambda training: -training.num_left), backbone.dim, most_values)
-        if len(stack) > 1 and isinstance(backbone, JoiningBackbone) and may_join():
-            _step_together(stack, backbone)
+        if len(stack) > 1 and can_join and may_join():
+            _step_together(stack, backbone, optimizer)
         else:
             for training in stack:
-                training.step()
+                training.step(optimizer)
+                optimizer.zero_grad(set_to_none=True)
     return [training.update() for training in trainings]
 
 
@@ -64,7 +67,9 @@ def _first_of(left: Sequence[ClientTraining], dim: int, most_values: int) -> lis
     return stack
 
 
-def _step_together(stack: Sequence[ClientTraining], backbone: JoiningBackbone) -> None:
+def _step_together(
+    stack: Sequence[ClientTraining], backbone: JoiningBackbone, optimizer: torch.optim.Optimizer
+) -> None:
     prompted = [training.model.prompted(training.batch) for training in stack]
     features = backbone.encode_together([tokens for tokens, _ in prompted])
     losses = []
@@ -72,6 +77,10 @@ def _step_together(stack: Sequence[ClientTraining], backbone: JoiningBackbone) -
         training.model.encoded = Encoded(training.batch, feature, chosen)
         losses.append(training.loss())
         training.model.encoded = None
-    torch.autograd.backward(losses)  # no value has a gradient of two losses
+    torch.autograd.backward(losses)  # no value has gradients of two losses
+    for training in stack:
+        training.clip_gradients()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # or the next step would change who takes no part in it
     for training, loss in zip(stack, torch.stack(losses).tolist(), strict=True):
-        training.follow_gradients(loss)
+        training.taken(loss * len(training.batch))
