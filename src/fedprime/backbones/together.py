@@ -44,6 +44,8 @@ def keeps_bits(backbone: Backbone) -> bool:
     if not isinstance(backbone, JoiningBackbone):
         return False
     together, alone = list(_random_batches(backbone)), list(_random_batches(backbone))
+    if len(together) < 2:
+        return False
     found = backbone.encode_together(together)
     expected = [backbone.encode(tokens) for tokens in alone]
     torch.autograd.backward([feature.square().sum() for feature in found])

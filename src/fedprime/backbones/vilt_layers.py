@@ -85,9 +85,7 @@ def advance_layers(layers: Iterable[nn.Module], tokens: Tokens, layer: int) -> T
     return replace(tokens, values=values.view_as(tokens.values), layer=layer)
 
 
-def _packed_rows(
-    batches: Sequence[Tokens], packed: Packed, layers: Sequence[ViltLayer]
-) -> Float[Tensor, "row dim"]:
+def _packed_rows(batches: Sequence[Tokens], packed: Packed, layers: Sequence[ViltLayer]) -> Float[Tensor, "row dim"]:
     dtype = layers[0].output.dense.weight.dtype
     return _joined([tokens.values.flatten(0, 1) for tokens in batches]).index_select(0, packed.rows).to(dtype)
 
@@ -96,9 +94,7 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 
 
-def _prompt_places(
-    batches: Sequence[Tokens], packed: Packed
-) -> tuple[Int[Tensor, " prompt"], Int[Tensor, " prompt"]]:
+def _prompt_places(batches: Sequence[Tokens], packed: Packed) -> tuple[Int[Tensor, " prompt"], Int[Tensor, " prompt"]]:
     """Returns the packed rows of prompts, and which prompt each is: they are the first tokens of every sample."""
     prompt_of, first = [], 0
     for tokens in batches:

@@ -164,13 +164,14 @@ class PromptedModel(nn.Module):
         pooled = feature if self.pooler is None else torch.tanh(self.pooler(feature))
         return Output(self.head(pooled), chosen)
 
-    def read(self, batch: Batch) -> Blocks:
+    def read(self, batch: Batch, feature: Float[Tensor, "sample feature"] | None = None) -> Blocks:
         """Returns all that an `EvidenceHead` reads of a batch.
 
         Args:
             batch: Samples, embedded by this model's backbone.
+            feature: The summary feature of each, where it is known.
         """
-        return self._blocks(batch, self._summarise(batch)[0])
+        return self._blocks(batch, self._summarise(batch)[0] if feature is None else feature)
 
     def tokens(self, batch: Batch) -> Tokens:
         """Returns what prompts are prepended to: the tokens of a batch, as they go into the layer of the prompts.

@@ -66,6 +66,7 @@ class InProcessClients:
         self._seed = seed
         self._stacked_clients = stacked_clients
         self._models = [model]
+        self._in_start: dict[int, LocalSamples] = {}
         #: By client, its trained values that do not travel; part of a run's state.
         self.kept: dict[int, Weights] = {}
 
@@ -84,6 +85,8 @@ class InProcessClients:
         Raises:
             Exception: If every client fails, the failure of the last: then it is not the clients that are at fault.
         """
+        if round_number >= 0:
+            self._in_start.clear()
         if round_number >= 0 and len(clients) > 1 and self._stacked_clients != 1:
             try:
                 return self._train_together(round_number, clients, state)
@@ -127,14 +130,15 @@ class InProcessClients:
         if round_number < 0:
             received = {**state.answer(client), **self.kept.get(client, {})}
             model.load_weights(received)
-            samples = self._samples(client)
+            # Kept from one round of the start to the next, since it remembers what it has computed.
+            samples = self._in_start.setdefault(client, self._samples(client))
             measured = self._start[round_number].measure(model, samples, received)
             return Update(client, 1 if self._hides_counts else len(samples.train), measured)
         training = self._training_of(model, round_number, client, self._received(model, client, state))
         return self._sent(training.run())
 
     def _received(self, model: PromptedModel, client: int, state: ServerState) -> Weights:
-        """Returns what a client trains from: the server's answer, what it kept, and a start of its own if it has one."""
+        """Returns what a client trains from: the answer, what it kept, and a start of its own if it has one."""
         received = {**state.answer(client), **self.kept.get(client, {})}
         if self._method.reads_blocks and not self._method.shares_head and not is_started(received):
             return started_alone(self._method, model, self._samples(client), received)
