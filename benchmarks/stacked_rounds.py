@@ -24,7 +24,7 @@ _ONE_BY_ONE, _DEFAULT = "one by one", "as by default"
 
 
 def serve(recipe: str) -> None:
-    """Takes rounds of the fedprime that is imported as standard input asks for them; tells CPU seconds on its output."""
+    """Takes rounds of the fedprime that is imported as standard input asks for them; prints their CPU seconds."""
     import torch
 
     import fedprime
@@ -69,8 +69,7 @@ def serve(recipe: str) -> None:
 def _process(source: Path, recipe: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": f"{source}/src"}
     command = [sys.executable, __file__, "--serve", recipe]
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    return process
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _line(process: subprocess.Popen[str]) -> list[str]:

@@ -1,7 +1,9 @@
-"""Clients side by side come to what each comes to by itself, whatever the method; expected values are the plain path's."""
+"""Clients side by side come to what each comes to by itself, which is what is expected, whatever the method."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def same_order_of_sums():
 def shards(small_experiment: Experiment) -> list[Shard]:
     whole = Shard.joined(small_experiment.shards)
     bounds = np.cumsum((0, *SIZES))
-    return [whole.rows(np.arange(start, stop) % len(whole)) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [whole.rows(np.arange(start, stop) % len(whole)) for start, stop in itertools.pairwise(bounds)]
 
 
 def start_of(model: PromptedModel, method: Method):
@@ -126,7 +128,7 @@ class Counting:
     def __init__(self, inside: Backbone) -> None:
         self.inside, self.runs = inside, []
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.inside, name)
 
     def encode(self, tokens: Tokens):
@@ -148,7 +150,9 @@ def test_those_with_most_steps_go_first_small_batches_alone_and_who_is_through_d
     assert counting.runs == [4, 2, 1, 1]
 
 
-def test_a_backbone_that_cannot_join_batches_takes_them_one_by_one(tiny: Backbone, shards: list[Shard], monkeypatch):
+def test_a_backbone_that_cannot_join_batches_takes_them_one_by_one(
+    tiny: Backbone, shards: list[Shard], monkeypatch: pytest.MonkeyPatch
+):
     method, counting = METHODS["fedprime"](num_prompts=4), Counting(tiny)
     monkeypatch.setattr(module, "JoiningBackbone", type(None))
     model = method.build(counting, LABELS, rng=torch_stream(0, "initial weights"))
