@@ -1,6 +1,6 @@
 """How long a round takes with the clients of a process in one pass of the backbone, against an earlier commit.
 
-    python benchmarks/stacked_rounds.py --output docs/results/speed     # six minutes on two busy cores
+    python benchmarks/stacked_rounds.py --repeats 5 --output docs/results/speed    # six minutes on a free core
 
 Three variants take the same rounds in turn: the commit named, from a temporary folder; this one, one client after the
 other; and this one as it is by default. Each commit has a process of its own, so that both stay loaded and A stands
