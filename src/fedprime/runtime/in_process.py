@@ -108,7 +108,7 @@ class InProcessClients:
         return updates
 
     def _train_together(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
-        most = _MOST_TOGETHER if self._stacked_clients == "auto" else self._stacked_clients
+        most = self._stacked_clients if isinstance(self._stacked_clients, int) else _MOST_TOGETHER
         may_stack = (lambda: self._keeps_bits) if self._stacked_clients == "auto" else (lambda: True)
         updates: list[Update] = []
         for start in range(0, len(clients), most):
