@@ -6,7 +6,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -33,13 +33,18 @@ class Clock:
         return statistics.median(self.cpu_seconds[name])
 
 
-def matmul_rates(clock: Clock, dim: int = 768, num_rows: int = 2048) -> dict[str, float]:
+def matmul_rates(
+    clock: Clock,
+    dim: int = 768,
+    num_rows: int = 2048,
+    dtypes: Sequence[torch.dtype] = (torch.float32, torch.bfloat16),
+) -> dict[str, float]:
     """Measures matrix products of the shapes of a transformer layer (rows x dim x 4 dim); FLOP per CPU second by type.
 
     The rate is the best of all calls so far with this clock: what the processor can do, undisturbed.
     """
     rates = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in dict.fromkeys(dtypes):
         name = str(dtype).removeprefix("torch.")
         rows, weight = torch.randn(num_rows, dim).to(dtype), torch.randn(4 * dim, dim).to(dtype)
         for _ in range(4):
@@ -74,6 +79,7 @@ def describe() -> dict[str, str]:
     return {
         "processor": names[0].split(":")[1].strip() if names else platform.processor() or platform.machine(),
         "cores": str(os.cpu_count()),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "bfloat16": ", ".join(has) or "emulated",
         "load": f"{os.getloadavg()[0]:.1f}",
         "threads": str(torch.get_num_threads()),

@@ -1,6 +1,6 @@
 """What a training step costs when prompts enter before a later layer, or at several: 12 layers of the shape of ViLT.
 
-    python benchmarks/prompt_layers.py                    # a quarter of ViLT-B/32's width; two minutes
+    python benchmarks/prompt_layers.py                    # a quarter of ViLT-B/32's width; two minutes of a free core
     python benchmarks/prompt_layers.py --width 768        # the shape of ViLT-B/32
 
 All variants take an optimiser step on the same samples, in turn, in one process; 70 % of the samples lack image or

@@ -1,6 +1,6 @@
 """How long a training step of the built-in world takes, here and at an earlier commit, in turn.
 
-    python benchmarks/world_training_speed.py --commits f333da9 HEAD --output docs/results/speed
+    python benchmarks/world_training_speed.py --commits f333da9 HEAD --output docs/results/speed    # three minutes
 
 Each commit is checked out into a temporary folder and measured in processes of its own, one commit after the other,
 several times over. `f333da9` is the first at which the quickstart could be run by one command. The same three clients
@@ -77,7 +77,7 @@ def least_milliseconds() -> tuple[float, float]:
     dim = experiment.model.backbone.dim
     flops = sum(useful_flops(batch, dim, _NUM_LAYERS) for batch in batches) / len(batches)
     clock = Clock()
-    rate = max(matmul_rates(clock, dim)["float32"] for _ in range(20))
+    rate = max(matmul_rates(clock, dim, dtypes=(torch.float32,))["float32"] for _ in range(20))
     return flops / 1e6, 1000 * flops / rate
 
 

@@ -25,5 +25,5 @@ def test_the_output_at_the_summary_token_is_that_of_the_librarys_encoder(num_sam
     closed = (~mask).float()[:, None, None, :] * -1e9
     with torch.no_grad():
         expected = norm(encoder(values, attention_mask=closed).last_hidden_state)[:, 4]
-        found = run_layers(encoder.layer, norm, tokens)
+        (found,) = run_layers(encoder.layer, norm, [tokens])
     assert (found - expected).abs().max() < 1e-5

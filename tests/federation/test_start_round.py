@@ -1,9 +1,14 @@
 """What all rounds of the start need."""
 
+from typing import Any
+
 import numpy as np
+import pytest
+import torch
 
 from fedprime.experiment.build import Experiment
-from fedprime.federation.start_round import own_log_prior
+from fedprime.federation.start_round import LocalSamples, own_log_prior, read_blocks, with_single_modalities
+from fedprime.methods import METHODS
 from started import model_of
 
 
@@ -13,3 +18,29 @@ def test_own_frequencies_are_those_of_the_clients_training_samples(small_experim
     expected = (np.bincount(labels, minlength=3) + 1 / 3) / (len(labels) + 1)
     found = own_log_prior(model_of(small_experiment), shard).exp().numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_what_goes_through_the_transformer_is_computed_once_for_the_same_prompts(
+    small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+):
+    samples = LocalSamples(small_experiment.shards[0], small_experiment.validation)
+    method = METHODS["fedavg-p"](num_prompts=2, readout="blocks")
+    model = method.build(small_experiment.model.backbone, small_experiment.model.label_names)
+    encode, calls = model.backbone.encode, []
+
+    def counted(tokens: Any) -> torch.Tensor:
+        calls.append(1)
+        return encode(tokens)
+
+    monkeypatch.setattr(model.backbone, "encode", counted)
+    expected = list(read_blocks(model, with_single_modalities(samples.validation)))
+    for _ in range(3):
+        found = list(samples.validation_blocks(model))
+        for (ours, labels), (theirs, same_labels) in zip(found, expected, strict=True):
+            assert torch.equal(labels, same_labels)
+            assert all(torch.equal(ours.values[name], value) for name, value in theirs.values.items())
+    assert len(calls) == 2 * len(expected)
+    with torch.no_grad():
+        next(model.prompter.parameters()).add_(1)
+    list(samples.validation_blocks(model))
+    assert len(calls) == 3 * len(expected)

@@ -13,13 +13,15 @@ import torch
 from bad_site import saying
 from command_line import exit_code
 from fake_grid import FakeGrid
-from fedprime.experiment.run_folder import RunError, RunFolder
+from fedprime.experiment.build import Experiment
+from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder
 from fedprime.experiment.site import deployable_method
 from fedprime.federation.rounds import TooFewAnswersError
 from fedprime.methods import METHODS
+from fedprime.methods.method import ServerState
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.callbacks import AfterRound
-from fedprime.runs.evaluators import SiteClients
+from fedprime.runs.evaluators import OwnSamples, SiteClients
 from fedprime.runs.run import complete_site_run, resume_run, start_run
 from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients
@@ -194,3 +196,17 @@ def test_a_run_of_sites_is_neither_started_nor_continued_in_one_process(settings
         complete_site_run(settings, tmp_path / "run", clients, STOP)
     with pytest.raises(RunError, match="fedprime deploy server"):
         resume_run(tmp_path / "run")
+
+
+def test_the_bayes_limit_is_worked_out_once(small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    asked, best_possible = [], Experiment.best_possible
+
+    def counted(self: Experiment, *arguments: object) -> object:
+        asked.append(1)
+        return best_possible(self, *arguments)
+
+    monkeypatch.setattr(Experiment, "best_possible", counted)
+    evaluator = OwnSamples(small_experiment)
+    checkpoint = Checkpoint(1, ServerState(small_experiment.model.weights()))
+    assert evaluator.on_validation(checkpoint) == evaluator.on_validation(checkpoint)
+    assert len(asked) == 2  # of shared weights, and of models of everybody's own

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pytest
 import torch
@@ -45,12 +46,16 @@ class Failing(FedAvgP):
         return super().loss(model, batch, received)
 
 
-def clients_of(experiment: Experiment, method: Method | None = None) -> InProcessClients:
+def clients_of(
+    experiment: Experiment, method: Method | None = None, stacked_clients: Literal["auto"] | int = "auto"
+) -> InProcessClients:
     method = method or experiment.method
     model = method.build(experiment.model.backbone, experiment.model.label_names)
     # One batch per client and round.
     training = replace(experiment.settings.training, batch_size=1000)
-    return InProcessClients(method, model, experiment.shards, training, num_rounds=3, seed=0)
+    return InProcessClients(
+        method, model, experiment.shards, training, num_rounds=3, seed=0, stacked_clients=stacked_clients
+    )
 
 
 @pytest.fixture
@@ -205,3 +210,25 @@ def test_a_client_that_diverged_starts_its_next_round_as_if_it_had_not_trained(s
     healthy.kept.update(diverging.kept)
     (update,) = healthy.train(1, (0,), state)
     assert all(value.isfinite().all() for value in update.weights.values())
+
+
+def test_clients_come_to_the_same_bits_together_and_one_after_the_other(
+    small_experiment: Experiment, state: ServerState
+):
+    one_by_one = clients_of(small_experiment, stacked_clients=1).train(1, range(4), state)
+    together = clients_of(small_experiment).train(1, range(4), state)
+    assert [update.client for update in together] == [0, 1, 2, 3]
+    for ours, theirs in zip(together, one_by_one, strict=True):
+        assert same(ours.weights, theirs.weights)
+        assert ours.metrics == theirs.metrics
+
+
+@pytest.mark.parametrize("most", [2, 3])
+def test_as_many_as_asked_train_together_whatever_the_processor(
+    small_experiment: Experiment, state: ServerState, most: int
+):
+    one_by_one = clients_of(small_experiment, stacked_clients=1).train(1, range(4), state)
+    together = clients_of(small_experiment, stacked_clients=most).train(1, range(4), state)
+    for ours, theirs in zip(together, one_by_one, strict=True):
+        for name, value in theirs.weights.items():
+            torch.testing.assert_close(ours.weights[name], value, rtol=0, atol=1e-6)

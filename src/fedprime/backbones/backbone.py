@@ -150,8 +150,9 @@ def assemble(
         there = next((part for part in embedded[modality] if part is not None), None)
         if there is None:
             continue
-        present = [there[:0] if part is None else part for part in embedded[modality]]
-        lengths = np.array([len(part) for part in present])
+        nothing = there[:0]
+        present = [nothing if part is None else part for part in embedded[modality]]
+        lengths = np.array([part.shape[0] for part in present])
         longest = int(lengths.max())
         blocks.append(nn.utils.rnn.pad_sequence(present, batch_first=True).to(summary.device))
         masks.append(np.arange(longest) < lengths[:, None])

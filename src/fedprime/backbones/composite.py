@@ -84,15 +84,6 @@ class JointLayers(nn.Module):
             tokens = nn.functional.layer_norm(tokens, tokens.shape[-1:])
         return self.projections[modality](tokens) + self.types[modality]
 
-    def forward(self, tokens: Tokens, *, checkpointing: bool = False) -> Float[Tensor, "sample dim"]:
-        """Returns the normalised output of each sample's summary token.
-
-        Args:
-            tokens: Prompts and embedded tokens.
-            checkpointing: As in `run_layers`.
-        """
-        return run_layers(self.layers, self.layernorm, tokens, checkpointing=checkpointing)
-
 
 class CompositeBackbone:
     """Any number of modalities, each with a frozen encoder of its own, joined by transformer layers.
@@ -261,7 +252,15 @@ class CompositeBackbone:
         Args:
             tokens: Prompts and input tokens.
         """
-        return self.joint(tokens, checkpointing=self._checkpointing)
+        return self.encode_together([tokens])[0]
+
+    def encode_together(self, batches: Sequence[Tokens]) -> list[Float[Tensor, "sample dim"]]:
+        """Runs the joint layers once for several batches and returns what `encode` returns for each.
+
+        Args:
+            batches: Prompts and input tokens.
+        """
+        return run_layers(self.joint.layers, self.joint.layernorm, batches, checkpointing=self._checkpointing)
 
     def advance(self, tokens: Tokens, layer: int) -> Tokens:
         """Runs the joint layers below one, and returns the tokens that go into it.

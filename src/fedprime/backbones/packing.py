@@ -5,6 +5,7 @@ layer but attention runs over one list of rows, and attention runs over each gro
 not matter between embedding and readout: positions are part of the embedding.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,14 +39,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Packed:
-    """Where the tokens of a batch are in packed order.
+    """Where the tokens of one batch or of several are in packed order.
+
+    Samples and rows of several batches are numbered one batch after the other.
 
     Attributes:
-        rows: For each packed row, the position in the flattened batch (sample, token) that it comes from; padding
+        rows: For each packed row, the position in the flattened batches (sample, token) that it comes from; padding
             repeats a token of its sample.
         groups: How the rows are divided.
         summaries: The packed row of each sample's summary token, in packed order.
-        place: For each sample of the batch, its place in packed order.
+        place: For each sample, its place in packed order.
     """
 
     rows: Int[Tensor, " row"]
@@ -54,40 +57,65 @@ class Packed:
     place: Int[Tensor, " sample"]
 
 
-def pack(tokens: Tokens) -> Packed:
-    """Finds the packed order of a batch: the summary token of each sample first, then its other tokens.
+@dataclass(frozen=True)
+class _Part:
+    """Samples of one batch and of similar length."""
+
+    rows: Int[np.ndarray, "sample row"]
+    there: Bool[np.ndarray, "sample row"]
+    samples: Int[np.ndarray, " sample"]
+
+
+def pack(*batches: Tokens) -> Packed:
+    """Finds the packed order of batches: the summary token of each sample first, then its other tokens.
+
+    Each batch is divided as if it were alone, so that samples are padded to the same length whatever stands beside
+    them; groups of one length are then run as one.
 
     Args:
-        tokens: The padded batch.
+        batches: Padded batches.
     """
-    mask = tokens.mask.cpu().numpy()
-    device = tokens.values.device
-    num_samples, num_tokens = mask.shape
-    wanted = mask.astype(np.int8)
-    wanted[:, tokens.summary] = 2
-    # Of each sample: the positions of its tokens, summary first, then those of its padding.
-    positions = np.argsort(-wanted, axis=1, kind="stable")
-    lengths = mask.sum(axis=1)
+    by_shape: dict[tuple[int, bool], list[_Part]] = {}
+    first_sample = first_row = 0
+    for tokens in batches:
+        for part in _parts(tokens, first_sample, first_row):
+            by_shape.setdefault((part.rows.shape[1], bool(part.there.all())), []).append(part)
+        first_sample += tokens.mask.shape[0]
+        first_row += tokens.mask.numel()
+    device = batches[0].values.device
     rows, groups, summaries, order = [], [], [], []
     start = 0
-    for samples in _similar(lengths):
-        length = int(lengths[samples].max())
-        there = np.arange(length) < lengths[samples][:, None]
-        own = positions[samples, :length]
-        rows.append((samples[:, None] * num_tokens + np.where(there, own, tokens.summary)).ravel())
-        group_mask = None if there.all() else torch.from_numpy(there).to(device)[:, None, None, :]
-        groups.append(Group(len(samples), length, group_mask))
+    for (length, is_full), parts in by_shape.items():
+        samples = np.concatenate([part.samples for part in parts])
+        rows += [part.rows.ravel() for part in parts]
+        there = None if is_full else torch.from_numpy(np.concatenate([part.there for part in parts])).to(device)
+        groups.append(Group(len(samples), length, None if there is None else there[:, None, None, :]))
         summaries.append(start + length * np.arange(len(samples)))
         order.append(samples)
         start += length * len(samples)
-    place = np.empty(num_samples, dtype=np.int64)
-    place[np.concatenate(order)] = np.arange(num_samples)
+    place = np.empty(first_sample, dtype=np.int64)
+    place[np.concatenate(order)] = np.arange(first_sample)
     return Packed(
         torch.from_numpy(np.concatenate(rows)).to(device),
         tuple(groups),
         torch.from_numpy(np.concatenate(summaries)).to(device),
         torch.from_numpy(place).to(device),
     )
+
+
+def _parts(tokens: Tokens, first_sample: int, first_row: int) -> Iterator[_Part]:
+    mask = tokens.mask.cpu().numpy()
+    num_tokens = mask.shape[1]
+    wanted = mask.astype(np.int8)
+    wanted[:, tokens.summary] = 2
+    # Of each sample: the positions of its tokens, summary first, then those of its padding.
+    positions = np.argsort(-wanted, axis=1, kind="stable")
+    lengths = mask.sum(axis=1)
+    for samples in _similar(lengths):
+        length = int(lengths[samples].max())
+        there = np.arange(length) < lengths[samples][:, None]
+        own = np.where(there, positions[samples, :length], tokens.summary)
+        yield _Part(first_row + samples[:, None] * num_tokens + own, there, first_sample + samples)
 
 
 def _similar(lengths: Int[np.ndarray, " sample"]) -> list[Int[np.ndarray, " member"]]:

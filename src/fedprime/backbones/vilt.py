@@ -4,6 +4,7 @@ Source: Kim, Son, Kim. ViLT: Vision-and-Language Transformer Without Convolution
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,12 @@ class ViltBackbone:
         Args:
             embedded: By modality, one entry per sample; None where it is missing.
         """
+        return backbone.assemble(embedded, self._summary, self.modalities)
+
+    @cached_property
+    def _summary(self) -> Float[Tensor, " dim"]:
         start = torch.tensor([[self._tokenizer.cls_token_id]]).to(self.device)
-        return backbone.assemble(embedded, self.embed_words(start)[0, 0], self.modalities)
+        return self.embed_words(start)[0, 0]
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
         """Runs the transformer and returns the normalised output of the summary token.
@@ -169,7 +174,15 @@ class ViltBackbone:
         Args:
             tokens: Prompts and input tokens.
         """
-        return run_layers(self.model.encoder.layer, self.model.layernorm, tokens, checkpointing=self._checkpointing)
+        return self.encode_together([tokens])[0]
+
+    def encode_together(self, batches: Sequence[Tokens]) -> list[Float[Tensor, "sample dim"]]:
+        """Runs the transformer once for several batches and returns what `encode` returns for each.
+
+        Args:
+            batches: Prompts and input tokens.
+        """
+        return run_layers(self.model.encoder.layer, self.model.layernorm, batches, checkpointing=self._checkpointing)
 
     def advance(self, tokens: Tokens, layer: int) -> Tokens:
         """Runs the layers below one, and returns the tokens that go into it.

@@ -18,31 +18,34 @@ __all__ = ["advance_layers", "run_layers"]
 
 
 def run_layers(
-    layers: Iterable[nn.Module], layernorm: nn.Module, tokens: Tokens, *, checkpointing: bool = False
-) -> Float[Tensor, "sample dim"]:
+    layers: Iterable[nn.Module], layernorm: nn.Module, batches: Sequence[Tokens], *, checkpointing: bool = False
+) -> list[Float[Tensor, "sample dim"]]:
     """Runs a transformer from the layer that the tokens name, and returns each sample's normalised summary token.
 
     The weights are run here rather than by the library's own forward, which has no fast attention for ViLT and
     computes every row of the last layer although one is read, and padding too. A test holds both equal.
+
+    Several batches are run as one, so that what a call costs beside its rows is paid once: a row is computed from
+    itself, and in attention from the rows of its sample.
 
     The layers compute with numbers of the type that their weights have; what goes in and what comes out is float32.
 
     Args:
         layers: All layers, of the type `ViltLayer`; at least one is run.
         layernorm: What follows them.
-        tokens: Prompts and input tokens.
+        batches: Prompts and input tokens of batches that go into the same layer, with prompts of equally many layers.
         checkpointing: Whether only what goes into a layer is kept for gradients, and the layer is computed again.
 
     Source of checkpointing: Chen et al. Training Deep Nets with Sublinear Memory Cost. 2016.
     """
-    packed = pack(tokens)
-    own = cast("list[ViltLayer]", list(layers)[tokens.layer :])
-    rows = _packed_rows(tokens, packed, own)
-    swapped = _prompt_places(tokens, packed) if tokens.deep else None
+    packed = pack(*batches)
+    own = cast("list[ViltLayer]", list(layers)[batches[0].layer :])
+    rows = _packed_rows(batches, packed, own)
+    swapped = _prompt_places(batches, packed) if batches[0].deep else None
     for number, layer in enumerate(own):
-        if swapped is not None and 0 < number <= len(tokens.deep):
+        if swapped is not None and 0 < number <= len(batches[0].deep):
             places, sources = swapped
-            prompts = tokens.deep[number - 1].flatten(0, 1).index_select(0, sources)
+            prompts = _joined([tokens.deep[number - 1].flatten(0, 1) for tokens in batches]).index_select(0, sources)
             rows = rows.index_copy(0, places, prompts.to(rows.dtype))
         read = packed.summaries if layer is own[-1] else None
         if checkpointing and rows.requires_grad and read is None:
@@ -50,7 +53,8 @@ def run_layers(
             rows = checkpoint(_run_layer, layer, rows, packed.groups, use_reentrant=False, preserve_rng_state=False)
         else:
             rows = _run_layer(layer, rows, packed.groups, read)
-    return layernorm(rows.to(tokens.values.dtype)).index_select(0, packed.place)
+    features = layernorm(rows.to(batches[0].values.dtype)).index_select(0, packed.place)
+    return list(features.split([len(tokens.mask) for tokens in batches])) if len(batches) > 1 else [features]
 
 
 def advance_layers(layers: Iterable[nn.Module], tokens: Tokens, layer: int) -> Tokens:
@@ -65,7 +69,7 @@ def advance_layers(layers: Iterable[nn.Module], tokens: Tokens, layer: int) -> T
     if not own:
         return replace(tokens, layer=layer)
     packed = pack(tokens)
-    rows = _packed_rows(tokens, packed, own)
+    rows = _packed_rows([tokens], packed, own)
     for each in own:
         rows = _run_layer(each, rows, packed.groups)
     # Padding repeats a token of its sample; each token comes from its own row alone.
@@ -81,17 +85,27 @@ def advance_layers(layers: Iterable[nn.Module], tokens: Tokens, layer: int) -> T
     return replace(tokens, values=values.view_as(tokens.values), layer=layer)
 
 
-def _packed_rows(tokens: Tokens, packed: Packed, layers: Sequence[ViltLayer]) -> Float[Tensor, "row dim"]:
+def _packed_rows(batches: Sequence[Tokens], packed: Packed, layers: Sequence[ViltLayer]) -> Float[Tensor, "row dim"]:
     dtype = layers[0].output.dense.weight.dtype
-    return tokens.values.flatten(0, 1).index_select(0, packed.rows).to(dtype)
+    return _joined([tokens.values.flatten(0, 1) for tokens in batches]).index_select(0, packed.rows).to(dtype)
 
 
-def _prompt_places(tokens: Tokens, packed: Packed) -> tuple[Int[Tensor, " prompt"], Int[Tensor, " prompt"]]:
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+
+
+def _prompt_places(batches: Sequence[Tokens], packed: Packed) -> tuple[Int[Tensor, " prompt"], Int[Tensor, " prompt"]]:
     """Returns the packed rows of prompts, and which prompt each is: they are the first tokens of every sample."""
-    num_tokens, num_prompts = tokens.values.shape[1], tokens.deep[0].shape[1]
-    sample, position = packed.rows // num_tokens, packed.rows % num_tokens
-    places = (position < num_prompts).nonzero()[:, 0]
-    return places, (sample * num_prompts + position)[places]
+    prompt_of, first = [], 0
+    for tokens in batches:
+        num_samples, num_prompts, _ = tokens.deep[0].shape
+        own = tokens.mask.new_full(tokens.mask.shape, -1, dtype=torch.int64)
+        own[:, :num_prompts] = torch.arange(first, first + num_samples * num_prompts).view(num_samples, num_prompts)
+        prompt_of.append(own.flatten())
+        first += num_samples * num_prompts
+    of_row = _joined(prompt_of)[packed.rows]
+    places = (of_row >= 0).nonzero()[:, 0]
+    return places, of_row[places]
 
 
 def _run_layer(

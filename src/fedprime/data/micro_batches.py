@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fedprime.data.batches import Batch
 
-__all__ = ["divide_by_length"]
+__all__ = ["divide_by_length", "num_values"]
 
 # Rows times width. At a width of 768 these are 1,365 rows, or 7 samples of a ViLT-B/32 with all that it reads: enough
 # for matrix products to run at full speed on a CPU, and about 0.4 GB for the gradients in bfloat16.
@@ -47,8 +47,18 @@ def divide_by_length(batch: Batch, dim: int, most_values: int = _MOST_VALUES) ->
     return [_rows(batch, order[part_of == part]) for part in np.unique(part_of)]
 
 
+def num_values(batch: Batch, dim: int) -> int:
+    """Returns how many numbers the tokens of a batch have.
+
+    Args:
+        batch: The samples.
+        dim: Width of a token.
+    """
+    return int(_lengths(batch).sum()) * dim
+
+
 def _lengths(batch: Batch) -> Int[np.ndarray, " sample"]:
-    by_modality = [[0 if part is None else len(part) for part in parts] for parts in batch.embedded.values()]
+    by_modality = [[0 if part is None else part.shape[0] for part in parts] for parts in batch.embedded.values()]
     return np.array(by_modality, dtype=np.int64).sum(axis=0)
 
 

@@ -16,8 +16,6 @@ from fedprime.federation.start_round import (
     by_block,
     head_of,
     own_log_prior,
-    read_blocks,
-    with_single_modalities,
 )
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.calibration import (
@@ -52,7 +50,7 @@ class ShrinkageRound(StartRound):
         log_prior = own_log_prior(model, samples.train)
         temperatures = torch.tensor(TEMPERATURES, dtype=torch.float64)[:, None, None]
         found = {name: torch.zeros_like(value, device="cpu") for name, value in self.form(received).items()}
-        for blocks, labels in read_blocks(model, with_single_modalities(samples.validation)):
+        for blocks, labels in samples.validation_blocks(model):
             for block, weight in by_block(received, f"{CANDIDATES}weight.").items():
                 there = blocks.present[block].cpu()
                 mean, scale = received[f"head.moments.{block}"].double()
@@ -142,7 +140,7 @@ class TemperatureRound(StartRound):
         """
         head, log_prior = head_of(model), own_log_prior(model, samples.train)
         found = self._zeros(len(head.weight))
-        for blocks, labels in read_blocks(model, with_single_modalities(samples.validation)):
+        for blocks, labels in samples.validation_blocks(model):
             with torch.no_grad():
                 evidence = torch.stack(list(head.by_block(blocks).values()), dim=1).cpu().double()
             for place, scale in enumerate(SCALES):

@@ -1,11 +1,12 @@
 """Local training at one client: what it received, its own samples, an update to send."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from fedprime.data.batches import Batch, Shard
 from fedprime.data.micro_batches import divide_by_length
@@ -15,7 +16,7 @@ from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["learning_rate_factor", "optimiser_step", "train_locally"]
+__all__ = ["ClientTraining", "learning_rate_factor", "optimiser_step", "optimizer_of", "train_locally"]
 
 
 def learning_rate_factor(
@@ -39,6 +40,101 @@ def learning_rate_factor(
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
+class ClientTraining:
+    """The local training of one client in a round, step by step; the optimiser starts anew in every round.
+
+    Attributes:
+        model: What is trained.
+        options: How.
+        lr: The learning rate of every value, by name.
+        num_steps: How many steps have been taken.
+        num_left: How many steps are left.
+    """
+
+    def __init__(
+        self,
+        model: PromptedModel,
+        method: Method,
+        shard: Shard,
+        received: Weights,
+        training: LocalTraining,
+        *,
+        client: int,
+        round_number: int,
+        num_rounds: int,
+        seed: int,
+    ) -> None:
+        """Loads what the client starts from; arguments are those of `train_locally`."""
+        self.model, self._method, self._received, self.options = model, method, received, training
+        self._client, self._num_samples = client, len(shard)
+        now = shard.at(round_number, num_rounds)
+        start, self._measured = method.prepare(model, now, received)
+        model.load_weights(start)
+        model.train()
+        model.training_prior = own_log_prior(model, shard) if method.prior_aware else None
+        factor = learning_rate_factor(training.schedule, round_number, num_rounds)
+        self.lr = _learning_rates(model, training, factor)
+        names = (("client", client, "round", round_number, "epoch", epoch) for epoch in range(training.epochs))
+        orders = (stream(seed, *name, "shuffle") for name in names)
+        self._batches = (batch for order in orders for batch in now.batches(training.batch_size, order))
+        self._batch: Batch | None = None
+        self.num_steps = 0
+        self.num_left = training.epochs * -(-len(now) // training.batch_size)
+        self._total_loss, self._num_seen = 0.0, 0
+
+    @property
+    def batch(self) -> Batch:
+        """The samples of the next step."""
+        if self._batch is None:
+            self._batch = next(self._batches)
+        return self._batch
+
+    def run(self) -> Update:
+        """Takes all steps, one after the other, and returns what has come of it."""
+        optimizer = optimizer_of([self])
+        while self.num_left:
+            self.step(optimizer)
+        return self.update()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Takes the next step by itself.
+
+        Args:
+            optimizer: Of this client's values; those of others without a gradient stay as they are.
+        """
+        norm = self.options.max_gradient_norm
+        self.taken(optimiser_step(self.model, self._method, self.batch, self._received, optimizer, norm))
+
+    def loss(self) -> Float[Tensor, ""]:
+        """Returns what the next step minimises."""
+        return self._method.loss(self.model, self.batch, self._received)
+
+    def clip_gradients(self) -> None:
+        """Scales gradients that are too long down."""
+        _clip_gradients(self.model, self.options.max_gradient_norm)
+
+    def taken(self, total_loss: float) -> None:
+        """Notes that the optimiser has taken the next step.
+
+        Args:
+            total_loss: What it minimised, summed over samples.
+        """
+        with torch.no_grad():
+            self._method.adjust_step(self.model, self._received, self.lr)
+        self._total_loss += total_loss
+        self._num_seen += len(self.batch)
+        self.num_steps += 1
+        self.num_left -= 1
+        self._batch = None
+
+    def update(self) -> Update:
+        """Returns what has come of it, with *all* trained values: the runtime sends what travels and keeps the rest."""
+        trained = self.model.weights()
+        concluded = self._method.conclude(trained, self._received, self.num_steps, self.lr)
+        weights = {**trained, **self._measured, **concluded}
+        return Update(self._client, self._num_samples, weights, {"loss": self._total_loss / self._num_seen})
+
+
 def train_locally(
     model: PromptedModel,
     method: Method,
@@ -51,7 +147,7 @@ def train_locally(
     num_rounds: int,
     seed: int,
 ) -> Update:
-    """Trains a client's model from what it received; the optimiser starts anew in every round.
+    """Trains a client's model from what it received, one step after the other.
 
     Args:
         model: Any model of the method's shape; its weights are overwritten.
@@ -67,25 +163,8 @@ def train_locally(
     Returns:
         The update with *all* trained values; the runtime sends what travels and keeps the rest.
     """
-    now = shard.at(round_number, num_rounds)
-    start, measured = method.prepare(model, now, received)
-    model.load_weights(start)
-    model.train()
-    model.training_prior = own_log_prior(model, shard) if method.prior_aware else None
-    lr = _learning_rates(model, training, learning_rate_factor(training.schedule, round_number, num_rounds))
-    optimizer = _optimizer(model, training, lr)
-    total_loss, num_seen, num_steps = 0.0, 0, 0
-    for epoch in range(training.epochs):
-        order = stream(seed, "client", client, "round", round_number, "epoch", epoch, "shuffle")
-        for batch in now.batches(training.batch_size, order):
-            total_loss += optimiser_step(model, method, batch, received, optimizer, training.max_gradient_norm)
-            with torch.no_grad():
-                method.adjust_step(model, received, lr)
-            num_seen += len(batch)
-            num_steps += 1
-    trained = model.weights()
-    concluded = method.conclude(trained, received, num_steps, lr)
-    return Update(client, len(shard), {**trained, **measured, **concluded}, {"loss": total_loss / num_seen})
+    place = {"client": client, "round_number": round_number, "num_rounds": num_rounds, "seed": seed}
+    return ClientTraining(model, method, shard, received, training, **place).run()
 
 
 def _learning_rates(model: PromptedModel, training: LocalTraining, factor: float) -> dict[str, float]:
@@ -97,15 +176,22 @@ def _learning_rates(model: PromptedModel, training: LocalTraining, factor: float
     }
 
 
-def _optimizer(model: PromptedModel, training: LocalTraining, lr: Mapping[str, float]) -> torch.optim.Optimizer:
-    trained = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+def optimizer_of(trainings: Sequence[ClientTraining]) -> torch.optim.Optimizer:
+    """Returns an optimiser of the values of clients that train alike; a step changes those that have a gradient.
+
+    Args:
+        trainings: At least one.
+    """
+    options = trainings[0].options
+    lr = trainings[0].lr
+    trained = [pair for own in trainings for pair in own.model.named_parameters() if pair[1].requires_grad]
     groups = [
         {"params": [value for name, value in trained if lr[name] == rate], "lr": rate}
         for rate in dict.fromkeys(lr[name] for name, _ in trained)
     ]
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=training.momentum, weight_decay=training.weight_decay)
-    return torch.optim.AdamW(groups, weight_decay=training.weight_decay, fused=True)
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=options.momentum, weight_decay=options.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True)
 
 
 def optimiser_step(
@@ -138,7 +224,11 @@ def optimiser_step(
         # samples, the gradients of the parts sum to that of the batch.
         (loss * (len(part) / len(batch))).backward()
         total_loss += loss.item() * len(part)
-    if max_gradient_norm > 0:
-        nn.utils.clip_grad_norm_([value for value in model.parameters() if value.requires_grad], max_gradient_norm)
+    _clip_gradients(model, max_gradient_norm)
     optimizer.step()
     return total_loss
+
+
+def _clip_gradients(model: PromptedModel, max_gradient_norm: float) -> None:
+    if max_gradient_norm > 0:
+        nn.utils.clip_grad_norm_([value for value in model.parameters() if value.requires_grad], max_gradient_norm)

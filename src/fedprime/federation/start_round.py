@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from fedprime.data.batches import Shard
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies
 from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
-from fedprime.models.readout import Blocks, EvidenceHead
+from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead
 
 __all__ = [
     "CANDIDATES",
@@ -41,6 +41,39 @@ class LocalSamples:
 
     train: Shard
     validation: Shard
+    _kept: "dict[str, _Summaries]" = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @torch.no_grad()
+    def validation_blocks(self, model: PromptedModel) -> Iterator[tuple[Blocks, Tensor]]:
+        """Yields blocks and labels of validation samples, as they are and with each of their modalities alone.
+
+        Rounds of the start change the head and not what it reads: the summary block, which goes through the
+        transformer, is computed when it is first asked for with the model's prompts, and kept.
+
+        Args:
+            model: The client's model.
+        """
+        prompts = {name: value for name, value in model.weights().items() if name.startswith("prompter.")}
+        known = self._kept.get(SUMMARY)
+        if known is not None and not known.are_of(prompts):
+            known = None
+        found: list[Tensor] = []
+        for number, batch in enumerate(with_single_modalities(self.validation).batches(_AT_ONCE)):
+            blocks = model.eval().read(batch, None if known is None else known.features[number])
+            found.append(blocks.values[SUMMARY])
+            yield blocks, batch.labels
+        self._kept[SUMMARY] = _Summaries(prompts, found)
+
+
+@dataclass(frozen=True)
+class _Summaries:
+    prompts: Weights
+    features: list[Tensor]
+
+    def are_of(self, prompts: Weights) -> bool:
+        return self.prompts.keys() == prompts.keys() and all(
+            torch.equal(value, prompts[name]) for name, value in self.prompts.items()
+        )
 
 
 class StartRound(ABC):

@@ -1,5 +1,6 @@
 """The model that is trained: a frozen backbone, prompts, a pooler and a head."""
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,17 @@ from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 from fedprime.reproducibility.strict_json import JsonError, parse_json
 
-__all__ = ["BESIDE_MODEL", "STATISTICS", "HeadKind", "ModelError", "Output", "PromptedModel", "Weights", "read_config"]
+__all__ = [
+    "BESIDE_MODEL",
+    "STATISTICS",
+    "Encoded",
+    "HeadKind",
+    "ModelError",
+    "Output",
+    "PromptedModel",
+    "Weights",
+    "read_config",
+]
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]
@@ -63,6 +74,21 @@ class Output:
     """
 
     logits: Float[Tensor, "sample output"]
+    chosen: Chosen
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What is known of a batch when its loss is asked for, because one pass of the backbone served several models.
+
+    Attributes:
+        batch: The batch.
+        feature: What the backbone made of it and its prompts.
+        chosen: Its prompts.
+    """
+
+    batch: Batch
+    feature: Float[Tensor, "sample feature"]
     chosen: Chosen
 
 
@@ -111,6 +137,8 @@ class PromptedModel(nn.Module):
         self.readout: Readout = readout
         #: What is added to evidence while a client trains: the logarithm of its own label frequencies, or None.
         self.training_prior: Float[Tensor, " output"] | None = None
+        #: What has been computed of one batch already; any other goes through the backbone.
+        self.encoded: Encoded | None = None
         dim, num_outputs = backbone.feature_dim, len(self.label_names)
         self.pooler = None if head in ("linear", "evidence") else _linear(dim, dim, rng)
         if head == "evidence":
@@ -136,13 +164,14 @@ class PromptedModel(nn.Module):
         pooled = feature if self.pooler is None else torch.tanh(self.pooler(feature))
         return Output(self.head(pooled), chosen)
 
-    def read(self, batch: Batch) -> Blocks:
+    def read(self, batch: Batch, feature: Float[Tensor, "sample feature"] | None = None) -> Blocks:
         """Returns all that an `EvidenceHead` reads of a batch.
 
         Args:
             batch: Samples, embedded by this model's backbone.
+            feature: The summary feature of each, where it is known.
         """
-        return self._blocks(batch, self._summarise(batch)[0])
+        return self._blocks(batch, self._summarise(batch)[0] if feature is None else feature)
 
     def tokens(self, batch: Batch) -> Tokens:
         """Returns what prompts are prepended to: the tokens of a batch, as they go into the layer of the prompts.
@@ -159,11 +188,22 @@ class PromptedModel(nn.Module):
         )
         return tokens_before(self.backbone, batch.embedded, self.prompt_layer, states)
 
-    def _summarise(self, batch: Batch) -> tuple[Float[Tensor, "sample feature"], Chosen]:
-        """Returns the summary feature of each sample and the prompts that it was given."""
+    def prompted(self, batch: Batch) -> tuple[Tokens, Chosen]:
+        """Returns what goes through the backbone, prompts in front, and the prompts that each sample was given.
+
+        Args:
+            batch: Samples, embedded by this model's backbone.
+        """
         tokens = self.tokens(batch)
         chosen = self.prompter(tokens, batch.present.to(tokens.values.device))
-        return self.backbone.encode(tokens.prepend(chosen.prompts)), chosen
+        return tokens.prepend(chosen.prompts), chosen
+
+    def _summarise(self, batch: Batch) -> tuple[Float[Tensor, "sample feature"], Chosen]:
+        """Returns the summary feature of each sample and the prompts that it was given."""
+        if self.encoded is not None and self.encoded.batch is batch:
+            return self.encoded.feature, self.encoded.chosen
+        tokens, chosen = self.prompted(batch)
+        return self.backbone.encode(tokens), chosen
 
     def _blocks(self, batch: Batch, feature: Float[Tensor, "sample feature"]) -> Blocks:
         frozen = Blocks({}, {}) if self.readout == "summary" else frozen_blocks(self.backbone, batch)
@@ -218,6 +258,10 @@ class PromptedModel(nn.Module):
     def weights(self) -> Weights:
         """Returns a copy of everything that is trained, in main memory."""
         return {name: value.detach().to("cpu", copy=True) for name, value in self.named_parameters()}
+
+    def copy(self) -> "PromptedModel":
+        """Returns another model with the same weights around the same backbone."""
+        return copy.deepcopy(self, {id(self._frozen): self._frozen})
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Sets everything that is trained; a pool takes the number of prompts that comes.

@@ -69,20 +69,16 @@ def frozen_blocks(backbone: Backbone, batch: Batch) -> Blocks:
     """
     values: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
+    widths = block_widths(backbone)
     for modality, parts in batch.embedded.items():
-        there = [index for index, part in enumerate(parts) if part is not None]
         known = None if batch.blocks is None else batch.blocks(modality)
         if known is None:
-            found = block_of(backbone, modality, [part for part in parts if part is not None])
-        else:
-            kept = [row for row in known if row is not None]
-            found = torch.stack(kept) if kept else torch.empty(0)
-        width = block_widths(backbone)[modality]
-        rows = torch.zeros(len(parts), width)
-        rows[there] = found.reshape(len(there), width)
+            found = iter(block_of(backbone, modality, [part for part in parts if part is not None]))
+            known = [None if part is None else next(found) for part in parts]
+        absent = torch.zeros(widths[modality])
+        rows = torch.stack([absent if row is None else row for row in known])
         values[modality] = _narrowed(modality, rows)
-        present[modality] = torch.zeros(len(parts), dtype=torch.bool)
-        present[modality][there] = True
+        present[modality] = torch.tensor([part is not None for part in parts])
     return Blocks(values, present)
 
 

@@ -27,7 +27,13 @@ __all__ = [
 IGNORED = frozenset(
     (
         *("seed", "threads", "evaluation.batch_size", "evaluation.every", "runtime.kind", "runtime.processes"),
-        *("runtime.deadline_seconds", "runtime.wait_seconds", "runtime.quorum", "runtime.repeats"),
+        *(
+            "runtime.stacked_clients",
+            "runtime.deadline_seconds",
+            "runtime.wait_seconds",
+            "runtime.quorum",
+            "runtime.repeats",
+        ),
     )
 )
 

@@ -140,10 +140,23 @@ class OwnSamples:
         return _Measured(
             predictions,
             predictions.with_prior(self._own_priors(personal)[owners]),
-            experiment.best_possible(shard, owners, personal),
-            experiment.best_possible(shard, owners, everybody),
+            self._best_possible(shard, owners, personal),
+            self._best_possible(shard, owners, everybody),
             self._label_priors[0].numpy(),
         )
+
+    def _best_possible(
+        self, shard: Shard, owners: Int[np.ndarray, " sample"], personal: Collection[int]
+    ) -> Float[np.ndarray, " sample"] | None:
+        """Returns the Bayes limit of each sample, which no round changes: each is worked out once."""
+        asked = (id(shard), tuple(personal))  # the experiment keeps its shards
+        if asked not in self._limits:
+            self._limits[asked] = self.experiment.best_possible(shard, owners, personal)
+        return self._limits[asked]
+
+    @cached_property
+    def _limits(self) -> dict[tuple[int, tuple[int, ...]], Float[np.ndarray, " sample"] | None]:
+        return {}
 
     @cached_property
     def _label_priors(self) -> tuple[Float[Tensor, " output"], Float[Tensor, "client output"]]:

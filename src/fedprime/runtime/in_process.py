@@ -1,19 +1,26 @@
-"""All clients in this process, one after the other, around one frozen backbone."""
+"""All clients in this process, around one frozen backbone: several in one pass of it, or one after the other."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
+from typing import Literal
 
+from fedprime.backbones.together import keeps_bits
 from fedprime.data.batches import Shard
-from fedprime.federation.local_training import train_locally
+from fedprime.federation.local_training import ClientTraining
 from fedprime.federation.processors import UpdateProcessor
 from fedprime.federation.start import is_started, start_rounds, started_alone
 from fedprime.federation.start_round import LocalSamples
+from fedprime.federation.train_together import train_together
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 
 __all__ = ["InProcessClients"]
+
+#: Clients that are held at the same time, where nobody says how many.
+_MOST_TOGETHER = 32
 
 _logger = logging.getLogger(__name__)
 
@@ -32,6 +39,7 @@ class InProcessClients:
         seed: int,
         validation: Mapping[int, Shard] | None = None,
         processors: Sequence[UpdateProcessor] = (),
+        stacked_clients: Literal["auto"] | int = "auto",
     ) -> None:
         """Takes the parts.
 
@@ -44,6 +52,8 @@ class InProcessClients:
             seed: Seed of the run.
             validation: By client, samples that nothing is fitted to; for the start alone.
             processors: What touches values on their way, of which the start has to know.
+            stacked_clients: How many clients train in one pass of the backbone at most; 1 for one after the other. With
+                "auto" there are several where each gets the same weights to the bit as by itself.
         """
         self._validation = validation or {}
         self._start = start_rounds(method, model.task, processors)
@@ -54,6 +64,9 @@ class InProcessClients:
         self._training = training
         self._num_rounds = num_rounds
         self._seed = seed
+        self._stacked_clients = stacked_clients
+        self._models = [model]
+        self._in_start: dict[int, LocalSamples] = {}
         #: By client, its trained values that do not travel; part of a run's state.
         self.kept: dict[int, Weights] = {}
 
@@ -62,7 +75,7 @@ class InProcessClients:
         return len(self._shards)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
-        """Lets clients train one after the other; one that fails is logged with its traceback and left out.
+        """Lets clients train; one that fails is logged with its traceback and left out.
 
         Args:
             round_number: Which round, from 0.
@@ -72,6 +85,16 @@ class InProcessClients:
         Raises:
             Exception: If every client fails, the failure of the last: then it is not the clients that are at fault.
         """
+        if round_number >= 0:
+            self._in_start.clear()
+        if round_number >= 0 and len(clients) > 1 and self._stacked_clients != 1:
+            try:
+                return self._train_together(round_number, clients, state)
+            except MemoryError:
+                raise
+            except Exception as error:
+                # One after the other, who fails is known, and the others come to the same weights.
+                _logger.warning("round %d: clients train one after the other, because of %r", round_number, error)
         updates: list[Update] = []
         for client in clients:
             try:
@@ -84,18 +107,46 @@ class InProcessClients:
                 _logger.exception("round %d: client %d failed", round_number, client)
         return updates
 
+    def _train_together(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+        most = self._stacked_clients if isinstance(self._stacked_clients, int) else _MOST_TOGETHER
+        may_stack = (lambda: self._keeps_bits) if self._stacked_clients == "auto" else (lambda: True)
+        updates: list[Update] = []
+        for start in range(0, len(clients), most):
+            some = clients[start : start + most]
+            self._models += [self._model.copy() for _ in range(len(some) - len(self._models))]
+            trainings = [
+                self._training_of(model, round_number, client, self._received(model, client, state))
+                for model, client in zip(self._models, some, strict=False)
+            ]
+            updates += train_together(trainings, self._model.backbone, may_stack)
+        return [self._sent(update) for update in updates]
+
+    @cached_property
+    def _keeps_bits(self) -> bool:
+        return keeps_bits(self._model.backbone)
+
     def _train_one(self, round_number: int, client: int, state: ServerState) -> Update:
-        received = {**state.answer(client), **self.kept.get(client, {})}
+        model = self._model
         if round_number < 0:
-            self._model.load_weights(received)
-            samples = self._samples(client)
-            measured = self._start[round_number].measure(self._model, samples, received)
+            received = {**state.answer(client), **self.kept.get(client, {})}
+            model.load_weights(received)
+            # Kept from one round of the start to the next, since it remembers what it has computed.
+            samples = self._in_start.setdefault(client, self._samples(client))
+            measured = self._start[round_number].measure(model, samples, received)
             return Update(client, 1 if self._hides_counts else len(samples.train), measured)
+        training = self._training_of(model, round_number, client, self._received(model, client, state))
+        return self._sent(training.run())
+
+    def _received(self, model: PromptedModel, client: int, state: ServerState) -> Weights:
+        """Returns what a client trains from: the answer, what it kept, and a start of its own if it has one."""
+        received = {**state.answer(client), **self.kept.get(client, {})}
         if self._method.reads_blocks and not self._method.shares_head and not is_started(received):
-            samples = self._samples(client)
-            received = started_alone(self._method, self._model, samples, received)
-        update = train_locally(
-            self._model,
+            return started_alone(self._method, model, self._samples(client), received)
+        return received
+
+    def _training_of(self, model: PromptedModel, round_number: int, client: int, received: Weights) -> ClientTraining:
+        return ClientTraining(
+            model,
             self._method,
             self._shards[client],
             received,
@@ -105,11 +156,14 @@ class InProcessClients:
             num_rounds=self._num_rounds,
             seed=self._seed,
         )
+
+    def _sent(self, update: Update) -> Update:
+        """Returns what travels of an update, and keeps the rest."""
         travelling = self._method.travelling(update.weights)
         kept = {name: value for name, value in update.weights.items() if name not in travelling}
         # The server leaves out a client that diverged; it starts its next round as if it had not trained.
         if kept and all(value.isfinite().all() for value in update.weights.values()):
-            self.kept[client] = kept
+            self.kept[update.client] = kept
         return replace(update, weights=travelling)
 
     def _samples(self, client: int) -> LocalSamples:

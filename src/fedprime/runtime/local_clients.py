@@ -103,6 +103,7 @@ def local_clients(experiment: Experiment, shards: Mapping[int, Shard], settings:
         seed=settings.seed,
         validation={client: experiment.validation_of(client) for client in shards},
         processors=processors,
+        stacked_clients=settings.runtime.stacked_clients,
     )
     clients = SharedParameterClients(honest) if method.shares_parameters else honest
     return LocalClients(clients, method, processors, honest.kept)

@@ -251,6 +251,9 @@ class RuntimeSettings:
     """In this process, in several processes here (Flower's simulation), or at sites (`fedprime deploy server`)."""
     processes: Count = 1
     """Simulation: how many clients train at the same time, each in a process of its own."""
+    stacked_clients: Literal["auto"] | Count = "auto"
+    """In process: how many clients train in one pass of the frozen model at most; 1 is one after the other. "auto" is
+    several where this processor gives each the same weights to the bit as alone."""
     deadline_seconds: Positive = 600.0
     """A client that has not answered after this time is left out of the round (not in-process)."""
     wait_seconds: Positive = 600.0
