@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedprime.backbones import composite_file, dual_encoder
+from fedprime.backbones import composite_file
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.checkpoint_reading import read_model_type, reading_checkpoint
 from fedprime.backbones.composite import CompositeBackbone
 from fedprime.backbones.computation import Computation, choose_device
-from fedprime.backbones.dual_encoder import DualEncoderBackbone
 from fedprime.backbones.precision import Precision, check_precision
 from fedprime.backbones.small import SMALL, load_small
 from fedprime.backbones.trial import try_backbone
-from fedprime.backbones.vilt import ViltBackbone
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.reproducibility.plugins import PluginError, load_plugin, plugin_names, plugin_package
 
@@ -91,6 +89,8 @@ def _load(
     if kind != _VILT and precision == "bfloat16":
         raise BackboneError(f"precision is bfloat16, in which only a ViLT can compute; {name!r} needs auto or float32")
     if kind == _VILT:
+        from fedprime.backbones.vilt import ViltBackbone  # its library is slow to import
+
         backbone = ViltBackbone.from_pretrained(
             place, tuple(modalities) or ("image", "text"), max_text_tokens, computation
         )
@@ -100,6 +100,8 @@ def _load(
         return load_small(modalities, kinds.split(",") if kinds else (), computation)
     if kind == _COMPOSITE:
         return CompositeBackbone.from_pretrained(place, modalities, computation)
+    from fedprime.backbones.dual_encoder import DualEncoderBackbone
+
     return DualEncoderBackbone.from_pretrained(reference, tuple(modalities) or ("image", "text"), computation)
 
 
@@ -146,7 +148,11 @@ def _kind_of(place: str | Path) -> str:
             kind = read_model_type(place)
     except BackboneError as error:
         raise BackboneError(f"{error}{nearest_name(str(place), names)}") from error
-    possible = (_VILT, *dual_encoder.MODEL_TYPES)
+    if kind == _VILT:
+        return kind
+    from fedprime.backbones.dual_encoder import MODEL_TYPES
+
+    possible = (_VILT, *MODEL_TYPES)
     if kind not in possible:
         raise BackboneError(
             f"{str(place)!r} is a checkpoint of the kind {kind!r}; prompts can enter those of {', '.join(possible)}; "

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoTokenizer, PreTrainedConfig, logging
 
 from fedprime.backbones.backbone import BackboneError
 
@@ -19,6 +18,7 @@ __all__ = [
     "load_whole",
     "read_model_type",
     "reading_checkpoint",
+    "reading_files",
 ]
 
 # Of an image processor: what decides the pixels that the model sees.
@@ -33,6 +33,8 @@ _MORE_PIXEL_SETTINGS = ("do_center_crop", "crop_size", "patch_size", "max_num_pa
 @contextmanager
 def library_silenced() -> Iterator[None]:
     """Keeps the library's progress bars and its reports of unused pretraining heads from the screen."""
+    from transformers import logging  # slow to import, as all of that library
+
     verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -46,7 +48,22 @@ def library_silenced() -> Iterator[None]:
 
 @contextmanager
 def reading_checkpoint(reference: str | Path, expected: str) -> Iterator[None]:
-    """Silences the library while it reads, and turns whatever it raises into one error of one line.
+    """Silences the library while it reads; all else is as in `reading_files`.
+
+    Args:
+        reference: What is read.
+        expected: What files a folder would need to have.
+
+    Raises:
+        BackboneError: If anything goes wrong inside.
+    """
+    with reading_files(reference, expected), library_silenced():
+        yield
+
+
+@contextmanager
+def reading_files(reference: str | Path, expected: str) -> Iterator[None]:
+    """Turns whatever is raised while files are read into one error of one line.
 
     Args:
         reference: What is read.
@@ -56,8 +73,7 @@ def reading_checkpoint(reference: str | Path, expected: str) -> Iterator[None]:
         BackboneError: If anything goes wrong inside.
     """
     try:
-        with library_silenced():
-            yield
+        yield
     except BackboneError:
         raise
     except Exception as error:  # the library has many for a broken file: KeyError, AttributeError, SafetensorError
@@ -77,6 +93,8 @@ def read_model_type(reference: str | Path) -> str:
     path = Path(reference)
     if not path.exists() and (path.is_absolute() or len(path.parts) > 2 or str(reference).startswith(".")):
         raise ValueError("there is no such folder")  # a name on the hub looks otherwise
+    from transformers import PreTrainedConfig
+
     config, _ = PreTrainedConfig.get_config_dict(reference)
     if not isinstance(config, dict) or not config:
         raise ValueError("there is no config.json, or it is no table")
@@ -114,6 +132,8 @@ def load_tokenizer(reference: str | Path) -> Any:
     Args:
         reference: Folder or hub name.
     """
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(reference)
     # The library makes an empty one up where there are no files for it.
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):

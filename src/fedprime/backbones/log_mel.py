@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.backbones.raw_values import as_sounds
@@ -44,6 +43,8 @@ class LogMel:
             frames_per_token: Frames of 10 ms that a patch covers.
             max_seconds: Of a longer sound, what follows is not heard.
         """
+        from transformers.audio_utils import mel_filter_bank  # slow to import, and only sounds need it
+
         self.sampling_rate = sampling_rate
         self._num_bands, self._frames_per_token = num_bands, frames_per_token
         self._max_samples = int(max_seconds * sampling_rate)
@@ -96,6 +97,8 @@ class LogMel:
     def _encode(self, sound: Float[np.ndarray, " time"]) -> Float[Tensor, "token width"]:
         hop = round(_HOP_SECONDS * self.sampling_rate)
         padded = np.pad(sound.astype(np.float64), (0, max(0, self._frame_length - len(sound))))
+        from transformers.audio_utils import spectrogram, window_function
+
         power = spectrogram(
             padded,
             window_function(self._frame_length, "hann"),

@@ -10,20 +10,19 @@ from fedprime.backbones.efficientnet_lite import EfficientNetLite
 from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.hashed_table import HashedTable
 from fedprime.backbones.log_mel import LogMel
-from fedprime.backbones.pretrained_encoders import TextModel
-from fedprime.backbones.small_weights import MINILM, efficientnet_file, minilm_folder
+from fedprime.backbones.minilm import MAX_TOKENS, MiniLM
+from fedprime.backbones.small_weights import MINILM, efficientnet_file
 
 __all__ = ["SMALL", "load_small"]
 
 #: Its name.
 SMALL = "small"
 
-_MAX_TEXT_TOKENS = 256  # what its encoder of texts was trained to read
 _SOUND = LogMelPart("log_mel")
 #: By kind of modality, how it is read.
 _PARTS: Mapping[str, Part] = {
     "image": PretrainedPart("efficientnet_lite0", "efficientnet-lite0"),
-    "text": PretrainedPart("text_model", MINILM, _MAX_TEXT_TOKENS),
+    "text": PretrainedPart("text_model", MINILM, MAX_TOKENS),
     "audio": _SOUND,
     "table": HashedTablePart("hashed_table"),
 }
@@ -73,7 +72,6 @@ def _load(kind: str, computation: Computation) -> Encoder:
     if kind == "image":
         encoder = EfficientNetLite.from_pretrained(efficientnet_file())
     else:
-        with minilm_folder() as folder:
-            encoder = TextModel.from_pretrained(folder, _MAX_TEXT_TOKENS)
+        encoder = MiniLM.load()
     encoder.to(computation.device)
     return PooledEncoder(encoder)

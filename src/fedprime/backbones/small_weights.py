@@ -12,8 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import try_to_load_from_cache
-
 from fedprime.backbones.backbone import BackboneError
 
 __all__ = ["INSTALL", "MINILM", "efficientnet_file", "lacking_weights", "minilm_folder"]
@@ -58,7 +56,7 @@ def minilm_folder() -> Iterator[Path]:
     Raises:
         BackboneError: If it is not on this machine, or is another model.
     """
-    packed, cached = _installed_minilm(), _cached_minilm()
+    packed = _installed_minilm()
     if packed.is_file():
         with TemporaryDirectory() as folder:
             try:
@@ -68,7 +66,7 @@ def minilm_folder() -> Iterator[Path]:
             except (OSError, KeyError, zipfile.BadZipFile) as error:
                 raise BackboneError(f"{packed} is broken ({error}); install it again: {INSTALL}") from error
             yield _checked(Path(folder), packed)
-    elif cached is not None:
+    elif (cached := _cached_minilm()) is not None:
         yield _checked(cached, cached)
     else:
         raise _absent("MiniLM, which reads texts")
@@ -105,5 +103,7 @@ def _in_package(package: str, file: str) -> Path:
 
 
 def _cached_minilm() -> Path | None:
+    from huggingface_hub import try_to_load_from_cache  # slow to import, and few look there
+
     paths = [Path(path) for name in _FILES if isinstance(path := try_to_load_from_cache(MINILM, name), str)]
     return paths[0].parent if len(paths) == len(_FILES) else None

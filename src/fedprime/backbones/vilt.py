@@ -48,9 +48,12 @@ class ViltBackbone:
     projection, so that it enters the transformer although ViLT was not trained for it.
 
     Attributes:
+        embeds_in_threads: True: several threads may call `embed` at a time.
         model: The `transformers` model, in evaluation mode, its parameters frozen; those of its layers have the type of
             numbers that the precision names, all others are float32.
     """
+
+    embeds_in_threads = True
 
     def __init__(
         self,

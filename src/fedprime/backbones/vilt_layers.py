@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.models.vilt.modeling_vilt import ViltLayer
 
 from fedprime.backbones.attention import attend
 from fedprime.backbones.backbone import Tokens
 from fedprime.backbones.packing import Group, Packed, pack
+from fedprime.backbones.transformer_layer import LayerParts
 
 __all__ = ["advance_layers", "run_layers"]
 
@@ -31,7 +31,7 @@ def run_layers(
     The layers compute with numbers of the type that their weights have; what goes in and what comes out is float32.
 
     Args:
-        layers: All layers, of the type `ViltLayer`; at least one is run.
+        layers: All layers, as `LayerParts` says; at least one is run.
         layernorm: What follows them.
         batches: Prompts and input tokens of batches that go into the same layer, with prompts of equally many layers.
         checkpointing: Whether only what goes into a layer is kept for gradients, and the layer is computed again.
@@ -39,7 +39,7 @@ def run_layers(
     Source of checkpointing: Chen et al. Training Deep Nets with Sublinear Memory Cost. 2016.
     """
     packed = pack(*batches)
-    own = cast("list[ViltLayer]", list(layers)[batches[0].layer :])
+    own = cast("list[LayerParts]", list(layers)[batches[0].layer :])
     rows = _packed_rows(batches, packed, own)
     swapped = _prompt_places(batches, packed) if batches[0].deep else None
     for number, layer in enumerate(own):
@@ -61,11 +61,11 @@ def advance_layers(layers: Iterable[nn.Module], tokens: Tokens, layer: int) -> T
     """Runs the layers from the one that the tokens name up to another, and returns the tokens that go into that.
 
     Args:
-        layers: All layers, of the type `ViltLayer`.
+        layers: All layers, as `LayerParts` says.
         tokens: Input tokens.
         layer: The layer that is not run any more.
     """
-    own = cast("list[ViltLayer]", list(layers)[tokens.layer : layer])
+    own = cast("list[LayerParts]", list(layers)[tokens.layer : layer])
     if not own:
         return replace(tokens, layer=layer)
     packed = pack(tokens)
@@ -85,7 +85,7 @@ def advance_layers(layers: Iterable[nn.Module], tokens: Tokens, layer: int) -> T
     return replace(tokens, values=values.view_as(tokens.values), layer=layer)
 
 
-def _packed_rows(batches: Sequence[Tokens], packed: Packed, layers: Sequence[ViltLayer]) -> Float[Tensor, "row dim"]:
+def _packed_rows(batches: Sequence[Tokens], packed: Packed, layers: Sequence[LayerParts]) -> Float[Tensor, "row dim"]:
     dtype = layers[0].output.dense.weight.dtype
     return _joined([tokens.values.flatten(0, 1) for tokens in batches]).index_select(0, packed.rows).to(dtype)
 
@@ -109,7 +109,7 @@ def _prompt_places(batches: Sequence[Tokens], packed: Packed) -> tuple[Int[Tenso
 
 
 def _run_layer(
-    layer: ViltLayer,
+    layer: LayerParts,
     rows: Float[Tensor, "row dim"],
     groups: Sequence[Group],
     summaries: Int[Tensor, " sample"] | None = None,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.embeddings.store import EmbeddingStore
+from fedprime.data.in_order import in_order
 from fedprime.data.missingness.patterns import what_is_left
 from fedprime.data.odd_values import OddValues, embed_usable, place_of
 from fedprime.reproducibility.errors import FedprimeError
@@ -28,7 +29,8 @@ __all__ = [
     "ValueKind",
 ]
 
-_TRIED_AT_ONCE = 64  # values in memory
+_TRIED_AT_ONCE = 256  # values whose embeddings are in memory
+_READ_AT_ONCE = 16  # values that a thread reads and embeds together
 
 #: One class of several, or any number of labels.
 Task = Literal["one_class", "several_labels"]
@@ -137,6 +139,7 @@ class EmbeddedSamples:
         store: EmbeddingStore | None = None,
         block: Callable[[str, Sequence[Tensor]], Tensor] | None = None,
         states: HiddenStates | None = None,
+        num_threads: int = 1,
     ) -> None:
         """Takes the parts; nothing is read yet.
 
@@ -146,6 +149,7 @@ class EmbeddedSamples:
             store: Where embeddings are kept; in memory, if not given.
             block: Makes one vector of each embedding, which is kept in memory; without it batches have no blocks.
             states: Makes and keeps hidden states; without it batches have none.
+            num_threads: How many read and embed at a time, where both bear it; no result depends on it.
 
         Raises:
             ValueError: If the data set lacks a modality.
@@ -168,6 +172,7 @@ class EmbeddedSamples:
         self._store = store or EmbeddingStore()
         self._block = block
         self._states = states
+        self._num_threads = num_threads
         self._blocks: dict[tuple[str, int], Tensor] = {}
 
     def batch(self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]) -> Batch:
@@ -243,11 +248,15 @@ class EmbeddedSamples:
         modality = self.modalities[column]
         found = self._store.get(modality, indices)
         new = [index for index in indices if index not in found]
-        embedded, reasons = embed_usable(new, partial(self._read, modality), partial(self._embed_values, modality))
-        self._store.put(modality, embedded)
-        self.odd.add(modality, reasons)
-        self.there[list(reasons), column] = False
-        return found | embedded
+        read, embed = partial(self._read, modality), partial(self._embed_values, modality)
+        parts = [new[start : start + _READ_AT_ONCE] for start in range(0, len(new), _READ_AT_ONCE)]
+        num_threads = min(self._num_threads, len(parts))
+        for embedded, reasons in in_order(partial(embed_usable, read=read, embed=embed), parts, num_threads):
+            self._store.put(modality, embedded)
+            self.odd.add(modality, reasons)
+            self.there[list(reasons), column] = False
+            found |= embedded
+        return found
 
     def _read(self, modality: str, index: int) -> object:
         values = self.source.read(index, (modality,))

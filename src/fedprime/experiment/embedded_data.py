@@ -15,6 +15,7 @@ from fedprime.backbones.blocks import block_of
 from fedprime.backbones.layers import states_before
 from fedprime.data.batches import DataError, EmbeddedSamples, KnownWorld, SampleSource, ValueKind
 from fedprime.data.embeddings.hidden_states import HiddenStates
+from fedprime.data.in_order import num_cores
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.data.sets.food101 import open_food101
 from fedprime.data.sets.hateful_memes import open_hateful_memes
@@ -243,7 +244,8 @@ def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone, *, m
     states = HiddenStates(partial(states_before, backbone), partial(state_store, store, source, backbone))
     try:
         samples = EmbeddedSamples(
-            source, backbone.modalities, backbone.embed, store, partial(block_of, backbone), states
+            *(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone), states),
+            num_threads=_num_threads(source, backbone),
         )
     except ValueError as error:
         raise DataError(f"{error}; name those to use in data.modalities") from error
@@ -251,6 +253,12 @@ def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone, *, m
         leave_out_odd_values(samples)
         refuse_absent(samples, may_be_empty=may_be_empty)
     return samples
+
+
+def _num_threads(source: SampleSource, backbone: Backbone) -> int:
+    """Returns how many threads read and embed: all cores are used, by torch's own threads within each."""
+    both_bear_it = getattr(source, "reads_in_threads", False) and getattr(backbone, "embeds_in_threads", False)
+    return max(1, num_cores() // torch.get_num_threads()) if both_bear_it else 1
 
 
 def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:

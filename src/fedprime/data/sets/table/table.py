@@ -53,6 +53,8 @@ class Table:
         classes_are_stated: Whether somebody named all classes, of which some may not be here.
     """
 
+    reads_in_threads = True
+
     def __init__(
         self,
         place: str,
