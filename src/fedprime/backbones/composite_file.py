@@ -193,7 +193,9 @@ def load_encoder(part: Part, folder: Path, device: torch.device = PLAIN.device) 
     return encoder
 
 
-def _load_pretrained(part: PretrainedPart, reference: str | Path) -> "EfficientNetLite | ImageModel | TextModel | AudioModel":
+def _load_pretrained(
+    part: PretrainedPart, reference: str | Path
+) -> "EfficientNetLite | ImageModel | TextModel | AudioModel":
     if part.encoder == "efficientnet_lite0":
         return EfficientNetLite.from_pretrained(reference)
     from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoImageProcessor, AutoModel
@@ -21,6 +22,7 @@ from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
 from fedprime.backbones.computation import PLAIN, Computation
+from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.raw_values import as_images, as_texts, embed_in_chunks
 from fedprime.data.batches import ValueKind
 
@@ -87,6 +89,7 @@ class DualEncoderBackbone:
         self.options: Mapping[str, int | str] = {}
         self._tokenizer = tokenizer
         self._image_processor = image_processor
+        self._read_pixels = pixel_reader(image_processor)
         self._like_clip: bool = model.config.model_type in _LIKE_CLIP
         towers: dict[str, Any] = {"image": model.vision_model, "text": model.text_model}
         widths: list[int] = [towers[modality].config.hidden_size for modality in self.modalities]
@@ -246,7 +249,7 @@ class DualEncoderBackbone:
     def _embed_images(self, values: Sequence[object]) -> list[Tensor]:
         images = as_images(values)
         try:
-            processed = self._image_processor(images, input_data_format="channels_last", return_tensors="pt")
+            processed = self._processed(images)
         except (ValueError, ZeroDivisionError) as error:
             shapes = ", ".join(f"{image.shape[0]} x {image.shape[1]}" for image in images)
             raise BackboneError(f"cannot resize an image of these: {shapes} pixels ({error}); crop it") from error
@@ -259,6 +262,11 @@ class DualEncoderBackbone:
         # CLIP alone has this layer norm; the library spells it so.
         patches = tower.pre_layrnorm(patches) if self._like_clip else patches
         return [row.clone() for row in patches]
+
+    def _processed(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Mapping[str, Tensor]:
+        if self._read_pixels is not None:
+            return {"pixel_values": torch.from_numpy(np.stack([self._read_pixels(image) for image in images]))}
+        return self._image_processor(images, input_data_format="channels_last", return_tensors="pt")
 
     def _embed_texts(self, values: Sequence[object]) -> list[Tensor]:
         texts, tower = as_texts(values), self.model.text_model

@@ -29,6 +29,8 @@ _WIDTH, _NUM_LAYERS, _NUM_HEADS = 384, 6, 12
 _EPSILON = 1e-12
 #: Word pieces that go through the layers together: enough for fast products of matrices, few enough for the caches.
 _TOKENS_AT_ONCE = 512
+#: Products of fewer rows are summed otherwise: a short text would have other last bits alone than beside others.
+_FEWEST_TOKENS = 16
 
 
 class MiniLM:
@@ -41,7 +43,7 @@ class MiniLM:
     squared_length = float(_WIDTH)
     is_normalised = True
     kind: ValueKind = "text"
-    version = 1  # to be raised when the same value gives other tokens
+    version = 2  # to be raised when the same value gives other tokens
     #: That of these weights and this length as a `TextModel`, which makes the same tokens; the weights are checked when
     #: they are found.
     fingerprint = "9eb1f5c73e3be819"
@@ -101,9 +103,11 @@ class MiniLM:
             shutil.copytree(found, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
 
     def _run(self, texts: Sequence[Int[Tensor, " token"]]) -> list[Float[Tensor, "_ width"]]:
-        lengths = [len(words) for words in texts]
+        lacking = max(0, _FEWEST_TOKENS - sum(map(len, texts)))
+        padded = [*texts, torch.zeros(lacking, dtype=torch.int64)] if lacking else texts
+        lengths = [len(words) for words in padded]
         device = self._weights["embeddings.LayerNorm.weight"].device
-        words = torch.cat(list(texts)).to(device)
+        words = torch.cat(list(padded)).to(device)
         positions = torch.cat([torch.arange(length) for length in lengths]).to(device)
         states = (
             functional.embedding(words, self._weights["embeddings.word_embeddings.weight"])
@@ -119,7 +123,7 @@ class MiniLM:
             states = self._norm(f"{layer}.attention.output.LayerNorm", mixed + states)
             inside = functional.gelu(self._linear(f"{layer}.intermediate.dense", states))
             states = self._norm(f"{layer}.output.LayerNorm", self._linear(f"{layer}.output.dense", inside) + states)
-        return list(states.split(lengths))
+        return list(states.split(lengths))[: len(texts)]
 
     def _linear(self, name: str, states: Float[Tensor, "token inside"]) -> Float[Tensor, "token outside"]:
         return functional.linear(states, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel
 
@@ -18,6 +19,7 @@ from fedprime.backbones.checkpoint_reading import (
     load_whole,
     reading_checkpoint,
 )
+from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.raw_values import as_images, as_sounds, as_texts
 from fedprime.backbones.towers import longest_readable, num_words, reading_part
 from fedprime.data.batches import ValueKind
@@ -109,6 +111,7 @@ class ImageModel(_PretrainedEncoder):
             processor: Its image processor.
         """
         super().__init__(model, processor)
+        self._read_pixels = pixel_reader(processor)
         self.fingerprint = fingerprint_of(self._shape, self._weights(), image_processor=processor)
 
     @classmethod
@@ -137,14 +140,19 @@ class ImageModel(_PretrainedEncoder):
         encoded = []
         for image in as_images(values):
             try:
-                inputs = self.processor([image], input_data_format="channels_last", return_tensors="pt")
+                pixels = self._pixels(image)
             except (ValueError, ZeroDivisionError) as error:
                 shape = f"{image.shape[0]} x {image.shape[1]}"
                 raise BackboneError(f"cannot resize an image of {shape} pixels ({error}); crop it") from error
-            states = self.model(pixel_values=inputs["pixel_values"].to(self.model.device)).last_hidden_state[0]
+            states = self.model(pixel_values=pixels.to(self.model.device)).last_hidden_state[0]
             # A convolutional network answers (width, row, column).
             encoded.append(states.flatten(1).T if states.ndim == 3 else states)
         return encoded
+
+    def _pixels(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Float[Tensor, "1 3 _ _"]:
+        if self._read_pixels is not None:
+            return torch.from_numpy(self._read_pixels(image))[None]
+        return self.processor([image], input_data_format="channels_last", return_tensors="pt")["pixel_values"]
 
 
 class TextModel(_PretrainedEncoder):

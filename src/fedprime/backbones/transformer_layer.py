@@ -1,6 +1,6 @@
 """A pre-norm transformer layer whose weights are called as ViLT's are, without importing a library of models."""
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,14 +8,15 @@ from torch import Tensor, nn
 __all__ = ["LayerParts", "TransformerLayer"]
 
 
+@runtime_checkable
 class LayerParts(Protocol):
     """What `vilt_layers` runs of a layer: this one's, or `ViltLayer` of `transformers`."""
 
-    attention: "_Attention"
-    intermediate: "_Intermediate"
-    output: "_Output"
-    layernorm_before: nn.LayerNorm
-    layernorm_after: nn.LayerNorm
+    attention: Any
+    intermediate: Any
+    output: Any
+    layernorm_before: Any
+    layernorm_after: Any
 
 
 class _Heads(nn.Module):

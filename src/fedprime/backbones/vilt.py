@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import ViltConfig, ViltImageProcessorPil, ViltModel
 
@@ -17,6 +18,7 @@ from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
 from fedprime.backbones.computation import PLAIN, Computation
+from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
@@ -88,6 +90,7 @@ class ViltBackbone:
         self.options: Mapping[str, int | str] = dict(options or {})
         self._tokenizer = tokenizer
         self._image_processor = image_processor
+        self._read_pixels = pixel_reader(image_processor)
         self._config: ViltConfig = model.config
         self.dim: int = self._config.hidden_size
         self.feature_dim = self.dim
@@ -241,7 +244,7 @@ class ViltBackbone:
     def _embed_images(self, values: Sequence[object]) -> list[Tensor]:
         images = as_images(values)
         try:
-            processed = self._image_processor(images, do_pad=False, input_data_format="channels_last")
+            pixels = self._pixels(images)
         except (ValueError, ZeroDivisionError) as error:
             shapes = [image.shape[:2] for image in images]
             height, width = max(shapes, key=lambda shape: max(shape) / max(1, min(shape)))
@@ -249,7 +252,6 @@ class ViltBackbone:
                 f"an image of {height} x {width} pixels is too narrow to be resized to whole patches; crop it or count "
                 "it as missing"
             ) from error
-        pixels = [torch.as_tensor(image) for image in processed["pixel_values"]]
         same_size: dict[torch.Size, list[int]] = {}
         for index, image in enumerate(pixels):
             same_size.setdefault(image.shape, []).append(index)
@@ -259,6 +261,12 @@ class ViltBackbone:
             # A copy of each, or one sample that is kept would keep all of them in memory.
             embedded |= {index: tokens.clone() for index, tokens in zip(indices, patches, strict=True)}
         return [embedded[index] for index in range(len(images))]
+
+    def _pixels(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float[Tensor, "3 _ _"]]:
+        if self._read_pixels is not None:
+            return [torch.from_numpy(self._read_pixels(image)) for image in images]
+        processed = self._image_processor(images, do_pad=False, input_data_format="channels_last")
+        return [torch.as_tensor(image) for image in processed["pixel_values"]]
 
     def _embed_readings(self, rows: Sequence[object]) -> list[Tensor]:
         embedded = []

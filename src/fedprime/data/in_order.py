@@ -17,9 +17,7 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], num_threads: int = 1
-) -> Iterator[_Result]:
+def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], num_threads: int = 1) -> Iterator[_Result]:
     """Yields a function's result of each item, in their order; little more is begun than is being worked on.
 
     Args:
