@@ -32,6 +32,15 @@ def test_its_map_is_that_of_the_reference_implementation() -> None:
     assert torch.allclose(found, expected.flatten(1).T, atol=1e-4)
 
 
+@needs_weights
+def test_folded_normalisation_changes_nothing_but_rounding() -> None:
+    encoder = EfficientNetLite.from_pretrained(efficientnet_file())
+    with torch.no_grad():
+        [found] = encoder.encode([IMAGE])
+        [expected] = encoder.network(_pixels(IMAGE)[None])
+    assert torch.allclose(found, expected.flatten(1).T, atol=1e-4)
+
+
 def test_all_of_an_image_is_seen_whatever_its_shape() -> None:
     image = np.zeros((90, 300, 3), dtype=np.uint8)
     image[:45, :150], image[45:, 150:] = (255, 0, 0), (0, 255, 0)

@@ -22,7 +22,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return ModuleSpec(name, None, origin=str(init)) if init.parent.is_dir() else None
 
     monkeypatch.setattr(small_weights, "find_spec", find_spec)
-    monkeypatch.setattr(small_weights, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     return tmp_path
 
 
@@ -72,7 +72,7 @@ def test_a_broken_package_is_told(machine: Path) -> None:
 def test_the_cache_of_the_hub_is_read_where_there_is_no_package(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in FILES:
         (machine / name).write_bytes(b"abc")
-    monkeypatch.setattr(small_weights, "try_to_load_from_cache", lambda _, name: str(machine / name))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda _, name: str(machine / name))
     monkeypatch.setattr(
         small_weights, "_MINILM_SHA256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )

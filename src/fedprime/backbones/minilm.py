@@ -102,7 +102,7 @@ class MiniLM:
         with minilm_folder() as found:
             shutil.copytree(found, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
 
-    def _run(self, texts: Sequence[Int[Tensor, " token"]]) -> list[Float[Tensor, "_ width"]]:
+    def _run(self, texts: Sequence[Int[Tensor, " _"]]) -> list[Float[Tensor, "_ 384"]]:
         lacking = max(0, _FEWEST_TOKENS - sum(map(len, texts)))
         padded = [*texts, torch.zeros(lacking, dtype=torch.int64)] if lacking else texts
         lengths = [len(words) for words in padded]
@@ -139,7 +139,7 @@ def _attend(*parts: Float[Tensor, "token width"]) -> Float[Tensor, "token width"
     return functional.scaled_dot_product_attention(*heads).transpose(1, 2).reshape(len(parts[0]), -1)
 
 
-def _few_at_once(texts: Sequence[Int[Tensor, " token"]]) -> Iterator[list[Int[Tensor, " token"]]]:
+def _few_at_once(texts: Sequence[Int[Tensor, " _"]]) -> Iterator[list[Int[Tensor, " _"]]]:
     """Yields texts in their order, as many together as have few word pieces."""
     together: list[Tensor] = []
     for words in texts:

@@ -45,7 +45,7 @@ def pixel_reader(processor: Any) -> Callable[[_Image], Float32[np.ndarray, "3 _ 
         return _Reader(settings, lambda _: shape, None) if crop is None else None
     if size.keys() == {"shortest_edge"} and crop is not None:
         cropped = (crop.get("height") or 0, crop.get("width") or 0)
-        if 0 < min(cropped) and max(cropped) <= size["shortest_edge"]:
+        if min(cropped) > 0 and max(cropped) <= size["shortest_edge"]:
             return _Reader(settings, lambda shape: _shortest_edge_shape(shape, size["shortest_edge"]), cropped)
     return None
 

@@ -69,9 +69,6 @@ def _load(kind: str, computation: Computation) -> Encoder:
     if kind == "audio":
         parts = _SOUND
         return PooledEncoder(LogMel(parts.sampling_rate, parts.num_bands, parts.frames_per_token, parts.max_seconds))
-    if kind == "image":
-        encoder = EfficientNetLite.from_pretrained(efficientnet_file())
-    else:
-        encoder = MiniLM.load()
+    encoder = EfficientNetLite.from_pretrained(efficientnet_file()) if kind == "image" else MiniLM.load()
     encoder.to(computation.device)
     return PooledEncoder(encoder)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["predict_labels"]
 
-_AT_ONCE = 64  # rows in memory
+_AT_ONCE = 256  # rows whose embeddings are in memory
 
 #: A row of a table: its number from 1, its name, and what was predicted; None if nothing of it is there.
 _Row = tuple[int, str | None, dict[str, Any] | None]
@@ -173,9 +173,13 @@ def _rows_of_table(model: "PromptedModel", options: _PredictOptions, prior: "Pri
 
 
 def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Prior") -> Iterator[_Row]:
+    import numpy as np
+
+    from fedprime.data.odd_values import OddValues
     from fedprime.data.sets.table.rows import read_unlabelled
+    from fedprime.experiment.embedded_data import seen_through
     from fedprime.experiment.run_folder import RunFolder
-    from fedprime.models.prediction import predict_samples
+    from fedprime.models.prediction import predict_rows, with_prior
     from fedprime.settings.reading import read_saved_settings
     from fedprime.settings.sections import DataSettings
 
@@ -184,16 +188,15 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
         data = read_saved_settings(RunFolder(options.run).verified("settings.toml")).data
     stated = options.columns or data.columns
     rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, data.label or ("label",))
-    for start in itertools.count(1, _AT_ONCE):
-        chunk = list(itertools.islice(rows, _AT_ONCE))
-        there = [(number, values) for number, (_, values) in enumerate(chunk, start=start) if values]
-        titles = [f"{options.table}, row {number}" for number, _ in there]
-        predictions = iter(predict_samples(model, [values for _, values in there], titles, prior))
-        for number, (name, values) in enumerate(chunk, start=start):
-            found = next(predictions) if values else None
-            yield number, name, found if found and found["present"] else None
-        if len(chunk) < _AT_ONCE:
-            return
+    samples = seen_through(model.backbone, rows)
+    samples.odd = OddValues(rows, num_named=len(rows))
+    for start in range(0, len(rows), _AT_ONCE):
+        numbers = np.arange(start, min(start + _AT_ONCE, len(rows)))
+        predictions = predict_rows(model, samples, numbers)
+        told = predictions if prior == "train" else with_prior(model, predictions, prior)
+        for number, found in zip(numbers.tolist(), told, strict=True):
+            yield number + 1, rows.name_of(number), found if found["present"] else None
+    samples.save()
 
 
 def _write(rows: Iterable[_Row], file: TextIOBase, *, as_json: bool, have_names: bool) -> int:

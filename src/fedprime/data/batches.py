@@ -139,6 +139,7 @@ class EmbeddedSamples:
         store: EmbeddingStore | None = None,
         block: Callable[[str, Sequence[Tensor]], Tensor] | None = None,
         states: HiddenStates | None = None,
+        blocks: EmbeddingStore | None = None,
         num_threads: int = 1,
     ) -> None:
         """Takes the parts; nothing is read yet.
@@ -147,8 +148,9 @@ class EmbeddedSamples:
             modalities: The modalities in use, in the order of the backbone.
             embed: The backbone's `embed`.
             store: Where embeddings are kept; in memory, if not given.
-            block: Makes one vector of each embedding, which is kept in memory; without it batches have no blocks.
+            block: Makes one vector of each embedding; without it batches have no blocks.
             states: Makes and keeps hidden states; without it batches have none.
+            blocks: Where these vectors are kept, as rows of one token; in memory, if not given.
             num_threads: How many read and embed at a time, where both bear it; no result depends on it.
 
         Raises:
@@ -173,7 +175,7 @@ class EmbeddedSamples:
         self._block = block
         self._states = states
         self._num_threads = num_threads
-        self._blocks: dict[tuple[str, int], Tensor] = {}
+        self._blocks = blocks or EmbeddingStore()
 
     def batch(self, indices: Int[np.ndarray, " sample"], present: Bool[np.ndarray, "sample modality"]) -> Batch:
         """Returns samples as a batch.
@@ -202,25 +204,38 @@ class EmbeddedSamples:
         """Returns the block of each sample that has the modality; each is computed once."""
         pairs = zip(indices, embedded[modality], strict=True)
         there = {int(index): tokens for index, tokens in pairs if tokens is not None}
-        new = [index for index in there if (modality, index) not in self._blocks]
+        found = self._blocks.get(modality, list(there))
+        new = [index for index in there if index not in found]
         if new and self._block is not None:
-            made = self._block(modality, [there[index] for index in new])
-            # A copy of each, or one sample that is kept would keep all of them in memory.
-            self._blocks |= {(modality, index): row.clone() for index, row in zip(new, made, strict=True)}
+            parts = _parts(new)
+            compute = partial(self._block, modality)
+            values = ([there[index] for index in part] for part in parts)
+            for part, made in zip(parts, in_order(compute, values, min(self._num_threads, len(parts))), strict=True):
+                # A copy of each, or one sample that is kept would keep all of them in memory.
+                rows = {index: row[None].clone() for index, row in zip(part, made, strict=True)}
+                self._blocks.put(modality, rows)
+                found |= rows
         # A sample may stand in a batch twice, with and without the modality.
         pairs = zip(indices, embedded[modality], strict=True)
-        return [None if tokens is None else self._blocks[modality, int(index)] for index, tokens in pairs]
+        return [None if tokens is None else found[int(index)][0] for index, tokens in pairs]
 
     def try_all(self) -> None:
         """Embeds every value that there is, so that what cannot be used is known before samples are divided."""
         for column in range(len(self.modalities)):
-            indices = np.flatnonzero(self.there[:, column]).tolist()
-            for start in range(0, len(indices), _TRIED_AT_ONCE):
-                self._embedded(column, indices[start : start + _TRIED_AT_ONCE])
+            there = np.flatnonzero(self.there[:, column])
+            for start in range(0, len(there), _TRIED_AT_ONCE):
+                self._embedded(column, there[start : start + _TRIED_AT_ONCE].tolist())
+
+    def usable(self, indices: Int[np.ndarray, " sample"]) -> Bool[np.ndarray, "sample modality"]:
+        """Embeds all that there is of some samples, and returns which modalities of each can be used."""
+        for column in range(len(self.modalities)):
+            self._embedded(column, indices[self.there[indices, column]].tolist())
+        return self.there[indices]
 
     def save(self) -> None:
         """Writes to disk what has been embedded and not written yet."""
         self._store.save()
+        self._blocks.save()
         if self._states is not None:
             self._states.save()
 
@@ -249,7 +264,7 @@ class EmbeddedSamples:
         found = self._store.get(modality, indices)
         new = [index for index in indices if index not in found]
         read, embed = partial(self._read, modality), partial(self._embed_values, modality)
-        parts = [new[start : start + _READ_AT_ONCE] for start in range(0, len(new), _READ_AT_ONCE)]
+        parts = _parts(new)
         num_threads = min(self._num_threads, len(parts))
         for embedded, reasons in in_order(partial(embed_usable, read=read, embed=embed), parts, num_threads):
             self._store.put(modality, embedded)
@@ -263,6 +278,10 @@ class EmbeddedSamples:
         if modality not in values:
             raise DataError("it cannot be read")
         return values[modality]
+
+
+def _parts(indices: Sequence[int]) -> list[Sequence[int]]:
+    return [indices[start : start + _READ_AT_ONCE] for start in range(0, len(indices), _READ_AT_ONCE)]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ __all__ = ["OddValues", "embed_usable", "place_of"]
 
 _logger = logging.getLogger(__name__)
 
-_NAMED = 10  # values of each modality that the log names
-
 
 def place_of(source: object, index: int) -> str:
     """Returns where a person finds a sample: its file and row, if the data set can tell."""
@@ -26,13 +24,14 @@ class OddValues:
         reasons: By modality, by sample why its value cannot be used.
     """
 
-    def __init__(self, source: object) -> None:
+    def __init__(self, source: object, num_named: int = 10) -> None:
         """Begins without any.
 
         Args:
             source: The data set.
+            num_named: Values of each modality that the log names.
         """
-        self._source = source
+        self._source, self._num_named = source, num_named
         self.reasons: dict[str, dict[int, str]] = {}
 
     def add(self, modality: str, reasons: Mapping[int, str]) -> None:
@@ -46,9 +45,9 @@ class OddValues:
             if index in known:
                 continue
             known[index] = reason
-            if len(known) <= _NAMED:
+            if len(known) <= self._num_named:
                 _logger.warning("%s: a missing %s: %s", place_of(self._source, index), modality, reason)
-            elif len(known) == _NAMED + 1:
+            elif len(known) == self._num_named + 1:
                 _logger.warning("more of %s cannot be used; unusable.json of a run and data check name all", modality)
 
     def counts(self) -> dict[str, int]:

@@ -24,14 +24,22 @@ from fedprime.data.sets.registered import find_data_set, open_registered
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
 from fedprime.data.splits import with_all_splits
-from fedprime.experiment.embedding_stores import embedding_store, state_store
+from fedprime.experiment.embedding_stores import block_store, embedding_store, state_store
 from fedprime.experiment.odd_values import leave_out_odd_values, refuse_absent
 from fedprime.experiment.partitioning import label_groups
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.reproducibility.plugins import PluginError
 from fedprime.settings.sections import DataSettings
 
-__all__ = ["SOURCES", "embedded_samples", "open_data", "opened_source", "source_kinds", "with_three_splits"]
+__all__ = [
+    "SOURCES",
+    "embedded_samples",
+    "open_data",
+    "opened_source",
+    "seen_through",
+    "source_kinds",
+    "with_three_splits",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -240,19 +248,33 @@ def embedded_samples(
 def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone, *, may_be_empty: bool) -> EmbeddedSamples:
     if isinstance(source, Table):
         _check_kinds(source, backbone, data)
-    store = embedding_store(source, backbone)
-    states = HiddenStates(partial(states_before, backbone), partial(state_store, store, source, backbone))
     try:
-        samples = EmbeddedSamples(
-            *(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone), states),
-            num_threads=_num_threads(source, backbone),
-        )
+        samples = seen_through(backbone, source)
     except ValueError as error:
         raise DataError(f"{error}; name those to use in data.modalities") from error
     if not isinstance(source, KnownWorld):  # of which every value is as it should be
         leave_out_odd_values(samples)
         refuse_absent(samples, may_be_empty=may_be_empty)
     return samples
+
+
+def seen_through(backbone: Backbone, source: SampleSource) -> EmbeddedSamples:
+    """Returns a data set as a backbone sees it; nothing is read yet.
+
+    Args:
+        backbone: What embeds it.
+        source: The data set.
+
+    Raises:
+        ValueError: If the data set lacks a modality that the backbone reads.
+    """
+    store = embedding_store(source, backbone)
+    return EmbeddedSamples(
+        *(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone)),
+        states=HiddenStates(partial(states_before, backbone), partial(state_store, store, source, backbone)),
+        blocks=block_store(store, source, backbone),
+        num_threads=_num_threads(source, backbone),
+    )
 
 
 def _num_threads(source: SampleSource, backbone: Backbone) -> int:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.blocks import BlockBackbone
 from fedprime.backbones.composite import CompositeBackbone
 from fedprime.data.batches import IdentifiedSource, SampleSource
 from fedprime.data.embeddings.cache import EmbeddingCache
@@ -13,7 +14,7 @@ from fedprime.data.embeddings.store import EmbeddingStore
 from fedprime.data.missingness.patterns import all_patterns
 from fedprime.reproducibility.environment import device_name, numeric_environment
 
-__all__ = ["embedding_store", "state_store"]
+__all__ = ["block_store", "embedding_store", "state_store"]
 
 
 def embedding_store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
@@ -44,6 +45,36 @@ def embedding_store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
         for modality in backbone.modalities
     }
     return EmbeddingStore(len(source), source.identity, caches)
+
+
+def block_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Backbone) -> EmbeddingStore:
+    """Returns where blocks are kept: on disk too where a tower runs for each.
+
+    Args:
+        embeddings: Where the embeddings are kept that blocks are made of; knows the values.
+        source: The data set.
+        backbone: What embeds it.
+    """
+    folder = CacheFolder.of_environment()
+    runs_a_tower = isinstance(backbone, BlockBackbone) and not isinstance(backbone, CompositeBackbone)
+    if folder is None or not isinstance(source, IdentifiedSource) or not runs_a_tower:
+        return EmbeddingStore()
+
+    def identity(index: int, modality: str) -> str | None:
+        key = embeddings.key(modality, index)
+        return key and key.hex()
+
+    described = _described(backbone, backbone.options) | {"backbone fingerprint": backbone.fingerprint}
+    caches = {
+        modality: EmbeddingCache(
+            folder,
+            described
+            | {"modality": f"block of {modality}", "version of its embeddings": str(backbone.versions[modality])},
+            {"backbone": backbone.reference},
+        )
+        for modality in backbone.modalities
+    }
+    return EmbeddingStore(len(source), identity, caches)
 
 
 def state_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Backbone, layer: int) -> EmbeddingStore:

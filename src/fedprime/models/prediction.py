@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
-from fedprime.data.batches import Batch
+from fedprime.data.batches import Batch, EmbeddedSamples
 from fedprime.data.images import InputError
 from fedprime.data.odd_values import embed_usable
 from fedprime.data.sets.table.frames import as_samples, is_hole, read_sample
 from fedprime.models.priors import Prior, PriorError, estimated_log_prior, given_log_prior, uniform_log_prior
 from fedprime.models.prompted_model import PromptedModel
 
-__all__ = ["predict_samples", "with_prior"]
+__all__ = ["predict_rows", "predict_samples", "with_prior"]
 
 _logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def predict_samples(
         chunk = [read_sample(sample, model.backbone.kinds, number) for number, sample in at_once]
         embedded = _embed(model, chunk, names[start : start + _AT_ONCE])
         usable = [row for row in range(len(chunk)) if any(own[row] is not None for own in embedded.values())]
-        found = iter(_predict(model, {name: [own[row] for row in usable] for name, own in embedded.items()}))
+        found = iter(_predict(model, _batch({name: [own[row] for row in usable] for name, own in embedded.items()})))
         predictions += [next(found) if row in usable else dict(_NOTHING) for row in range(len(chunk))]
     return predictions if prior == "train" else with_prior(model, predictions, prior)
 
@@ -116,17 +117,37 @@ def with_prior(model: PromptedModel, predictions: Sequence[Mapping[str, Any]], p
     return told
 
 
-def _predict(model: PromptedModel, embedded: Mapping[str, Sequence[Tensor | None]]) -> list[dict[str, Any]]:
-    modalities = model.backbone.modalities
-    present = torch.tensor([[part is not None for part in row] for row in zip(*embedded.values(), strict=True)])
-    if not len(present):
+def predict_rows(model: PromptedModel, samples: EmbeddedSamples, rows: Int[np.ndarray, " row"]) -> list[dict[str, Any]]:
+    """Predicts rows of a data set that the model's backbone sees; a value that cannot be used is missing.
+
+    Args:
+        samples: The data set; its labels are not looked at.
+        rows: Which of it.
+
+    Returns:
+        As `predict_samples` does.
+    """
+    model.eval()
+    there = samples.usable(rows)
+    usable = there.any(axis=1)
+    found = iter(_predict(model, samples.batch(rows[usable], there[usable])) if usable.any() else ())
+    return [next(found) if own else dict(_NOTHING) for own in usable]
+
+
+def _batch(embedded: Mapping[str, Sequence[Tensor | None]]) -> Batch:
+    present = [[part is not None for part in row] for row in zip(*embedded.values(), strict=True)]
+    return Batch(embedded, torch.tensor(present), torch.zeros(len(present), dtype=torch.int64))
+
+
+def _predict(model: PromptedModel, batch: Batch) -> list[dict[str, Any]]:
+    if not len(batch):
         return []
-    batch = Batch(embedded, present, torch.zeros(len(present), dtype=torch.int64))
+    modalities = model.backbone.modalities
     with torch.no_grad():
         probabilities = model.probabilities(model(batch).logits.double())
     return [
         _told(model, row, [modality for modality, is_there in zip(modalities, are_there, strict=True) if is_there])
-        for are_there, row in zip(present.tolist(), probabilities.tolist(), strict=True)
+        for are_there, row in zip(batch.present.tolist(), probabilities.tolist(), strict=True)
     ]
 
 

@@ -3,7 +3,10 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
-from fedprime.data.batches import DataError, ValueKind
+import numpy as np
+from jaxtyping import Bool, Int
+
+from fedprime.data.batches import DataError, Task, ValueKind
 from fedprime.data.sets.table.cells import Cells
 from fedprime.data.sets.table.columns import (
     Form,
@@ -15,7 +18,7 @@ from fedprime.data.sets.table.columns import (
 )
 from fedprime.data.sets.table.files import Part, open_parts
 
-__all__ = ["read_unlabelled", "unlabelled_rows"]
+__all__ = ["UnlabelledRows", "read_unlabelled", "unlabelled_rows"]
 
 _logger = logging.getLogger(__name__)
 
@@ -23,10 +26,54 @@ _logger = logging.getLogger(__name__)
 _USUAL = ("image", "text", "readings", "audio")
 
 
+class UnlabelledRows:
+    """Rows as a data set without labels, read one by one.
+
+    Attributes:
+        there: What of each there is, without having opened a file.
+    """
+
+    reads_in_threads = True
+    task: Task = "one_class"
+
+    def __init__(self, cells: Sequence[Cells], num_rows: int, modalities: Sequence[str], place: str) -> None:
+        """Takes the cells of the modalities that the rows have, of those that are asked for.
+
+        Args:
+            place: Where they lie, for messages.
+        """
+        self.modalities, self.place = tuple(modalities), place
+        self._cells = {own.own.modality: own for own in cells}
+        self.there: Bool[np.ndarray, "sample modality"] = np.zeros((num_rows, len(modalities)), dtype=bool)
+        for modality, own in self._cells.items():
+            self.there[:, self.modalities.index(modality)] = own.there
+        self.labels: Int[np.ndarray, " sample"] = np.zeros(num_rows, dtype=np.int64)
+        self.sites, self.splits, self.label_names = self.labels, {}, ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def name_of(self, row: int) -> str:
+        """Returns what to call a row: the name of its file, or its number."""
+        return next((name for own in self._cells.values() if (name := own.named(row))), f"row {row + 1}")
+
+    def place_of(self, row: int) -> str:
+        """Returns where to find a row."""
+        return f"{self.place}, row {row + 1}"
+
+    def read(self, row: int, modalities: Sequence[str]) -> dict[str, object]:
+        """Returns the asked modalities of a row that has them."""
+        return {modality: self._cells[modality].read(row) for modality in modalities}
+
+    def identity(self, row: int, modality: str) -> str | None:
+        """Returns what tells a raw value from all others, see `Cells.identity`."""
+        return self._cells[modality].identity(row)
+
+
 def read_unlabelled(
     path: str, stated: Sequence[str], kinds: Mapping[str, ValueKind], label: Sequence[str] = ()
-) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yields the name of each row and what there is of it; a file that cannot be read is missing, and the log names it.
+) -> UnlabelledRows:
+    """Opens rows of which nothing is read yet.
 
     A modality is in the columns that are stated of it, or else in the column that is called as it is; where nothing is
     stated, in one with a usual name.
@@ -41,7 +88,7 @@ def read_unlabelled(
     Raises:
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
     """
-    return unlabelled_rows(open_parts(path), path, stated, kinds, label)
+    return _open_rows(open_parts(path), path, stated, kinds, label)
 
 
 def unlabelled_rows(
@@ -52,13 +99,33 @@ def unlabelled_rows(
     label: Sequence[str] = (),
     known: Mapping[str, Form] | None = None,
 ) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yields rows that are open already, as `read_unlabelled` does.
+    """Yields the name of each row and what there is of it; a file that cannot be read is missing, and the log names it.
 
     Args:
+        parts: The rows, as they were opened.
         place: Where they lie, for messages.
         known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
             read is then nothing to tell.
     """
+    rows = _open_rows(parts, place, stated, kinds, label, known)
+    for row, there in enumerate(rows.there):
+        values: dict[str, object] = {}
+        for modality in (modality for modality, own in zip(rows.modalities, there, strict=True) if own):
+            try:
+                values |= rows.read(row, (modality,))
+            except Exception as error:  # of whatever library decodes it
+                _logger.warning("%s: a missing %s: %s", rows.place_of(row), modality, error)
+        yield rows.name_of(row), values
+
+
+def _open_rows(
+    parts: Sequence[Part],
+    place: str,
+    stated: Sequence[str],
+    kinds: Mapping[str, ValueKind],
+    label: Sequence[str] = (),
+    known: Mapping[str, Form] | None = None,
+) -> UnlabelledRows:
     forms: dict[str, Form] = {name: form for name, form in column_forms(parts).items() if name not in label}
     forms |= {name: form for name, form in (known or {}).items() if name in forms}
     chosen = _chosen(stated, kinds, parts, forms)
@@ -75,8 +142,7 @@ def unlabelled_rows(
     if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
     cells = [Cells(own, parts, forms) for own in chosen]
-    for row in range(sum(len(part) for part in parts)):
-        yield next((name for own in cells if (name := own.named(row))), f"row {row + 1}"), _values(cells, row, place)
+    return UnlabelledRows(cells, sum(len(part) for part in parts), tuple(kinds), place)
 
 
 def _chosen(
@@ -108,14 +174,3 @@ def _modality(word: str) -> str:
 def _has_columns(word: str, names: Sequence[str]) -> bool:
     stated = word.partition("=")[2]
     return stated in names or all(column in names for column in stated.split("+"))
-
-
-def _values(cells: Sequence[Cells], row: int, place: str) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for own in cells:
-        if own.there[row]:
-            try:
-                values[own.own.modality] = own.read(row)
-            except Exception as error:  # of whatever library decodes it
-                _logger.warning("%s, row %d: a missing %s: %s", place, row + 1, own.own.modality, error)
-    return values
