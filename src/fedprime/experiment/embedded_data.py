@@ -248,10 +248,7 @@ def embedded_samples(
 def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone, *, may_be_empty: bool) -> EmbeddedSamples:
     if isinstance(source, Table):
         _check_kinds(source, backbone, data)
-    try:
-        samples = seen_through(backbone, source)
-    except ValueError as error:
-        raise DataError(f"{error}; name those to use in data.modalities") from error
+    samples = seen_through(backbone, source)
     if not isinstance(source, KnownWorld):  # of which every value is as it should be
         leave_out_odd_values(samples)
         refuse_absent(samples, may_be_empty=may_be_empty)
@@ -266,15 +263,19 @@ def seen_through(backbone: Backbone, source: SampleSource) -> EmbeddedSamples:
         source: The data set.
 
     Raises:
-        ValueError: If the data set lacks a modality that the backbone reads.
+        DataError: If the data set lacks a modality that the backbone reads.
+        CacheError: If the limit of the cache is no number of bytes.
     """
     store = embedding_store(source, backbone)
-    return EmbeddedSamples(
-        *(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone)),
-        states=HiddenStates(partial(states_before, backbone), partial(state_store, store, source, backbone)),
-        blocks=block_store(store, source, backbone),
-        num_threads=_num_threads(source, backbone),
-    )
+    states = HiddenStates(partial(states_before, backbone), partial(state_store, store, source, backbone))
+    blocks = block_store(store, source, backbone)
+    try:
+        return EmbeddedSamples(
+            *(source, backbone.modalities, backbone.embed, store, partial(block_of, backbone), states, blocks),
+            num_threads=_num_threads(source, backbone),
+        )
+    except ValueError as error:
+        raise DataError(f"{error}; name those to use in data.modalities") from error
 
 
 def _num_threads(source: SampleSource, backbone: Backbone) -> int:

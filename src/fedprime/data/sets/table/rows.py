@@ -53,6 +53,17 @@ class UnlabelledRows:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __iter__(self) -> Iterator[tuple[str, dict[str, object]]]:
+        """Yields the name of each row and what there is of it; what cannot be read is missing, and the log names it."""
+        for row, there in enumerate(self.there):
+            values: dict[str, object] = {}
+            for modality in (modality for modality, own in zip(self.modalities, there, strict=True) if own):
+                try:
+                    values |= self.read(row, (modality,))
+                except Exception as error:  # of whatever library decodes it
+                    _logger.warning("%s: a missing %s: %s", self.place_of(row), modality, error)
+            yield self.name_of(row), values
+
     def name_of(self, row: int) -> str:
         """Returns what to call a row: the name of its file, or its number."""
         return next((name for own in self._cells.values() if (name := own.named(row))), f"row {row + 1}")
@@ -99,7 +110,7 @@ def unlabelled_rows(
     label: Sequence[str] = (),
     known: Mapping[str, Form] | None = None,
 ) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yields the name of each row and what there is of it; a file that cannot be read is missing, and the log names it.
+    """Yields rows that are open already, as `UnlabelledRows` does.
 
     Args:
         parts: The rows, as they were opened.
@@ -107,15 +118,7 @@ def unlabelled_rows(
         known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
             read is then nothing to tell.
     """
-    rows = _open_rows(parts, place, stated, kinds, label, known)
-    for row, there in enumerate(rows.there):
-        values: dict[str, object] = {}
-        for modality in (modality for modality, own in zip(rows.modalities, there, strict=True) if own):
-            try:
-                values |= rows.read(row, (modality,))
-            except Exception as error:  # of whatever library decodes it
-                _logger.warning("%s: a missing %s: %s", rows.place_of(row), modality, error)
-        yield rows.name_of(row), values
+    return iter(_open_rows(parts, place, stated, kinds, label, known))
 
 
 def _open_rows(
