@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,9 +101,46 @@ def test_one_sample_of_modalities_of_any_name_is_predicted(
     assert row["present"] == "photo+voice+facts"
 
 
+def test_every_line_is_answered_by_one_and_a_bad_one_costs_that_line_alone(
+    trained: Path, new_rows: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    photo = str(new_rows / "photos" / "0.png")
+    lines = [
+        {"photo": photo, "facts": {"price": 1.5}},
+        {"photo": "none.png"},
+        {"smell": "x"},
+        {"facts": '{"price": 1.5}'},
+    ]
+    spoken = [json.dumps(lines[0]), "no json", *map(json.dumps, lines[1:]), json.dumps(lines[0])]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(spoken)))
+    assert exit_code("predict", trained, "--watch") == 0
+    first, *bad, facts, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (first["row"], first["present"], facts["present"]) == (1, ["photo", "facts"], ["facts"])
+    assert first | {"row": 6} == last
+    assert [line["row"] for line in bad] == [2, 3, 4]
+    assert "there is no image none.png" in bad[1]["error"]
+    assert "the model reads photo, voice, facts; it cannot use smell" in bad[2]["error"]
+
+
+def test_a_second_time_no_row_of_a_table_is_read_or_embedded_even_where_it_was_moved(
+    trained: Path, new_rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FEDPRIME_CACHE", str(tmp_path / "cache"))
+    exit_code("predict", trained, "--table", new_rows)
+    expected = capsys.readouterr().out
+    moved = Path(shutil.move(new_rows, tmp_path.parent / f"{tmp_path.name} moved"))
+    monkeypatch.setenv("FEDPRIME_CACHE", str(moved / "cache"))
+    read: list[Path] = []
+    monkeypatch.setattr("fedprime.data.sets.table.cells.read_image", lambda file, _: read.append(file) or 1 / 0)
+    exit_code("predict", trained, "--table", moved)
+    assert capsys.readouterr().out == expected
+    assert [file.name for file in read] == ["3.png"]  # what cannot be read is tried again
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
+        (["--watch", "--text", "a"], "--watch reads samples from standard input"),
         (["--values", "smell=x"], "--values has 'smell=x'; expected NAME=VALUE, with a name of photo, voice, facts"),
         (["--values", "facts=3"], "a row is '3', expected a JSON object such as"),
         (["--table", "nowhere/at/all"], "nowhere/at/all is not there; expected the folder of a table"),

@@ -13,6 +13,7 @@ import tyro
 
 from fedprime.cli.stopping import importing
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 from fedprime.settings.problems import SettingsError
 
@@ -53,6 +54,9 @@ class _PredictOptions:
     themselves tell (estimate, with --table), or a JSON file {"label": number, ...}."""
     backbone: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """Where the frozen model lies now, if not where the run found it; another one is refused."""
+    watch: bool = False
+    """Keep the model in memory, and answer every line of standard input, a JSON object such as
+    {"image": "a.jpg", "text": "a note"}, by a line with the probability of every label, or with what is wrong."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write to this file instead of printing."""
     json: bool = False
@@ -77,7 +81,9 @@ def predict_labels(words: list[str]) -> int:
     given = {
         name: value for name in ("image", "text", "audio", "readings") if (value := getattr(options, name)) is not None
     }
-    if (options.table is not None) == bool(given or options.values):
+    if options.watch and (given or options.values or options.table is not None or options.output is not None):
+        raise SettingsError(["--watch reads samples from standard input and writes to standard output; give none"])
+    if not options.watch and (options.table is not None) == bool(given or options.values):
         sample = "--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of them"
         raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
     if options.columns and options.table is None:
@@ -89,6 +95,9 @@ def predict_labels(words: list[str]) -> int:
         from fedprime.data.images import InputError
         from fedprime.models.prediction import predict_samples
     model = _load_model(options.run, options.backbone)
+    if options.watch:
+        _answer_lines(model, prior)
+        return 0
     if options.table is not None:
         rows = _rows_of_table(model, options, prior)
         rows = itertools.chain(list(itertools.islice(rows, 1)), rows)  # what is wrong with the table is told first
@@ -157,6 +166,33 @@ def _read_named(words: Iterable[str], model: "PromptedModel") -> dict[str, objec
             raise InputError(f"--values has {word!r}; expected NAME=VALUE, with a name of {', '.join(kinds)}")
         values[name] = read_value(value, kinds[name])
     return values
+
+
+def _answer_lines(model: "PromptedModel", prior: "Prior") -> None:
+    """Answers each line of standard input by one of standard output, until there are no more."""
+    from fedprime.models.prediction import predict_samples
+
+    for number, line in enumerate(sys.stdin, start=1):
+        try:
+            (found,) = predict_samples(model, [_read_line(line, model)], [f"line {number}"], prior)
+            if found["label"] is None:
+                found = {"error": "nothing of this sample can be used; see the log"}
+        except (FedprimeError, JsonError) as error:
+            found = {"error": str(error)}
+        print(dump_json({"row": number} | found), flush=True)
+
+
+def _read_line(line: str, model: "PromptedModel") -> dict[str, object]:
+    from fedprime.data.images import InputError
+    from fedprime.data.sets.table.cells import read_value
+
+    given, kinds = parse_json(line.encode()), model.backbone.kinds
+    if not isinstance(given, dict):
+        raise InputError(f"found {line.strip()[:80]!r}; expected an object with any of {', '.join(kinds)}")
+    return {
+        name: read_value(own, kinds[name]) if isinstance(own, str) and name in kinds else own
+        for name, own in given.items()
+    }
 
 
 def _rows_of_table(model: "PromptedModel", options: _PredictOptions, prior: "Prior") -> Iterator[_Row]:

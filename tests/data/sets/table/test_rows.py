@@ -46,7 +46,7 @@ def test_what_the_model_does_not_read_is_left_out_and_what_the_table_lacks_is_mi
 
 
 def test_nothing_stated_takes_columns_with_usual_names(folder: Path):
-    name, values = next(read_unlabelled(str(folder), (), {"image": "image", "text": "text"}))
+    name, values = next(iter(read_unlabelled(str(folder), (), {"image": "image", "text": "text"})))
     assert (name, sorted(values)) == ("photos/0.png", ["image", "text"])
 
 
@@ -67,7 +67,7 @@ def test_a_table_of_which_nothing_can_be_read_is_told(
     stated: tuple[str, ...], kinds: dict[str, ValueKind], problem: str, folder: Path
 ):
     with pytest.raises(DataError, match=problem):
-        next(read_unlabelled(str(folder), stated, kinds))
+        read_unlabelled(str(folder), stated, kinds)
 
 
 # Columns that are called as modalities are

@@ -1,0 +1,251 @@
+"""The pass over the data, from files to what a model is trained on: rows per second against a plain loop.
+
+    python benchmarks/pass_speed.py --data FOLDER --output docs/results/speed
+
+FOLDER is a table with photos (`file_name`) and texts (`text`), such as flipkart7. *Plain* is the loop that everybody
+writes: open with Pillow, image processor, model, tokenizer, model, one row after the other; with all of torch's
+threads, which seconds by the clock are compared with, and with one, which CPU seconds are compared with.
+*fedprime* is what a run does before its first round, writing to an empty cache. Both take the same rows in turn, in one
+process. Weights of ViLT-B/32 and CLIP-B/32 are random, those of `small` the published ones.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+from data_path import vilt
+from fedprime.backbones import SHIPPED, load_backbone
+from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.blocks import block_of
+from fedprime.backbones.checkpoint_reading import load_tokenizer
+from fedprime.backbones.dual_encoder import DualEncoderBackbone
+from fedprime.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLite0
+from fedprime.backbones.minilm import MAX_TOKENS
+from fedprime.backbones.small_weights import efficientnet_file, minilm_folder
+from fedprime.data.batches import EmbeddedSamples
+from fedprime.data.sets.table.table import TableOptions, open_table
+from fedprime.experiment.embedded_data import seen_through
+from fedprime.reproducibility.atomic_files import replaced_file
+from machine import Clock, describe, matmul_rates, peak_memory_mib
+
+_PRINTED_MINUTES = 10
+_NAME = "pass"
+
+#: Of a row, the path of its photo and its text, to what a plain loop keeps of them.
+Plain = Callable[[Path, str], Sequence[Tensor]]
+
+
+def small() -> tuple[Backbone, Plain]:
+    """Returns the backbone for real files, and the plain loop over its two encoders."""
+    network = EfficientNetLite0()
+    network.load_state_dict(EfficientNetLite.from_pretrained(efficientnet_file()).network.state_dict())
+    with minilm_folder() as folder:
+        model, tokenizer = AutoModel.from_pretrained(folder).eval(), load_tokenizer(folder)
+
+    def plain(photo: Path, text: str) -> Sequence[Tensor]:
+        resized = Image.open(photo).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
+        pixels = torch.from_numpy((np.asarray(resized, dtype=np.float32) - 127) / 128).permute(2, 0, 1)[None]
+        words = tokenizer(text, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+        return network(pixels).mean((2, 3)), model(**words).last_hidden_state.mean(1)
+
+    return load_backbone("small", ("image", "text")), plain
+
+
+def vilt_b32() -> tuple[Backbone, Plain]:
+    """Returns ViLT-B/32, whose pass ends before its transformer, and the plain loop over its embedding layers."""
+    backbone: Any = vilt()
+    embeddings, processor, tokenizer = backbone.model.embeddings, backbone._image_processor, backbone._tokenizer
+
+    def plain(photo: Path, text: str) -> Sequence[Tensor]:
+        inputs = processor(Image.open(photo).convert("RGB"), return_tensors="pt")
+        words = tokenizer(text, truncation=True, max_length=40, return_tensors="pt")
+        patches, _, _ = embeddings.visual_embed(inputs["pixel_values"], inputs["pixel_mask"], max_image_length=-1)
+        return patches, embeddings.text_embeddings(input_ids=words["input_ids"])
+
+    return backbone, plain
+
+
+def clip_b32() -> tuple[Backbone, Plain]:
+    """Returns CLIP-B/32, and the plain loop over its two towers."""
+    with torch.random.fork_rng():
+        model: Any = CLIPModel(CLIPConfig()).eval()
+    tokenizer, processor = load_tokenizer(SHIPPED["tiny"]), CLIPImageProcessorPil()
+
+    def plain(photo: Path, text: str) -> Sequence[Tensor]:
+        inputs = processor(Image.open(photo).convert("RGB"), return_tensors="pt")
+        words = tokenizer(text, truncation=True, max_length=77, return_tensors="pt")["input_ids"]
+        image = model.visual_projection(model.vision_model(**inputs).pooler_output)
+        return image, model.text_projection(model.text_model(input_ids=words).pooler_output)
+
+    return DualEncoderBackbone(model, tokenizer, processor, "CLIP-B/32"), plain
+
+
+_BACKBONES = {"small": small, "ViLT-B/32": vilt_b32, "CLIP-B/32": clip_b32}
+
+
+class Counted:
+    """A backbone around another one that counts what is embedded."""
+
+    def __init__(self, inside: Backbone) -> None:
+        self._inside, self.embedded = inside, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inside, name)
+
+    def embed(self, modality: str, values: Sequence[object]) -> list[Tensor]:
+        """Embeds and counts."""
+        self.embedded += len(values)
+        return self._inside.embed(modality, values)
+
+
+def write_rows(data: Path, folder: Path, num_rows: int) -> list[tuple[Path, str]]:
+    """Writes a table of so many rows; where the data has fewer, its photos come again as other files."""
+    found = open_table(str(data), TableOptions(columns=("image=file_name", "text=text")))
+    (folder / "images").mkdir(parents=True)
+    lines, rows = [], []
+    for row in range(num_rows):
+        index = row % len(found)
+        content = Path(str(found.cells_of("image").file(found.row_of(index))[0])).read_bytes()
+        text, photo = str(found.read(index, ("text",))["text"]), folder / "images" / f"{row:06}.jpg"
+        photo.write_bytes(content + row.to_bytes(4, "big"))  # behind its end: the same pixels, another file
+        lines.append({"file_name": f"images/{row:06}.jpg", "text": f"{text} {row}", "label": "ab"[row % 2]})
+        rows.append((photo, f"{text} {row}"))
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return rows
+
+
+def passed(folder: Path, backbone: Any, cache: Path) -> EmbeddedSamples:
+    """Goes over a table as a run does before its first round."""
+    os.environ["FEDPRIME_CACHE"] = str(cache)
+    samples = seen_through(backbone, open_table(str(folder), TableOptions(columns=("image=file_name", "text=text"))))
+    samples.try_all()
+    everything = np.arange(len(samples.source))
+    for start in range(0, len(everything), 64):
+        batch = samples.batch(everything[start : start + 64], samples.there[start : start + 64])
+        for modality in samples.modalities:
+            if batch.blocks is not None:
+                batch.blocks(modality)
+    samples.save()
+    return samples
+
+
+def of_the_matrix_rate(backbone: Backbone, samples: EmbeddedSamples, num_values: int) -> dict[str, float]:
+    """Returns by modality which share of the processor's rate of matrix products its encoder reaches, on one thread."""
+    found, clock = {}, Clock()
+    for modality in backbone.modalities:
+        values = [samples.source.read(index, (modality,))[modality] for index in range(num_values)]
+
+        def encode(modality: str = modality, values: Sequence[object] = values) -> None:
+            block_of(backbone, modality, backbone.embed(modality, values))
+
+        with FlopCounterMode(display=False) as counter:
+            encode()
+        for _ in range(3):
+            clock.time(modality, encode)
+            rate = matmul_rates(clock)["float32"]
+        found[modality] = counter.get_total_flops() / min(clock.cpu_seconds[modality]) / rate
+    return found | {"GFLOP per CPU second of matrix products": rate / 1e9}
+
+
+@torch.no_grad()
+def measure(name: str, data: Path, num_rows: int, repeats: int) -> dict[str, Any]:
+    """Measures one backbone."""
+    inside, plain = _BACKBONES[name]()
+    backbone, clock, cores = Counted(inside), Clock(), os.cpu_count() or 1
+    ratios = []
+    with tempfile.TemporaryDirectory() as place:
+        folder, moved = Path(place) / "data", Path(place) / "moved" / "elsewhere"
+        rows = write_rows(data, folder, num_rows)
+        for repeat in range(repeats):
+            torch.set_num_threads(cores)
+            clock.time("plain", lambda: [plain(*row) for row in rows])
+            torch.set_num_threads(1)
+            clock.time("plain, one thread", lambda: [plain(*row) for row in rows])
+            cache = Path(place) / f"cache {repeat}"
+            clock.time("fedprime", partial(passed, folder, backbone, cache))
+            ratios.append(clock.wall_seconds["plain"][-1] / clock.wall_seconds["fedprime"][-1])
+        first = backbone.embedded
+        clock.time("second run", partial(passed, folder, backbone, cache))
+        moved.parent.mkdir()
+        shutil.move(folder, moved)
+        clock.time("moved", partial(passed, moved, backbone, cache))
+        shares = of_the_matrix_rate(inside, passed(moved, inside, cache), min(num_rows, 48))
+    wall = {name: statistics.median(own) for name, own in clock.wall_seconds.items()}
+    return {
+        "rows per second": {name: num_rows / own for name, own in wall.items()},
+        "CPU ms per row": {name: 1e3 * clock.median(name) / num_rows for name in wall},
+        "times faster by the clock": statistics.median(ratios),
+        "times fewer CPU seconds": clock.median("plain, one thread") / clock.median("fedprime"),
+        "cores busy": clock.median("fedprime") / wall["fedprime"],
+        "embedded in the first passes, later": (first, backbone.embedded - first),
+        "of the matrix rate": shares,
+        "peak MiB so far": peak_memory_mib(),
+    }
+
+
+def page(found: dict[str, Any]) -> str:
+    """Returns the table in Markdown."""
+    heads = (
+        "backbone",
+        "plain, rows/s",
+        "fedprime, rows/s",
+        "times faster",
+        "plain, CPU ms/row",
+        "fedprime, CPU ms/row",
+    )
+    heads += ("times fewer", "cores busy", "of the matrix rate", "second run, CPU ms/row", "embedded again")
+    lines = [f"| {' | '.join(heads)} |", f"|:--|{'--:|' * (len(heads) - 1)}"]
+    for name, own in found["backbones"].items():
+        rate, cpu, shares = own["rows per second"], own["CPU ms per row"], own["of the matrix rate"]
+        told = ", ".join(f"{modality} {shares[modality]:.0%}" for modality in ("image", "text"))
+        cells = [name, f"{rate['plain']:.1f}", f"{rate['fedprime']:.1f}", f"{own['times faster by the clock']:.1f}"]
+        cells += [f"{cpu['plain, one thread']:.1f}", f"{cpu['fedprime']:.1f}", f"{own['times fewer CPU seconds']:.1f}"]
+        cells += [f"{own['cores busy']:.1f}", told, f"{cpu['second run']:.2f}"]
+        lines.append(f"| {' | '.join([*cells, str(own['embedded in the first passes, later'][1])])} |")
+    return "\n".join(
+        [f"`{found['command']}`; {', '.join(f'{k} {v}' for k, v in found['about'].items())}", "", *lines, ""]
+    )
+
+
+def main() -> None:
+    """Measures the backbones that were asked for."""
+    parser = argparse.ArgumentParser(description="The pass over the data against a plain loop.")
+    parser.add_argument("--data", type=Path, required=True, help="a table with photos and texts")
+    parser.add_argument("--rows", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--backbones", nargs="+", choices=_BACKBONES, default=list(_BACKBONES))
+    parser.add_argument("--output", type=Path, help="folder for pass.md and pass.json")
+    arguments = parser.parse_args()
+    print(f"at most {_PRINTED_MINUTES} minutes", flush=True)
+    began, command = (
+        time.monotonic(),
+        f"python benchmarks/pass_speed.py --rows {arguments.rows} --repeats {arguments.repeats}",
+    )
+    found: dict[str, Any] = {"command": command, "about": describe(), "backbones": {}}
+    for name in arguments.backbones:
+        if time.monotonic() - began < 60 * _PRINTED_MINUTES * 2 / 3:
+            found["backbones"][name] = measure(name, arguments.data, arguments.rows, arguments.repeats)
+    print(page(found))
+    if arguments.output:
+        for suffix, content in ((".md", page(found)), (".json", json.dumps(found, indent=1) + "\n")):
+            with replaced_file(arguments.output / f"{_NAME}{suffix}") as beside:
+                beside.write_text(content)
+
+
+if __name__ == "__main__":
+    main()
