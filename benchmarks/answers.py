@@ -3,8 +3,8 @@
     python benchmarks/answers.py --data FOLDER --commits ccb5dd5 --output docs/results/speed
 
 FOLDER is a table as for `pass_speed.py`. The model is untrained, around the backbone `small`. Earlier commits are
-checked out into a temporary folder; each question is asked of all of them in turn, in new processes, with bytecode cached and
-an empty cache of embeddings.
+checked out into a temporary folder; each question is asked of all of them in turn, in new processes, with
+bytecode cached and an empty cache of embeddings.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from fedprime.methods.aggregation.mixture import (
     fit,
     gather_statistics,
 )
+from fedprime.methods.aggregation.mixture_gradients import LossWithGradient
 from fedprime.reproducibility.seeding import torch_stream
 
 
@@ -71,7 +72,12 @@ def test_a_half_step_that_would_raise_the_objective_by_moving_the_centres_leaves
 
 def test_a_network_is_never_exchanged_for_a_worse_one() -> None:
     network, calls = constant_network(2, 1, 0.0, rng()), itertools.count()
-    descended = descend(network, lambda candidate: candidate.readout.sum() + 1000.0 * next(calls), 5)
+    gradients = Network(*map(torch.zeros_like, network))._replace(readout=torch.ones_like(network.readout))
+
+    def loss(candidate: Network) -> LossWithGradient:
+        return LossWithGradient(candidate.readout.sum() + 1000.0 * next(calls), gradients)
+
+    descended = descend(network, loss, 5)
     assert all(map(torch.equal, descended, network))
     assert next(calls) > 1
 

@@ -18,6 +18,13 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus, softsign
 
+from fedprime.methods.aggregation.mixture_gradients import (
+    LossWithGradient,
+    Network,
+    likelihood_loss,
+    popularity_loss,
+)
+
 __all__ = [
     "DEVIATION_FLOOR",
     "ROWS_AT_ONCE",
@@ -85,19 +92,6 @@ def gather_statistics(
     return Statistics(len(prompts.sizes), prompts.weight, counts, means.where(number > 0, centres), squares)
 
 
-class Network(NamedTuple):
-    """A perceptron with one hidden layer."""
-
-    features: Tensor
-    feature_bias: Tensor
-    readout: Tensor
-    bias: Tensor
-
-    def __call__(self, inputs: Float64[Tensor, "centre dim"]) -> Float64[Tensor, "centre out"]:
-        """Returns the outputs for every centre."""
-        return (torch.tanh(inputs.float() @ self.features + self.feature_bias) @ self.readout + self.bias).double()
-
-
 def constant_network(dim: int, num_outputs: int, start: float, rng: torch.Generator) -> Network:
     """Returns a network that has random features and gives ``start`` for every input."""
     features = torch.randn(dim, _HIDDEN_WIDTH, generator=rng, dtype=torch.float32) * (2 / math.sqrt(dim))
@@ -105,19 +99,25 @@ def constant_network(dim: int, num_outputs: int, start: float, rng: torch.Genera
     return Network(features, features.new_zeros(_HIDDEN_WIDTH), readout, features.new_full((num_outputs,), start))
 
 
-def descend(network: Network, loss: Callable[[Network], Tensor], num_steps: int) -> Network:
+def descend(network: Network, loss: Callable[[Network], LossWithGradient], num_steps: int) -> Network:
     """Returns the best network met in some steps of L-BFGS, the given one if none is better."""
-    weights = [values.clone().requires_grad_() for values in network]
-    optimizer = torch.optim.LBFGS(weights, max_iter=num_steps, history_size=5, line_search_fn="strong_wolfe")
+    # All weights lie in one tensor, which the optimiser would put them into at each of its steps.
+    flat = torch.cat([values.flatten() for values in network]).requires_grad_()
+    sizes = [values.numel() for values in network]
+
+    def weights() -> Network:
+        parts = zip(flat.detach().split(sizes), network, strict=True)
+        return Network(*(part.view_as(values) for part, values in parts))
+
+    optimizer = torch.optim.LBFGS([flat], max_iter=num_steps, history_size=5, line_search_fn="strong_wolfe")
     best, lowest = network, math.inf
 
     def closure() -> Tensor:
         nonlocal best, lowest
-        optimizer.zero_grad()
-        value = loss(Network(*weights))
-        value.backward()
+        value, gradients = loss(weights())
+        flat.grad = torch.cat([part.flatten() for part in gradients])
         if value.item() < lowest:
-            best, lowest = Network(*(values.detach().clone() for values in weights)), value.item()
+            best, lowest = Network(*(part.clone() for part in weights())), value.item()
         return value
 
     optimizer.step(closure)
@@ -149,6 +149,18 @@ class Mixture:
         log_scale = deviation.log() + 0.5 * math.log(2 * math.pi)
         return statistics.weight * (number * log_scale + squares / (2 * deviation.square())).sum()
 
+    def likelihood_loss(self, statistics: Statistics) -> Callable[[Network], LossWithGradient]:
+        """Returns what gives G for another deviation network, with its gradient."""
+        number = statistics.counts[:, None]
+        squares = statistics.squares + number * (statistics.means - self.centres).square()
+        known = (self.centres.float(), number, squares, statistics.weight, DEVIATION_FLOOR)
+        return lambda network: likelihood_loss(network, *known)
+
+    def popularity_loss(self, statistics: Statistics) -> Callable[[Network], LossWithGradient]:
+        """Returns what gives R for another popularity network, with its gradient."""
+        known = (self.centres.float(), statistics.counts, statistics.num_clients - statistics.counts, _LARGEST_LOG_ODDS)
+        return lambda network: popularity_loss(network, *known)
+
     def popularity_term(self, statistics: Statistics) -> Float64[Tensor, ""]:
         """Returns R."""
         log_odds, unused = self.log_odds(), statistics.num_clients - statistics.counts
@@ -169,16 +181,8 @@ def fit(model: Mixture, statistics: Statistics, num_steps: int) -> Mixture:
     for at in (replace(model, centres=statistics.means), model):
         model = replace(
             at,
-            deviation_network=descend(
-                at.deviation_network,
-                lambda network, at=at: replace(at, deviation_network=network).likelihood_term(statistics),
-                num_steps,
-            ),
-            popularity_network=descend(
-                at.popularity_network,
-                lambda network, at=at: replace(at, popularity_network=network).popularity_term(statistics),
-                3 * num_steps,
-            ),
+            deviation_network=descend(at.deviation_network, at.likelihood_loss(statistics), num_steps),
+            popularity_network=descend(at.popularity_network, at.popularity_loss(statistics), 3 * num_steps),
         )
         if model.objective(statistics) <= before:
             break
