@@ -226,8 +226,8 @@ def main() -> None:
     """Measures the backbones that were asked for."""
     parser = argparse.ArgumentParser(description="The pass over the data against a plain loop.")
     parser.add_argument("--data", type=Path, required=True, help="a table with photos and texts")
-    parser.add_argument("--rows", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--backbones", nargs="+", choices=_BACKBONES, default=list(_BACKBONES))
     parser.add_argument("--output", type=Path, help="folder for pass.md and pass.json")
     arguments = parser.parse_args()
@@ -240,7 +240,7 @@ def main() -> None:
     for name in arguments.backbones:
         if time.monotonic() - began < 60 * _PRINTED_MINUTES * 2 / 3:
             found["backbones"][name] = measure(name, arguments.data, arguments.rows, arguments.repeats)
-    print(page(found))
+            print(page(found), flush=True)
     if arguments.output:
         for suffix, content in ((".md", page(found)), (".json", json.dumps(found, indent=1) + "\n")):
             with replaced_file(arguments.output / f"{_NAME}{suffix}") as beside:
