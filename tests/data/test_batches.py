@@ -166,6 +166,32 @@ def test_a_sample_is_read_and_embedded_once_however_often_it_is_used() -> None:
     assert len(source.read_so_far) == len(set(source.read_so_far)) == 20
 
 
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_threads_change_neither_embeddings_nor_blocks_nor_what_is_left_out(num_threads: int) -> None:
+    broken = {(index, "image") for index in range(0, 100, 7)}
+
+    class ManyBroken(Unreadable):
+        def __init__(self) -> None:
+            Numbers.__init__(self, 100)
+            self.broken = broken
+
+    def block(modality: str, embedded: Sequence[Tensor]) -> Tensor:
+        del modality
+        return torch.stack([tokens.mean(dim=0) for tokens in embedded])
+
+    samples = EmbeddedSamples(ManyBroken(), ("text", "image"), embed, block=block, num_threads=num_threads)
+    samples.try_all()
+    assert set(samples.odd.reasons["image"]) == {index for index, _ in broken}
+    batch = samples.batch(np.arange(100), samples.there)
+    blocks = batch.blocks
+    assert blocks is not None
+    for index, (tokens, vector) in enumerate(zip(batch.embedded["text"], blocks("text"), strict=True)):
+        assert tokens is not None
+        assert vector is not None
+        assert torch.equal(tokens, torch.full((4, 2), 100.0 * index + 2))
+        assert vector.tolist() == [100.0 * index + 2] * 2
+
+
 def test_two_holders_of_one_data_set_share_its_embeddings() -> None:
     source = Numbers()
     samples = EmbeddedSamples(source, ("image", "text"), embed)
