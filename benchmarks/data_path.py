@@ -4,8 +4,8 @@
 
 Writes ``README.md`` and ``results.json``. The tables of rows are Hateful Memes' layout with small photos, at most
 10,000 distinct ones in files that differ behind their end, each read, decoded and embedded by itself; each number of
-rows has a new process and an empty cache. Seconds are those of the processor (user and system), on one thread, because machines
-may be shared.
+rows has a new process and an empty cache. Seconds are those of the processor (user and system), on one thread,
+because machines may be shared.
 """
 
 import argparse
