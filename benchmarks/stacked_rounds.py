@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 _BEFORE = "ccb5dd5"
 _RECIPES = ("builtin/study", "builtin/quickstart")
@@ -40,7 +41,7 @@ def serve(recipe: str) -> None:
     method, model, num_clients = experiment.method, experiment.model, len(experiment.shards)
 
     def clients(**how: int) -> InProcessClients:
-        parts = {"num_rounds": settings.training.rounds, "seed": 0, **how}
+        parts: dict[str, Any] = {"num_rounds": settings.training.rounds, "seed": 0, **how}
         parts["validation"] = {client: experiment.validation_of(client) for client in range(num_clients)}
         return InProcessClients(method, model, experiment.shards, settings.training, **parts)
 
