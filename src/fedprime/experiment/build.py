@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from fedprime.data.missingness.mechanisms import Mechanism
 from fedprime.data.missingness.patterns import all_patterns, pattern_counts, pattern_name
 from fedprime.data.odd_values import OddValues
 from fedprime.data.partition import PartitionError
+from fedprime.data.sets.table.table import Table
 from fedprime.experiment.embedded_data import embedded_samples, opened_source, source_kinds
 from fedprime.experiment.missingness import draw_missingness, draw_scenarios
 from fedprime.experiment.partitioning import label_groups, partition, split_of
@@ -224,6 +226,7 @@ def build_experiment(
     except ValueError as error:
         raise SettingsError([f"missing: {error}"]) from error
     model = method.build(backbone, source.label_names, source.task, torch_stream(seed, "initial weights"))
+    model.about = _about(source)
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
     scenarios = {LIKE_TRAIN: (shards.test, divided.test.owners), **scenarios}
@@ -241,6 +244,14 @@ def build_experiment(
         test_owners=divided.test.owners,
         scenario_owners={name: owners for name, (_, owners) in scenarios.items()},
     )
+
+
+def _about(source: SampleSource) -> dict[str, Any]:
+    """Returns what a saved model says of the table that it was trained on, so that others are read as that one was."""
+    if not isinstance(source, Table):
+        return {}
+    forms = {name: source.forms[name] for own in source.columns for name in own.columns if name in source.forms}
+    return {"columns": [str(own) for own in source.columns], "labels": list(source.label_columns), "forms": forms}
 
 
 def _suitable(method: Method, settings: Settings) -> Method:
