@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -226,7 +225,7 @@ def build_experiment(
     except ValueError as error:
         raise SettingsError([f"missing: {error}"]) from error
     model = method.build(backbone, source.label_names, source.task, torch_stream(seed, "initial weights"))
-    model.about = _about(source)
+    model.about = source.about() if isinstance(source, Table) else {}
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
     scenarios = {LIKE_TRAIN: (shards.test, divided.test.owners), **scenarios}
@@ -244,14 +243,6 @@ def build_experiment(
         test_owners=divided.test.owners,
         scenario_owners={name: owners for name, (_, owners) in scenarios.items()},
     )
-
-
-def _about(source: SampleSource) -> dict[str, Any]:
-    """Returns what a saved model says of the table that it was trained on, so that others are read as that one was."""
-    if not isinstance(source, Table):
-        return {}
-    forms = {name: source.forms[name] for own in source.columns for name in own.columns if name in source.forms}
-    return {"columns": [str(own) for own in source.columns], "labels": list(source.label_columns), "forms": forms}
 
 
 def _suitable(method: Method, settings: Settings) -> Method:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -84,7 +85,9 @@ def _metadata(config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 
 
 def _origin(config: Mapping[str, Any], training: Mapping[str, Any]) -> str:
-    where = f"around the frozen backbone `{_plain(config['backbone']['reference'])}`"
+    reference = config["backbone"]["reference"]
+    name = Path(reference).name if "found_at" in config["backbone"] or Path(reference).is_absolute() else reference
+    where = f"around the frozen backbone `{_plain(name)}`"
     if "method" not in training:
         return f"A model of fedprime {where}."
     people = f"{training['num_clients']} client(s)" if "num_clients" in training else "clients"

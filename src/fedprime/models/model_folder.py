@@ -35,7 +35,8 @@ __all__ = [
 
 _logger = logging.getLogger(__name__)
 
-WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+WEIGHTS = "model.safetensors"
+_CONFIG = "config.json"
 #: The file of a saved model that tells of the samples behind it (`fedprime.models.statistics`); it may not be there.
 STATISTICS = "statistics.safetensors"
 #: All that a saved model may have: the predictor is what `fedprime.runs.predictor` knows of a frame.
