@@ -150,6 +150,8 @@ def test_what_needs_no_model_imports_nothing_heavy():
         "report --help",
         "evaluate --help",
         "predict --help",
+        "push --help",
+        "play --help",
         "data check --help",
         "data show --help",
         "cache prune --help",
