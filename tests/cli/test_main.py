@@ -14,8 +14,8 @@ from command_line import exit_code
 from fedprime.cli.main import main
 from fedprime.settings.reading import read_settings
 
-VERBS = ("run", "grid", "tune", "evaluate", "predict", "merge", "report", "track", "data", "cache", "deploy")
-VERBS = (*VERBS, "completion", "recipes")
+VERBS = ("run", "grid", "tune", "evaluate", "predict", "merge", "push", "play", "report", "track", "data", "cache")
+VERBS = (*VERBS, "deploy", "completion", "recipes")
 
 
 #: What takes seconds to import, and is not needed to tell what is wrong.
@@ -150,6 +150,8 @@ def test_what_needs_no_model_imports_nothing_heavy():
         "report --help",
         "evaluate --help",
         "predict --help",
+        "push --help",
+        "play --help",
         "data check --help",
         "data show --help",
         "cache prune --help",

@@ -85,6 +85,20 @@ def test_predictions_are_written_to_a_file(trained: Path, new_rows: Path, tmp_pa
     assert sum(lines[0]["probabilities"].values()) == pytest.approx(1)
 
 
+def test_a_model_alone_knows_its_columns(
+    trained: Path, new_rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(trained / "model", tmp_path / "m")
+    for place in (trained, tmp_path / "m"):
+        assert exit_code("predict", place, "--table", new_rows, "--output", tmp_path / f"{place.name}.csv") == 1
+    assert (tmp_path / "run.csv").read_text() == (tmp_path / "m.csv").read_text()
+    capsys.readouterr()
+    write_csv(tmp_path / "new.csv", [{"price": "2.5", "colour": "red", "label": "?"}])
+    assert exit_code("predict", tmp_path / "m", "--table", tmp_path / "new.csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["present"] == "facts"
+
+
 def test_columns_of_another_name_are_stated(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_csv(tmp_path / "new.csv", [{"price": "1.5", "colour": "red", "sound": ""}])
     assert exit_code("predict", trained, "--table", tmp_path / "new.csv", "--columns", "facts=price+colour") == 0

@@ -79,7 +79,7 @@ def test_whoever_may_read_the_folder_may_read_the_model(composite: Backbone, tmp
     model_around(composite).save_pretrained(tmp_path / "model", standalone=True)
     expected = (tmp_path / "model").stat().st_mode & 0o666
     files = [file for file in (tmp_path / "model").rglob("*") if file.is_file()]
-    assert len(files) == 4
+    assert len(files) == 5
     assert {file.stat().st_mode & 0o777 for file in files} == {expected}
 
 
@@ -92,6 +92,22 @@ def test_a_backbone_that_was_moved_is_named(
     assert exit_code("predict", tmp_path / "model", *ROW) == 2
     assert exit_code("predict", tmp_path / "model", *ROW, "--backbone", tmp_path / "moved") == 0
     assert "facts" in capsys.readouterr().out
+
+
+def test_a_model_and_its_backbone_are_moved_together_or_the_model_alone(
+    composite: Backbone, place: Path, tmp_path: Path
+):
+    model_around(composite).save_pretrained(tmp_path / "models" / "m")
+    saved = json.loads((tmp_path / "models" / "m" / "config.json").read_text())["backbone"]
+    assert saved["reference"] == "../../composite"
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "models" / "m").rename(tmp_path / "far" / "away" / "m")
+    assert PromptedModel.from_pretrained(tmp_path / "far" / "away" / "m").backbone.modalities == ("facts",)
+    place.rename(tmp_path / "far" / "composite")
+    assert PromptedModel.from_pretrained(tmp_path / "far" / "away" / "m").backbone.modalities == ("facts",)
+    shutil.rmtree(tmp_path / "far" / "composite")
+    with pytest.raises(BackboneError, match="composite"):
+        PromptedModel.from_pretrained(tmp_path / "far" / "away" / "m")
 
 
 def test_the_folder_of_a_run_stands_for_its_shared_model(finished_run: Path, tmp_path: Path):

@@ -432,7 +432,7 @@ def test_a_backbone_that_is_loaded_already_is_used(saved: Path, three: Backbone)
 
 
 def test_a_saved_model_says_what_it_is_and_holds_no_backbone(saved: Path, pooled: PromptedModel) -> None:
-    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in saved.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     config = json.loads((saved / "config.json").read_text())
     assert re.fullmatch(r"[0-9a-f]{64}", config.pop("sha256"))
     assert config == {
@@ -455,6 +455,7 @@ def test_a_saved_model_says_what_it_is_and_holds_no_backbone(saved: Path, pooled
             },
         },
         "head": "pooled",
+        "about": {"kinds": {"image": "image", "text": "text", "readings": "numbers"}},
     }
     assert load_file(saved / "model.safetensors").keys() == pooled.weights().keys()
 

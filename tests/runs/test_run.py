@@ -133,6 +133,7 @@ def test_a_finished_run_holds_everything_there_is_to_know_about_it(finished_run:
         "metrics.jsonl",
         "results.json",
         "scenarios.png",
+        "model/README.md",
         "model/config.json",
         "model/statistics.safetensors",
         "model/model.safetensors",

@@ -1,5 +1,6 @@
 """The models that a run leaves, and what they tell of the samples behind them."""
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,36 @@ class _NoClients(InProcessClients):
 
     def evaluate(self, *_: object) -> dict[int, dict[str, dict[str, Any]]]:
         return {}
+
+
+def about_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text())["about"]
+
+
+def test_a_model_says_how_it_was_trained_and_what_it_scored(finished_run: Path):
+    results, masks = RunFolder(finished_run).results(), RunFolder(finished_run).masks()
+    told = about_of(finished_run / "model")["training"]
+    assert (told["method"], told["rounds"], told["num_clients"]) == ("fedprime", 3, 4)
+    assert told["num_samples"] == NUM_TRAIN
+    assert told["scores"] == results["scenarios"]
+    present = torch.cat([masks[f"client.{client}.present"] for client in range(4)]).double()
+    assert list(told["missing"].values()) == pytest.approx((1 - present.mean(dim=0)).tolist())
+    assert set(told["chosen"]) == {"inter", "intra"}  # by validation samples
+    assert "| full |" in (finished_run / "model" / "README.md").read_text()
+
+
+def test_models_of_single_clients_say_what_they_scored_on_their_own_samples(made: Callable[..., Path]):
+    run = made("--method.name=local-p")
+    own = RunFolder(run).results()["clients"]
+    for folder in (run / "clients").iterdir():
+        expected = {"its own test samples": own[folder.name]} if own[folder.name] else None
+        assert about_of(folder)["training"].get("scores") == expected
+
+
+def test_a_private_model_tells_what_was_spent_and_nothing_that_was_not_under_noise(made: Callable[..., Path]):
+    run = made("--privacy.clip-norm=1")
+    told = about_of(run / "model")["training"]
+    spent = RunFolder(run).results()["privacy"]
+    assert told["privacy"] == {"epsilon": spent["epsilon"], "delta": spent["delta"]}
+    assert told.keys().isdisjoint({"scores", "missing", "num_samples", "chosen"})
+    assert "Differential privacy of clients" in (run / "model" / "README.md").read_text()

@@ -1,8 +1,6 @@
 """The page of a report in a real browser: its script runs without an error, and draws every part."""
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -42,15 +40,6 @@ addEventListener("load", () => {
   document.body.append(told);
 });
 """
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    found = next((path for path in map(shutil.which, filter(None, names)) if path), None)
-    if found is None:
-        pytest.skip("there is no Chromium; CHROMIUM may name one")
-    return found
 
 
 @pytest.mark.parametrize("width", [1280, 500])

@@ -58,6 +58,8 @@ _OWN_FLAGS = {
     "tune": ("--recipe", "--output", "--processes", "--seeds", "--trials", "--help"),
     "report": ("--output", "--html", "--open", "--help"),
     "track": ("--to", "--help"),
+    "push": ("--private", "--message", "--backbone", "--help"),
+    "play": ("--host", "--port", "--open", "--backbone", "--export", "--help"),
 }
 _OWN_WORDS = {
     "data": ("check", "show"),

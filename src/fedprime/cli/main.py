@@ -35,6 +35,14 @@ VERBS = {
         "fedprime.cli.merge:merge",
         "make one model of those that sites trained alone: fedprime merge SITE_MODEL ... --output merged",
     ),
+    "push": (
+        "fedprime.cli.push:push",
+        "save a model to the hub, with a card that says what it is: fedprime push MODEL OWNER/NAME",
+    ),
+    "play": (
+        "fedprime.cli.play:play",
+        "try a model on a page in the browser: fedprime play MODEL",
+    ),
     "report": (
         "fedprime.cli.report:report_runs",
         "turn finished runs into tables, comparisons and plots: fedprime report runs/main",

@@ -32,7 +32,7 @@ _Row = tuple[int, str | None, dict[str, Any] | None]
 @dataclasses.dataclass(frozen=True)
 class _PredictOptions:
     run: tyro.conf.Positional[Path]
-    """Folder of a finished run, or of a saved model."""
+    """Folder of a finished run or of a saved model, or the name of a model on the hub (OWNER/NAME)."""
     image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """An image file."""
     text: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
@@ -138,14 +138,10 @@ def _read_prior(word: str) -> "Prior":
 
 def _load_model(folder: Path, backbone: str | None) -> "PromptedModel":
     from fedprime.experiment.run_folder import RunFolder
-    from fedprime.models.prompted_model import ModelError, PromptedModel
+    from fedprime.models.prompted_model import PromptedModel
 
     if (folder / "settings.toml").exists():
         RunFolder(folder).results()  # says so if the run is not finished
-        model_path = RunFolder(folder).model_path
-        if not model_path.exists():
-            raise ModelError(f"the clients of {folder} share no model; name that of one: {folder}/clients/0")
-        folder = model_path
     return PromptedModel.from_pretrained(folder, backbone, device="auto")
 
 
@@ -222,8 +218,10 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     data = DataSettings()
     if (options.run / "settings.toml").exists():
         data = read_saved_settings(RunFolder(options.run).verified("settings.toml")).data
-    stated = options.columns or data.columns
-    rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, data.label or ("label",))
+    stated, about = options.columns or data.columns, model.about
+    label = data.label or tuple(about.get("labels", ())) or ("label",)
+    trained = about.get("columns", ())
+    rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, label, trained, about.get("forms"))
     samples = seen_through(model.backbone, rows)
     samples.odd = OddValues(rows, num_named=len(rows))
     for start in range(0, len(rows), _AT_ONCE):

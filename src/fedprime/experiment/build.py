@@ -18,6 +18,7 @@ from fedprime.data.missingness.mechanisms import Mechanism
 from fedprime.data.missingness.patterns import all_patterns, pattern_counts, pattern_name
 from fedprime.data.odd_values import OddValues
 from fedprime.data.partition import PartitionError
+from fedprime.data.sets.table.table import Table
 from fedprime.experiment.embedded_data import embedded_samples, opened_source, source_kinds
 from fedprime.experiment.missingness import draw_missingness, draw_scenarios
 from fedprime.experiment.partitioning import label_groups, partition, split_of
@@ -224,6 +225,7 @@ def build_experiment(
     except ValueError as error:
         raise SettingsError([f"missing: {error}"]) from error
     model = method.build(backbone, source.label_names, source.task, torch_stream(seed, "initial weights"))
+    model.about = source.about() if isinstance(source, Table) else {}
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
     scenarios = {LIKE_TRAIN: (shards.test, divided.test.owners), **scenarios}

@@ -1,16 +1,19 @@
 """A frozen backbone beside the model that was trained around it, so that the folder can go anywhere."""
 
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from fedprime.backbones import SHIPPED
+from fedprime.backbones import NAMES, SHIPPED
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.composite import CompositeBackbone
 
-__all__ = ["COPY", "copied_reference", "copy_backbone", "is_copy"]
+__all__ = ["COPY", "copy_backbone", "found_reference", "is_copy", "saved_reference"]
 
 #: The folder beside a model.
 COPY = "backbone"
@@ -51,13 +54,38 @@ def copy_backbone(backbone: Backbone, folder: Path) -> str:
     return f"./{COPY}"
 
 
-def copied_reference(reference: str, folder: Path) -> str:
-    """Returns where a backbone is that a saved model refers to.
+def saved_reference(reference: str, folder: Path) -> dict[str, str]:
+    """Returns how a saved model refers to a backbone that stays where it is.
+
+    Files are named relative to the model, so that both can be moved together; where they lay is said as well, so that
+    the model can be moved alone.
 
     Args:
         folder: That of the model.
     """
-    return str(folder / reference) if reference.startswith(f"./{COPY}") else reference
+    place = Path(reference)
+    if reference in NAMES or not place.exists():
+        return {"reference": reference}
+    absolute = place.resolve() if place.is_dir() else place.parent.resolve() / place.name
+    try:
+        relative = os.path.relpath(absolute, folder.resolve())
+    except ValueError:  # on another drive
+        return {"reference": str(absolute)}
+    return {"reference": Path(relative).as_posix(), "found_at": str(absolute)}
+
+
+def found_reference(saved: Mapping[str, Any], folder: Path) -> str:
+    """Returns where a backbone is that a saved model refers to.
+
+    Args:
+        saved: What `saved_reference` returned, or `copy_backbone` under ``reference``.
+        folder: That of the model.
+    """
+    reference = str(saved["reference"])
+    if not reference.startswith(("./", "../")):
+        return reference  # a name, or a place that earlier versions saved
+    near = folder.resolve() / reference
+    return str(near) if near.exists() or "found_at" not in saved else str(saved["found_at"])
 
 
 def is_copy(backbone: Backbone, folder: Path) -> bool:

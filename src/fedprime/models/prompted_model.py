@@ -1,30 +1,40 @@
 """The model that is trained: a frozen backbone, prompts, a pooler and a head."""
 
 import copy
-import json
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.backbones.layers import check_layers, states_before, tokens_before
 from fedprime.data.batches import Batch, Task
-from fedprime.models.backbone_copy import COPY, copied_reference, copy_backbone, is_copy
+from fedprime.models.backbone_copy import copy_backbone, found_reference, is_copy, saved_reference
+from fedprime.models.hub import upload_folder
+from fedprime.models.model_card import CARD
+from fedprime.models.model_folder import (
+    STATISTICS,
+    WEIGHTS,
+    ModelError,
+    broken,
+    find_model,
+    keep_card,
+    load_saved,
+    read_about,
+    refuse_others,
+    write_config_and_card,
+)
 from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
 from fedprime.reproducibility.atomic_files import replaced_folder
-from fedprime.reproducibility.digests import digest_of_json, digest_of_values
-from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
-from fedprime.reproducibility.strict_json import JsonError, parse_json
 
 __all__ = [
     "BESIDE_MODEL",
@@ -35,7 +45,6 @@ __all__ = [
     "Output",
     "PromptedModel",
     "Weights",
-    "read_config",
 ]
 
 #: Trained values by the name of their parameter.
@@ -46,22 +55,10 @@ BESIDE_MODEL = "method."
 #: blocks, one linear layer for each (`EvidenceHead`).
 HeadKind = Literal["linear", "pooled", "paper", "evidence"]
 
-#: The file of a saved model that tells of the samples behind it (`fedprime.models.statistics`); it may not be there.
-STATISTICS = "statistics.safetensors"
-
-_FORMAT = 1  # of a saved model
-_DIGEST = "sha256"  # of all that is saved but this and `STATISTICS`, which may be taken away
-_FILES = ("config.json", "model.safetensors")  # of a saved model
-#: Texts that may lie beside: what `fedprime.runs.predictor` knows of the columns of a frame.
-_TEXTS = ("predictor.json",)
 #: Kinds of prompters of other packages, by the name that a saved model carries.
 _PROMPTER_PLUGINS = "fedprime.prompters"
 #: What wraps a backbone to read it in another way, by the name that a saved model carries.
 _READING_PLUGINS = "fedprime.readings"
-
-
-class ModelError(FedprimeError):
-    """Weights or a saved model that do not fit."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +68,12 @@ class Output:
     Attributes:
         logits: One score per class or label.
         chosen: The prompts that each sample was given.
+        evidence: Of a head that reads blocks, what each of them says: the scores are their sum.
     """
 
     logits: Float[Tensor, "sample output"]
     chosen: Chosen
+    evidence: Mapping[str, Float[Tensor, "sample output"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,6 +134,8 @@ class PromptedModel(nn.Module):
         self.prompter = prompter
         self.head_kind: HeadKind = head
         self.readout: Readout = readout
+        #: What is known of the table behind it and its training, as plain values: columns, labels, forms, training.
+        self.about: dict[str, Any] = {}
         #: What is added to evidence while a client trains: the logarithm of its own label frequencies, or None.
         self.training_prior: Float[Tensor, " output"] | None = None
         #: What has been computed of one batch already; any other goes through the backbone.
@@ -160,7 +161,8 @@ class PromptedModel(nn.Module):
         """
         feature, chosen = self._summarise(batch)
         if isinstance(self.head, EvidenceHead):
-            return Output(self.head(self._blocks(batch, feature)), chosen)
+            evidence = self.head.by_block(self._blocks(batch, feature))
+            return Output(torch.stack(list(evidence.values())).sum(dim=0), chosen, evidence)
         pooled = feature if self.pooler is None else torch.tanh(self.pooler(feature))
         return Output(self.head(pooled), chosen)
 
@@ -317,15 +319,10 @@ class PromptedModel(nn.Module):
             BackboneError: If the backbone cannot be copied.
         """
         folder = Path(folder)
-        found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
-        others = sorted({path.name for path in found} - {*_FILES, *_TEXTS, STATISTICS, COPY})
-        if others:
-            raise ModelError(
-                f"{folder} is no saved model: replacing it would delete {', '.join(others[:3])}; name another folder"
-            )
+        refuse_others(folder)
         names = {kind: name for name, kind in _prompter_kinds().items()}
         config: dict[str, Any] = {
-            "format": _FORMAT,
+            "format": 1,
             "task": self.task,
             "label_names": list(self.label_names),
             "backbone": {
@@ -343,20 +340,48 @@ class PromptedModel(nn.Module):
         if self.backbone.options:
             config["backbone"]["options"] = dict(self.backbone.options)
         config["backbone"] |= getattr(self.backbone, "reading", {})
+        config["about"] = {**self.about, "kinds": dict(self.backbone.kinds)}
         with replaced_folder(folder) as beside:
             weights = self.weights()
-            save_file(weights, beside / "model.safetensors")
+            save_file(weights, beside / WEIGHTS)
             if statistics is not None:
                 save_file(dict(statistics), beside / STATISTICS)
             for name, text in (texts or {}).items():
                 (beside / name).write_text(text, encoding="utf-8")
             if standalone or is_copy(self.backbone, folder):
                 config["backbone"]["reference"] = copy_backbone(self.backbone, beside)
-            config[_DIGEST] = digest_of_values(weights, digest_of_json(config))
-            (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            else:
+                config["backbone"] |= saved_reference(self.backbone.reference, folder)
+            if CARD not in (texts or {}):
+                keep_card(folder, beside)
+            write_config_and_card(beside, config, weights)
             for file in beside.rglob("*"):  # safetensors lets nobody else read what it writes
                 if file.is_file():
                     file.chmod(beside.stat().st_mode & 0o666)
+
+    def push_to_hub(
+        self, name: str, *, private: bool = False, message: str = "Save a model of fedprime", card: str | None = None
+    ) -> str:
+        """Saves to the hub, and returns the address; a backbone that lies in files is copied in.
+
+        Which hub and who asks is what its library reads: HF_ENDPOINT, HF_TOKEN or ``hf auth login``, HTTPS_PROXY.
+        Statistics of training samples are not sent.
+
+        Args:
+            name: ``owner/name``; made if it is not there.
+            private: Whether a repository that is made is private.
+            message: Of the commit.
+            card: The model card, if it is one's own.
+
+        Raises:
+            HubError: If the hub cannot be reached, or does not let this person.
+        """
+        with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
+            folder = Path(temporary) / "model"
+            has_files = Path(self.backbone.reference).exists()
+            texts = {} if card is None else {CARD: card}
+            self.save_pretrained(folder, texts=texts, standalone=has_files)
+            return upload_folder(folder, name, private=private, message=message)
 
     @classmethod
     def from_pretrained(
@@ -365,7 +390,8 @@ class PromptedModel(nn.Module):
         """Loads a saved model, to predict or to train on.
 
         Args:
-            folder: What `save_pretrained` wrote, or the folder of a finished run, whose shared model is meant.
+            folder: What `save_pretrained` wrote, or the folder of a finished run, whose shared model is meant, or the
+                name of a model on the hub (``owner/name``), which is downloaded once.
             backbone: The frozen backbone, if it is loaded already, or where it lies now; otherwise it is loaded from
                 where the model says.
             device: Where to run then, as `load_backbone` takes it.
@@ -373,28 +399,19 @@ class PromptedModel(nn.Module):
         Raises:
             ModelError: If the folder holds no model, a broken one, or one of another backbone.
         """
-        folder = Path(folder)
-        if (folder / "settings.toml").is_file():
-            if not (folder / "model").is_dir():
-                raise ModelError(f"the run {folder} has no shared model: it is not finished, or clients share none")
-            folder = folder / "model"
-        config = read_config(folder)
-        try:
-            weights = load_file(folder / "model.safetensors")
-        except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
-            raise _broken(folder, error) from error
-        _refuse_changed(folder, config, weights)
+        folder = find_model(folder)
+        config, weights = load_saved(folder)
         try:
             saved, label_names, task = config["backbone"], config["label_names"], config["task"]
             reference, modalities, fingerprint = saved["reference"], tuple(saved["modalities"]), saved["fingerprint"]
             kind, options = _prompter_kinds()[config["prompter"]["kind"]], config["prompter"]["options"]
         except (KeyError, TypeError) as error:
-            raise _broken(folder, error) from error
+            raise broken(folder, error) from error
         if task not in get_args(Task):
-            raise _broken(folder, ValueError(f"unknown task {task!r}"))
+            raise broken(folder, ValueError(f"unknown task {task!r}"))
         reading = _saved_reading(config, folder)
         if backbone is None or isinstance(backbone, str | Path):
-            place = copied_reference(reference, folder) if backbone is None else backbone
+            place = found_reference(saved, folder) if backbone is None else backbone
             backbone = _load_saved_backbone(saved, place, device, folder)
         backbone = _read_as_saved(backbone, saved, folder)
         if backbone.fingerprint != fingerprint:
@@ -410,55 +427,22 @@ class PromptedModel(nn.Module):
         try:
             prompter = kind(backbone.dim, **options)
         except TypeError as error:
-            raise _broken(folder, error) from error
+            raise broken(folder, error) from error
         model = cls(backbone, prompter, label_names, task, **reading)
         model.load_weights(weights)
+        model.about = read_about(config, folder)
         return model
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Returns what a saved model says of itself in its ``config.json``; its values are not checked.
-
-    Args:
-        folder: What `save_pretrained` wrote.
-
-    Raises:
-        ModelError: If the folder holds no model, or one of another format.
-    """
-    for name in _FILES:
-        if not (folder / name).is_file():
-            raise ModelError(f"{folder} is not a saved model: {name} is not there")
-    try:
-        config = parse_json((folder / "config.json").read_bytes())
-    except JsonError as error:
-        raise _broken(folder, error) from error
-    found = config.get("format") if isinstance(config, dict) else None
-    if found != _FORMAT:
-        raise ModelError(f"the model in {folder} has format {found!r}; this fedprime reads format {_FORMAT}")
-    return config
-
-
-def _refuse_changed(folder: Path, config: Mapping[str, Any], weights: Weights) -> None:
-    """Raises a `ModelError` if a model is not as it was saved, or has values that are no numbers."""
-    expected = config.get(_DIGEST)  # earlier versions did not say
-    if expected is not None:
-        rest = {name: value for name, value in config.items() if name != _DIGEST}
-        if expected != digest_of_values(weights, digest_of_json(rest)):
-            raise _broken(folder, ValueError("it was changed since it was saved"))
-    wrong = sorted(name for name, value in weights.items() if not value.isfinite().all())
-    if wrong:
-        raise _broken(folder, ValueError(f"{', '.join(wrong[:3])} has values that are not finite"))
 
 
 def _saved_reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Returns what a saved model's head is and reads; models saved before there was a choice do not say."""
     head, readout, layer = config.get("head", "pooled"), config.get("readout", "summary"), config.get("prompt_layer", 0)
     if head not in get_args(HeadKind):
-        raise _broken(folder, ValueError(f"unknown head {head!r}"))
+        raise broken(folder, ValueError(f"unknown head {head!r}"))
     if readout not in get_args(Readout) or (readout != "summary" and head != "evidence"):
-        raise _broken(folder, ValueError(f"a head {head!r} cannot read {readout!r}"))
+        raise broken(folder, ValueError(f"a head {head!r} cannot read {readout!r}"))
     if not isinstance(layer, int):
-        raise _broken(folder, ValueError(f"prompt_layer is {layer!r}"))
+        raise broken(folder, ValueError(f"prompt_layer is {layer!r}"))
     return {"head": head, "readout": readout, "prompt_layer": layer}
 
 
@@ -466,7 +450,7 @@ def _load_saved_backbone(saved: Mapping[str, Any], place: str | Path, device: st
     try:
         return load_backbone(place, tuple(saved["modalities"]), device=device, **saved.get("options", {}))
     except TypeError as error:
-        raise _broken(folder, error) from error
+        raise broken(folder, error) from error
 
 
 def _read_as_saved(backbone: Backbone, saved: Mapping[str, Any], folder: Path) -> Backbone:
@@ -476,16 +460,12 @@ def _read_as_saved(backbone: Backbone, saved: Mapping[str, Any], folder: Path) -
             try:
                 backbone = load_plugin(_READING_PLUGINS, name)(backbone, saved[name])
             except (TypeError, ValueError) as error:
-                raise _broken(folder, error) from error
+                raise broken(folder, error) from error
     return backbone
 
 
 def _prompter_kinds() -> dict[str, type[Prompter]]:
     return PROMPTERS | {name: load_plugin(_PROMPTER_PLUGINS, name) for name in plugin_names(_PROMPTER_PLUGINS)}
-
-
-def _broken(folder: Path, error: Exception) -> ModelError:
-    return ModelError(f"the model in {folder} is broken ({error!r}); save it again or take another copy")
 
 
 def _paper_classifier(dim: int, num_outputs: int, rng: torch.Generator | None) -> nn.Sequential:

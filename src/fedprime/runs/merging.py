@@ -16,7 +16,8 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.experiment.run_folder import RunFolder
 from fedprime.methods.aggregation.joined_models import JoinedModels
 from fedprime.methods.aggregation.joining import Joining
-from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, read_config
+from fedprime.models.model_folder import STATISTICS, ModelError, read_config
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.statistics import Statistics, digest_of
 
 __all__ = ["Merged", "merge_models"]
@@ -128,11 +129,12 @@ def _agreed_label_names(paths: Sequence[Path]) -> tuple[str, ...]:
 def _facts(config: dict[str, Any]) -> dict[str, Any]:
     """Returns by name what models have to agree in."""
     saved, prompter = config["backbone"], config["prompter"]
+    places = {"reference", "found_at", "fingerprint"}
     sizes = {"pools"} | ({"num_prompts"} if prompter["kind"] == "all" else set())
     return {
-        "the backbone": (saved["reference"], saved["fingerprint"]),
+        "the backbone": saved["fingerprint"],
         "modalities": tuple(saved["modalities"]),
-        "backbone options": {name: saved[name] for name in sorted(saved.keys() - {"reference", "fingerprint"})},
+        "backbone options": {name: saved[name] for name in sorted(saved.keys() - places)},
         "the task": config["task"],
         "the head": config.get("head", "pooled"),
         "the readout": config.get("readout", "summary"),

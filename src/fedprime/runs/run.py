@@ -38,7 +38,7 @@ from fedprime.runs.callbacks import Callback, EarlyStopping
 from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples
 from fedprime.runs.metrics import absent_clients, best_round, progress_after, run_totals
 from fedprime.runs.round_maker import RoundMaker, sound_round
-from fedprime.runs.saved_models import save_models, statistics_of_start
+from fedprime.runs.saved_models import describe_models, save_models, statistics_of_start
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml, read_settings
@@ -316,6 +316,7 @@ def _go_on(
         if keeps_best:
             results["kept_round"] = checkpoint.next_round - 1
         results |= evaluator.on_test(checkpoint)
+        describe_models(run, settings, method, checkpoint, results, history)
         plot_scenarios(results, run.path / "scenarios.png")
         run.save_results(results)
         for callback in callbacks:

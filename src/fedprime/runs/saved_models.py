@@ -1,5 +1,6 @@
 """The models that a run leaves, and what they tell of the samples behind them, for `fedprime merge`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 from fedprime.experiment.run_folder import Checkpoint, RunFolder
 from fedprime.methods.method import Method, ServerState
 from fedprime.models.class_sums import ClassSums
+from fedprime.models.model_folder import describe_training
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import NoPrompts
 from fedprime.models.readout import SUMMARY
 from fedprime.models.statistics import Statistics
+from fedprime.reproducibility.strict_json import parse_json
 from fedprime.runs.evaluators import Evaluator, personal_clients
+from fedprime.settings.settings import Settings
 
-__all__ = ["save_models", "statistics_of_start"]
+__all__ = ["describe_models", "save_models", "statistics_of_start"]
 
 
 def statistics_of_start(state: ServerState, history: Sequence[Mapping[str, Any]]) -> Statistics:
@@ -73,6 +77,66 @@ def save_models(
         model.load_weights(checkpoint.weights(client))
         statistics = evaluator.statistics(model, client) if told == "all" else None
         _save_model(model, checkpoint.weights(client), run.client_model_path(client), statistics)
+
+
+def describe_models(
+    run: RunFolder,
+    settings: Settings,
+    method: Method,
+    checkpoint: Checkpoint,
+    results: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+) -> None:
+    """Says in the models that a run has saved how they were trained and what they scored.
+
+    Under privacy, nothing is told but what was under noise when it was measured.
+
+    Args:
+        run: Where they are.
+        checkpoint: What was saved.
+        results: The final table.
+        history: The lines of metrics.
+    """
+    privacy = results.get("privacy")
+    facts: dict[str, Any] = {
+        "method": method.name,
+        "rounds": results["rounds"],
+        "num_clients": settings.partition.num_clients,
+        "is_centralized": method.is_centralized,
+        "sent_up": results["bytes_by_part"].get("up", {}),
+        "sent_bytes": results["sent_bytes_per_client_and_round"],
+    }
+    if privacy is None:
+        facts |= _samples_and_missing_rates(run)
+        kept = results.get("kept_round", results["rounds"] - 1)
+        facts["chosen"] = next((row["usage"] for row in history if row["round"] == kept and "usage" in row), {})
+    else:
+        facts["privacy"] = {name: privacy[name] for name in ("epsilon", "delta")}
+    tells_scores = privacy is None or "measured_by" in results
+    if run.model_path.is_dir():
+        describe_training(run.model_path, facts | {"scores": results["scenarios"]} if tells_scores else facts)
+    for client in personal_clients(method, checkpoint):
+        own = results["clients"].get(str(client))
+        told = {"scores": {"its own test samples": own}} if own and privacy is None else {}
+        describe_training(run.client_model_path(client), facts | told)
+
+
+def _samples_and_missing_rates(run: RunFolder) -> dict[str, Any]:
+    """Returns how many training samples there were, and of which share of them each modality was missing."""
+    rows = parse_json(run.verified("missingness.json").read_bytes(), is_lenient=True)
+    of_clients = [row for row in rows if "client" in row and "samples" in row]
+    number = sum(row["samples"] for row in of_clients)
+    patterns = Counter[str]()
+    for row in of_clients:
+        patterns.update(row.get("present", {}))  # what is missing at a site, its server is not told
+    modalities = dict.fromkeys(name for pattern in patterns for name in pattern.split("+"))
+    total = sum(patterns.values())
+    there = {
+        modality: sum(count for pattern, count in patterns.items() if modality in pattern.split("+"))
+        for modality in modalities
+    }
+    missing = {modality: 1 - count / total for modality, count in there.items()} if total else {}
+    return {"num_samples": number, "missing": missing} if number else {}
 
 
 def _save_model(model: PromptedModel, weights: Weights, path: Path, statistics: Statistics | None) -> None:

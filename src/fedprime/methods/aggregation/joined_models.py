@@ -110,6 +110,7 @@ class JoinedModels:
         merged = PromptedModel(
             first.backbone, prompter, self._label_names, first.task, None, first.head_kind, first.readout
         )
+        merged.about = {name: own for name, own in first.about.items() if name != "training"}
         values = self._averaged(merged)
         for name, pools in self._prompts.items():
             values[name] = self._joined(name, pools, seed)

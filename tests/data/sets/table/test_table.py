@@ -35,6 +35,20 @@ def changed(tmp_path: Path) -> Callable[..., Table]:
     return open_changed
 
 
+def test_a_table_says_how_others_are_to_be_read(table: Table):
+    assert table.about() == {
+        "columns": ["image:image=file_name", "text:text=title+text", "facts:table=price+colour"],
+        "labels": ["label"],
+        "forms": {
+            "file_name": "image",
+            "title": "text",
+            "text": "category",
+            "price": "number",
+            "colour": "category",
+        },
+    }
+
+
 def set_cells(rows: list[Row], column: str, *cells: object) -> None:
     for row, cell in zip(rows, cells, strict=False):
         row[column] = cell

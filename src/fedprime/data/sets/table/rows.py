@@ -82,7 +82,12 @@ class UnlabelledRows:
 
 
 def read_unlabelled(
-    path: str, stated: Sequence[str], kinds: Mapping[str, ValueKind], label: Sequence[str] = ()
+    path: str,
+    stated: Sequence[str],
+    kinds: Mapping[str, ValueKind],
+    label: Sequence[str] = (),
+    trained: Sequence[str] = (),
+    known: Mapping[str, Form] | None = None,
 ) -> UnlabelledRows:
     """Opens rows of which nothing is read yet.
 
@@ -95,11 +100,16 @@ def read_unlabelled(
             not asked for, or of columns that the table does not have, is left out.
         kinds: By modality that is asked for, of what kind its values are to be.
         label: Columns that are no inputs, if the table has them.
+        trained: Which column was which modality in training; where nothing is stated, those that the table has are.
+        known: As for `unlabelled_rows`.
 
     Raises:
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
     """
-    return _open_rows(open_parts(path), path, stated, kinds, label)
+    parts = open_parts(path)
+    names = column_names(parts)
+    found = [word for word in trained if _has_columns(word, names)]
+    return _open_rows(parts, path, stated or found, kinds, label, known, tries_usual=not stated)
 
 
 def unlabelled_rows(
@@ -118,7 +128,7 @@ def unlabelled_rows(
         known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
             read is then nothing to tell.
     """
-    return iter(_open_rows(parts, place, stated, kinds, label, known))
+    return iter(_open_rows(parts, place, stated, kinds, label, known, tries_usual=not stated))
 
 
 def _open_rows(
@@ -126,12 +136,14 @@ def _open_rows(
     place: str,
     stated: Sequence[str],
     kinds: Mapping[str, ValueKind],
-    label: Sequence[str] = (),
-    known: Mapping[str, Form] | None = None,
+    label: Sequence[str],
+    known: Mapping[str, Form] | None,
+    *,
+    tries_usual: bool,
 ) -> UnlabelledRows:
     forms: dict[str, Form] = {name: form for name, form in column_forms(parts).items() if name not in label}
     forms |= {name: form for name, form in (known or {}).items() if name in forms}
-    chosen = _chosen(stated, kinds, parts, forms)
+    chosen = _chosen(stated, kinds, parts, forms, tries_usual=tries_usual)
     for own in chosen:
         if own.kind != kinds[own.modality]:
             raise DataError(
@@ -149,7 +161,12 @@ def _open_rows(
 
 
 def _chosen(
-    stated: Sequence[str], kinds: Mapping[str, ValueKind], parts: Sequence[Part], forms: Mapping[str, Form]
+    stated: Sequence[str],
+    kinds: Mapping[str, ValueKind],
+    parts: Sequence[Part],
+    forms: Mapping[str, Form],
+    *,
+    tries_usual: bool,
 ) -> list[ModalityColumns]:
     names = column_names(parts)
     asked = [word for word in stated if _modality(word) in kinds]
@@ -158,7 +175,7 @@ def _chosen(
     usable += [f"{name}={name}" for name in kinds if name in forms and name not in found]
     # A few new rows would not tell what kind they are of.
     chosen = choose_columns(usable, parts, forms, kinds) if usable else []
-    if not stated:
+    if tries_usual:
         found = {own.modality for own in chosen}
         chosen += [own for own in usual_columns(parts, forms) if own.modality in kinds and own.modality not in found]
     if not chosen:

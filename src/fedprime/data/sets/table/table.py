@@ -164,6 +164,12 @@ class Table:
         ]
         return "; ".join(said)
 
+    def about(self) -> dict[str, object]:
+        """Returns what has to be known to read other tables as this one was read, as plain values."""
+        read = [name for own in self.columns for name in own.columns]
+        forms = {name: self.forms[name] for name in read if name in self.forms}
+        return {"columns": [str(own) for own in self.columns], "labels": list(self.label_columns), "forms": forms}
+
     @property
     def holes(self) -> str:
         """What is missing of which modality, with its number of rows; empty if nothing is."""

@@ -1,0 +1,198 @@
+"""The folder of a saved model: which files it has, what is checked of them, and where it is that somebody names."""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fedprime.models.hub import HubError, download_model, may_be_hub_name
+from fedprime.models.model_card import CARD, is_untouched, model_card
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.digests import digest_of_json, digest_of_values
+from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.strict_json import JsonError, parse_json
+
+__all__ = [
+    "STATISTICS",
+    "WEIGHTS",
+    "ModelError",
+    "broken",
+    "describe_training",
+    "find_model",
+    "keep_card",
+    "load_saved",
+    "read_about",
+    "read_config",
+    "refuse_others",
+    "write_config_and_card",
+]
+
+_logger = logging.getLogger(__name__)
+
+WEIGHTS = "model.safetensors"
+_CONFIG = "config.json"
+#: The file of a saved model that tells of the samples behind it (`fedprime.models.statistics`); it may not be there.
+STATISTICS = "statistics.safetensors"
+#: All that a saved model may have: the predictor is what `fedprime.runs.predictor` knows of a frame.
+_FILES = {_CONFIG, WEIGHTS, STATISTICS, CARD, "predictor.json", "backbone", ".gitattributes"}
+
+_FORMAT = 1
+_DIGEST = "sha256"  # of values and configuration; card and `STATISTICS` may be changed, or taken away
+
+
+class ModelError(FedprimeError):
+    """Weights or a saved model that do not fit."""
+
+
+def find_model(place: str | Path) -> Path:
+    """Returns the folder of a saved model.
+
+    Args:
+        place: That folder, or of a finished run, whose shared model is meant, or the name of a model on the hub
+            (``owner/name``), which is downloaded once.
+
+    Raises:
+        ModelError: If a run has no shared model, or the hub has no such model or cannot be reached.
+    """
+    folder = Path(place)
+    if may_be_hub_name(str(place)):
+        try:
+            return download_model(str(place))
+        except HubError as error:
+            raise ModelError(f"{place} is no folder here, and not to be had from the hub: {error}") from error
+    if not (folder / "settings.toml").is_file():
+        return folder
+    if not (folder / "model").is_dir():
+        clients = f"; {folder}/clients/0 is that of a client" if (folder / "clients").is_dir() else ""
+        raise ModelError(f"the run {folder} has no shared model: it is not finished, or clients share none{clients}")
+    return folder / "model"
+
+
+def refuse_others(folder: Path) -> None:
+    """Raises a `ModelError` if there is anything but a saved model, which would be lost by saving one there."""
+    found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
+    others = sorted({path.name for path in found} - _FILES)
+    if others:
+        raise ModelError(
+            f"{folder} is no saved model: replacing it would delete {', '.join(others[:3])}; name another folder"
+        )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Returns what a saved model says of itself in its ``config.json``; its values are not checked.
+
+    Raises:
+        ModelError: If the folder holds no model, or one of another format.
+    """
+    for name in (_CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} is not a saved model: {name} is not there")
+    try:
+        config = parse_json((folder / _CONFIG).read_bytes())
+    except JsonError as error:
+        raise broken(folder, error) from error
+    found = config.get("format") if isinstance(config, dict) else None
+    if found != _FORMAT:
+        raise ModelError(f"the model in {folder} has format {found!r}; this fedprime reads format {_FORMAT}")
+    return config
+
+
+def load_saved(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Returns what a saved model says of itself, and its values.
+
+    Raises:
+        ModelError: If there is none, it is not as it was saved, or has values that are no numbers.
+    """
+    config = read_config(folder)
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise broken(folder, error) from error
+    expected = config.get(_DIGEST)  # earlier versions did not say
+    if expected is not None and expected != _digest(config, weights):
+        raise broken(folder, ValueError("it was changed since it was saved"))
+    wrong = sorted(name for name, value in weights.items() if not value.isfinite().all())
+    if wrong:
+        raise broken(folder, ValueError(f"{', '.join(wrong[:3])} has values that are not finite"))
+    return config, weights
+
+
+def read_about(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns what a saved model says of its data and training; nothing of one that earlier versions saved.
+
+    Raises:
+        ModelError: If that is of another form.
+    """
+    about = config.get("about", {})
+    lists = isinstance(about, dict) and all(
+        isinstance(own, list) and all(isinstance(word, str) for word in own)
+        for own in (about.get("columns", []), about.get("labels", []))
+    )
+    if not lists or not all(isinstance(about.get(name, {}), dict) for name in ("kinds", "forms", "training")):
+        raise broken(folder, ValueError("about says nothing that can be read"))
+    return about
+
+
+def keep_card(before: Path, folder: Path) -> None:
+    """Copies a model card that a person has edited to where a model is saved in the place of another.
+
+    Args:
+        before: The folder of the other, which may not be there.
+        folder: The new one.
+    """
+    card = before / CARD
+    if card.is_file() and not _is_untouched(card):
+        shutil.copyfile(card, folder / CARD)
+        _logger.warning("%s was edited, and is kept; delete it to have a new one", card)
+
+
+def write_config_and_card(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Writes ``config.json`` and the model card, unless there is a card that a person has edited.
+
+    Args:
+        folder: That of the model, whose values lie there already.
+        config: Without its digest.
+        weights: Its values.
+    """
+    sealed = {**config, _DIGEST: _digest(config, weights)}
+    with replaced_file(folder / _CONFIG) as beside:
+        beside.write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+    card = folder / CARD
+    if not card.exists() or _is_untouched(card):
+        with replaced_file(card) as beside:
+            text = model_card(config, weights, tells_statistics=(folder / STATISTICS).is_file())
+            beside.write_text(text, encoding="utf-8")
+
+
+def _is_untouched(card: Path) -> bool:
+    return is_untouched(card.read_text(encoding="utf-8", errors="surrogateescape"))
+
+
+def describe_training(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Adds to a saved model what became known when it was measured, and writes its card anew.
+
+    Args:
+        folder: That of the model.
+        facts: As `fedprime.models.model_card` tells them; plain values.
+
+    Raises:
+        ModelError: If there is none, or it is broken.
+    """
+    config, weights = load_saved(folder)
+    about = {**read_about(config, folder), "training": dict(facts)}
+    write_config_and_card(folder, {**config, "about": about}, weights)
+
+
+def broken(folder: Path, error: Exception) -> ModelError:
+    """Returns the error of a model that cannot be read."""
+    return ModelError(f"the model in {folder} is broken ({error!r}); save it again or take another copy")
+
+
+def _digest(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    return digest_of_values(weights, digest_of_json({name: value for name, value in config.items() if name != _DIGEST}))

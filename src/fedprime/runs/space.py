@@ -1,0 +1,97 @@
+"""A Space for the hub: an app of gradio, with a model in it that needs nothing else."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.reproducibility.atomic_files import replaced_folder
+
+__all__ = ["export_space"]
+
+_APP = '''"""Try a model of fedprime: whatever is left empty is missing."""
+
+import json
+from pathlib import Path
+
+import gradio
+
+import fedprime
+from fedprime.models.explanation import explain
+
+HERE = Path(__file__).parent
+MODEL = fedprime.PromptedModel.from_pretrained(HERE / "model")
+KINDS = dict(MODEL.backbone.kinds)
+
+
+def component(name, kind):
+    """Returns what a modality is given by."""
+    if kind == "image":
+        return gradio.Image(type="numpy", label=name)
+    if kind == "audio":
+        return gradio.Audio(type="numpy", label=name)
+    hints = {"text": "", "numbers": "numbers with spaces between them", "table": '{"column": 3.5, "other": "a word"}'}
+    return gradio.Textbox(label=name, placeholder=hints[kind], lines=2)
+
+
+def raw_value(value, kind):
+    """Returns what the model takes for what a component gives."""
+    if kind == "audio":
+        rate, samples = value
+        scale = float(2 ** (8 * samples.dtype.itemsize - 1)) if samples.dtype.kind == "i" else 1.0
+        return {"array": (samples / scale).astype("float32").T, "sampling_rate": rate}
+    if kind == "numbers":
+        return [float(word) for word in value.split()]
+    return json.loads(value) if kind == "table" else value
+
+
+def predict(*values):
+    """Returns the probabilities with all that is there, and the answer of every subset."""
+    given = zip(KINDS.items(), values, strict=True)
+    try:
+        sample = {name: raw_value(value, kind) for (name, kind), value in given if value is not None and value != ""}
+        answers = explain(MODEL, sample)
+    except ValueError as error:
+        raise gradio.Error(str(error)) from error
+    rows = [[" + ".join(own["present"]), own["label"], round(own["probabilities"][own["label"]], 3)] for own in answers]
+    return answers[0]["probabilities"], rows
+
+
+app = gradio.Interface(
+    predict,
+    [component(name, kind) for name, kind in KINDS.items()],
+    [gradio.Label(num_top_classes=5, label="answer"), gradio.Dataframe(headers=["from", "answer", "probability"])],
+    title=TITLE,
+    description="Leave out whatever is missing: the model answers from the rest.",
+    flagging_mode="never",
+)
+
+if __name__ == "__main__":
+    app.launch()
+'''
+
+
+def export_space(model: PromptedModel, folder: Path) -> None:
+    """Writes app.py, requirements.txt, README.md with the metadata of a Space, and the model with its backbone.
+
+    Args:
+        folder: Must not be there yet.
+
+    Raises:
+        ModelError: If there is something at `folder`.
+        BackboneError: If the backbone cannot be copied.
+    """
+    if folder.exists():
+        raise ModelError(f"{folder} exists already and is not overwritten; name another folder with --export")
+    names = ", ".join(" ".join(name.split()) for name in model.label_names[:3])
+    title = f"{names}{' ...' if len(model.label_names) > 3 else ''}"
+    head = {"title": title[:60], "sdk": "gradio", "app_file": "app.py", "tags": ["fedprime", "missing-modality"]}
+    with replaced_folder(folder, overwrites=False) as beside:
+        model.save_pretrained(beside / "model", standalone=True)
+        (beside / "app.py").write_text(_APP.replace("TITLE", json.dumps(title)), encoding="utf-8")
+        (beside / "requirements.txt").write_text(f"fedprime=={version('fedprime')}\ngradio>=5,<7\n")
+        lines = "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items())
+        (beside / "README.md").write_text(
+            f"---\n{lines}\n---\n\n# {title}\n\nWhat the model is: [model/README.md](model/README.md).\n",
+            encoding="utf-8",
+        )

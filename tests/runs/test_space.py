@@ -1,0 +1,70 @@
+"""A Space that is exported: its files, and its app around a small stand-in for gradio."""
+
+import json
+import runpy
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from fedprime.backbones import load_backbone
+from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.prompts import NoPrompts
+from fedprime.runs.space import export_space
+
+PARTS = {
+    "voice": {"encoder": "log_mel", "sampling_rate": 8000, "num_bands": 8, "frames_per_token": 2},
+    "facts": {"encoder": "hashed_table"},
+}
+
+
+def stand_in() -> types.ModuleType:
+    """What app.py uses of gradio: everything keeps what it was given."""
+
+    class Kept:
+        def __init__(self, *given: Any, **named: Any) -> None:
+            self.given, self.named = given, named
+
+    module = types.ModuleType("gradio")
+    for name in ("Image", "Audio", "Textbox", "Label", "Dataframe", "Interface"):
+        setattr(module, name, type(name, (Kept,), {}))
+    module.Error = type("Error", (Exception,), {})  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    (tmp_path / "composite").mkdir()
+    composite = {"modalities": PARTS, "dim": 24, "num_layers": 1, "num_heads": 3}
+    (tmp_path / "composite" / "composite.json").write_text(json.dumps(composite))
+    backbone = load_backbone(str(tmp_path / "composite"))
+    model = PromptedModel(backbone, NoPrompts(backbone.dim), ('a "soup"', "cake", "tea", "pie"))
+    export_space(model, tmp_path / "space")
+    (tmp_path / "composite").rename(tmp_path / "moved")  # which nothing needs any more
+    with pytest.raises(ModelError, match="exists already"):
+        export_space(model, tmp_path / "space")
+    return tmp_path / "space"
+
+
+def test_the_app_predicts_from_what_is_there(space: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "gradio", stand_in())
+    app = runpy.run_path(str(space / "app.py"))["app"]
+    predict, inputs, _ = app.given
+    assert [type(part).__name__ for part in inputs] == ["Audio", "Textbox"]
+    sound = (8000, np.zeros(800, np.int16))
+    probabilities, rows = predict(sound, '{"price": 2.5}')
+    assert sum(probabilities.values()) == pytest.approx(1)
+    assert [row[0] for row in rows] == ["voice + facts", "voice", "facts"]
+    assert [row[0] for row in predict(None, '{"price": 2.5}')[1]] == ["facts"]
+    with pytest.raises(sys.modules["gradio"].Error, match="nothing is there"):  # type: ignore[attr-defined]
+        predict(None, "")
+
+
+def test_the_hub_is_told_what_to_run(space: Path):
+    head = yaml.safe_load((space / "README.md").read_text().split("---")[1])
+    assert (head["sdk"], head["app_file"], head["title"]) == ("gradio", "app.py", 'a "soup", cake, tea ...')
+    assert "gradio" in (space / "requirements.txt").read_text()
