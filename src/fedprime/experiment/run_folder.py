@@ -346,7 +346,7 @@ class RunFolder:
             if unfinished.is_dir():
                 shutil.rmtree(unfinished)
             else:
-                unfinished.unlink()
+                unfinished.unlink(missing_ok=True)  # it may have been in a folder that was not finished either
 
     def save_results(self, results: Mapping[str, Any]) -> None:
         """Writes the final table, which marks the run as finished.
