@@ -148,11 +148,17 @@ def _refuse_strangers(runs: RunSet) -> None:
     if runs.axes is None:
         differing = _differences(runs.runs, lambda name: name.startswith(_SAME_WORLD) and name != _MAY_DIFFER)
     else:
-        differing = _differences(runs.runs, lambda name: name not in runs.varied)
+        # What a plan says of a method by name decides its other settings, too: its class has defaults of its own.
+        decides = bool(runs.varied & {"method.name", "method.paper"})
+
+        def is_varied(name: str) -> bool:
+            return name in runs.varied or (decides and name.startswith("method."))
+
+        differing = _differences(runs.runs, lambda name: not is_varied(name))
         by_labels: dict[tuple[str, ...], list[FinishedRun]] = {}
         for run in runs.runs:
             by_labels.setdefault(tuple(run.labels.values()), []).append(run)
-        differing += [text for same in by_labels.values() for text in _differences(same, lambda n: n in runs.varied)]
+        differing += [text for same in by_labels.values() for text in _differences(same, is_varied)]
     if differing:
         lines = [f"  {text}" for text in differing]
         raise ReportError("\n".join(["these runs do not belong together; report them separately:", *lines]))

@@ -63,7 +63,7 @@ def cells_csv(collection: Collection, blocks: Sequence[Block]) -> str:
         costs = [
             statistics.fmean(entry.rounds for entry in results),
             statistics.median(entry.seconds for entry in results),
-            statistics.fmean(entry.bytes_sent / entry.rounds for entry in results),
+            statistics.fmean(entry.bytes_sent / max(1, entry.rounds) for entry in results),
             statistics.fmean(entry.bytes_sent for entry in results),
             statistics.fmean(entry.trained_values for entry in results),
             statistics.fmean(entry.sent_values for entry in results),

@@ -108,7 +108,7 @@ class Results:
 
     method: str
     seed: int
-    rounds: Annotated[int, Field(ge=1)]
+    rounds: Annotated[int, Field(ge=0)]
     seconds: float
     bytes_down: Count
     bytes_up: Count

@@ -159,7 +159,7 @@ def _costs(cell: Cell) -> tuple[str, ...]:
     results = [run.results for run in cell.runs]
     megabytes = [entry.bytes_sent / 1e6 for entry in results]
     seconds = statistics.median(entry.seconds for entry in results)
-    per_round = [sent / entry.rounds for sent, entry in zip(megabytes, results, strict=True)]
+    per_round = [sent / max(1, entry.rounds) for sent, entry in zip(megabytes, results, strict=True)]
     measured = [[value for value in run.history.accuracy if value is not None] for run in cell.runs]
     validation = [values[-1] for values in measured if values]
     return (
@@ -222,4 +222,4 @@ def _parts(cell: Cell) -> list[str]:
 def _kilobytes(cell: Cell, direction: Literal["down", "up"], part: str) -> float:
     """Returns the mean over runs."""
     known = [run.results for run in cell.runs if run.results.bytes_by_part]
-    return statistics.fmean(entry.bytes_by_part[direction].get(part, 0) / entry.rounds / 1000 for entry in known)
+    return statistics.fmean(entry.bytes_by_part[direction].get(part, 0) / max(1, entry.rounds) / 1000 for entry in known)

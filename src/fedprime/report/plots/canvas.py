@@ -1,6 +1,7 @@
 """What all plots share: how they look, which mark stands for which label, how they are saved."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -103,6 +104,10 @@ def house_style() -> AbstractContextManager[None]:
     )
 
 
+_INCHES_OF_ROW = 0.22  # of a legend
+_ROWS_WITH_ROOM = 3  # of a legend, within the margin of a figure
+
+
 def marks_of(labels: Sequence[str]) -> dict[str, Mark]:
     """Returns how each label is drawn, wherever it occurs."""
     fixed = {label: _FIXED.index(label) for label in labels if label in _FIXED}
@@ -135,9 +140,11 @@ def add_legend(figure: Figure, marks: Mapping[str, Mark], extra: Iterable[Line2D
     ]
     handles += list(extra)
     longest = max(len(str(handle.get_label())) for handle in handles)
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=max(1, min(len(handles), int(100 / (longest + 8)), 6))
-    )
+    columns = max(1, min(len(handles), int(100 / (longest + 8)), 6))
+    rows = math.ceil(len(handles) / columns)
+    # Panels keep their height below which they cannot be read, however many labels there are.
+    figure.set_figheight(figure.get_figheight() + _INCHES_OF_ROW * max(0, rows - _ROWS_WITH_ROOM))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def share_axes(panels: Sequence[Axes], which: Literal["x", "y", "both"] = "both") -> None:
