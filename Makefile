@@ -75,7 +75,7 @@ sbom: ## Write build/sbom.cdx.json: what the environment of `make dist` is made 
 lock: $(READY) ## Write requirements/dev.lock anew: what the development environment is made of, with hashes
 	$(BIN)/python -m pip install --quiet "uv>=0.9"
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
-		--overrides requirements/without_torch.txt --no-annotate --custom-compile-command "make lock" \
+		--overrides requirements/without_torch.txt --no-emit-package torch --no-annotate --custom-compile-command "make lock" \
 		--output-file requirements/dev.lock
 
 clean: ## Remove the quickstart's run folder

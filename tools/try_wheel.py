@@ -2,9 +2,9 @@
 
     python tools/try_wheel.py dist/fedprime-1.0.0-py3-none-any.whl --environment build/wheel_environment
 
-A recipe ends with one round, or it is skipped because data or a backbone do not come along, in the command's own words; anything
-else is an error. With --borrow, libraries come from the environment that runs this, for machines that should not
-fetch them again: fedprime itself is never borrowed.
+A recipe ends with one round, or it is skipped because data or a backbone do not come along, in the command's own words;
+anything else is an error. With --borrow, libraries come from the environment that runs this, for machines that should
+not fetch them again: fedprime itself is never borrowed.
 """
 
 import argparse

@@ -128,7 +128,7 @@ def test_rows_without_a_label_are_left_out_and_counted(changed: Callable[..., Ta
     table = changed(lambda rows: set_cells(rows, "label", "", "", ""))
     assert len(table) == 45
     assert table.name_of(0) == "photos/3.png"
-    assert "3 rows have no label and are left out" in caplog.text
+    assert "left out without a label: 3 rows" in caplog.text
 
 
 def test_only_the_rows_that_are_asked_for_are_samples(changed: Callable[..., Table]):

@@ -205,7 +205,7 @@ def _cell(cell: object, where: str) -> object:
         try:
             return " ".join(str(float(cast("float", entry))) for entry in entries) or None
         except (TypeError, ValueError):
-            raise InputError(f"{where}: {cell!r} are no numbers; expected them all, or a hole") from None
+            raise InputError(f"{where}: {cell!r} is no array of numbers; expected numbers alone, or a hole") from None
     return str(cell)
 
 
