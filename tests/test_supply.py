@@ -31,7 +31,7 @@ def test_the_lock_file_has_a_hash_for_every_package_and_no_place():
 
 def test_extras_are_in_the_development_environment_as_they_are():
     extras, group = PROJECT["project"]["optional-dependencies"], PROJECT["dependency-groups"]["dev"]
-    for extra in ("audio", "privacy", "simulation", "tune"):
+    for extra in ("audio", "page", "privacy", "simulation", "tune"):
         assert set(extras[extra]) <= set(group)
 
 
