@@ -30,7 +30,7 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
         )
         close = [entry for entry in known if entry.rsplit(".", 1)[-1] in last_parts]
     # Quoted where one would not see what is there: a space at the end.
-    shown = [entry if entry.isprintable() and entry.split() == [entry] else repr(entry) for entry in close]
+    shown = [entry if entry.isprintable() and entry == entry.strip() else repr(entry) for entry in close]
     return f"; did you mean {' or '.join(shown)}?" if close else ""
 
 

@@ -153,7 +153,7 @@ def test_splits_go_by_other_names_too(changed: Callable[..., Table]):
         (
             lambda rows: set_cells(rows, "split", "trian", "", ""),
             {},
-            r"has 'trian' \(1 rows\), an empty cell \(2 rows\) in",
+            r"has 'trian' \(1 row\), an empty cell \(2 rows\) in",
         ),
         (lambda rows: set_cells(rows, "split", *["test"] * 48), {}, "has no training sample with a label$"),
         (lambda rows: rows.clear() or rows.append({"label": "a"}), {}, "only one class, a"),
