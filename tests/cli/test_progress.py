@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from fedprime.cli.progress import display_grid, display_run
+from fedprime.data.batches import Encoded
 from fedprime.runs.grid import GridProgress, RunState
 from fedprime.runs.metrics import Progress
 from fedprime.settings.plans import PlannedRun
@@ -101,14 +102,14 @@ def test_a_terminal_shows_what_is_being_made_and_the_time_that_is_left(monkeypat
 def test_time_is_shown_in_hours_when_there_are_any(
     seconds: float, words: str, capsys: pytest.CaptureFixture[str], progress: Callable[..., Progress]
 ):
-    with display_run() as watch:
-        watch(progress(float(seconds)))
+    with display_run() as display:
+        display.round_finished(progress(float(seconds)))
     assert capsys.readouterr().out == (f"round 2/30  loss 1.235  accuracy 50.0 of 82.5 %  1.5 MB sent  {words} left\n")
 
 
 def test_where_no_limit_is_known_only_the_accuracy_is_shown(capsys: pytest.CaptureFixture[str]):
-    with display_run() as watch:
-        watch(Progress(2, 30, 1.2346, 0.5, None, 1_500_000, 65.0))
+    with display_run() as display:
+        display.round_finished(Progress(2, 30, 1.2346, 0.5, None, 1_500_000, 65.0))
     assert "accuracy 50.0 %  1.5 MB" in capsys.readouterr().out
     ended = replace(FINISHED, results={"scenarios": {"like train": {"accuracy": 0.7721}}})
     with display_grid() as watch:
@@ -134,15 +135,32 @@ START = Progress(0, 0, None, None, None, 1_500_000, 0.0, start=(2, 3))
 def test_the_start_is_counted_by_itself_and_what_was_not_measured_is_no_number(
     progress: Progress, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    with display_run() as watch:
-        watch(progress)
+    with display_run() as display:
+        display.round_finished(progress)
     assert capsys.readouterr().out == shown
     terminal = open_terminal(monkeypatch, 120)
-    with display_run() as watch:
-        watch(progress)
+    with display_run() as display:
+        display.round_finished(progress)
     on_terminal = " ".join(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue()).split())
     assert " ".join(shown.split()[:2]) in on_terminal
     assert " ".join(shown.split()[2:]) in on_terminal
+
+
+def test_encoding_has_a_progress_of_its_own(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    seconds = iter((0.0, 1.0, 6.0, 6.0))
+    monkeypatch.setattr("fedprime.cli.progress.time.monotonic", lambda: next(seconds))
+    with display_run() as display:
+        for done in (256, 512):  # after a second, and after 6
+            display.values_encoded(Encoded("photo", done, 4000))
+    assert capsys.readouterr().out == "encoding photo 512/4,000\n"
+
+
+def test_encoding_is_shown_live_in_a_terminal(monkeypatch: pytest.MonkeyPatch):
+    terminal = open_terminal(monkeypatch, 120)
+    with display_run() as display:
+        display.values_encoded(Encoded("photo", 256, 4000))
+    assert "encoding photo" in terminal.getvalue()
+    assert "256/4000" in terminal.getvalue()
 
 
 @pytest.fixture

@@ -61,7 +61,8 @@ def test_a_run_without_a_folder_gets_one_named_by_recipe_and_time(made: tuple[st
     (folder,) = (place / "runs").iterdir()
     assert folder.name.startswith("recipe-2")
     assert (folder / "results.json").exists()
-    assert shown.splitlines()[-1] == f"run folder: {folder.relative_to(place)}"
+    where = folder.relative_to(place)
+    assert shown.splitlines()[-1] == f"run folder: {where} (open first: {where / 'scenarios.png'}, then results.json)"
 
 
 def test_flags_reach_the_run(made: tuple[str, Path], small_settings: Settings):

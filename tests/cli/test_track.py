@@ -66,7 +66,7 @@ def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(tmp_path: Path, capsy
     said, told = capsys.readouterr()
     assert said == "2 run(s) are in wandb\n"
     assert f"fedprime: left out: {grid}/runs/fedprime/seed-13: wandb failed" in told
-    assert f"fedprime: left out: there is no {tmp_path / 'none'}" in told
+    assert f"fedprime: left out: {tmp_path / 'none'} is not there" in told
     assert "OSError: no space left" in told
     assert exit_code("track", tmp_path / "none", "--to", "wandb") == 2
 

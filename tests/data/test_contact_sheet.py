@@ -41,6 +41,16 @@ def test_several_labels_and_texts_in_any_script_are_drawn(tmp_path: Path):
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 
 
+def test_letters_with_marks_are_drawn_and_those_of_no_font_are_question_marks(tmp_path: Path):
+    def drawn(label: str) -> bytes:
+        source = open_pairs("films", tmp_path, [Pair("train", "a", "none.png", "", (label,))], (label,))
+        draw_contact_sheet(source, [0], tmp_path / "sheet.png")
+        return (tmp_path / "sheet.png").read_bytes()
+
+    assert len({drawn(letter) for letter in ("é", "è", "e", "ő", "ж", "λ", "?")}) == 7  # boxes would all be alike
+    assert drawn("日") == drawn("?")
+
+
 def test_a_sound_is_drawn_as_a_wave_where_there_is_no_image(tmp_path: Path):
     options = TableOptions(columns=("voice=audio", "facts=price+colour"))
     source = open_table(str(write_table(tmp_path / "data")), options)

@@ -1,13 +1,15 @@
 """Sound files: what is in them, and what is no sound."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
-from fedprime.data.sounds import VERSION, read_sound
+from fedprime.data.sounds import VERSION, read_sound, write_sound
 
 SAMPLES = np.array([0.0, 0.5, -0.5, 0.25], dtype=np.float32)
 
@@ -50,4 +52,20 @@ def test_a_sound_that_is_not_there_is_named(tmp_path: Path):
 def test_a_sound_without_samples_is_refused(tmp_path: Path):
     soundfile.write(tmp_path / "a.wav", SAMPLES[:0], 8000)
     with pytest.raises(InputError, match="lasts 0 s"):
+        read_sound(tmp_path / "a.wav")
+
+
+def test_samples_are_written_as_they_are_read():
+    stereo = np.stack([SAMPLES, -SAMPLES])
+    sound = read_sound(write_sound(stereo, 8000))
+    assert np.array_equal(np.asarray(sound["array"]), stereo)
+    assert sound["sampling_rate"] == 8000
+
+
+def test_without_soundfile_sounds_are_an_error_of_the_data_and_no_missing_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "a.wav").touch()
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(DataError, match=r'need soundfile .*pip install "fedprime\[audio\]"'):
         read_sound(tmp_path / "a.wav")

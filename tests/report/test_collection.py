@@ -209,7 +209,7 @@ def test_clients_are_kept_of_the_first_seed(tmp_path: Path):
 def test_nothing_to_report_is_an_error_with_every_reason(tmp_path: Path, stopped_run: Path):
     said = refusal(stopped_run, tmp_path / "nowhere")
     assert f"fedprime run --resume {stopped_run}" in said
-    assert f"there is no {tmp_path / 'nowhere'}" in said
+    assert f"{tmp_path / 'nowhere'} is not there" in said
     assert said.endswith("nothing is left to report")
 
 

@@ -151,7 +151,7 @@ def test_a_run_folder_that_lost_its_settings_is_found_and_left_out(tmp_path: Pat
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path):
-    assert problem(tmp_path / "nowhere").startswith(f"there is no {tmp_path / 'nowhere'}")
+    assert problem(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'} is not there")
 
 
 def test_a_folder_without_runs_is_named(tmp_path: Path):

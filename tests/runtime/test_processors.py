@@ -7,6 +7,7 @@ from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.methods import METHODS
 from fedprime.runtime.attacks import Attack, draw_hostile
 from fedprime.runtime.processors import processors_of
+from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import read_settings
 
 ALL = ("--privacy.clip_norm=3", "--attack.kind=noise", "--attack.strength=2", "--transport.bits=8", "--seed=5")
@@ -23,6 +24,12 @@ def test_they_lie_from_the_method_to_the_network():
         Attack("noise", 2.0, hostile, seed=5),
         Compression(8),
     ]
+
+
+def test_privacy_without_an_accountant_is_refused_before_training(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fedprime.runtime.processors.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r'pip install "fedprime\[privacy\]"'):
+        processors_of(METHODS["fedprime"](), read_settings(None, ["--privacy.clip_norm=3"]))
 
 
 def test_who_trains_on_flipped_labels_is_honest_about_it():

@@ -228,7 +228,12 @@ def test_recipes_come_along_with_the_installed_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     package = Path(recipes.__file__).parents[1]
-    inside = {(package.parent / target).resolve() for target in included.values()}
-    assert included.keys() >= {"recipes"}
-    assert (package / "recipes_installed").resolve() in inside
+    folders = {folder.name for folder in (ROOT / "recipes").iterdir()} - set(recipes._OF_CHECKOUT)
+    assert included == {f"recipes/{folder}": f"fedprime/recipes_installed/{folder}" for folder in folders}
     assert package / "recipes_installed" in recipes._FOLDERS
+
+
+def test_a_recipe_that_did_not_come_along_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recipes, "_FOLDERS", (tmp_path,))
+    with pytest.raises(SettingsError, match="flipkart7/missing needs a checkout of fedprime"):
+        find_recipe("flipkart7/missing")

@@ -10,6 +10,7 @@ import tyro
 from fedprime.cli.stopping import importing
 from fedprime.data.sets.registered import data_set_names
 from fedprime.data.sets.table.options import TableOptions
+from fedprime.reproducibility.errors import counted
 from fedprime.settings.problems import SettingsError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _show(words: list[str]) -> int:
 
     chosen = stream(options.seed, "contact sheet").permutation(len(source))[: options.count]
     draw_contact_sheet(source, np.sort(chosen).tolist(), options.output)
-    print(f"{len(chosen)} of {len(source)} samples are drawn in {options.output}")
+    print(f"{len(chosen)} of {counted(len(source), 'sample')} are drawn in {options.output}")
     return 0
 
 
@@ -172,9 +173,12 @@ def _in_words(found: "Inspection") -> str:
     if "test" not in found.samples:
         taken = "the validation split is taken for it" if "validation" in found.samples else "a run sets a share apart"
         lines.append(f"no test split: {taken} (data.test_share, data.validation_share)")
-    lines += [f"{len(names):,} samples lack {modality}: {_first(names)}" for modality, names in found.missing.items()]
     lines += [
-        f"{len(names):,} of these name a file of {modality} that is not there or is empty: {_first(names)}"
+        f"{counted(len(names), 'sample')} without {modality}: {_first(names)}"
+        for modality, names in found.missing.items()
+    ]
+    lines += [
+        f"{len(names):,} of these with a file of {modality} that is not there or is empty: {_first(names)}"
         for modality, names in found.no_file.items()
     ]
     for modality, reasons in found.unreadable.items():
@@ -182,7 +186,7 @@ def _in_words(found: "Inspection") -> str:
         lines += [f"  {place}: {reason}" for place, reason in list(reasons.items())[:_SHOWN]]
     problems = {
         "modalities that no sample has: a run would refuse them; mend paths or columns": found.absent,
-        "with nothing at all: they are left out": found.nothing,
+        "with nothing at all: left out": found.nothing,
         "copies across splits: take one of each out": [" = ".join(own) for own in found.same_file],
         "duplicates within a split: keep one of each": [" = ".join(own) for own in found.repeated],
         "groups of labels that differ only by case or spaces: write each one way": found.similar_labels,
@@ -190,14 +194,16 @@ def _in_words(found: "Inspection") -> str:
     }
     lines += [f"{len(names):,} {problem}: {_first(names)}" for problem, names in problems.items() if names]
     if found.no_label:
-        lines.append(f"{found.no_label:,} rows without a label: they are left out")
+        lines.append(f"{counted(found.no_label, 'row')} without a label: left out")
     is_fine = found.is_sound and not found.repeated
     return "\n".join([*lines, "nothing is wrong"] if is_fine else lines)
 
 
 def _counts_in_words(found: "Inspection") -> list[str]:
     total = sum(found.samples.values())
-    lines = [f"{total:,} samples: " + ", ".join(f"{count:,} {split}" for split, count in found.samples.items())]
+    lines = [
+        f"{counted(total, 'sample')}: " + ", ".join(f"{count:,} {split}" for split, count in found.samples.items())
+    ]
     shown = list(found.classes.items())[:_SHOWN_CLASSES]
     lines += [
         f"  {name:20}" + "  ".join(f"{count:>7,} {split}" for split, count in counts.items()) for name, counts in shown

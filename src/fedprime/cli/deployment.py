@@ -50,8 +50,8 @@ def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: i
     settings = replace(settings, runtime=replace(settings.runtime, kind="deployment"))
     deployable_method(settings)
     if not (folder / "results.json").exists():
-        with display_run() as watch, interruptible(lambda: f"; the same command goes on with {folder}"):
-            _serve(settings, folder, keys, host, port, watch)
+        with display_run() as display, interruptible(lambda: f"; the same command goes on with {folder}"):
+            _serve(settings, folder, keys, host, port, display.round_finished)
     found = RunFolder(folder).results()
     Console().print(scenario_table(found))
     for line in notices(found):

@@ -1,6 +1,7 @@
 """What a person sees while runs are made: live or plain lines of progress."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,33 +9,63 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from fedprime.data.batches import Encoded
 from fedprime.experiment.build import LIKE_TRAIN
+from fedprime.runs.callbacks import Callback
 from fedprime.runs.grid import GridProgress, RunState, run_path
 from fedprime.runs.metrics import Progress as RunProgress
 
 __all__ = ["complain_about", "display_grid", "display_run", "how_far", "megabytes"]
 
+_SECONDS_BETWEEN_LINES = 5  # while values are encoded, where lines stay
+
 
 @contextmanager
-def display_run() -> Iterator[Callable[[RunProgress], None]]:
-    """Yields a function that shows the progress of a run."""
+def display_run() -> Iterator[Callback]:
+    """Yields what shows the progress of a run: of its values first, where they take long, then of its rounds."""
     if not sys.stdout.isatty():
-
-        def tell(progress: RunProgress) -> None:
-            what, done, total = _counted(progress)
-            print(f"{what} {done}/{total}  {_describe_round(progress)}", flush=True)
-
-        yield tell
+        yield _Lines()
         return
     columns = (TextColumn("{task.fields[what]}"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console()) as display:
-        task = display.add_task("preparing", total=None, what="round")
+        yield _LiveLines(display)
 
-        def watch(progress: RunProgress) -> None:
-            what, done, total = _counted(progress)
-            display.update(task, completed=done, total=total, what=what, description=_describe_round(progress))
 
-        yield watch
+class _Lines(Callback):
+    """Prints a line for each round, and some while values are encoded."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def values_encoded(self, encoded: Encoded) -> None:
+        if time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            print(f"encoding {encoded.modality} {encoded.done:,}/{encoded.total:,}", flush=True)
+
+    def round_finished(self, progress: RunProgress) -> None:
+        what, done, total = _counted(progress)
+        print(f"{what} {done}/{total}  {_describe_round(progress)}", flush=True)
+
+
+class _LiveLines(Callback):
+    """Shows one line that changes: of a modality that is encoded, then of the rounds."""
+
+    def __init__(self, display: Progress) -> None:
+        self._display = display
+        self._task = display.add_task("preparing", total=None, what="round")
+
+    def values_encoded(self, encoded: Encoded) -> None:
+        self._display.update(
+            self._task,
+            completed=encoded.done,
+            total=encoded.total,
+            what=f"encoding {encoded.modality}",
+            description="once; later runs find it done" if encoded.done < encoded.total else "",
+        )
+
+    def round_finished(self, progress: RunProgress) -> None:
+        what, done, total = _counted(progress)
+        self._display.update(self._task, completed=done, total=total, what=what, description=_describe_round(progress))
 
 
 @contextmanager

@@ -67,11 +67,11 @@ def _make(settings: Any, path: Path, live: bool, trackers: Sequence[str], change
     with importing():
         from fedprime.cli.progress import display_run
         from fedprime.runs import run
-        from fedprime.runs.callbacks import AfterRound, Callback
+        from fedprime.runs.callbacks import Callback
         from fedprime.runs.tracking import Tracking
     tracked = Tracking(path, trackers)
-    with interruptible(lambda: _saved_rounds(path)), tracked, display_run() as watch:
-        callbacks: list[Callback] = [AfterRound(watch), tracked]
+    with interruptible(lambda: _saved_rounds(path)), tracked, display_run() as display:
+        callbacks: list[Callback] = [display, tracked]
         if live:
             from fedprime.runs.live import LIVE, LivePage
 
@@ -81,16 +81,17 @@ def _make(settings: Any, path: Path, live: bool, trackers: Sequence[str], change
             results = run.resume_run(path, changes=changes, callbacks=callbacks)
         else:
             results = run.start_run(settings, path, callbacks=callbacks)
-    _show_results(results)
-    print(f"run folder: {path}")
+    _show_results(results, path)
+    print(f"run folder: {path} (open first: {path / 'scenarios.png'}, then results.json)")
     return exit_code(results, path)
 
 
-def _show_results(results: Mapping[str, Any]) -> None:
+def _show_results(results: Mapping[str, Any], path: Path) -> None:
     from rich.console import Console
 
     from fedprime.cli.progress import megabytes
-    from fedprime.report.single_run import notices, scenario_table, traffic_table
+    from fedprime.experiment.run_folder import RunFolder
+    from fedprime.report.single_run import notices, rising_loss, scenario_table, traffic_table
 
     console = Console()
     console.print(scenario_table(results))
@@ -103,7 +104,7 @@ def _show_results(results: Mapping[str, Any]) -> None:
         f"{results['trained_values']:,} values trained",
         highlight=False,
     )
-    for line in notices(results):
+    for line in filter(None, [*notices(results), rising_loss(RunFolder(path).metrics())]):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

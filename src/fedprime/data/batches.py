@@ -1,5 +1,6 @@
 """From a data set to batches: what a sample is, what one holder has of it, and its frozen embeddings, computed once."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -125,6 +126,15 @@ class Batch:
         return len(self.present)
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """How far the values of a modality are encoded."""
+
+    modality: str
+    done: int
+    total: int
+
+
 class EmbeddedSamples:
     """A data set seen through a frozen backbone: a modality of a sample is read and embedded when first asked for.
 
@@ -171,6 +181,8 @@ class EmbeddedSamples:
         ]
         #: What turned out to be unreadable, or nothing that the backbone can take.
         self.odd = OddValues(source)
+        #: How long values were read and encoded, so that nobody counts it as time of rounds.
+        self.encoding_seconds = 0.0
         self._store = store or EmbeddingStore()
         self._block = block
         self._states = states
@@ -219,12 +231,18 @@ class EmbeddedSamples:
         pairs = zip(indices, embedded[modality], strict=True)
         return [None if tokens is None else found[int(index)][0] for index, tokens in pairs]
 
-    def try_all(self) -> None:
-        """Embeds every value that there is, so that what cannot be used is known before samples are divided."""
+    def try_all(self, watch: Callable[[Encoded], object] = lambda _: None) -> None:
+        """Embeds every value that there is, so that what cannot be used is known before samples are divided.
+
+        Args:
+            watch: Is told how far it is.
+        """
         for column in range(len(self.modalities)):
             there = np.flatnonzero(self.there[:, column])
             for start in range(0, len(there), _TRIED_AT_ONCE):
-                self._embedded(column, there[start : start + _TRIED_AT_ONCE].tolist())
+                own = there[start : start + _TRIED_AT_ONCE]
+                self._embedded(column, own.tolist())
+                watch(Encoded(self.modalities[column], start + len(own), len(there)))
 
     def usable(self, indices: Int[np.ndarray, " sample"]) -> Bool[np.ndarray, "sample modality"]:
         """Embeds all that there is of some samples, and returns which modalities of each can be used."""
@@ -265,12 +283,13 @@ class EmbeddedSamples:
         new = [index for index in indices if index not in found]
         read, embed = partial(self._read, modality), partial(self._embed_values, modality)
         parts = _parts(new)
-        num_threads = min(self._num_threads, len(parts))
+        num_threads, began = min(self._num_threads, len(parts)), time.perf_counter()
         for embedded, reasons in in_order(partial(embed_usable, read=read, embed=embed), parts, num_threads):
             self._store.put(modality, embedded)
             self.odd.add(modality, reasons)
             self.there[list(reasons), column] = False
             found |= embedded
+        self.encoding_seconds += time.perf_counter() - began if new else 0.0
         return found
 
     def _read(self, modality: str, index: int) -> object:

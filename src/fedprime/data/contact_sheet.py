@@ -3,10 +3,11 @@
 import contextlib
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from fedprime.data.batches import SampleSource
 from fedprime.data.images import InputError
@@ -31,6 +32,7 @@ def draw_contact_sheet(source: SampleSource, indices: Sequence[int], path: Path,
     rows = -(-len(indices) // columns)
     sheet = Image.new("RGB", (columns * (_SIDE + _GAP) + _GAP, rows * (_SIDE + _TEXT + _GAP) + _GAP), "white")
     canvas = ImageDraw.Draw(sheet)
+    font, known = _font()
     for position, index in enumerate(indices):
         row, column = divmod(position, columns)
         left, top = _GAP + column * (_SIDE + _GAP), _GAP + row * (_SIDE + _TEXT + _GAP)
@@ -41,14 +43,24 @@ def draw_contact_sheet(source: SampleSource, indices: Sequence[int], path: Path,
             sheet.paste(picture, (left + (_SIDE - picture.width) // 2, top + (_SIDE - picture.height) // 2))
         else:
             canvas.rectangle((left, top, left + _SIDE - 1, top + _SIDE - 1), fill="#e4e4e4")
-            canvas.text((left + _SIDE // 2, top + _SIDE // 2), "no image", fill="#707070", anchor="mm")
+            canvas.text((left + _SIDE // 2, top + _SIDE // 2), "no image", fill="#707070", anchor="mm", font=font)
         words = [_words(name, values.get(name)) for name in source.modalities]
         lines = textwrap.wrap("; ".join(word for word in words if word), _LINE, max_lines=3)
         written = "\n".join([_labels(source, int(index)), *lines])
-        # The font that comes along with Pillow knows Latin letters only.
-        canvas.text((left, top + _SIDE + 2), written.encode("latin-1", "replace").decode("latin-1"), fill="black")
+        drawn = "".join(letter if letter == "\n" or ord(letter) in known else "?" for letter in written)
+        canvas.text((left, top + _SIDE + 2), drawn, fill="black", font=font)
     with replaced_file(path) as beside:
         sheet.save(beside, format="PNG")
+
+
+@cache
+def _font() -> tuple[ImageFont.FreeTypeFont, frozenset[int]]:
+    """Returns Matplotlib's font and the letters that it knows; Pillow's own has no é."""
+    import matplotlib as mpl
+    from matplotlib.ft2font import FT2Font
+
+    path = str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+    return ImageFont.truetype(path, 10), frozenset(FT2Font(path).get_charmap())
 
 
 def _readable(source: SampleSource, index: int, there: Sequence[str]) -> dict[str, object]:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fedprime.data.missingness.patterns import apportion
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.errors import FedprimeError, counted
 from fedprime.reproducibility.seeding import stream
 
 __all__ = ["PartitionError", "draw_label_shares", "partition_by_shares", "partition_by_site", "partition_evenly"]
@@ -47,7 +47,8 @@ def partition_by_site(sites: Int[np.ndarray, " sample"], num_clients: int) -> In
             clients = np.arange(site, num_clients, len(names))
             if len(clients) > len(own):
                 raise PartitionError(
-                    f"a site of {len(own)} samples is too small for {len(clients)} clients; ask for fewer clients"
+                    f"a site of {counted(len(own), 'sample')} is too small for {counted(len(clients), 'client')}; ask "
+                    "for fewer clients"
                 )
             owners[own] = clients[np.arange(len(own)) % len(clients)]
     return owners.astype(np.int64)
@@ -73,8 +74,8 @@ def draw_label_shares(
         raise PartitionError(f"alpha is {alpha}; the concentration of a Dirichlet distribution is above 0")
     if num_clients * min_samples > len(labels):
         raise PartitionError(
-            f"{len(labels)} samples are too few for {num_clients} clients with at least {min_samples} each; "
-            "ask for fewer clients or a lower minimum"
+            f"{counted(len(labels), 'sample')} are too few for {counted(num_clients, 'client')} with at least "
+            f"{min_samples} each; ask for fewer clients or a lower minimum"
         )
     counts = np.bincount(labels, minlength=num_labels)
     smallest = 0

@@ -1,14 +1,17 @@
 """Sound files as samples between -1 and 1."""
 
 import io
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
-import soundfile
 
+from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
 
-__all__ = ["VERSION", "read_sound"]
+__all__ = ["VERSION", "read_sound", "write_sound"]
 
 #: Raise it when the same file gives other samples: embeddings that were cached before are then computed anew.
 VERSION = 1
@@ -29,10 +32,12 @@ def read_sound(file: Path | bytes, name: str = "") -> dict[str, object]:
 
     Raises:
         InputError: If it is missing, no sound, empty, implausibly long, or has samples that are not finite.
+        DataError: If what reads sounds is not installed.
     """
     name = name or (str(file) if isinstance(file, Path) else "a sound")
     if isinstance(file, Path) and not file.is_file():
         raise InputError(f"there is no sound {name}")
+    soundfile = _library()
     try:
         with soundfile.SoundFile(io.BytesIO(file) if isinstance(file, bytes) else file) as sound:
             seconds = sound.frames / sound.samplerate
@@ -46,3 +51,31 @@ def read_sound(file: Path | bytes, name: str = "") -> dict[str, object]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot read {name} as a sound: {error}; save it as WAV or FLAC") from error
+
+
+def write_sound(samples: object, sampling_rate: Any) -> bytes:
+    """Returns samples of (time,) or (channel, time) as a WAV file of 32-bit floats, which `read_sound` can read.
+
+    Raises:
+        InputError: If they are no sound.
+        DataError: If what writes sounds is not installed.
+    """
+    soundfile, file = _library(), io.BytesIO()
+    try:
+        soundfile.write(file, np.asarray(samples, np.float32).T, int(sampling_rate), format="WAV", subtype="FLOAT")
+        read_sound(file.getvalue(), "it")
+    except (InputError, soundfile.SoundFileError, TypeError, ValueError) as error:
+        raise InputError(f"no sound: {error}") from error
+    return file.getvalue()
+
+
+def _library() -> ModuleType:
+    """Imports soundfile, which only those need who have sounds.
+
+    Raises:
+        DataError: If it is not installed.
+    """
+    try:
+        return import_module("soundfile")
+    except (ImportError, OSError) as error:  # OSError: it is there, libsndfile is not
+        raise DataError(f'sounds need soundfile ({error}); install it: pip install "fedprime[audio]"') from error

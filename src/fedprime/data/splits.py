@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from fedprime.data.batches import DataError
+from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.seeding import stream
 
 __all__ = [
@@ -103,7 +104,9 @@ def most_frequent(classes: Sequence[str], num_classes: int | None, place: str) -
     """
     counts = sorted(Counter(classes).items(), key=lambda entry: (-entry[1], entry[0]))
     if num_classes is not None and len(counts) < num_classes:
-        raise DataError(f"{place} has {len(counts)} classes, fewer than data.num_classes {num_classes}; ask for fewer")
+        raise DataError(
+            f"{place} has {counted(len(counts), 'class')}, fewer than data.num_classes {num_classes}; ask for fewer"
+        )
     return [name for name, _ in counts[:num_classes]]
 
 

@@ -1,7 +1,7 @@
 """From settings to objects: data, backbone, method, shards, scenarios. The one place that knows both sides."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from fedprime.backbones import SHIPPED, SMALL, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.small_weights import INSTALL, lacking_weights
-from fedprime.data.batches import DataError, KnownWorld, SampleSource, Shard
+from fedprime.data.batches import DataError, Encoded, KnownWorld, SampleSource, Shard
 from fedprime.data.missingness.evidence import best_possible, client_given_label
 from fedprime.data.missingness.mechanisms import Mechanism
 from fedprime.data.missingness.patterns import all_patterns, pattern_counts, pattern_name
@@ -177,6 +177,7 @@ def build_experiment(
     backbone: Backbone | None = None,
     method: Method | None = None,
     at_site: bool = False,
+    watch: Callable[[Encoded], object] = lambda _: None,
 ) -> Experiment:
     """Builds everything that a run works with; the same settings build the same experiment.
 
@@ -186,6 +187,7 @@ def build_experiment(
         backbone: A frozen model in the place of the one that the settings name.
         method: A federated method in the place of the one that the settings name.
         at_site: Whether all samples are those of one site, which may have none of a modality.
+        watch: Is told how far the values are encoded.
 
     Raises:
         SettingsError: If settings do not fit together.
@@ -205,7 +207,7 @@ def build_experiment(
             ]
         )
     method = build_method(settings) if method is None else _suitable(method, settings)
-    samples = embedded_samples(settings.data, backbone, source, is_own=is_own, may_be_empty=at_site)
+    samples = embedded_samples(settings.data, backbone, source, is_own=is_own, may_be_empty=at_site, watch=watch)
     if backbone.reference in SHIPPED and settings.data.name != "builtin":
         _logger.warning(
             "the backbone %s knows the built-in world alone, and nothing of real files; get one that does by `make "

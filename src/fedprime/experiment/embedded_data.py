@@ -13,7 +13,7 @@ import torch
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import block_of
 from fedprime.backbones.layers import states_before
-from fedprime.data.batches import DataError, EmbeddedSamples, KnownWorld, SampleSource, ValueKind
+from fedprime.data.batches import DataError, EmbeddedSamples, Encoded, KnownWorld, SampleSource, ValueKind
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.in_order import num_cores
 from fedprime.data.sets.builtin import BuiltinWorld
@@ -219,6 +219,7 @@ def embedded_samples(
     *,
     is_own: bool = False,
     may_be_empty: bool = False,
+    watch: Callable[[Encoded], object] = lambda _: None,
 ) -> EmbeddedSamples:
     """Returns the samples; runs of one process that follow each other on the same ones embed each once.
 
@@ -228,6 +229,7 @@ def embedded_samples(
         source: The data set, if it has been opened already.
         is_own: Whether that is another than the settings name; it is then not kept for the next run.
         may_be_empty: Whether all cells of a modality may be empty, as at a site that has none of it.
+        watch: Is told how far the values are encoded.
 
     Raises:
         DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
@@ -235,22 +237,29 @@ def embedded_samples(
     """
     if source is not None and is_own:
         source = with_three_splits(source, data.validation_share, data.test_share)
-        return _embedded(source, data, backbone, may_be_empty=may_be_empty)
+        return _embedded(source, data, backbone, watch, may_be_empty=may_be_empty)
     # Another number of threads can change the last bit.
     key = (data, backbone.fingerprint, backbone.modalities, backbone.device, torch.get_num_threads())
     if key not in _latest:
         _latest.clear()  # of two data sets, only one is kept in memory
         source = opened_source(data) if source is None else source
-        _latest[key] = _embedded(source, data, backbone, may_be_empty=may_be_empty)
+        _latest[key] = _embedded(source, data, backbone, watch, may_be_empty=may_be_empty)
     return _latest[key]
 
 
-def _embedded(source: SampleSource, data: DataSettings, backbone: Backbone, *, may_be_empty: bool) -> EmbeddedSamples:
+def _embedded(
+    source: SampleSource,
+    data: DataSettings,
+    backbone: Backbone,
+    watch: Callable[[Encoded], object],
+    *,
+    may_be_empty: bool,
+) -> EmbeddedSamples:
     if isinstance(source, Table):
         _check_kinds(source, backbone, data)
     samples = seen_through(backbone, source)
     if not isinstance(source, KnownWorld):  # of which every value is as it should be
-        leave_out_odd_values(samples)
+        leave_out_odd_values(samples, watch)
         refuse_absent(samples, may_be_empty=may_be_empty)
     return samples
 

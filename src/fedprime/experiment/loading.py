@@ -1,5 +1,6 @@
 """From the folder of a run back to what it works with; refused where that is not what it began with."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 
 from fedprime.backbones import NAMES
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import SampleSource
+from fedprime.data.batches import Encoded, SampleSource
 from fedprime.experiment.build import Experiment, build_experiment, chosen_backbone
 from fedprime.experiment.own_objects import OwnObjects
 from fedprime.experiment.run_folder import RunError, RunFolder
@@ -96,6 +97,7 @@ def load_experiment(
     source: SampleSource | None = None,
     backbone: Backbone | None = None,
     method: Method | None = None,
+    watch: Callable[[Encoded], object] = lambda _: None,
 ) -> Experiment:
     """Rebuilds the experiment of a run and makes sure that it is the same.
 
@@ -104,6 +106,7 @@ def load_experiment(
         source: The data set that the run began with, if that was not the one of its settings.
         backbone: The frozen model, likewise.
         method: The federated method, likewise.
+        watch: Is told how far the values are encoded.
 
     Raises:
         RunError: If objects, backbone, owners or masks are not those that the run began with.
@@ -117,7 +120,7 @@ def load_experiment(
     OwnObjects(source, backbone, method).refuse_others(run)
     # The weights come from the run; the model that they began with may be gone.
     settings = replace(settings, initial_model="")
-    experiment = build_experiment(settings, source=source, backbone=backbone, method=method)
+    experiment = build_experiment(settings, source=source, backbone=backbone, method=method, watch=watch)
     refuse_other_backbone(run, experiment.model.backbone)
     then, now = run.masks(), experiment.masks()
     if then.keys() != now.keys() or any(not torch.equal(then[name], now[name]) for name in then):

@@ -1,20 +1,24 @@
 """What no backbone can take: left out before samples are divided, refused where it is all there is of a modality."""
 
 import copy
+from collections.abc import Callable
 
-from fedprime.data.batches import DataError, EmbeddedSamples
+from fedprime.data.batches import DataError, EmbeddedSamples, Encoded
 from fedprime.data.sets.table.table import Table
 
 __all__ = ["leave_out_odd_values", "refuse_absent"]
 
 
-def leave_out_odd_values(samples: EmbeddedSamples) -> None:
+def leave_out_odd_values(samples: EmbeddedSamples, watch: Callable[[Encoded], object] = lambda _: None) -> None:
     """Tries every value of a data set; those that cannot be used are missing from then on.
+
+    Args:
+        watch: Is told how far it is.
 
     Raises:
         DataError: If there are any, and the data set lets nobody say so.
     """
-    samples.try_all()
+    samples.try_all(watch)
     samples.save()
     if not samples.odd.reasons:
         return

@@ -18,6 +18,7 @@ from fedprime.data.partition import (
     partition_by_site,
     partition_evenly,
 )
+from fedprime.reproducibility.errors import counted
 
 __all__ = ["Partition", "PartitionKind", "label_groups", "partition", "split_of", "usable_splits", "what_is_there"]
 
@@ -99,7 +100,8 @@ def _owners(
     num_train = len(splits["train"])
     if num_train < num_clients:
         raise PartitionError(
-            f"{num_train} samples cannot be divided among {num_clients} clients; ask for fewer clients"
+            f"{counted(num_train, 'sample')} cannot be divided among {counted(num_clients, 'client')}; ask for fewer "
+            "clients"
         )
     if kind == "even":
         return {split: partition_evenly(len(own), num_clients, seed=seed, split=split) for split, own in splits.items()}

@@ -19,7 +19,6 @@ The files, in the order in which a run writes them:
     results.json            the final table; it is there when the run is finished
 """
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -31,6 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -130,12 +130,15 @@ class RunFolder:
         Raises:
             RunInUseError: If another process is writing to it.
         """
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunInUseError(f"another process is running {self.path}; wait for it or stop it") from error
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunInUseError(f"another process is running {self.path}; wait for it or stop it") from error
+        try:
             yield
+        finally:
+            lock.release()
 
     @property
     def model_path(self) -> Path:

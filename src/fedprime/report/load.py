@@ -49,7 +49,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunSet], list[str]]:
         whole_grids |= {grid.resolve(): grid for grid in grids}
         file = path / "runs.json" if path.is_dir() else path
         if not path.exists():
-            problems.append(f"there is no {path}; name run folders, folders of them, or the runs.json of a report")
+            problems.append(f"{path} is not there; name run folders, folders of them, or the runs.json of a report")
         elif not file.is_file() and not runs and not grids:
             problems.append(f"there is no run in {path}; `fedprime run` and `fedprime grid` make some")
         elif not runs and not grids:

@@ -1,6 +1,6 @@
 """From the results of one run to a table and a plot."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,10 @@ from rich.table import Table
 
 from fedprime.reproducibility.atomic_files import replaced_file
 
-__all__ = ["notices", "plot_scenarios", "scenario_table", "traffic_table"]
+__all__ = ["notices", "plot_scenarios", "rising_loss", "scenario_table", "traffic_table"]
 
+_LOSS_ROSE = 1.05  # times the lowest
+_ACCURACY_HELD = 0.005  # may be lost
 _SHARES = {
     "accuracy": "accuracy",
     "bayes_accuracy": "Bayes limit",
@@ -92,6 +94,31 @@ def notices(results: Mapping[str, Any]) -> list[str]:
         for client, found in results.get("absent_clients", {}).items()
     ]
     return told
+
+
+def rising_loss(history: Sequence[Mapping[str, Any]]) -> str:
+    """Returns an explanation if the validation loss rose while accuracy held, which alarms who sees it first; or "".
+
+    Args:
+        history: The lines of ``metrics.jsonl``.
+
+    >>> measured = [(1, 0.7, 0.9), (9, 0.71, 1.2)]
+    >>> lines = [dict(zip(("round", "accuracy", "validation_loss"), row)) for row in measured]
+    >>> rising_loss(lines).partition(":")[0], rising_loss(lines[:1])
+    ('the validation loss rose from 0.900 (round 2) to 1.200 while accuracy held', '')
+    """
+    measured = [row for row in history if row.get("validation_loss") is not None and "accuracy" in row]
+    if not measured:
+        return ""
+    lowest, last = min(measured, key=lambda row: row["validation_loss"]), measured[-1]
+    rose = last["validation_loss"] > _LOSS_ROSE * lowest["validation_loss"]
+    if not rose or last["accuracy"] < lowest["accuracy"] - _ACCURACY_HELD:
+        return ""
+    return (
+        f"the validation loss rose from {lowest['validation_loss']:.3f} (round {lowest['round'] + 1}) to "
+        f"{last['validation_loss']:.3f} while accuracy held: the classes named are as good, but the model has grown "
+        "too sure of the wrong ones; where its probabilities matter, take --training.keep best, or fewer rounds"
+    )
 
 
 def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:

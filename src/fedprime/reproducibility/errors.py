@@ -1,9 +1,9 @@
-"""What a person can put right: the class of such errors, the name that was probably meant, words of strangers."""
+"""What a person can put right: the class of such errors, names that were meant, counts, words of strangers."""
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["FedprimeError", "nearest_name", "quoted"]
+__all__ = ["FedprimeError", "counted", "nearest_name", "quoted"]
 
 
 class FedprimeError(ValueError):
@@ -18,6 +18,8 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
 
     >>> nearest_name("learning.lr", ["training.lr", "training.rounds"])
     '; did you mean training.lr?'
+    >>> nearest_name("price", ["price "])
+    "; did you mean 'price '?"
     """
     known = list(names)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
@@ -27,7 +29,19 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
             name.rsplit(".", 1)[-1], {entry.rsplit(".", 1)[-1] for entry in known}, n=1
         )
         close = [entry for entry in known if entry.rsplit(".", 1)[-1] in last_parts]
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    # Quoted where one would not see what is there: a space at the end.
+    shown = [entry if entry.isprintable() and entry == entry.strip() else repr(entry) for entry in close]
+    return f"; did you mean {' or '.join(shown)}?" if close else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns how many there are of something, in words that fit one, too.
+
+    >>> counted(1, "class"), counted(2, "class"), counted(3, "category"), counted(1200, "row")
+    ('1 class', '2 classes', '3 categories', '1,200 rows')
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def quoted(text: object, limit: int = 500) -> str:

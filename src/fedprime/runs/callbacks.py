@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fedprime.data.batches import Encoded
 from fedprime.runs.metrics import Progress
 
 __all__ = ["AfterRound", "Callback", "EarlyStopping", "ProgressLine"]
@@ -12,6 +13,9 @@ __all__ = ["AfterRound", "Callback", "EarlyStopping", "ProgressLine"]
 
 class Callback:
     """What is told about a run while it is made; a subclass overrides what it needs."""
+
+    def values_encoded(self, encoded: Encoded) -> None:
+        """Is called before the first round, again and again while the values of real data are encoded."""
 
     def round_finished(self, progress: Progress) -> None:
         """Is called after each round, when it is saved: an error here, as Ctrl-C, loses nothing."""
@@ -51,6 +55,12 @@ class ProgressLine(Callback):
     def __init__(self) -> None:
         """Looks who is looking."""
         self._is_seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+
+    def values_encoded(self, encoded: Encoded) -> None:
+        """Says how far the values are encoded."""
+        if self._is_seen:
+            sys.stderr.write(f"\rencoding {encoded.modality} {encoded.done:,}/{encoded.total:,}   ")
+            sys.stderr.flush()
 
     def round_finished(self, progress: Progress) -> None:
         """Says how far the run is."""

@@ -45,6 +45,11 @@ class Evaluator(Protocol):
         """Whether what is measured is made of clients' samples under noise."""
         ...
 
+    @property
+    def encoding_seconds(self) -> float:
+        """How long values were encoded in this process so far, which is no time of rounds."""
+        ...
+
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples."""
         ...
@@ -70,6 +75,11 @@ class OwnSamples:
 
     experiment: Experiment
     is_release = False
+
+    @property
+    def encoding_seconds(self) -> float:
+        """How long the samples' values were encoded so far."""
+        return self.experiment.validation.samples.encoding_seconds
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples, and which prompts they chose."""
@@ -242,6 +252,7 @@ class SiteSamples:
 
     clients: SiteClients
     privacy: ClientPrivacy
+    encoding_seconds = 0.0  # sites encode
 
     @property
     def is_release(self) -> bool:

@@ -7,7 +7,6 @@ The files of a grid:
     failures/     by run that did not come to its end, where it failed
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from filelock import FileLock
 
 from fedprime.experiment.loading import refuse_other_settings
 from fedprime.experiment.run_folder import RunError, RunFolder
@@ -231,8 +232,7 @@ def _keep_plan(plan: Plan, folder: Path) -> None:
     """Makes the folder of a grid, and writes down the plan if it is new or has new runs."""
     _plan_to_write(plan, folder)  # refuses before anything is made
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may have been asked for other seeds
+    with FileLock(folder / ".lock"):  # another process may have been asked for other seeds
         text = _plan_to_write(plan, folder)
         if text is not None:
             with replaced_file(folder / "plan.toml") as beside:

@@ -58,7 +58,7 @@ def progress_after(history: Sequence[Mapping[str, Any]], num_rounds: int, first_
 
     Args:
         first_round: The round that this process began with.
-        seconds: How long this process has been at it.
+        seconds: How long this process has been at it, without what encoding took: that is done once.
     """
     done = sum(row["round"] >= 0 for row in history)
     measured = next((row for row in reversed(history) if "accuracy" in row), {})

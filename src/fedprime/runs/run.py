@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import SampleSource
+from fedprime.data.batches import Encoded, SampleSource
 from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.experiment.loading import (
     change_settings,
@@ -86,7 +87,9 @@ def start_run(
     own.refuse_other_places(settings)
     settings = with_absolute_folders(settings)
     with reproducible(settings.threads):
-        experiment = build_experiment(settings, source=source, backbone=backbone, method=method)
+        experiment = build_experiment(
+            settings, source=source, backbone=backbone, method=method, watch=partial(_tell_encoded, callbacks)
+        )
         run = RunFolder.create(
             folder,
             dump_toml(settings),
@@ -98,6 +101,11 @@ def start_run(
         )
         _name_odd_values(run, experiment)
         return _go_on_here(run, experiment, opening, callbacks)
+
+
+def _tell_encoded(callbacks: Sequence[Callback], encoded: Encoded) -> None:
+    for callback in callbacks:
+        callback.values_encoded(encoded)
 
 
 def _name_odd_values(run: RunFolder, experiment: Experiment) -> None:
@@ -143,7 +151,9 @@ def resume_run(
         return run.results()
     settings = saved_settings(run)
     with reproducible(settings.threads):
-        experiment = load_experiment(run, source=source, backbone=backbone, method=method)
+        experiment = load_experiment(
+            run, source=source, backbone=backbone, method=method, watch=partial(_tell_encoded, callbacks)
+        )
         return _go_on_here(run, experiment, opening, callbacks)
 
 
@@ -286,7 +296,7 @@ def _go_on(
         clients.kept.update(checkpoint.kept)
         clients.residuals.update(checkpoint.residuals)
         history = run.metrics()
-        first_round, started = checkpoint.next_round, time.perf_counter()
+        first_round, started = checkpoint.next_round, time.perf_counter() - evaluator.encoding_seconds
         maker = RoundMaker(run, settings, method, model, clients, evaluator)
         _keep_if_best(run, checkpoint, history, keeps_best)
         while checkpoint.next_round < last and not _is_over(callbacks, history):
@@ -296,7 +306,8 @@ def _go_on(
                 run.save_start(statistics_of_start(checkpoint.state, history).weights())
             run.save_round(metrics, checkpoint, settings.runtime.keep, sound_round(history))
             _keep_if_best(run, checkpoint, history, keeps_best)
-            progress = progress_after(history, last, first_round, time.perf_counter() - started)
+            seconds = time.perf_counter() - evaluator.encoding_seconds - started
+            progress = progress_after(history, last, first_round, seconds)
             for callback in callbacks:
                 callback.round_finished(progress)
         checkpoint = run.states.best() or checkpoint

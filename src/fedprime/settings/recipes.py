@@ -20,6 +20,8 @@ __all__ = [
 # In a checkout they stand beside `src`; in an installed package they are inside it (see pyproject.toml).
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE.parents[1] / "recipes", _PACKAGE / "recipes_installed")
+#: Folders of recipes that expect data beside the checkout: an installed package has none of them.
+_OF_CHECKOUT = ("flipkart7", "fsdd_digits")
 #: The folder of the plans among the recipes.
 _PLANS = "plans/"
 
@@ -123,7 +125,12 @@ def _find(name: str, prefix: str) -> Path | None:
         return Path(name)
     short = name.removesuffix(".toml").removeprefix("recipes/").removeprefix(prefix)
     inside = _folder() / f"{prefix}{short}.toml"
-    return inside if inside.is_file() else None
+    if inside.is_file():
+        return inside
+    group = short.partition("/")[0]
+    if group in _OF_CHECKOUT and not (_folder() / group).is_dir():
+        raise SettingsError([f"{name} needs a checkout of fedprime: its data are not installed; use table/folder"])
+    return None
 
 
 def is_plan(path: Path) -> bool:

@@ -70,7 +70,7 @@ def test_films_without_annotation_or_genre_are_left_out_and_counted(tmp_path: Pa
         source = open_mmimdb(folder, 2, several_labels=False)
     assert len(source) == 19
     assert source.there[names_of(source).index("004")].tolist() == [False, True]
-    assert "mmimdb: 3 of 22 films are left out: 1 have no file in" in caplog.messages[0]
+    assert "mmimdb: 3 of 22 films are left out: 1 without a file in" in caplog.messages[0]
     assert "missing values of 19 rows: image: 1 file not there" in caplog.messages[1]
 
 

@@ -4,7 +4,6 @@ Several processes may read and write it at once. Chunks appear whole or not at a
 gone computes its embeddings again.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -14,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.errors import FedprimeError
@@ -221,8 +222,7 @@ class CacheFolder:
     def _locked(self) -> Iterator[None]:
         """Lets one process at a time write or remove; readers need no lock."""
         self._spaces_path.mkdir(parents=True, exist_ok=True)
-        with (self._spaces_path / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self._spaces_path / ".lock"):
             yield
 
     def _make_room(self, num_bytes: int) -> None:

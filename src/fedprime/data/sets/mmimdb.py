@@ -58,7 +58,7 @@ def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bo
     unlabelled = len(films) - sum(bool(own) for own in genres.values())
     if unlabelled:
         _logger.warning(
-            "%s: %d of %d films are left out: %d have no file in %s, the others none of the %d genres",
+            "%s: %d of %d films are left out: %d without a file in %s, the others without any of the %d genres",
             *(_NAME, unlabelled, len(films), len(films) - len(known), folder / annotations, len(GENRES)),
         )
     pairs = [

@@ -90,3 +90,17 @@ def test_labels_that_cannot_be_are_told(tmp_path: Path):
             read(parts, *stated)
     with pytest.raises(DataError, match="has no label at all in the column empty"):
         read(parts, "empty", several_labels=True)
+
+
+def test_words_that_several_cells_share_ask_whether_several_labels_are_meant(tmp_path: Path):
+    parts = csv_parts(tmp_path, genres=["Action|Drama", "Drama|War", "Comedy|War", "Action|War"])
+    with pytest.raises(DataError, match=r"'Action\|Drama' in the column genres: are several labels meant\?"):
+        read(parts, "genres")
+    classes = ("Action|Drama", "Drama|War", "Comedy|War", "Action|War")
+    assert read_labels(("genres",), parts, several_labels=False, classes=classes).names == classes
+    assert read(csv_parts(tmp_path, label=["rock|roll", "jazz"])).names == ("jazz", "rock|roll")
+
+
+def test_a_column_with_a_space_in_its_name_is_shown_with_it(tmp_path: Path):
+    with pytest.raises(DataError, match=r"it has 'Kategorie ', text; did you mean 'Kategorie '\?"):
+        read(saved_parts(tmp_path, datasets.Dataset.from_dict({"Kategorie ": ["a"], "text": ["c"]})), "Kategorie")

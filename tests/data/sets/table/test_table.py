@@ -128,7 +128,7 @@ def test_rows_without_a_label_are_left_out_and_counted(changed: Callable[..., Ta
     table = changed(lambda rows: set_cells(rows, "label", "", "", ""))
     assert len(table) == 45
     assert table.name_of(0) == "photos/3.png"
-    assert "3 rows have no label and are left out" in caplog.text
+    assert "left out without a label: 3 rows" in caplog.text
 
 
 def test_only_the_rows_that_are_asked_for_are_samples(changed: Callable[..., Table]):
@@ -153,7 +153,7 @@ def test_splits_go_by_other_names_too(changed: Callable[..., Table]):
         (
             lambda rows: set_cells(rows, "split", "trian", "", ""),
             {},
-            r"has 'trian' \(1 rows\), an empty cell \(2 rows\) in",
+            r"has 'trian' \(1 row\), an empty cell \(2 rows\) in",
         ),
         (lambda rows: set_cells(rows, "split", *["test"] * 48), {}, "has no training sample with a label$"),
         (lambda rows: rows.clear() or rows.append({"label": "a"}), {}, "only one class, a"),

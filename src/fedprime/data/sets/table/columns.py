@@ -78,7 +78,8 @@ def need_column(name: str, parts: Sequence[Part], what_for: str) -> None:
     names = column_names(parts)
     if name not in names:
         hint = nearest_name(name, names)
-        raise DataError(f"{parts[0].place} has no column {name!r} ({what_for}); it has {', '.join(names)}{hint}")
+        shown = ", ".join(own if own == own.strip() else repr(own) for own in names)
+        raise DataError(f"{parts[0].place} has no column {name!r} ({what_for}); it has {shown}{hint}")
 
 
 def column_forms(parts: Sequence[Part]) -> dict[str, Form]:
@@ -177,7 +178,7 @@ def _parse(
         if len(columns) > 1:
             raise DataError(f"data.columns states {word!r}: {kind}s are in one column; make a modality of each")
         if form in ("number", "other") or (form in ("image", "audio") and form != kind):
-            raise DataError(f"data.columns states {word!r}, but in {columns[0]} are no {kind}s ({form})")
+            raise DataError(f"data.columns states {word!r}, but {columns[0]!r} has no {kind}s ({form})")
     return ModalityColumns(match["modality"], kind, tuple(columns))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.data.batches import DataError
+from fedprime.reproducibility.errors import counted
 
 __all__ = ["CsvFormat", "read_csv_format"]
 
@@ -157,7 +158,7 @@ def _checked_header(reader: Any, file: Path) -> list[str]:
         is_empty = False
         if len(row) > len(header):
             raise DataError(
-                f"{file}, line {reader.line_num}: {len(row)} cells under {len(header)} columns; "
+                f"{file}, line {reader.line_num}: {counted(len(row), 'cell')} under {counted(len(header), 'column')}; "
                 "put texts with commas into quotes"
             )
     twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]

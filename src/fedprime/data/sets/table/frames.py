@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import soundfile
 from PIL import Image
 
 from fedprime.data.batches import DataError, ValueKind
@@ -18,7 +17,7 @@ from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.columns import is_sound
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.labels import cell_words
-from fedprime.data.sounds import read_sound
+from fedprime.data.sounds import write_sound
 
 __all__ = ["as_samples", "frame_columns", "frame_part", "is_hole", "named_cells", "read_sample"]
 
@@ -206,7 +205,7 @@ def _cell(cell: object, where: str) -> object:
         try:
             return " ".join(str(float(cast("float", entry))) for entry in entries) or None
         except (TypeError, ValueError):
-            raise InputError(f"{where}: {cell!r} are no numbers; expected them all, or a hole") from None
+            raise InputError(f"{where}: {cell!r} is no array of numbers; expected numbers alone, or a hole") from None
     return str(cell)
 
 
@@ -223,14 +222,10 @@ def _of_mapping(cell: Mapping[str, Any], where: str) -> object:
     if cell.keys() == {"bytes", "path"}:  # as the library `datasets` keeps files
         return dict(cell)
     if {"array", "sampling_rate"} <= cell.keys():  # as it decodes sounds
-        file = io.BytesIO()
-        samples = np.asarray(cell["array"], dtype=np.float32).T
         try:
-            soundfile.write(file, samples, int(cell["sampling_rate"]), format="WAV", subtype="FLOAT")
-            read_sound(file.getvalue(), "it")
-        except (InputError, soundfile.SoundFileError, TypeError, ValueError) as error:
-            raise InputError(f"{where}: no sound: {error}") from error
-        return {"bytes": file.getvalue(), "path": f"{where}.wav"}
+            return {"bytes": write_sound(cell["array"], cell["sampling_rate"]), "path": f"{where}.wav"}
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
     return json.dumps({name: value for name, value in cell.items() if not is_hole(value)}, default=str)
 
 

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from fedprime.data.batches import DataError, Task
 from fedprime.data.sets.table.cells import is_blank
 from fedprime.data.sets.table.columns import column_names, need_column
 from fedprime.data.sets.table.files import Part
-from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.errors import counted, nearest_name
 
 __all__ = ["Labels", "cell_words", "listed_words", "read_known_labels", "read_labels"]
 
@@ -180,23 +181,30 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     names = _all_classes(_in_order({word for word in words if word is not None}), classes, column, parts)
     place = parts[0].place
     lists = [name for name in names if listed_words(name) is not None]
-    joined = [name for name in names if "|" in name]
-    if lists or (joined and all(part in names for part in joined[0].split("|"))):
+    joined = [] if classes else _joined_labels(names)
+    if lists or joined:
         raise DataError(
-            f"{place} has {(lists or joined)[0]!r} in the column {column}, which looks like several labels; say so by "
-            "--data.several-labels true, or keep one class in each row"
+            f"{place} has {(lists or joined)[0]!r} in the column {column}: are several labels meant? say so by "
+            "--data.several-labels true; if it is one class, name all of them by --data.classes"
         )
     if len(names) < 2:
         found = f"only one class, {names[0]}" if names else "no class at all"
         raise DataError(f"{place} has {found}, in the column {column}; there is nothing to learn{_HINT}")
     if len(names) > min(_MOST_CLASSES, max(20, known.sum() / 2)):
         raise DataError(
-            f"{place} has {len(names):,} different values in {known.sum():,} rows of the column {column}; expected "
+            f"{place} has {counted(len(names), 'different value')} in {counted(int(known.sum()), 'row')} of the column "
+            f"{column}; expected "
             "classes that rows share; name another column, --data.label COLUMN"
         )
     number = {name: label for label, name in enumerate(names)}
     values = np.array([0 if word is None else number[word] for word in words], dtype=np.int64)
     return Labels("one_class", (column,), names, values, known)
+
+
+def _joined_labels(names: Sequence[str]) -> list[str]:
+    """Returns the names that are made of words which others have, too: ``Action|Drama`` beside ``Drama|War``."""
+    words = Counter(word for name in names for word in set(name.split("|")))
+    return [name for name in names if "|" in name and any(words[word] > 1 for word in name.split("|"))]
 
 
 def _any_number(column: str, parts: Sequence[Part], classes: Sequence[str]) -> Labels:

@@ -7,6 +7,7 @@ from fedprime.data.sets.table.cells import is_blank
 from fedprime.data.sets.table.columns import Form
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.number_words import PLAIN, number_style
+from fedprime.reproducibility.errors import counted
 
 __all__ = ["column_readings"]
 
@@ -45,14 +46,14 @@ def _reading(name: str, form: Form, parts: Sequence[Part]) -> str:
     elif form in ("category", "text") and words and all(_DATE.fullmatch(word) for word in words[:1000]):
         said = f"dates, read as {said}"
     elif form == "category":
-        said = f"{len(set(words))} {said}"
+        said = counted(len(set(words)), "category")
     examples = ", ".join(word[:30] for word in list(dict.fromkeys(words))[:_SHOWN])
     said += f" ({examples})" if examples else ""
     if len(words) < len(cells):
         said += f"; {len(cells) - len(words):,} empty"
     if odd:
         shown = ", ".join(word[:30] for word in list(dict.fromkeys(odd))[:_SHOWN])
-        said += f"; {len(odd):,} that are no numbers count as empty: {shown}"
+        said += f"; {len(odd):,} taken for empty, being no number: {shown}"
     return said
 
 

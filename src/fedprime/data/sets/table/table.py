@@ -27,7 +27,7 @@ from fedprime.data.sets.table.labels import Labels, cell_words, read_labels
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.readings import column_readings
 from fedprime.data.splits import SPLITS, split_name
-from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.errors import counted, nearest_name
 
 __all__ = ["Table", "TableOptions", "open_table", "table_of"]
 
@@ -93,9 +93,9 @@ class Table:
         self._rows = rows
         _logger.info("%s: %s", place, self.report)
         if self.holes:
-            _logger.warning("%s: missing values of %d rows: %s", place, len(labels.known), self.holes)
+            _logger.warning("%s: missing values of %s: %s", place, counted(len(labels.known), "row"), self.holes)
         if self.num_unlabelled:
-            _logger.warning("%s: %d rows have no label and are left out", place, self.num_unlabelled)
+            _logger.warning("%s: left out without a label: %s", place, counted(self.num_unlabelled, "row"))
 
     def __len__(self) -> int:
         """Returns the number of samples."""
@@ -142,7 +142,7 @@ class Table:
         if not len(lost):
             return ""
         first = self._rows[int(lost[0])]
-        return f": {len(lost):,} rows name a file that is not there or is empty, the first is {cells.named(first)!r}"
+        return f": {counted(len(lost), 'row')} with a file that is not there or is empty, first {cells.named(first)!r}"
 
     @property
     def readings(self) -> dict[str, str]:
@@ -154,12 +154,13 @@ class Table:
         """What was taken for what."""
         used = {*self.label_columns, *(name for own in self.columns for name in own.columns)}
         unused = [name for name in self.forms if name not in used]
-        several = "labels" if self.task == "several_labels" else "classes"
+        sizes = ", ".join(f"{len(own):,} {split}" for split, own in self.splits.items())
+        name = "label" if self.task == "several_labels" else "class"
         said = [
-            f"{len(self):,} samples ({', '.join(f'{len(own):,} {split}' for split, own in self.splits.items())})",
+            f"{counted(len(self), 'sample')} ({sizes})",
             *(str(own) for own in self.columns),
-            f"{len(self.label_names)} {several} of {'+'.join(self.label_columns)}",
-            *([f"{len(self.site_names)} natural clients"] if self.site_names else []),
+            f"{counted(len(self.label_names), name)} of {'+'.join(self.label_columns)}",
+            *([counted(len(self.site_names), "natural client")] if self.site_names else []),
             *([f"not used as input: {', '.join(unused)}"] if unused else []),
         ]
         return "; ".join(said)
@@ -260,7 +261,7 @@ def _splits_of_rows(stated: str, parts: Sequence[Part], is_used: Bool[np.ndarray
     unknown = [word for word in found if word is None or split_name(word) not in SPLITS]
     if unknown:
         told = ", ".join(
-            f"{'an empty cell' if word is None else repr(word)} ({found[word]:,} rows)" for word in unknown[:3]
+            f"{'an empty cell' if word is None else repr(word)} ({counted(found[word], 'row')})" for word in unknown[:3]
         )
         hint = nearest_name(unknown[0], SPLITS) if unknown[0] else ""
         raise DataError(
