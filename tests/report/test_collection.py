@@ -235,3 +235,14 @@ def test_runs_on_a_data_set_of_ones_own_and_on_another_are_refused(tmp_path: Pat
     make_run(tmp_path / "named")
     own_objects(make_run(tmp_path / "own"), source="mine.Source 3f")
     assert "own_objects.source is None in" in refusal(tmp_path)
+
+
+def test_what_a_method_decides_about_itself_may_differ_with_its_label(tmp_path: Path):
+    axes = """
+[axes.method]
+closed-form.method = { name = "closed-form", paper = false }
+"fedprime as in its paper".method = { name = "fedprime", paper = true }
+fedadam-p.method = { name = "fedadam-p", paper = false }
+"""
+    found = collect_runs([grid(tmp_path / "grid", axes)])
+    assert found.axes == {"method": ("closed-form", "fedprime as in its paper", "fedadam-p")}

@@ -238,7 +238,7 @@ def test_a_run_that_lacks_a_file_or_has_a_damaged_one_is_refused(name: str, cont
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("scenarios", {}), ("rounds", 0), ("seed", "x"), ("bytes_up", -1), ("scenarios", {"full": {"accuracy": 3}})],
+    [("scenarios", {}), ("rounds", -1), ("seed", "x"), ("bytes_up", -1), ("scenarios", {"full": {"accuracy": 3}})],
 )
 def test_results_of_another_format_are_refused(field: str, value: Any, tmp_path: Path):
     folder = make_run(tmp_path / "run")

@@ -138,6 +138,7 @@ def _facts(config: dict[str, Any]) -> dict[str, Any]:
         "the task": config["task"],
         "the head": config.get("head", "pooled"),
         "the readout": config.get("readout", "summary"),
+        "the layer that prompts enter before": config.get("prompt_layer", 0),
         "prompts of kind": prompter["kind"],
         "pools": tuple(prompter["options"].get("pools", ())),
         "prompter options": {name: value for name, value in prompter["options"].items() if name not in sizes},

@@ -149,3 +149,9 @@ def test_values_that_are_not_finite_are_refused(tiny: Backbone):
     model.load_weights(model.weights() | {"head.bias": torch.tensor([0.0, float("nan"), 0.0])})
     with pytest.raises(ModelError, match=r"site/model.safetensors holds values that are not finite"):
         joined({"site": (model, None)})
+
+
+def test_prompts_enter_where_they_entered_in_the_models_that_are_joined(tiny: Backbone):
+    later = METHODS["pfpt"](num_prompts=2, prompt_layer=1)
+    merged, _ = joined({"n": (model_of(tiny, later, 0), None), "s": (model_of(tiny, later, 1), None)}).finished(0)
+    assert merged.prompt_layer == 1

@@ -108,7 +108,14 @@ class JoinedModels:
         first = self._first[1]
         prompter = type(first.prompter)(first.backbone.dim, **first.prompter.options())
         merged = PromptedModel(
-            first.backbone, prompter, self._label_names, first.task, None, first.head_kind, first.readout
+            first.backbone,
+            prompter,
+            self._label_names,
+            first.task,
+            None,
+            first.head_kind,
+            first.readout,
+            prompt_layer=first.prompt_layer,
         )
         merged.about = {name: own for name, own in first.about.items() if name != "training"}
         values = self._averaged(merged)
