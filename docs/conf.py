@@ -1,19 +1,25 @@
 """How Sphinx makes the site of these pages: `make docs`.
 
-Pages are Markdown (MyST) and notebooks, which are executed as the site is made. What a program can say of itself is not written down:
-a line such as `<!-- names: models -->` in a page is replaced by what `generated.py` makes of docstrings, help and settings.
+Pages are Markdown (MyST) and notebooks, which are executed as the site is made. What a program can say of itself is not
+written down: a line such as `<!-- names: models -->` is replaced by what `generated.py` makes of docstrings and help.
 """
 
 import os
 import sys
 from pathlib import Path
 
-# Help is as wide as a page, whatever the terminal; notebooks of readers draw progress bars, for which pages have no use.
-os.environ |= {"COLUMNS": "100", "NO_COLOR": "1", "FEDPRIME_CACHE": "off", "PYTHONWARNINGS": "ignore:IProgress not found"}
+# Help is as wide as a page, whatever the terminal; notebooks leave nothing behind, and miss no widgets for progress.
+os.environ |= {
+    "COLUMNS": "100",
+    "NO_COLOR": "1",
+    "FEDPRIME_CACHE": "off",
+    "PYTHONWARNINGS": "ignore:IProgress not found",
+}
 sys.path.insert(0, str(Path(__file__).parent))
 
-import fedprime
 import generated
+
+import fedprime
 
 project = "fedprime"
 author = "The fedprime authors"

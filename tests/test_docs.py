@@ -16,8 +16,13 @@ ROOT = Path(__file__).parents[1]
 SETTINGS = {setting.name for setting in describe_settings()}
 DOCS = ROOT / "docs"
 NOTEBOOKS = sorted((DOCS / "tutorials").glob("*.ipynb"))
-WRITTEN = [page for folder in (".", "tutorials", "reference", "reference/python") for page in (DOCS / folder).glob("*.md")]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(WRITTEN), *NOTEBOOKS]
+FOLDERS = [DOCS, DOCS / "tutorials", DOCS / "reference", DOCS / "reference" / "python"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(page for folder in FOLDERS for page in sorted(folder.glob("*.md"))),
+    *NOTEBOOKS,
+]
 
 
 def text_of(page: Path) -> str:
