@@ -12,6 +12,7 @@ from pathlib import Path
 os.environ |= {
     "COLUMNS": "100",
     "NO_COLOR": "1",
+    "TTY_COMPATIBLE": "0",
     "FEDPRIME_CACHE": "off",
     "PYTHONWARNINGS": "ignore:IProgress not found",
 }
