@@ -46,7 +46,8 @@ def _names(room: str, _text: str) -> str:
 def _documented(name: str) -> str:
     value = getattr(fedprime, name)
     kind = "class" if isinstance(value, type) else "function" if callable(value) else "data"
-    lines = [f".. auto{kind}:: fedprime.{name}", *(["   :members:"] if kind == "class" else [])]
+    made = "()" if getattr(value, "_is_protocol", False) else ""  # a protocol's own signature says nothing
+    lines = [f".. auto{kind}:: fedprime.{name}{made}", *(["   :members:"] if kind == "class" else [])]
     return "\n".join(["```{eval-rst}", *lines, "```"])
 
 

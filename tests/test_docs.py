@@ -114,5 +114,5 @@ def test_the_reference_has_every_public_name_once() -> None:
     for page in (DOCS / "reference" / "python").glob("*.md"):
         source = [page.read_text(encoding="utf-8")]
         generated.fill_in(None, f"reference/python/{page.stem}", source)
-        documented += re.findall(r"^\.\. auto\w+:: fedprime\.(\w+)$", source[0], flags=re.MULTILINE)
+        documented += re.findall(r"^\.\. auto\w+:: fedprime\.(\w+)", source[0], flags=re.MULTILINE)
     assert sorted(documented) == sorted(fedprime.__all__)
