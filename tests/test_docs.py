@@ -1,17 +1,34 @@
 """README and docs are true: their code runs, the files and names that they mention exist."""
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+import fedprime
 from fedprime.cli.main import main
 from fedprime.settings.describe import describe_settings
 from fedprime.settings.recipes import list_recipes
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {setting.name for setting in describe_settings()}
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+NOTEBOOKS = sorted((DOCS / "tutorials").glob("*.ipynb"))
+FOLDERS = [DOCS, DOCS / "tutorials", DOCS / "reference", DOCS / "reference" / "python"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(page for folder in FOLDERS for page in sorted(folder.glob("*.md"))),
+    *NOTEBOOKS,
+]
+
+
+def text_of(page: Path) -> str:
+    """Returns the words of a page; of a notebook those of its cells."""
+    text = page.read_text(encoding="utf-8")
+    return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"]) if page in NOTEBOOKS else text
 
 
 def python_blocks(page: Path) -> list[str]:
@@ -46,7 +63,7 @@ def test_every_symbol_of_the_paper_page_stands_in_the_files_named_beside_it() ->
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_files_that_a_page_names_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     paths = re.findall(r"`((?:docs|tests|tools|src|recipes|benchmarks)/[\w./-]+)`", text)
     for name in [*links, *paths]:
@@ -55,7 +72,7 @@ def test_links_and_files_that_a_page_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_and_settings_that_a_page_names_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", text)) <= targets
     sections = {name.partition(".")[0] for name in SETTINGS if "." in name}
@@ -78,3 +95,24 @@ def test_verbs_shown_in_the_readme_exist(capsys: pytest.CaptureFixture[str]) -> 
     overview = capsys.readouterr().out
     assert verbs
     assert all(f"  {verb} " in overview for verb in verbs)
+
+
+def test_notebooks_are_kept_without_what_they_printed() -> None:
+    assert len(NOTEBOOKS) >= 4
+    for notebook in NOTEBOOKS:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), notebook.name
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    place = importlib.util.spec_from_file_location("generated", DOCS / "generated.py")
+    assert place is not None
+    assert place.loader is not None
+    generated = importlib.util.module_from_spec(place)
+    place.loader.exec_module(generated)
+    documented: list[str] = []
+    for page in (DOCS / "reference" / "python").glob("*.md"):
+        source = [page.read_text(encoding="utf-8")]
+        generated.fill_in(None, f"reference/python/{page.stem}", source)
+        documented += re.findall(r"^\.\. auto\w+:: fedprime\.(\w+)", source[0], flags=re.MULTILINE)
+    assert sorted(documented) == sorted(fedprime.__all__)
