@@ -120,11 +120,12 @@ def take_part(options: "ClientOptions") -> None:
     """
     try:
         from fedprime.runtime.flower import processes as node
+        from fedprime.runtime.flower.keys import number_of_client
         from fedprime.runtime.flower.watched import start_watched
         from fedprime.runtime.flower.worker_keeper import kept_worker
     except ImportError as error:
         raise flower_is_missing("flower", error) from error
-    number = _number_of_client(options.keys / "client.json")
+    number = number_of_client(options.keys)
     options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     config: dict[str, str | int] = {node.NUMBER_KEY: number, node.STATE_KEY: str(options.state.resolve())}
     if options.data is not None:
@@ -169,13 +170,6 @@ def _name_of_run(job: Path) -> str:
             f"{job} is broken (it has no name of the run); restore it, or remove it to begin anew at the sites"
         )
     return name
-
-
-def _number_of_client(path: Path) -> int:
-    number = read_json(path).get("number")
-    if type(number) is not int or number < 0:
-        raise RunError(f'{path} is broken; expected {{"number": 0}}, with the number of this client')
-    return number
 
 
 def _reason(log: Path) -> str:
