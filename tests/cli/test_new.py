@@ -12,11 +12,18 @@ import pytest
 
 from command_line import exit_code
 from fedprime.methods import method_names
+from fedprime.reproducibility import plugins
 
 SMALL = (
     *("--data.num_train", 60, "--data.num_validation", 20, "--data.num_test", 30, "--data.num_classes", 3),
     *("--partition.num_clients", 2, "--training.rounds", 2),
 )
+
+
+def forget_what_is_installed() -> None:
+    importlib.invalidate_caches()
+    plugins._plugins.cache_clear()
+    plugins._of_group.cache_clear()
 
 
 @pytest.fixture
@@ -35,8 +42,9 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (information / "entry_points.txt").write_text("\n".join(lines))
     for place in (information.parent, folder / "src"):
         monkeypatch.syspath_prepend(place)
-    importlib.invalidate_caches()
+    forget_what_is_installed()
     yield folder
+    forget_what_is_installed()
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_study"]:
         del sys.modules[name]
 

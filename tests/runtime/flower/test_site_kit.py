@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from fedprime.cli.deploy import ClientOptions
+from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runtime.flower.keys import KeysError, make_keys
 from fedprime.runtime.flower.site_kit import make_kit
 
@@ -87,9 +88,10 @@ def test_it_overwrites_nothing_and_refuses_what_does_not_fit_into_settings(keys:
     (alone / "client.json").write_text('{"number": 0}')
     with pytest.raises(KeysError, match="say --server HOST:PORT"):
         make_kit(alone, tmp_path / "site.zip")
-    (alone / "client.json").write_text("[]")
-    with pytest.raises(KeysError, match="is broken"):
-        make_kit(alone, tmp_path / "site.zip")
+    for broken in ("[]", '{"number": -1}', '{"number": true}'):
+        (alone / "client.json").write_text(broken)
+        with pytest.raises(FedprimeError, match="is broken"):
+            make_kit(alone, tmp_path / "site.zip")
     assert not (tmp_path / "site.zip").exists()
 
 

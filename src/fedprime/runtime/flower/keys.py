@@ -74,11 +74,11 @@ def number_of_client(folder: Path) -> int:
     """Returns which client a folder of keys was made for.
 
     Raises:
-        KeysError: If its file is broken.
+        KeysError: If its file has no number.
+        JsonError: If it is no JSON.
     """
     path = folder / "client.json"
-    found = read_json(path)
-    number = found.get("number") if isinstance(found, dict) else None
+    number = read_json(path).get("number")
     if type(number) is not int or number < 0:
         raise KeysError(f'{path} is broken; expected {{"number": 0}}, with the number of this client')
     return number
