@@ -69,7 +69,9 @@ def test_containers_have_no_rights_that_they_do_not_need_and_start_what_there_is
         if name != "server":
             words = shlex.split(re.sub(r"\$\{FEDPRIME_\w+(:\?)?\}", "", service["command"]))
             assert words_of_client(words) <= ClientOptions.__dataclass_fields__.keys()
-    keys = [volume for service in compose(path)["services"].values() for volume in service["volumes"] if "keys" in volume]
+    keys = [
+        volume for service in compose(path)["services"].values() for volume in service["volumes"] if "keys" in volume
+    ]
     assert len(keys) == len(set(keys))
     assert all(volume.endswith("/keys:ro") for volume in keys)
 
@@ -107,7 +109,9 @@ def test_helm_renders_the_chart_to_what_kubernetes_accepts():
         if found["kind"] in ("Job", "StatefulSet"):
             refuse_careless(found["spec"]["template"]["spec"])
     with_data, without = (
-        found["spec"]["template"]["spec"]["containers"][0]["args"] for found in objects if found["kind"] == "StatefulSet"
+        found["spec"]["template"]["spec"]["containers"][0]["args"]
+        for found in objects
+        if found["kind"] == "StatefulSet"
     )
     assert with_data == [*without, "--data=/data", "--format=food101"]
     assert words_of_client(with_data) <= ClientOptions.__dataclass_fields__.keys()
@@ -123,7 +127,7 @@ def refuse_careless(pod: dict[str, Any]) -> None:
     assert not container["securityContext"]["allowPrivilegeEscalation"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert not pod["automountServiceAccountToken"]
-    assert {mount["mountPath"] for mount in container["volumeMounts"]} >= {"/keys", "/state", "/tmp"}
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} >= {"/keys", "/state", "/tmp"}  # noqa: S108
     (keys,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
     assert keys["defaultMode"] == 0o440
 

@@ -109,9 +109,7 @@ def _kit(words: list[str]) -> int:
     _refuse_broken_keys(options.folder, ("ca.crt", "client.key", "client.json"), "client-N")
     with importing(), _needing_flower():
         from fedprime.runtime.flower.site_kit import make_kit
-    make_kit(
-        options.folder, options.output, server=options.server, data=options.data, data_format=options.format
-    )
+    make_kit(options.folder, options.output, server=options.server, data=options.data, data_format=options.format)
     print(
         f"{options.output} has all that this site needs, its key too: carry it there by a way that is safe, and keep "
         "no copy. Its README.md says how to go on."

@@ -61,5 +61,7 @@ def test_it_ends_in_the_middle_of_an_answer_when_the_site_is_killed(environment:
     asked = io.BytesIO()
     write_frame(asked, {"kind": "train", "node": {}}, b"slowly")
     # A killed process leaves nothing behind but the end of this pipe.
-    done = subprocess.run([sys.executable, "-c", code], env=environment, input=asked.getvalue(), timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, input=asked.getvalue(), timeout=60, check=False
+    )
     assert done.returncode == 0

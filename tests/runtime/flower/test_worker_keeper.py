@@ -1,11 +1,10 @@
-"""The keeper of a site's worker: one worker for many messages, a new one where there must be one, and nothing hushed up."""
+"""The keeper of a site's worker: one worker for many messages, a new one where it must be, and nothing hushed up."""
 
 import contextlib
 import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time

@@ -40,7 +40,7 @@ def test_a_socket_is_reached_in_a_folder_with_a_path_of_any_length_and_takes_the
             thread = threading.Thread(target=echo)
             thread.start()
             if found is None:
-                with pytest.raises(WorkerError, match="^no$"):
+                with pytest.raises(WorkerError, match=r"^no$"):
                     ask(folder, header, b"abc")
             else:
                 assert ask(folder, header, b"abc") == found

@@ -1,4 +1,4 @@
-"""What Flower starts at a site for every message: it hands the message to the site's worker, and brings the answer back.
+"""What Flower starts at a site for every message: it hands it to the site's worker, and brings the answer back.
 
 The worker has torch, the backbone and the samples at hand; this imports none of them. What the worker makes of a
 message, and what it refuses, is in `fedprime.runtime.flower.client_app`.

@@ -173,7 +173,7 @@ class _Keeper:
             self._end_worker("a message of another run, of other settings or of another version has come")
         if self._worker is None:
             # A session of its own: Ctrl-C is the client's to handle. The worker ends when its input does.
-            self._worker = subprocess.Popen(
+            self._worker = subprocess.Popen(  # noqa: S603
                 self._command,
                 env=dict(self._environment),
                 stdin=subprocess.PIPE,
