@@ -50,9 +50,11 @@ def words_of_client(words: list[str]) -> set[str]:
 def test_compose_files_are_valid_by_the_compose_specification(path: Path):
     compose_spec = pytest.importorskip("compose_spec")
     said = compose(path)
-    assert set(compose_spec.PyCompose.from_dict(said).service_names) == set(said["services"])
+    text = re.sub(r"\$\{FEDPRIME_USER:\?\}", "1000:1000", yaml.safe_dump(said))
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)  # as compose does before it checks
+    assert set(compose_spec.PyCompose.from_yaml(text).service_names()) == set(said["services"])
     with pytest.raises(ValueError, match="imagee"):  # the check finds something
-        compose_spec.PyCompose.from_dict({"services": {"client": {"imagee": "fedprime"}}})
+        compose_spec.PyCompose.from_yaml("services: {client: {imagee: fedprime}}")
 
 
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=["deploy", "kit"])
