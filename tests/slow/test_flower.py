@@ -154,7 +154,9 @@ def test_a_kept_worker_answers_to_the_bit_as_a_process_of_its_own_does_also_afte
             found = recorddict_from_proto(RecordDictProto.FromString(ask(worker_folder(tmp_path), header, payload)))
             assert unpack(found, PARTS).facts["client"] == 1, unpack(found).facts
             if round_number == 1:
-                os.kill(int(WORKERS.findall(caplog.text)[-1]), signal.SIGKILL)
+                worker = int(WORKERS.findall(caplog.text)[-1])
+                os.kill(worker, signal.SIGKILL)
+                wait_for(lambda gone=worker: not Path(f"/proc/{gone}").exists(), "the worker is not gone")
     assert len(WORKERS.findall(caplog.text)) == 2
     for round_number in range(3):
         answer("train", message(round_number), node | {STATE_KEY: str(tmp_path / "here")})
