@@ -109,9 +109,9 @@ class _Keeper:
         """Serves until the other end of `ended` is closed."""
         try:
             while True:
-                sources = [self._listener, self._ended]
+                sources: list[socket.socket | int] = [self._listener, self._ended]
                 if self._worker is not None:
-                    sources.append(_pipe(self._worker.stdout))
+                    sources.append(_pipe(self._worker.stdout).fileno())
                 ready = wait(sources, None if self._worker is None else self._idle_seconds)
                 if self._ended in ready:
                     return
@@ -149,8 +149,8 @@ class _Keeper:
         replies = _pipe(worker.stdout)
         try:
             write_frame(_pipe(worker.stdin), {"kind": header["kind"], "node": self._node}, payload)
-            ready = wait([replies, connection, self._listener, self._ended])
-            if replies in ready:
+            ready = wait([replies.fileno(), connection, self._listener, self._ended])
+            if replies.fileno() in ready:
                 said, answer = read_frame(replies)
                 if "failed" in said:
                     self._end_worker("it has failed")

@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from fedprime.reproducibility.errors import FedprimeError
 
@@ -20,6 +20,16 @@ __all__ = ["SOCKET", "WorkerError", "ask", "bound_socket", "read_frame", "worker
 SOCKET = "worker.sock"
 
 _LENGTHS = struct.Struct("<QQ")
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Writable(Protocol):
+    def write(self, data: bytes, /) -> int: ...
+
+    def flush(self) -> None: ...
 
 
 class WorkerError(FedprimeError):
@@ -35,7 +45,7 @@ def worker_folder(state: Path) -> Path:
     return state / "worker"
 
 
-def write_frame(stream: IO[bytes], header: Mapping[str, Any], payload: bytes = b"") -> None:
+def write_frame(stream: _Writable, header: Mapping[str, Any], payload: bytes = b"") -> None:
     """Writes a header, which is JSON, and bytes."""
     text = json.dumps(header).encode()
     stream.write(_LENGTHS.pack(len(text), len(payload)))
@@ -44,7 +54,7 @@ def write_frame(stream: IO[bytes], header: Mapping[str, Any], payload: bytes = b
     stream.flush()
 
 
-def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
+def read_frame(stream: _Readable) -> tuple[dict[str, Any], bytes]:
     """Reads what `write_frame` wrote.
 
     Raises:
@@ -54,7 +64,7 @@ def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
     return json.loads(_read(stream, header)), _read(stream, payload)
 
 
-def _read(stream: IO[bytes], length: int) -> bytes:
+def _read(stream: _Readable, length: int) -> bytes:
     found = stream.read(length)
     if len(found) < length:
         raise EOFError(f"{len(found)} bytes of {length}")
