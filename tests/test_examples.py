@@ -9,6 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flwr.cli.config_utils import load_and_validate
+from flwr.clientapp import ClientApp
+from flwr.clientapp.client_app import LoadClientAppError
+from flwr.serverapp import ServerApp
+from flwr.serverapp.server_app import LoadServerAppError
+from flwr.supercore.object_ref import load_app
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").glob("*.py"))
@@ -55,3 +61,19 @@ def test_the_loop_by_hand_tells_the_accuracy_of_every_round_and_learns(said_by: 
     assert losses == sorted(losses, reverse=True)
     assert len(accuracies) == 3
     assert accuracies[-1] > 1 / 8  # of eight classes
+
+
+def test_the_flower_app_depends_on_fedprime_and_names_components_that_flower_can_load(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(sys, "path", list(sys.path))  # Flower adds the folder of an app
+    folder = ROOT / "examples" / "flower_app"
+    config, warnings = load_and_validate(folder / "pyproject.toml", check_module=True)
+    assert warnings == []
+    assert config["project"]["dependencies"] == ["fedprime[simulation]"]
+    components = config["tool"]["flwr"]["app"]["components"]
+    server = load_app(components["serverapp"], LoadServerAppError, folder)
+    client = load_app(components["clientapp"], LoadClientAppError, folder)
+    assert isinstance(server, ServerApp)
+    assert isinstance(client, ClientApp)
+    assert set(config["tool"]["flwr"]["app"]["config"]) == {"recipe", "flags", "output"}  # what the server reads

@@ -57,3 +57,13 @@ def test_a_client_does_not_start_with_data_that_cannot_be_used(keys: Path, compl
     words = ["deploy", "client", "--keys", keys / "client-0", "--server", "localhost:1", "--state", tmp_path / "state"]
     assert str(tmp_path / "data") in complaint(*words, "--data", tmp_path / "data", "--format", "food101")
     assert not (tmp_path / "state").exists()
+
+
+def test_a_kit_is_made_of_one_site_s_keys_only(keys: Path, complaint: Complaint, tmp_path: Path):
+    words = ["deploy", "kit", keys / "client-0", "--output", tmp_path / "site0.zip"]
+    assert exit_code(*words) == 0
+    assert (tmp_path / "site0.zip").stat().st_mode & 0o777 == 0o600
+    assert "is not overwritten" in complaint(*words)
+    assert "has no client.key, client.json" in complaint(
+        "deploy", "kit", keys / "server", "--output", tmp_path / "s.zip"
+    )

@@ -15,7 +15,7 @@ from fedprime.cli.main import main
 from fedprime.settings.reading import read_settings
 
 VERBS = ("run", "grid", "tune", "evaluate", "predict", "merge", "push", "play", "report", "track", "data", "cache")
-VERBS = (*VERBS, "deploy", "completion", "recipes")
+VERBS = (*VERBS, "new", "deploy", "completion", "recipes")
 
 
 #: What takes seconds to import, and is not needed to tell what is wrong.

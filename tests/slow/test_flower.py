@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,17 +16,25 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from flwr.app import RecordDict
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
 
 from fedprime.experiment.run_folder import RunFolder
 from fedprime.runs.run import start_run
+from fedprime.runtime.flower.client_app import answer
 from fedprime.runtime.flower.keys import make_keys
-from fedprime.runtime.flower.processes import node_command, node_environment, started_link
+from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
+from fedprime.runtime.flower.processes import NUMBER_KEY, STATE_KEY, node_command, node_environment, started_link
+from fedprime.runtime.flower.worker_keeper import kept_worker
+from fedprime.runtime.flower.worker_socket import ask, worker_folder
 from fedprime.settings.reading import dump_toml, read_settings
 
 pytestmark = pytest.mark.slow
 
 COMMAND = (sys.executable, "-m", "fedprime")
 PATIENCE = 1200
+WORKERS = re.compile(r"a worker has started, process (\d+)")
 
 
 def digest(folder: Path) -> str:
@@ -120,6 +129,39 @@ def test_sites_behind_tls_come_to_the_same_bits_though_the_server_is_killed_and_
     assert digest(run) == in_process
     assert RunFolder(run).results()["measured_by"] == [0, 1]
     assert "has ended with code -9" in (tmp_path / "client-1.log").read_text()
+    for number in range(2):  # not one for each message, and none that is left over
+        workers = WORKERS.findall((tmp_path / f"client-{number}.log").read_text())
+        assert 1 <= len(workers) <= 4
+        wait_for(lambda gone=workers: not any(Path(f"/proc/{worker}").exists() for worker in gone), "a worker is left")
+
+
+def test_a_kept_worker_answers_to_the_bit_as_a_process_of_its_own_does_also_after_it_was_killed(
+    small_flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    monkeypatch.setenv("FEDPRIME_CACHE", str(tmp_path / "cache"))
+    settings = read_settings(None, [*small_flags, "--method.name=local-p"])
+    node = {NUMBER_KEY: 1, STATE_KEY: str(tmp_path)}
+
+    def message(round_number: int) -> RecordDict:
+        facts = {"settings": dump_toml(settings), "run": "abc", "round": round_number, "client": 1}
+        return pack(Content(facts, {"sent": {}, "kept": {}, "residual": {}}))
+
+    with kept_worker(tmp_path, node, dict(os.environ), tmp_path / "worker.log"):
+        for round_number in range(3):
+            header = {"kind": "train", "node": node, "concerns": "one run"}
+            payload = recorddict_to_proto(message(round_number)).SerializeToString()
+            found = recorddict_from_proto(RecordDictProto.FromString(ask(worker_folder(tmp_path), header, payload)))
+            assert unpack(found, PARTS).facts["client"] == 1, unpack(found).facts
+            if round_number == 1:
+                worker = int(WORKERS.findall(caplog.text)[-1])
+                os.kill(worker, signal.SIGKILL)
+                wait_for(lambda gone=worker: not Path(f"/proc/{gone}").exists(), "the worker is not gone")
+    assert len(WORKERS.findall(caplog.text)) == 2
+    for round_number in range(3):
+        answer("train", message(round_number), node | {STATE_KEY: str(tmp_path / "here")})
+    kept = [(tmp_path / place / "abc" / "1" / "2.safetensors").read_bytes() for place in ("", "here")]
+    assert kept[0] == kept[1]
 
 
 def _node(keys: Path, port: int) -> list[str]:

@@ -64,7 +64,7 @@ _OWN_FLAGS = {
 _OWN_WORDS = {
     "data": ("check", "show"),
     "cache": ("show", "prune", "clear"),
-    "deploy": ("keys", "server", "client"),
+    "deploy": ("keys", "kit", "server", "client"),
     "recipes": ("list", "show"),
     "completion": tuple(SHELLS),
 }

@@ -1,6 +1,8 @@
 """The verb ``deploy`` of the command line: a federation of sites on other machines."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +17,12 @@ __all__ = ["ClientOptions", "deploy"]
 
 _USAGE = """\
 usage: fedprime deploy keys FOLDER --hosts NAME ... --clients N
+       fedprime deploy kit FOLDER --output FILE [--server HOST:PORT] [--data FOLDER --format NAME]
        fedprime deploy server RECIPE --keys FOLDER --output RUN [--host ADDRESS] [--port PORT] [--SETTING VALUE ...]
        fedprime deploy client --keys FOLDER --server HOST:PORT --state FOLDER [--data FOLDER --format NAME] ...
 
 keys    makes an authority, the server's certificate and a key for every client
+kit     packs what one site needs: its key, settings, a service, a container, and how to use them
 server  waits for the clients, runs the rounds, shows them, ends with the table; the same command again goes on
 client  takes part, until it is stopped; its samples stay where they are
 
@@ -33,6 +37,20 @@ class _KeysOptions:
     """Names and addresses under which clients reach the server."""
     clients: int
     """How many clients there are."""
+
+
+@dataclass(frozen=True)
+class _KitOptions:
+    folder: tyro.conf.Positional[Path]
+    """The site's folder, client-N, as `fedprime deploy keys` made it."""
+    output: Path
+    """The zip file to make."""
+    server: Annotated[str, tyro.conf.arg(metavar="HOST:PORT")] = ""
+    """Where the server is; if not given, what its certificate beside the folder names first, and port 9092."""
+    data: str = ""
+    """Folder of the samples at the site; without one, it takes part on the built-in world."""
+    format: Format = "food101"
+    """Which data set the folder holds."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +81,11 @@ def deploy(words: list[str]) -> int:
         SettingsError: If Flower is not installed, or settings do not fit together.
         RunError: If the run cannot go on.
     """
-    verbs = {"keys": _keys, "server": _server, "client": _client}
+    verbs = {"keys": _keys, "kit": _kit, "server": _server, "client": _client}
     if not words or words[0] not in verbs:
         print(_USAGE)
         return 0 if words in (["-h"], ["--help"]) else 2
-    if words[0] != "keys":
+    if words[0] not in ("keys", "kit"):
         # As a service or in the background, too, whatever was started is ended before this process is.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
@@ -76,19 +94,37 @@ def deploy(words: list[str]) -> int:
 
 def _keys(words: list[str]) -> int:
     options = tyro.cli(_KeysOptions, args=words, prog="fedprime deploy keys")
-    with importing():
-        from fedprime.runtime.clients import flower_is_missing
-
-        try:
-            from fedprime.runtime.flower.keys import make_keys
-        except ImportError as error:
-            raise flower_is_missing("flower", error) from error
+    with importing(), _needing_flower():
+        from fedprime.runtime.flower.keys import make_keys
     make_keys(options.folder, options.hosts, options.clients)
     print(
         f"{options.folder}/server is for the server, {options.folder}/client-N for site N: carry each there by a way "
         f"that is safe, and keep no copy. {options.folder}/authority signs certificates: put it away."
     )
     return 0
+
+
+def _kit(words: list[str]) -> int:
+    options = tyro.cli(_KitOptions, args=words, prog="fedprime deploy kit")
+    _refuse_broken_keys(options.folder, ("ca.crt", "client.key", "client.json"), "client-N")
+    with importing(), _needing_flower():
+        from fedprime.runtime.flower.site_kit import make_kit
+    make_kit(options.folder, options.output, server=options.server, data=options.data, data_format=options.format)
+    print(
+        f"{options.output} has all that this site needs, its key too: carry it there by a way that is safe, and keep "
+        "no copy. Its README.md says how to go on."
+    )
+    return 0
+
+
+@contextmanager
+def _needing_flower() -> Iterator[None]:
+    from fedprime.runtime.clients import flower_is_missing
+
+    try:
+        yield
+    except ImportError as error:
+        raise flower_is_missing("flower", error) from error
 
 
 def _server(words: list[str]) -> int:

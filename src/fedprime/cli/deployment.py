@@ -119,36 +119,38 @@ def take_part(options: "ClientOptions") -> None:
         SettingsError: If Flower is not installed.
     """
     try:
-        from fedprime.runtime.flower import client_app as node
-        from fedprime.runtime.flower.processes import node_command, node_environment, stop
+        from fedprime.runtime.flower import processes as node
+        from fedprime.runtime.flower.keys import number_of_client
         from fedprime.runtime.flower.watched import start_watched
+        from fedprime.runtime.flower.worker_keeper import kept_worker
     except ImportError as error:
         raise flower_is_missing("flower", error) from error
-    number = _number_of_client(options.keys / "client.json")
+    number = number_of_client(options.keys)
     options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     config: dict[str, str | int] = {node.NUMBER_KEY: number, node.STATE_KEY: str(options.state.resolve())}
     if options.data is not None:
         config |= {node.DATA_KEY: str(options.data.resolve()), node.FORMAT_KEY: options.format}
     if options.backbone is not None:
         config[node.BACKBONE_KEY] = str(options.backbone.resolve())
-    # A service has no home; and what a process embeds for one message, that of the next one reads.
+    # A service has no home; and what one worker embeds, the next one reads.
     environment = {
         PLACE_VARIABLE: str((options.state / "cache").resolve()),
-        **node_environment(options.state / "flower"),
+        **node.node_environment(options.state / "flower"),
     }
     (options.state / "flower").mkdir(exist_ok=True, mode=0o700)
     pause = 5.0
     with interruptible(lambda: f"; the same command takes part again as client {number}"):
         while True:
-            command = node_command(options.keys, options.server, config)
+            command = node.node_command(options.keys, options.server, config)
             print(f"client {number} takes part at {options.server}", flush=True)
             started = time.monotonic()
-            with (options.state / "supernode.log").open("ab") as log:
+            path = options.state / "supernode.log"
+            with path.open("ab") as log, kept_worker(options.state.resolve(), config, environment, path):
                 process = start_watched(command, environment, log)
                 try:
                     code = process.wait()
                 finally:
-                    stop(process)
+                    node.stop(process)
             # A server refuses a client that comes back before it has noticed that it was gone.
             pause = (
                 5.0 if time.monotonic() - started > _LONGEST_PAUSE_SECONDS else min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -168,13 +170,6 @@ def _name_of_run(job: Path) -> str:
             f"{job} is broken (it has no name of the run); restore it, or remove it to begin anew at the sites"
         )
     return name
-
-
-def _number_of_client(path: Path) -> int:
-    number = read_json(path).get("number")
-    if type(number) is not int or number < 0:
-        raise RunError(f'{path} is broken; expected {{"number": 0}}, with the number of this client')
-    return number
 
 
 def _reason(log: Path) -> str:

@@ -59,7 +59,14 @@ VERBS = {
         "fedprime.cli.cache:manage_cache",
         "where embeddings of samples are kept for later runs; make room: fedprime cache show",
     ),
-    "deploy": ("fedprime.cli.deploy:deploy", "federate sites on other machines: fedprime deploy keys, server, client"),
+    "new": (
+        "fedprime.cli.new:start_study",
+        "begin a study: fedprime new my-study writes a method, a recipe and a test",
+    ),
+    "deploy": (
+        "fedprime.cli.deploy:deploy",
+        "federate sites on other machines: fedprime deploy keys, kit, server, client",
+    ),
     "completion": (
         "fedprime.cli.completion:complete",
         "let the shell complete words: fedprime completion bash, zsh, fish say how",

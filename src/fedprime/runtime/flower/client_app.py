@@ -1,6 +1,7 @@
 """A client behind Flower: it says which one it is, trains and measures; what it needs to know comes in the message.
 
-An engine may start a process for each message, or keep one for many clients; the experiment is built once in each.
+An engine may keep a process for many clients, and a site keeps a worker for many messages; the experiment is built once
+in each.
 """
 
 import logging
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedprime.backbones import NAMES, backbone_plugin
@@ -30,20 +31,14 @@ from fedprime.reproducibility.determinism import reproducible
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runtime.client_state import KeptWeights
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
+from fedprime.runtime.flower.processes import BACKBONE_KEY, DATA_KEY, FORMAT_KEY, NUMBER_KEY, STATE_KEY
 from fedprime.runtime.local_clients import local_clients
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import check_settings
 from fedprime.settings.settings import Settings
 
-__all__ = ["BACKBONE_KEY", "DATA_KEY", "FORMAT_KEY", "NUMBER_KEY", "STATE_KEY", "app"]
-
-#: What a node is told about itself when it is started.
-NUMBER_KEY = "partition-id"
-DATA_KEY = "fedprime-data"
-FORMAT_KEY = "fedprime-format"
-BACKBONE_KEY = "fedprime-backbone"
-STATE_KEY = "fedprime-state"
+__all__ = ["BACKBONE_KEY", "DATA_KEY", "FORMAT_KEY", "NUMBER_KEY", "STATE_KEY", "answer", "app"]
 
 _logger = logging.getLogger(__name__)
 
@@ -58,7 +53,7 @@ def describe(message: Message, context: Context) -> Message:
         message: The question.
         context: What the node knows about itself.
     """
-    return _answered(message, context, _describe, ())
+    return Message(answer("query", message.content, context.node_config), reply_to=message)
 
 
 @app.train()
@@ -69,7 +64,7 @@ def train(message: Message, context: Context) -> Message:
         message: The task.
         context: What the node knows about itself.
     """
-    return _answered(message, context, _train, PARTS)
+    return Message(answer("train", message.content, context.node_config), reply_to=message)
 
 
 @app.evaluate()
@@ -80,7 +75,7 @@ def evaluate(message: Message, context: Context) -> Message:
         message: The task.
         context: What the node knows about itself.
     """
-    return _answered(message, context, _evaluate, PARTS)
+    return Message(answer("evaluate", message.content, context.node_config), reply_to=message)
 
 
 @dataclass(frozen=True)
@@ -119,25 +114,30 @@ class _Task:
         return {**self.initial, **sent, **self.own["kept"]}
 
 
-def _answered(
-    message: Message, context: Context, answer: Callable[[_Task], Content], parts: tuple[str, ...]
-) -> Message:
+def answer(kind: str, records: RecordDict, node: Mapping[str, Any]) -> RecordDict:
+    """Does what a message asks for, and returns what to reply.
+
+    Args:
+        kind: ``query``, ``train`` or ``evaluate``.
+        records: The message.
+        node: What the node knows about itself.
+    """
+    carry_out: Callable[[_Task], Content] = {"query": _describe, "train": _train, "evaluate": _evaluate}[kind]
     try:
-        content = unpack(message.content, parts)
-        settings = _settings_at_site(content.facts, context.node_config)
+        content = unpack(records, () if kind == "query" else PARTS)
+        settings = _settings_at_site(content.facts, node)
         with reproducible(settings.threads):
-            task = _read_task(content, settings, context.node_config)
+            task = _read_task(content, settings, node)
             try:
-                found = answer(task)
+                found = carry_out(task)
             finally:
                 task.site.experiment.validation.samples.save()  # the next message may be for another process
         # Repeated, so that nobody takes it for the answer to another task.
         told = {"run": task.facts["run"], "round": task.round_number, "client": task.site.client}
-        reply = Content({**found.facts, **told}, found.weights)
+        return pack(Content({**found.facts, **told}, found.weights))
     except (FedprimeError, OSError) as error:
         _logger.error("%s", error)  # the server is told; here, nobody has to look for it in a traceback
-        reply = Content({"error": str(error)})
-    return Message(pack(reply), reply_to=message)
+        return pack(Content({"error": str(error)}))
 
 
 def _describe(task: _Task) -> Content:

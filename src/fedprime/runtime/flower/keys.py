@@ -20,8 +20,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.strict_json import read_json
 
-__all__ = ["KeysError", "make_keys"]
+__all__ = ["KeysError", "make_keys", "number_of_client", "server_address"]
+
+#: Where the server listens, if nobody says otherwise.
+_PORT = 9092
 
 _DAYS_OF_AUTHORITY, _DAYS_OF_SERVER = 3650, 825
 _CLOCKS_DIFFER = timedelta(days=1)
@@ -64,6 +68,39 @@ def make_keys(folder: Path, hosts: Sequence[str], num_clients: int) -> None:
             _write(own / "client.json", json.dumps({"number": number}).encode() + b"\n")
             public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
             _write(beside / "server" / "nodes" / f"client-{number}.pub", public + b"\n")
+
+
+def number_of_client(folder: Path) -> int:
+    """Returns which client a folder of keys was made for.
+
+    Raises:
+        KeysError: If its file has no number.
+        JsonError: If it is no JSON.
+    """
+    path = folder / "client.json"
+    number = read_json(path).get("number")
+    if type(number) is not int or number < 0:
+        raise KeysError(f'{path} is broken; expected {{"number": 0}}, with the number of this client')
+    return number
+
+
+def server_address(folder: Path) -> str:
+    """Returns where clients find the server: the first name of its certificate, and the port that it has by itself.
+
+    Args:
+        folder: The server's folder of keys.
+
+    Raises:
+        KeysError: If there is no certificate.
+    """
+    path = folder / "server.crt"
+    if not path.exists():
+        raise KeysError(f"{path} is not there, which names the server; say --server HOST:PORT")
+    names = x509.load_pem_x509_certificate(path.read_bytes()).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    host = str(next(iter(names.value)).value)
+    return f"[{host}]:{_PORT}" if ":" in host else f"{host}:{_PORT}"
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:

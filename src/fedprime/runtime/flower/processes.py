@@ -18,7 +18,27 @@ from typing import Any
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runtime.flower.watched import start_watched
 
-__all__ = ["JOB_VARIABLE", "FlowerError", "Link", "node_command", "node_environment", "started_link", "stop"]
+__all__ = [
+    "BACKBONE_KEY",
+    "DATA_KEY",
+    "FORMAT_KEY",
+    "JOB_VARIABLE",
+    "NUMBER_KEY",
+    "STATE_KEY",
+    "FlowerError",
+    "Link",
+    "node_command",
+    "node_environment",
+    "started_link",
+    "stop",
+]
+
+#: What a node is told about itself when it is started.
+NUMBER_KEY = "partition-id"
+DATA_KEY = "fedprime-data"
+FORMAT_KEY = "fedprime-format"
+BACKBONE_KEY = "fedprime-backbone"
+STATE_KEY = "fedprime-state"
 
 #: Names the file that tells the server's app what to do.
 JOB_VARIABLE = "FEDPRIME_JOB"
@@ -44,7 +64,7 @@ publisher = "fedprime"
 
 [tool.flwr.app.components]
 serverapp = "fedprime.runs.server_app:app"
-clientapp = "fedprime.runtime.flower.client_app:app"
+clientapp = "fedprime.runtime.flower.site_app:app"
 
 [tool.flwr.app.config]
 """
