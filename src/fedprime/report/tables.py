@@ -222,4 +222,6 @@ def _parts(cell: Cell) -> list[str]:
 def _kilobytes(cell: Cell, direction: Literal["down", "up"], part: str) -> float:
     """Returns the mean over runs."""
     known = [run.results for run in cell.runs if run.results.bytes_by_part]
-    return statistics.fmean(entry.bytes_by_part[direction].get(part, 0) / max(1, entry.rounds) / 1000 for entry in known)
+    return statistics.fmean(
+        entry.bytes_by_part[direction].get(part, 0) / max(1, entry.rounds) / 1000 for entry in known
+    )
