@@ -296,3 +296,12 @@ def test_rows_of_classes_after_those_of_clients_are_no_clients(tmp_path: Path):
     rows = json.loads((folder / "missingness.json").read_text())
     write_json(folder / "missingness.json", [*rows, {"label": "dish-00", "samples": 5, "present": rows[0]["present"]}])
     assert read_run(folder).patterns == read_run(make_run(tmp_path / "other")).patterns
+
+
+def test_rounds_of_the_start_are_told_from_those_of_training(tmp_path: Path):
+    folder = make_run(tmp_path / "run", rounds=2)
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    start = [{**rows[0], "round": number} for number in (-2, -1)]
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in [*start, *rows]))
+    ((run,),) = (found.runs for found in find_runs([folder])[0])
+    assert (run.history.start, len(run.history.loss)) == (2, 4)

@@ -14,3 +14,9 @@ def test_only_rounds_that_every_seed_has_measured_count():
 
 def test_one_seed_has_no_deviation():
     assert over_seeds([[1, 2]])[2].tolist() == [0, 0]
+
+
+def test_the_start_ends_with_round_0():
+    rounds, mean, _ = over_seeds([[None, None, 0.5, 0.6], [None, None, 0.7, 0.8]], start=3)
+    assert rounds.tolist() == [0, 1]
+    assert mean.tolist() == pytest.approx([0.6, 0.7])

@@ -176,3 +176,10 @@ def test_a_run_is_what_it_was_in_every_field(runs: RunSet, tmp_path: Path):
     assert run.results.clients["1"] is None
     assert run.prompts is not None
     assert run.prompts.moved == {"inter": (0.0, None, 0.5)}
+
+
+def test_rounds_of_the_start_come_back_as_such(runs: RunSet, tmp_path: Path):
+    whole = runs.runs[0]
+    started = replace(whole, history=replace(whole.history, start=1), results=replace(whole.results, rounds=2))
+    write_runs_file(tmp_path / "runs.json", replace(runs, runs=(started,)))
+    assert read_runs_file(tmp_path / "runs.json").runs[0].history == started.history

@@ -135,6 +135,7 @@ class History:
         loss: Mean training loss; None where it was not finite.
         bytes: Sent in both directions.
         pool_sizes: By pool, its size after the round.
+        start: How many of the entries are of the start, before the first round of training.
     """
 
     accuracy: tuple[Share | None, ...]
@@ -142,6 +143,7 @@ class History:
     loss: tuple[Number, ...]
     bytes: tuple[Count, ...]
     pool_sizes: dict[str, tuple[Count, ...]] = Field(default_factory=dict)
+    start: Count = 0
 
 
 @dataclass(frozen=True, config=_CONFIG)

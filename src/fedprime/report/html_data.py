@@ -85,7 +85,7 @@ def curves_of(histories: Sequence[History]) -> dict[str, Any]:
         columns[f"prompts in the {pool.removeprefix('pools.')} pool"] = sizes
     curves: dict[str, Any] = {}
     for quantity, of_seeds in columns.items():
-        rounds, mean, deviation = over_seeds(of_seeds)
+        rounds, mean, deviation = over_seeds(of_seeds, histories[0].start)
         if len(rounds):
             kept = _evenly(len(rounds), _MAX_POINTS)
             curves[quantity] = [

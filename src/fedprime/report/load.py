@@ -173,7 +173,7 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
             "labels": dict(labels or {}),
             "results": results,
         }
-        content |= {"history": _history(rows), "prompts": _prompt_record(rows)}
+        content |= {"history": _history(rows), "prompts": _prompt_record([row for row in rows if row["round"] >= 0])}
         file = "environment.json"
         where = {"commit": environment["commit"], "backbone": environment["backbone_fingerprint"]}
         content["environment"] = environment["machine"] | where
@@ -215,6 +215,7 @@ def _history(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "bayes_accuracy": [row.get("bayes_accuracy") for row in rows],
         "loss": [row["loss"] for row in rows],
         "bytes": [row["bytes_down"] + row["bytes_up"] for row in rows],
+        "start": sum(row["round"] < 0 for row in rows),
         "pool_sizes": {name: [row["pool_sizes"][name] for row in rows] for name in rows[-1]["pool_sizes"]},
     }
 

@@ -135,7 +135,8 @@ def _run_entry(run: FinishedRun, shared: Sequence[str], known: Sequence[str], en
         "clients": {name: row(scores) for name, scores in results.clients.items()},
         "patterns": run.patterns,
         "history": {name: _shortest(getattr(history, name)) for name in _COLUMNS}
-        | {"pool_sizes": {name: _shortest(sizes) for name, sizes in history.pool_sizes.items()}},
+        | {"pool_sizes": {name: _shortest(sizes) for name, sizes in history.pool_sizes.items()}}
+        | ({"start": history.start} if history.start else {}),
         "prompts": None if run.prompts is None else asdict(run.prompts),
     }
     return {name: value for name, value in entry.items() if value not in (None, {})}
@@ -143,7 +144,8 @@ def _run_entry(run: FinishedRun, shared: Sequence[str], known: Sequence[str], en
 
 def _run_content(entry: Mapping[str, Any], content: Mapping[str, Any], place: str) -> dict[str, Any]:
     results, history = entry["results"], entry["history"]
-    rounds = int(results["rounds"])
+    start = int(history.get("start", 0))
+    entries = start + int(results["rounds"])
 
     def scores(rows: Mapping[str, Sequence[Any] | None]) -> dict[str, Any]:
         return {
@@ -159,8 +161,9 @@ def _run_content(entry: Mapping[str, Any], content: Mapping[str, Any], place: st
             "scenarios": scores(entry["scenarios"]),
             "clients": scores(entry.get("clients", {})),
         },
-        "history": {name: _spelt_out(history[name], rounds) for name in _COLUMNS}
-        | {"pool_sizes": {name: _spelt_out(sizes, rounds) for name, sizes in history.get("pool_sizes", {}).items()}},
+        "history": {name: _spelt_out(history[name], entries) for name in _COLUMNS}
+        | {"pool_sizes": {name: _spelt_out(sizes, entries) for name, sizes in history.get("pool_sizes", {}).items()}}
+        | {"start": start},
         "environment": content["environments"][entry["environment"]],
         "finished": entry["finished"],
         "labels": entry.get("labels", {}),

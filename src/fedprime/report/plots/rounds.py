@@ -70,7 +70,7 @@ def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Draw
                 if columns:
                     color = marks[cell.label].color
                     shown[cell.label] = Mark(color, "", "-")
-                    rounds, mean, deviation = over_seeds(columns)
+                    rounds, mean, deviation = over_seeds(columns, cell.runs[0].history.start)
                     panel.plot(rounds, mean, color=color, linestyle=style)
                     panel.fill_between(rounds, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
             _label(panel, block, "prompts in the pool")
@@ -116,9 +116,9 @@ def _draw_cell(panel: Axes, cell: Cell, mark: Mark, opacity: float) -> None:
 
 
 def _limit(cell: Cell) -> list[tuple[float, float]]:
-    rounds, mean, _ = over_seeds([run.history.bayes_accuracy for run in cell.runs])
+    rounds, mean, _ = over_seeds([run.history.bayes_accuracy for run in cell.runs], cell.runs[0].history.start)
     return list(zip(rounds.astype(float).tolist(), (100 * mean).tolist(), strict=True))
 
 
 def _curve(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return over_seeds([run.history.accuracy for run in cell.runs])
+    return over_seeds([run.history.accuracy for run in cell.runs], cell.runs[0].history.start)
