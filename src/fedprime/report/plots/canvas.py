@@ -104,6 +104,7 @@ def house_style() -> AbstractContextManager[None]:
     )
 
 
+_LETTERS = 100  # of a legend, in its width
 _INCHES_OF_ROW = 0.22  # of a legend
 _ROWS_WITH_ROOM = 3  # of a legend, within the margin of a figure
 
@@ -139,12 +140,19 @@ def add_legend(figure: Figure, marks: Mapping[str, Mark], extra: Iterable[Line2D
         for label, mark in marks.items()
     ]
     handles += list(extra)
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(100 / (longest + 8)), 6))
+    lengths = [len(str(handle.get_label())) for handle in handles]
+    columns = max((number for number in range(1, 7) if _width_of_columns(lengths, number) <= _LETTERS), default=1)
+    columns = min(columns, len(handles))
     rows = math.ceil(len(handles) / columns)
     # Panels keep their height below which they cannot be read, however many labels there are.
     figure.set_figheight(figure.get_figheight() + _INCHES_OF_ROW * max(0, rows - _ROWS_WITH_ROOM))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def _width_of_columns(lengths: Sequence[int], number: int) -> int:
+    """Returns how many letters wide entries are in so many columns, filled one after the other."""
+    rows = math.ceil(len(lengths) / number)
+    return sum(max(lengths[first : first + rows]) + 8 for first in range(0, len(lengths), rows))
 
 
 def share_axes(panels: Sequence[Axes], which: Literal["x", "y", "both"] = "both") -> None:
@@ -168,22 +176,38 @@ def round_ticks() -> MaxNLocator:
 def limit_groups(curves: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Sequence[tuple[float, float]]]:
     """Returns limits that are not the same by name: that of most labels, and those of others.
 
+    Limits are the same if they are wherever both are known.
+
     Args:
         curves: By label, the points of its limit; none where it is not known.
 
-    >>> limit_groups({"a": [(1.0, 0.9)], "b": [(1.0, 0.8)], "c": [(1.0, 0.9)], "d": []})
-    {'Bayes limit': [(1.0, 0.9)], 'Bayes limit of b': [(1.0, 0.8)]}
+    >>> limit_groups({"a": [(1.0, 0.9)], "b": [(1.0, 0.8)], "c": [(0.0, 0.7), (1.0, 0.9)], "d": []})
+    {'Bayes limit': [(0.0, 0.7), (1.0, 0.9)], 'Bayes limit of b': [(1.0, 0.8)]}
     """
-    same: dict[tuple[tuple[float, float], ...], list[str]] = {}
-    for label, points in curves.items():
-        if points:
-            same.setdefault(tuple((x, round(y, 3)) for x, y in points), []).append(label)
-    groups = sorted(same.values(), key=len, reverse=True)
-    number = sum(map(len, groups))
+    groups: list[tuple[dict[float, float], list[str]]] = []
+    for label in sorted(curves, key=lambda label: -len(curves[label])):
+        points = dict(curves[label])
+        alike = [group for group in groups if _agree(group[0], points)]
+        if alike:
+            known, labels = max(alike, key=lambda group: len(group[1]))
+            known.update(points | known)
+            labels.append(label)
+        elif points:
+            groups.append((points, [label]))
+    groups.sort(key=lambda group: -len(group[1]))
+    number = sum(len(labels) for _, labels in groups)
+    order = list(curves)
     return {
-        "Bayes limit" if len(labels) > number / 2 else f"Bayes limit of {', '.join(labels)}": curves[labels[0]]
-        for labels in groups
+        "Bayes limit"
+        if len(labels) > number / 2
+        else f"Bayes limit of {', '.join(sorted(labels, key=order.index))}": sorted(points.items())
+        for points, labels in groups
     }
+
+
+def _agree(one: Mapping[float, float], other: Mapping[float, float]) -> bool:
+    shared = one.keys() & other.keys()
+    return bool(shared) and all(math.isclose(one[x], other[x], abs_tol=5e-4) for x in shared)
 
 
 class LimitLines:
