@@ -147,6 +147,7 @@ def passed(folder: Path, backbone: Any, cache: Path) -> EmbeddedSamples:
 def of_the_matrix_rate(backbone: Backbone, samples: EmbeddedSamples, num_values: int) -> dict[str, float]:
     """Returns by modality which share of the processor's rate of matrix products its encoder reaches, on one thread."""
     found, clock = {}, Clock()
+    rate = matmul_rates(clock)["float32"]
     for modality in backbone.modalities:
         values = [samples.source.read(index, (modality,))[modality] for index in range(num_values)]
 
@@ -171,6 +172,7 @@ def measure(name: str, data: Path, num_rows: int, repeats: int) -> dict[str, Any
     with tempfile.TemporaryDirectory() as place:
         folder, moved = Path(place) / "data", Path(place) / "moved" / "elsewhere"
         rows = write_rows(data, folder, num_rows)
+        cache = Path(place) / "cache"
         for repeat in range(repeats):
             torch.set_num_threads(cores)
             clock.time("plain", lambda: [plain(*row) for row in rows])

@@ -76,8 +76,9 @@ def _spent(module: str, count: int, message: RecordDict) -> tuple[float, dict[st
         environment = {**os.environ, "FEDPRIME_CACHE": str(state / "cache")}
         before = _processor_seconds()
         with kept_worker(state, node, environment, state / "log"):
-            for _ in range(count):
-                command = [sys.executable, "-c", _PROCESS.format(module=module), json.dumps(node)]
+            command = [sys.executable, "-c", _PROCESS.format(module=module), json.dumps(node)]
+            done = subprocess.run(command, env=environment, input=payload, capture_output=True, check=True)
+            for _ in range(count - 1):
                 done = subprocess.run(command, env=environment, input=payload, capture_output=True, check=True)
         records = recorddict_from_proto(RecordDictProto.FromString(done.stdout))
         values = unpack(records, PARTS).weights["sent"]

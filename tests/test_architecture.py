@@ -17,7 +17,7 @@ IMPORTED = re.compile(r"from \S+ import |import |\w+,$|\"[\w ]+\",$")
 #: Tests of no single module.
 WIDE_TESTS = {
     *("test_architecture.py", "test_data_sets.py", "test_docs.py", "test_examples.py", "test_real_data.py"),
-    *("test_deploy_files.py", "test_private_messages.py", "test_table_errors.py"),
+    *("test_deploy_files.py", "test_private_messages.py", "test_supply.py", "test_table_errors.py"),
 }
 
 

@@ -38,7 +38,7 @@ def compose(path: Path) -> dict[str, Any]:
 
 
 def version() -> str:
-    return re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)[0]
+    return str(yaml.safe_load((ROOT / "deploy/chart/Chart.yaml").read_text())["appVersion"])
 
 
 def words_of_client(words: list[str]) -> set[str]:

@@ -170,7 +170,7 @@ def features(
         modality: [encoded[modality][row] if shown[place, column] else None for place, row in enumerate(rows)]
         for column, modality in enumerate(backbone.modalities)
     }
-    return backbone.joint(backbone.assemble(embedded))
+    return backbone.encode(backbone.assemble(embedded))
 
 
 def draw_shown(present: Bool[np.ndarray, "row modality"], rng: np.random.Generator) -> Bool[np.ndarray, "row modality"]:

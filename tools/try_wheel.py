@@ -25,7 +25,7 @@ _NEEDS_FILES = re.compile(r"name its folder, --data\.path|cannot load a backbone
 
 def main() -> int:
     """Installs, starts, prints a line for each recipe; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Try an installed wheel.")
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--environment", type=Path, required=True, help="where to make the environment")
     parser.add_argument("--borrow", action="store_true", help="take libraries from the environment that runs this")

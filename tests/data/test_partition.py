@@ -91,7 +91,7 @@ def test_clients_of_one_site_divide_its_samples_evenly() -> None:
 
 
 def test_a_site_with_fewer_samples_than_clients_is_refused() -> None:
-    with pytest.raises(PartitionError, match="a site of 1 samples is too small for 2 clients; ask for fewer clients"):
+    with pytest.raises(PartitionError, match="a site of 1 sample is too small for 2 clients; ask for fewer clients"):
         partition_by_site(np.array([0, 0, 0, 1]), 4)
 
 

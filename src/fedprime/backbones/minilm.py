@@ -135,8 +135,8 @@ class MiniLM:
 
 def _attend(*parts: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
     """Returns what the word pieces of one text, given as queries, keys and values, make of each other."""
-    heads = [part.view(1, len(part), _NUM_HEADS, -1).transpose(1, 2) for part in parts]
-    return functional.scaled_dot_product_attention(*heads).transpose(1, 2).reshape(len(parts[0]), -1)
+    query, key, value = (part.view(1, len(part), _NUM_HEADS, -1).transpose(1, 2) for part in parts)
+    return functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(len(parts[0]), -1)
 
 
 def _few_at_once(texts: Sequence[Int[Tensor, " _"]]) -> Iterator[list[Int[Tensor, " _"]]]:

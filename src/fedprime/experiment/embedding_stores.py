@@ -62,7 +62,7 @@ def block_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Back
 
     def identity(index: int, modality: str) -> str | None:
         key = embeddings.key(modality, index)
-        return key and key.hex()
+        return key.hex() if key else None
 
     described = _described(backbone, backbone.options) | {"backbone fingerprint": backbone.fingerprint}
     caches = {

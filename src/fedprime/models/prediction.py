@@ -131,7 +131,7 @@ def predict_rows(model: PromptedModel, samples: EmbeddedSamples, rows: Int[np.nd
     there = samples.usable(rows)
     usable = there.any(axis=1)
     found = iter(_predict(model, samples.batch(rows[usable], there[usable])) if usable.any() else ())
-    return [next(found) if own else dict(_NOTHING) for own in usable]
+    return [next(found) if own else dict(_NOTHING) for own in usable.tolist()]
 
 
 def _batch(embedded: Mapping[str, Sequence[Tensor | None]]) -> Batch:

@@ -163,7 +163,7 @@ def test_what_is_no_frame_is_told(frame: object, said: str):
         ([b"", 3.5], "row 2, column x: 3.5 is no file, as others of the column are"),
         ([{"array": [], "sampling_rate": 8000}], "row 1, column x: no sound"),
         ([Image.new("F", (2, 2))], "row 1, column x: its numbers have 32 bits"),
-        ([[1, None]], "row 1, column x: [1, None] are no numbers"),
+        ([[1, None]], "row 1, column x: [1, None] is no array of numbers"),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_told_with_its_row(column: list[object], said: str):

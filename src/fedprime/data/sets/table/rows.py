@@ -48,7 +48,8 @@ class UnlabelledRows:
         for modality, own in self._cells.items():
             self.there[:, self.modalities.index(modality)] = own.there
         self.labels: Int[np.ndarray, " sample"] = np.zeros(num_rows, dtype=np.int64)
-        self.sites, self.splits, self.label_names = self.labels, {}, ()
+        self.sites, self.label_names = self.labels, ()
+        self.splits: Mapping[str, Int[np.ndarray, " _"]] = {}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,13 +73,13 @@ class UnlabelledRows:
         """Returns where to find a row."""
         return f"{self.place}, row {row + 1}"
 
-    def read(self, row: int, modalities: Sequence[str]) -> dict[str, object]:
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
         """Returns the asked modalities of a row that has them."""
-        return {modality: self._cells[modality].read(row) for modality in modalities}
+        return {modality: self._cells[modality].read(index) for modality in modalities}
 
-    def identity(self, row: int, modality: str) -> str | None:
+    def identity(self, index: int, modality: str) -> str | None:
         """Returns what tells a raw value from all others, see `Cells.identity`."""
-        return self._cells[modality].identity(row)
+        return self._cells[modality].identity(index)
 
 
 def read_unlabelled(
