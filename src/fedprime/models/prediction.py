@@ -129,7 +129,7 @@ def predict_rows(model: PromptedModel, samples: EmbeddedSamples, rows: Int[np.nd
     """
     model.eval()
     there = samples.usable(rows)
-    usable = there.any(axis=1)
+    usable = np.asarray(there.any(axis=1))
     found = iter(_predict(model, samples.batch(rows[usable], there[usable])) if usable.any() else ())
     return [next(found) if own else dict(_NOTHING) for own in usable.tolist()]
 
