@@ -77,7 +77,8 @@ def test_a_message_is_handed_to_the_worker_and_its_answer_comes_back_to_the_bit(
     assert len(set(concerns)) == 4
 
 
-def test_a_site_without_a_worker_says_so(tmp_path: Path):
+def test_a_site_without_a_worker_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fedprime.runtime.flower.worker_socket.PATIENCE", 0.0)
     for config, reason in (({STATE_KEY: str(tmp_path)}, "not reached"), ({}, "start it by `fedprime deploy client`")):
         with pytest.raises(WorkerError, match=reason):
             app(message_of(pack(Content(FACTS)), "query"), Context(0, 7, config, RecordDict(), {}))

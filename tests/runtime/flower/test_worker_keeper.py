@@ -167,8 +167,9 @@ def test_a_worker_does_not_go_on_for_a_message_that_nobody_waits_for(asked: Call
 
 
 def test_the_worker_ends_with_the_site_and_is_asked_in_vain_after_it(
-    kept: Kept, asked: Callable[..., str], tmp_path: Path
+    kept: Kept, asked: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("fedprime.runtime.flower.worker_socket.PATIENCE", 0.0)
     with kept():
         process = process_of(asked())
         assert worker_folder(tmp_path).stat().st_mode & 0o777 == 0o700

@@ -8,6 +8,7 @@ import contextlib
 import json
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,10 @@ __all__ = ["SOCKET", "WorkerError", "ask", "bound_socket", "read_frame", "worker
 
 #: Of the socket, in the folder of the worker.
 SOCKET = "worker.sock"
+
+#: Seconds that a message waits for a site's client, which may have been started again a moment ago.
+PATIENCE = 60.0
+_BETWEEN_TRIES = 0.2
 
 _LENGTHS = struct.Struct("<QQ")
 
@@ -82,6 +87,19 @@ def bound_socket(folder: Path) -> socket.socket:
     return listener
 
 
+def _connect(connection: socket.socket, folder: Path) -> None:
+    """Connects, and waits a while for a client that has just been started again."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with contextlib.chdir(folder):
+                return connection.connect(SOCKET)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_BETWEEN_TRIES)
+
+
 def ask(folder: Path, header: Mapping[str, Any], payload: bytes) -> bytes:
     """Returns what the worker that is reached in a folder answers.
 
@@ -90,8 +108,7 @@ def ask(folder: Path, header: Mapping[str, Any], payload: bytes) -> bytes:
     """
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            with contextlib.chdir(folder):
-                connection.connect(SOCKET)
+            _connect(connection, folder)
             with connection.makefile("rwb") as stream:
                 write_frame(stream, header, payload)
                 said, found = read_frame(stream)
