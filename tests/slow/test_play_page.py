@@ -1,11 +1,10 @@
 """The page to try a model in a real browser: a photo and a text are given, modalities and priors switched."""
 
-import json
 import socket
-import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -15,7 +14,6 @@ from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import PromptPools
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.runs import play
-from page_content import Parts
 
 pytestmark = pytest.mark.slow
 NASTY = "<img src=x onerror=\"document.title='broken into'\">"
@@ -90,16 +88,10 @@ def address(tiny: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("width", [1280, 500])
-def test_a_sample_is_given_and_modalities_are_switched(chromium: str, width: int, address: str, tmp_path: Path):
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--virtual-time-budget=12000"]
-    shown = subprocess.run(
-        [chromium, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", address],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
-    told = json.loads(Parts(shown).texts["output"][0])
+def test_a_sample_is_given_and_modalities_are_switched(
+    told_by_page: Callable[[str, int, int], dict[str, Any]], width: int, address: str
+):
+    told = told_by_page(address, width, 12000)
     assert told["errors"] == []
     assert told["title"] == "soups: fedprime play"
     assert told["width"] <= told["window"]

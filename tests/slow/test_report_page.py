@@ -1,8 +1,8 @@
 """The page of a report in a real browser: its script runs without an error, and draws every part."""
 
-import json
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +10,6 @@ from fedprime.report.compare import group_runs
 from fedprime.report.html import html_page
 from fedprime.report.html_data import page_data
 from made_runs import collected, methods_over_seeds
-from page_content import Parts
 
 pytestmark = pytest.mark.slow
 NASTY = "<img src=x onerror=\"document.title='broken into'\">"
@@ -43,21 +42,15 @@ addEventListener("load", () => {
 
 
 @pytest.mark.parametrize("width", [1280, 500])
-def test_a_page_is_sorted_filtered_and_hovered(chromium: str, width: int, tmp_path: Path):
+def test_a_page_is_sorted_filtered_and_hovered(
+    told_by_page: Callable[[str, int, int], dict[str, Any]], width: int, tmp_path: Path
+):
     accuracies = {"pfpt": (0.5, 0.52, 0.51), NASTY: (0.7, 0.72, 0.75), "fedprime": (0.6, 0.61, 0.63)}
     collection = collected(methods_over_seeds(accuracies))
     page = html_page(page_data("a study", collection, group_runs(collection), "caption", ["fedprime report runs"]))
     path = tmp_path / "page.html"
     path.write_text(page.replace('<script type="application', f'<script>{DRIVEN}</script>\n<script type="application'))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--virtual-time-budget=3000"]
-    shown = subprocess.run(
-        [chromium, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
-    told = json.loads(Parts(shown).texts["output"][0])
+    told = told_by_page(path.as_uri(), width, 3000)
     assert told["errors"] == []
     assert told["title"] == "a study"
     assert told["before"] == ["pfpt", NASTY, "fedprime"]

@@ -25,7 +25,7 @@ class Network(NamedTuple):
 
     def __call__(self, inputs: Float64[Tensor, "centre dim"]) -> Float64[Tensor, "centre out"]:
         """Returns the outputs for every centre."""
-        return (torch.tanh(inputs.float() @ self.features + self.feature_bias) @ self.readout + self.bias).double()
+        return _forward(self, inputs.float())[1]
 
 
 class LossWithGradient(NamedTuple):

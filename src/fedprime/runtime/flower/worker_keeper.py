@@ -4,7 +4,6 @@ A new worker is started after one that died, failed, or hung until the server se
 other settings or another version; and after a pause long enough that its memory was given back.
 """
 
-import fcntl
 import logging
 import socket
 import subprocess
@@ -15,6 +14,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 from fedprime.runtime.flower.processes import stop
 from fedprime.runtime.flower.worker_socket import (
@@ -64,14 +65,15 @@ def kept_worker(
     folder = worker_folder(state)
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    with (folder / "lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WorkerError(
-                f"another client has the folder {state}; stop it, or name another folder by --state"
-            ) from error
-        ours, theirs = socket.socketpair()
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise WorkerError(
+            f"another client has the folder {state}; stop it, or name another folder by --state"
+        ) from error
+    ours, theirs = socket.socketpair()
+    try:
         with bound_socket(folder) as listener, log.open("ab") as said, ours, theirs:
             keeper = _Keeper(listener, theirs, dict(node), command, environment, said, idle_seconds)
             thread = threading.Thread(target=keeper.run, daemon=True)
@@ -82,6 +84,8 @@ def kept_worker(
                 ours.close()  # which the keeper sees
                 thread.join()
                 (folder / SOCKET).unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 class _Keeper:
