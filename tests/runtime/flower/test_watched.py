@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fedprime.runtime.flower.processes import stop
+from fedprime.runtime.flower.watched import start_watched
+
 STARTER = """
 import os, sys, time
 from fedprime.runtime.flower.watched import start_watched
@@ -46,3 +49,15 @@ def test_a_program_ends_when_its_starter_is_killed(tmp_path: Path):  # takes as 
     os.kill(starter.pid, signal.SIGKILL)
     starter.wait()
     assert wait_for(lambda: not is_there(program))
+
+
+def test_a_program_whose_watcher_alone_was_killed_ends_when_that_is_stopped(tmp_path: Path):
+    number = tmp_path / "number"
+    with (tmp_path / "log").open("wb") as log:
+        watcher = start_watched([sys.executable, "-c", PROGRAM, str(number)], dict(os.environ), log)
+    assert wait_for(number.exists), (tmp_path / "log").read_text()
+    os.kill(watcher.pid, signal.SIGKILL)
+    watcher.wait()
+    assert is_there(int(number.read_text()))
+    stop(watcher)
+    assert wait_for(lambda: not is_there(int(number.read_text())))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -224,21 +224,22 @@ def node_environment(folder: Path) -> dict[str, str]:
 
 
 def stop(process: subprocess.Popen[Any]) -> None:
-    """Ends a process, gently first.
+    """Ends a process that has a session of its own, gently first, and whatever it has left there.
+
+    What `fedprime.runtime.flower.watched` runs goes on when its watcher alone is killed; as a node it would keep the
+    site's place at the server, and nobody else could take it.
 
     Args:
-        process: The process.
+        process: The process, which may have ended.
     """
     if process.poll() is None:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            if os.getpgid(process.pid) == process.pid:
-                os.killpg(process.pid, signal.SIGKILL)  # with what it has started
-            else:
-                process.kill()
-            process.wait()
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says the other of one that has ended
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
     if process.stdin is not None:  # the pipe of `watched`
         process.stdin.close()
 
