@@ -1,11 +1,8 @@
 """The model that is trained: what it computes, what it learns, what it keeps apart, and how it is saved."""
 
 import itertools
-import json
 import math
-import re
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,58 +11,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fedprime.backbones import backbone as contract
 from fedprime.backbones import load_backbone
-from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
+from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.layers import states_before
-from fedprime.data.batches import Batch, DataError, EmbeddedSamples, Task, ValueKind
+from fedprime.data.batches import Batch, DataError, EmbeddedSamples
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.micro_batches import divide_by_length
 from fedprime.data.sets.builtin import BuiltinWorld
-from fedprime.models import prompted_model as model_module
 from fedprime.models.prompted_model import HeadKind, ModelError, PromptedModel, Weights
 from fedprime.models.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.reproduction.reading import ReferenceBackbone
+from three_modalities import LABELS, PROMPTED, THREE, Averaging, model_of, seven_patterns_twice
 
 examples = settings(max_examples=20, deadline=None, derandomize=True)
-
-THREE = ("image", "text", "readings")
-LABELS = ("soup", "cake", "salad")
-PROMPTED: dict[str, Callable[[Backbone, torch.Generator], Prompter]] = {
-    "pools": lambda backbone, rng: PromptPools(backbone.dim, {"inter": 6, "intra": 4}, 2, rng),
-    "patterns": lambda backbone, rng: PatternPrompts(backbone.dim, len(backbone.modalities), 3, rng),
-    "all": lambda backbone, rng: AllPrompts(backbone.dim, 3, rng),
-    "none": lambda backbone, _: NoPrompts(backbone.dim),
-}
-
-
-class Averaging:
-    """A backbone of width 2 whose feature is the mean of all tokens, and whose summary token is zero."""
-
-    modalities: tuple[str, ...] = ("image", "text")
-    kinds: Mapping[str, ValueKind] = {"image": "image", "text": "text"}
-    versions: Mapping[str, int] = {"image": 1, "text": 1}
-    dim = 2
-    feature_dim = 2
-    options: Mapping[str, int] = {}
-    reference = "averaging"
-
-    def __init__(self, fingerprint: str = "of averaging") -> None:
-        self.fingerprint = fingerprint
-        self.device = torch.device("cpu")
-
-    def embed(self, modality: str, values: Sequence[object]) -> list[Tensor]:
-        return [torch.tensor(value) for value in values]
-
-    def assemble(self, embedded: Mapping[str, Sequence[Tensor | None]]) -> Tokens:
-        return contract.assemble(embedded, torch.zeros(2), self.modalities)
-
-    def encode(self, tokens: Tokens) -> Tensor:
-        return tokens.pooled()
 
 
 class Poisoned:
@@ -91,51 +52,10 @@ class Poisoned:
         return {modality: true.get(modality, garbage[modality]) for modality in modalities}
 
 
-@pytest.fixture(scope="session")
-def three() -> Backbone:
-    return load_backbone(modalities=THREE)
-
-
-@pytest.fixture(scope="session")
-def world() -> BuiltinWorld:
-    return BuiltinWorld(num_samples=14, num_classes=3)
-
-
-@pytest.fixture(scope="session")
-def batch(three: Backbone, world: BuiltinWorld) -> Batch:
-    """Fourteen samples of three modalities, with each of the seven patterns twice."""
-    return EmbeddedSamples(world, THREE, three.embed).batch(np.arange(14), seven_patterns_twice())
-
-
 @pytest.fixture(params=PROMPTED)
 def prompted(request: pytest.FixtureRequest, three: Backbone) -> PromptedModel:
     """A model of three modalities with each kind of prompts."""
     return model_of(three, request.param)
-
-
-@pytest.fixture
-def pooled(three: Backbone) -> PromptedModel:
-    return model_of(three, "pools")
-
-
-@pytest.fixture
-def saved(pooled: PromptedModel, tmp_path: Path) -> Path:
-    pooled.save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
-def seven_patterns_twice() -> np.ndarray:
-    patterns = [pattern for pattern in itertools.product([False, True], repeat=3) if any(pattern)]
-    return np.array(patterns * 2)
-
-
-def model_of(backbone: Backbone, kind: str, task: Task = "one_class", seed: int = 0) -> PromptedModel:
-    rng = torch_stream(seed, "test model")
-    model = PromptedModel(backbone, PROMPTED[kind](backbone, rng), LABELS, task, rng)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=torch_stream(seed, "moved", name))
-    return model
 
 
 def rows_of(batch: Batch, rows: Sequence[int]) -> Batch:
@@ -147,10 +67,6 @@ def set_values(model: PromptedModel, **values: object) -> None:
     """Sets parameters of the model; an underscore in a name stands for a dot."""
     weights = {name.replace("_", "."): torch.tensor(value) for name, value in values.items()}
     model.load_weights(model.weights() | weights)
-
-
-def write_half(*_: object) -> None:
-    raise OSError("no space left on device")
 
 
 # What it computes
@@ -398,209 +314,6 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(
     assert all(torch.equal(value, before[name]) for name, value in pooled.weights().items())
 
 
-# Saved models
-
-
-@pytest.mark.parametrize("task", ["one_class", "several_labels"])
-@pytest.mark.parametrize("kind", PROMPTED)
-def test_a_model_comes_back_from_its_folder_as_it_was(
-    three: Backbone, batch: Batch, tmp_path: Path, kind: str, task: Task
-) -> None:
-    model = model_of(three, kind, task)
-    model.save_pretrained(tmp_path / "new" / "model")
-    again = PromptedModel.from_pretrained(tmp_path / "new" / "model")
-    assert again.label_names == LABELS
-    assert again.task == task
-    assert again.backbone.modalities == THREE
-    assert again.backbone.reference == "tiny"
-    assert {name: value.tolist() for name, value in again.weights().items()} == {
-        name: value.tolist() for name, value in model.weights().items()
-    }
-    with torch.no_grad():
-        assert torch.equal(again(batch).logits, model(batch).logits)
-
-
-def test_a_pool_that_has_grown_comes_back_in_its_new_size(pooled: PromptedModel, tmp_path: Path) -> None:
-    pool = torch.randn(11, 64)
-    pooled.load_weights(pooled.weights() | {"prompter.pools.inter": pool})
-    pooled.save_pretrained(tmp_path / "model")
-    assert torch.equal(PromptedModel.from_pretrained(tmp_path / "model").weights()["prompter.pools.inter"], pool)
-
-
-def test_a_backbone_that_is_loaded_already_is_used(saved: Path, three: Backbone) -> None:
-    assert PromptedModel.from_pretrained(saved, three).backbone is three
-
-
-def test_a_saved_model_says_what_it_is_and_holds_no_backbone(saved: Path, pooled: PromptedModel) -> None:
-    assert sorted(path.name for path in saved.iterdir()) == ["README.md", "config.json", "model.safetensors"]
-    config = json.loads((saved / "config.json").read_text())
-    assert re.fullmatch(r"[0-9a-f]{64}", config.pop("sha256"))
-    assert config == {
-        "format": 1,
-        "task": "one_class",
-        "label_names": ["soup", "cake", "salad"],
-        "backbone": {
-            "reference": "tiny",
-            "modalities": ["image", "text", "readings"],
-            "fingerprint": pooled.backbone.fingerprint,
-        },
-        "prompter": {
-            "kind": "pools",
-            "options": {
-                "pools": {"inter": 6, "intra": 4},
-                "num_chosen": 2,
-                "learns_maps": True,
-                "standardised": False,
-                "context_weight": 0.0,
-            },
-        },
-        "head": "pooled",
-        "about": {"kinds": {"image": "image", "text": "text", "readings": "numbers"}},
-    }
-    assert load_file(saved / "model.safetensors").keys() == pooled.weights().keys()
-
-
-def test_a_model_remembers_how_its_backbone_was_loaded(tmp_path: Path) -> None:
-    long = load_backbone(modalities=("text",), max_text_tokens=30)
-    PromptedModel(long, NoPrompts(64), LABELS).save_pretrained(tmp_path / "model")
-    again = PromptedModel.from_pretrained(tmp_path / "model").backbone
-    assert again.options == {"max_text_tokens": 30}
-    assert again.fingerprint == long.fingerprint != load_backbone().fingerprint
-    assert len(again.embed("text", ["e " * 100])[0]) == 29
-
-
-def test_a_model_whose_backbone_was_loaded_in_an_unknown_way_is_refused(saved: Path) -> None:
-    edited(lambda config: config.update(backbone={**config["backbone"], "options": {"depth": 3}}))(saved)
-    with pytest.raises(ModelError, match=r"is broken.*depth"):
-        PromptedModel.from_pretrained(saved)
-
-
-def test_label_names_of_any_script_come_back(three: Backbone, tmp_path: Path) -> None:
-    names = ("jalapeño", "味噌汁", 'a "quoted" \\ name')
-    PromptedModel(three, NoPrompts(64), names).save_pretrained(tmp_path / "model")
-    assert PromptedModel.from_pretrained(tmp_path / "model").label_names == names
-
-
-def test_a_saved_model_replaces_an_older_one(saved: Path, three: Backbone) -> None:
-    model_of(three, "none").save_pretrained(saved)
-    assert isinstance(PromptedModel.from_pretrained(saved).prompter, NoPrompts)
-    assert list(saved.parent.iterdir()) == [saved]
-
-
-def test_a_model_that_could_not_be_saved_leaves_the_older_one(
-    saved: Path, three: Backbone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(model_module, "save_file", write_half)
-    with pytest.raises(OSError, match="no space left"):
-        model_of(three, "none").save_pretrained(saved)
-    assert isinstance(PromptedModel.from_pretrained(saved).prompter, PromptPools)
-
-
-def test_a_folder_that_holds_anything_else_is_not_replaced(pooled: PromptedModel, tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(ModelError, match=r"thesis\.tex"):
-        pooled.save_pretrained(tmp_path)
-    assert (tmp_path / "thesis.tex").read_text() == "precious"
-
-
-def test_a_file_is_not_replaced_by_a_folder(pooled: PromptedModel, tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(ModelError, match=r"thesis\.tex"):
-        pooled.save_pretrained(tmp_path / "thesis.tex")
-    assert (tmp_path / "thesis.tex").read_text() == "precious"
-
-
-def test_an_empty_folder_can_be_saved_to(pooled: PromptedModel, tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    pooled.save_pretrained(str(tmp_path / "model"))
-    assert PromptedModel.from_pretrained(str(tmp_path / "model")).label_names == LABELS
-
-
-def test_a_model_around_a_backbone_with_other_weights_is_refused(tmp_path: Path) -> None:
-    PromptedModel(Averaging("one"), NoPrompts(2), LABELS).save_pretrained(tmp_path / "model")
-    with pytest.raises(ModelError, match="'averaging' with fingerprint one, found one with other; load the backbone"):
-        PromptedModel.from_pretrained(tmp_path / "model", Averaging("other"))
-
-
-@pytest.mark.parametrize("modalities", [("image", "text"), ("text", "image", "readings")])
-def test_a_model_around_a_backbone_of_other_modalities_is_refused(saved: Path, modalities: tuple[str, ...]) -> None:
-    # All of them have the same fingerprint.
-    with pytest.raises(ModelError, match=r"image, text, readings.*found one that reads " + ", ".join(modalities)):
-        PromptedModel.from_pretrained(saved, load_backbone(modalities=modalities))
-
-
-def edited(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
-    def edit(folder: Path) -> None:
-        config = json.loads((folder / "config.json").read_text())
-        del config["sha256"]  # as an earlier version wrote it, so that the change itself is looked at
-        change(config)
-        (folder / "config.json").write_text(json.dumps(config))
-
-    return edit
-
-
-def cut(name: str) -> Callable[[Path], None]:
-    def halve(folder: Path) -> None:
-        whole = (folder / name).read_bytes()
-        (folder / name).write_bytes(whole[: len(whole) // 2])
-
-    return halve
-
-
-BREAKAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no folder": (shutil.rmtree, "is not a saved model: config.json is not there"),
-    "no configuration": (lambda folder: (folder / "config.json").unlink(), "config.json is not there"),
-    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is not there"),
-    "half of the configuration": (cut("config.json"), "is broken"),
-    "half of the weights": (cut("model.safetensors"), "is broken"),
-    "empty configuration": (lambda folder: (folder / "config.json").write_bytes(b""), "is broken"),
-    "empty weights": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "is broken"),
-    "a configuration that is no text": (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe"), "is broken"),
-    "a configuration that is no table": (
-        lambda folder: (folder / "config.json").write_text("[1]"),
-        "has format None; this fedprime reads format 1",
-    ),
-    "another format": (edited(lambda config: config.update(format=2)), "has format 2; this fedprime reads format 1"),
-    "no format": (edited(lambda config: config.pop("format")), "has format None"),
-    "no backbone": (edited(lambda config: config.pop("backbone")), "is broken.*backbone"),
-    "no prompter": (edited(lambda config: config.pop("prompter")), "is broken.*prompter"),
-    "no label names": (edited(lambda config: config.pop("label_names")), "is broken.*label_names"),
-    "unknown prompts": (
-        edited(lambda config: config.update(prompter={"kind": "wishes", "options": {}})),
-        "is broken.*wishes",
-    ),
-    "prompts with unknown options": (
-        edited(lambda config: config.update(prompter={"kind": "none", "options": {"depth": 3}})),
-        "is broken.*depth",
-    ),
-    "unknown task": (edited(lambda config: config.update(task="haiku")), "is broken.*haiku"),
-    "fewer labels than outputs": (
-        edited(lambda config: config.update(label_names=["soup"])),
-        r"head.bias has shape \(3,\), expected \(1,\)",
-    ),
-}
-
-
-@pytest.mark.parametrize("breakage", BREAKAGES)
-def test_a_broken_model_is_refused(saved: Path, three: Backbone, breakage: str) -> None:
-    damage, message = BREAKAGES[breakage]
-    damage(saved)
-    with pytest.raises(ModelError, match=message):
-        PromptedModel.from_pretrained(saved, three)
-
-
-def test_a_file_is_not_a_saved_model(tmp_path: Path) -> None:
-    (tmp_path / "model").write_text("not a folder")
-    with pytest.raises(ModelError, match="is not a saved model"):
-        PromptedModel.from_pretrained(tmp_path / "model")
-
-
-def test_a_saved_model_whose_backbone_is_gone_says_so(saved: Path) -> None:
-    edited(lambda config: config.update(backbone={**config["backbone"], "reference": "/no/such/folder"}))(saved)
-    with pytest.raises(BackboneError, match="/no/such/folder"):
-        PromptedModel.from_pretrained(saved)
-
-
 @pytest.mark.parametrize(
     ("head", "num_values"),
     [
@@ -688,20 +401,6 @@ def test_prompts_of_later_layers_are_trained_and_saved(
     again = PromptedModel.from_pretrained(tmp_path / "model", three)
     assert (again.prompt_layer, again.prompter.depth) == (1, 2)
     assert torch.equal(again(batch).logits, model(batch).logits)
-
-
-def test_a_model_whose_prompts_enter_in_front_is_saved_as_ever(saved: Path) -> None:
-    config = json.loads((saved / "config.json").read_text())
-    assert "prompt_layer" not in config
-    assert "depth" not in config["prompter"]["options"]
-
-
-def test_a_saved_layer_that_is_no_number_is_a_broken_model(saved: Path, three: Backbone) -> None:
-    config = json.loads((saved / "config.json").read_text())
-    del config["sha256"]
-    (saved / "config.json").write_text(json.dumps(config | {"prompt_layer": "first"}))
-    with pytest.raises(ModelError, match=r"is broken \(ValueError\(\"prompt_layer is 'first'\"\)\)"):
-        PromptedModel.from_pretrained(saved, three)
 
 
 def test_a_backbone_in_one_piece_takes_prompts_in_front_alone(three: Backbone) -> None:

@@ -32,7 +32,7 @@ __all__ = ["see_through", "take_part"]
 
 _POLL_SECONDS = 2.0
 _STATUS_SECONDS = 180.0
-_LONGEST_PAUSE_SECONDS = 120.0
+_LONGEST_PAUSE_SECONDS = 30.0
 
 
 def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: int) -> int:

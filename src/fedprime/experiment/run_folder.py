@@ -20,13 +20,9 @@ The files, in the order in which a run writes them:
 """
 
 import hashlib
-import os
-import platform
 import shutil
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +32,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fedprime.experiment.checkpoint_file import Checkpoint, save_checkpoint
+from fedprime.experiment.round_lines import (
+    append_line,
+    digest_of_lines,
+    drop_lines,
+    lines_before,
+    read_rounds,
+    whole_lines,
+)
+from fedprime.experiment.run_environment import describe_environment
 from fedprime.experiment.saved_states import RunError, SavedStates, broken
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
 from fedprime.reproducibility.digests import digest_of_file
-from fedprime.reproducibility.environment import processor_name
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
@@ -110,7 +114,7 @@ class RunFolder:
         try:
             with replaced_folder(path, overwrites=False) as beside:
                 (beside / "settings.toml").write_text(settings_toml, encoding="utf-8")
-                environment = _environment(backbone_fingerprint)
+                environment = describe_environment(backbone_fingerprint)
                 if own_objects:
                     environment["own_objects"] = dict(own_objects)
                 (beside / "environment.json").write_text(dump_json(environment, indent=2) + "\n")
@@ -260,7 +264,9 @@ class RunFolder:
         Raises:
             RunError: If there is none.
         """
-        return self.states.newest_sound(lambda next_round: _digest_of(self._lines_before(next_round)))
+        return self.states.newest_sound(
+            lambda next_round: digest_of_lines(lines_before(self._metrics_path(), next_round))
+        )
 
     def save_round(
         self, metrics: Mapping[str, Any], checkpoint: Checkpoint, keep: int = 1, sound_round: int = 0
@@ -276,13 +282,12 @@ class RunFolder:
             keep: As many checkpoints are kept, this one among them.
             sound_round: The round after the last whose state was measured and found sound; its state is kept too.
         """
-        with (self.path / _METRICS).open("a", encoding="utf-8") as file:
-            file.write(dump_json(metrics) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path / _METRICS, metrics)
         facts = self._digests() or {name: digest_of_file(self._readable(name)) for name in _FIRST}
         facts[_FIRST[0]] = facts[_FIRST[0]].split(" ")[-1]
-        self.states.save(checkpoint, facts | {_METRICS: _digest_of(self._lines())}, keep, sound_round)
+        self.states.save(
+            checkpoint, facts | {_METRICS: digest_of_lines(whole_lines(self._metrics_path()))}, keep, sound_round
+        )
 
     def note_release(self, kind: str, round_number: int) -> None:
         """Writes down that something is made of clients' samples under noise, before it is: it counts, whoever sees it.
@@ -291,10 +296,7 @@ class RunFolder:
             kind: What.
             round_number: Of which round.
         """
-        with (self.path / _RELEASES).open("a", encoding="utf-8") as file:
-            file.write(dump_json({"kind": kind, "round": round_number}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path / _RELEASES, {"kind": kind, "round": round_number})
 
     def releases(self, kind: str) -> int:
         """Returns how often something was made of clients' samples under noise.
@@ -308,26 +310,11 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns what was measured in every round; a line that was cut off when the process died is left out."""
-        path = self.path / _METRICS
-        try:
-            found = [parse_json(line) for line in self._lines()]
-            if all(type(line["round"]) is int for line in found):
-                return found
-        except (JsonError, KeyError, TypeError) as error:
-            raise broken(path, error) from error
-        raise broken(path, "a line has no number of its round")
+        return read_rounds(self._metrics_path())
 
-    def _lines(self) -> list[str]:
+    def _metrics_path(self) -> Path:
         # While a run goes on, its checkpoints say which lines belong to them.
-        path = self.verified(_METRICS) if self.is_finished else self._readable(_METRICS)
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        except UnicodeDecodeError as error:
-            raise broken(path, error) from error
-        return [line for line in lines if line.endswith("\n")]
-
-    def _lines_before(self, next_round: int) -> list[str]:
-        return [text for text, line in zip(self._lines(), self.metrics(), strict=True) if line["round"] < next_round]
+        return self.verified(_METRICS) if self.is_finished else self._readable(_METRICS)
 
     def drop_unfinished(self, checkpoint: Checkpoint, num_start_rounds: int = 0) -> None:
         """Drops lines of metrics of rounds that the checkpoint does not know, and files that were not finished.
@@ -339,12 +326,7 @@ class RunFolder:
         Raises:
             RunError: If rounds that the checkpoint knows have no line.
         """
-        lines = self._lines_before(checkpoint.next_round)
-        if [parse_json(line)["round"] for line in lines] != list(range(-num_start_rounds, checkpoint.next_round)):
-            error = f"it has no line for some of the {num_start_rounds + checkpoint.next_round} finished rounds"
-            raise broken(self.path / _METRICS, error)
-        with replaced_file(self.path / _METRICS) as beside:
-            beside.write_text("".join(lines), encoding="utf-8")
+        drop_lines(self._metrics_path(), checkpoint.next_round, num_start_rounds)
         for unfinished in [*self.path.rglob(".*.tmp"), *self.path.rglob(".*.old")]:
             if unfinished.is_dir():
                 shutil.rmtree(unfinished)
@@ -407,33 +389,3 @@ def _way_out(folder: Path, name: str) -> str:
             f"`fedprime run --resume {folder} --training.rounds 50`"
         )
     return "restore it from a copy or start the run anew"
-
-
-def _digest_of(lines: Sequence[str]) -> str:
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _environment(backbone_fingerprint: str) -> dict[str, Any]:
-    packages = ("fedprime", "torch", "transformers", "tokenizers", "numpy", "scipy", "safetensors")
-    return {
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in packages},
-        "commit": _commit(),
-        "backbone_fingerprint": backbone_fingerprint,
-        "machine": {
-            "system": platform.platform(),
-            "processor": processor_name(),
-            "cores": os.cpu_count(),
-        },
-    }
-
-
-def _commit() -> str | None:
-    """Returns the commit of the checkout that fedprime runs from, or None when it is installed from a package."""
-    checkout = Path(__file__).parents[3]
-    if not (checkout / "pyproject.toml").is_file():
-        return None  # whatever repository an installed package happens to lie in is not ours
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -5,36 +5,21 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.backbones.layers import check_layers, states_before, tokens_before
 from fedprime.data.batches import Batch, Task
-from fedprime.models.backbone_copy import copy_backbone, found_reference, is_copy, saved_reference
 from fedprime.models.hub import upload_folder
 from fedprime.models.model_card import CARD
-from fedprime.models.model_folder import (
-    STATISTICS,
-    WEIGHTS,
-    ModelError,
-    broken,
-    find_model,
-    keep_card,
-    load_saved,
-    read_about,
-    refuse_others,
-    write_config_and_card,
-)
-from fedprime.models.prompts import PROMPTERS, Chosen, Prompter
+from fedprime.models.model_folder import STATISTICS, ModelError
+from fedprime.models.prompts import Chosen, Prompter
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
-from fedprime.reproducibility.atomic_files import replaced_folder
-from fedprime.reproducibility.plugins import load_plugin, plugin_names
+from fedprime.models.saved_model import HeadKind, ModelParts, read_model, write_model
 
 __all__ = [
     "BESIDE_MODEL",
@@ -51,14 +36,6 @@ __all__ = [
 Weights = dict[str, Tensor]
 #: Begins the names of values that a method sends or keeps beside those of the model, which does not load them.
 BESIDE_MODEL = "method."
-#: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the paper's classifier; or, of
-#: blocks, one linear layer for each (`EvidenceHead`).
-HeadKind = Literal["linear", "pooled", "paper", "evidence"]
-
-#: Kinds of prompters of other packages, by the name that a saved model carries.
-_PROMPTER_PLUGINS = "fedprime.prompters"
-#: What wraps a backbone to read it in another way, by the name that a saved model carries.
-_READING_PLUGINS = "fedprime.readings"
 
 
 @dataclass(frozen=True)
@@ -318,46 +295,17 @@ class PromptedModel(nn.Module):
             ModelError: If there is anything else, which would be lost.
             BackboneError: If the backbone cannot be copied.
         """
-        folder = Path(folder)
-        refuse_others(folder)
-        names = {kind: name for name, kind in _prompter_kinds().items()}
-        config: dict[str, Any] = {
-            "format": 1,
-            "task": self.task,
-            "label_names": list(self.label_names),
-            "backbone": {
-                "reference": self.backbone.reference,
-                "modalities": list(self.backbone.modalities),
-                "fingerprint": self.backbone.fingerprint,
-            },
-            "prompter": {"kind": names[type(self.prompter)], "options": self.prompter.options()},
-            "head": self.head_kind,
-        }
-        if self.readout != "summary":
-            config["readout"] = self.readout
-        if self.prompt_layer:
-            config["prompt_layer"] = self.prompt_layer
-        if self.backbone.options:
-            config["backbone"]["options"] = dict(self.backbone.options)
-        config["backbone"] |= getattr(self.backbone, "reading", {})
-        config["about"] = {**self.about, "kinds": dict(self.backbone.kinds)}
-        with replaced_folder(folder) as beside:
-            weights = self.weights()
-            save_file(weights, beside / WEIGHTS)
-            if statistics is not None:
-                save_file(dict(statistics), beside / STATISTICS)
-            for name, text in (texts or {}).items():
-                (beside / name).write_text(text, encoding="utf-8")
-            if standalone or is_copy(self.backbone, folder):
-                config["backbone"]["reference"] = copy_backbone(self.backbone, beside)
-            else:
-                config["backbone"] |= saved_reference(self.backbone.reference, folder)
-            if CARD not in (texts or {}):
-                keep_card(folder, beside)
-            write_config_and_card(beside, config, weights)
-            for file in beside.rglob("*"):  # safetensors lets nobody else read what it writes
-                if file.is_file():
-                    file.chmod(beside.stat().st_mode & 0o666)
+        parts = ModelParts(
+            self.backbone,
+            self.prompter,
+            self.label_names,
+            self.task,
+            self.head_kind,
+            self.readout,
+            self.prompt_layer,
+            self.about,
+        )
+        write_model(Path(folder), parts, self.weights(), statistics, texts or {}, standalone=standalone)
 
     def push_to_hub(
         self, name: str, *, private: bool = False, message: str = "Save a model of fedprime", card: str | None = None
@@ -399,73 +347,19 @@ class PromptedModel(nn.Module):
         Raises:
             ModelError: If the folder holds no model, a broken one, or one of another backbone.
         """
-        folder = find_model(folder)
-        config, weights = load_saved(folder)
-        try:
-            saved, label_names, task = config["backbone"], config["label_names"], config["task"]
-            reference, modalities, fingerprint = saved["reference"], tuple(saved["modalities"]), saved["fingerprint"]
-            kind, options = _prompter_kinds()[config["prompter"]["kind"]], config["prompter"]["options"]
-        except (KeyError, TypeError) as error:
-            raise broken(folder, error) from error
-        if task not in get_args(Task):
-            raise broken(folder, ValueError(f"unknown task {task!r}"))
-        reading = _saved_reading(config, folder)
-        if backbone is None or isinstance(backbone, str | Path):
-            place = found_reference(saved, folder) if backbone is None else backbone
-            backbone = _load_saved_backbone(saved, place, device, folder)
-        backbone = _read_as_saved(backbone, saved, folder)
-        if backbone.fingerprint != fingerprint:
-            raise ModelError(
-                f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
-                f"found one with {backbone.fingerprint}; load the backbone it was trained with"
-            )
-        if backbone.modalities != modalities:
-            raise ModelError(
-                f"the model in {folder} was trained around a backbone that reads {', '.join(modalities)}, found one "
-                f"that reads {', '.join(backbone.modalities)}; load the backbone with the same modalities in that order"
-            )
-        try:
-            prompter = kind(backbone.dim, **options)
-        except TypeError as error:
-            raise broken(folder, error) from error
-        model = cls(backbone, prompter, label_names, task, **reading)
+        parts, weights = read_model(folder, backbone, device)
+        model = cls(
+            parts.backbone,
+            parts.prompter,
+            parts.label_names,
+            parts.task,
+            head=parts.head,
+            readout=parts.readout,
+            prompt_layer=parts.prompt_layer,
+        )
         model.load_weights(weights)
-        model.about = read_about(config, folder)
+        model.about = dict(parts.about)
         return model
-
-
-def _saved_reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Returns what a saved model's head is and reads; models saved before there was a choice do not say."""
-    head, readout, layer = config.get("head", "pooled"), config.get("readout", "summary"), config.get("prompt_layer", 0)
-    if head not in get_args(HeadKind):
-        raise broken(folder, ValueError(f"unknown head {head!r}"))
-    if readout not in get_args(Readout) or (readout != "summary" and head != "evidence"):
-        raise broken(folder, ValueError(f"a head {head!r} cannot read {readout!r}"))
-    if not isinstance(layer, int):
-        raise broken(folder, ValueError(f"prompt_layer is {layer!r}"))
-    return {"head": head, "readout": readout, "prompt_layer": layer}
-
-
-def _load_saved_backbone(saved: Mapping[str, Any], place: str | Path, device: str, folder: Path) -> Backbone:
-    try:
-        return load_backbone(place, tuple(saved["modalities"]), device=device, **saved.get("options", {}))
-    except TypeError as error:
-        raise broken(folder, error) from error
-
-
-def _read_as_saved(backbone: Backbone, saved: Mapping[str, Any], folder: Path) -> Backbone:
-    """Returns the backbone, wrapped as the model that was saved read it."""
-    for name in plugin_names(_READING_PLUGINS):
-        if name in saved and not hasattr(backbone, "reading"):
-            try:
-                backbone = load_plugin(_READING_PLUGINS, name)(backbone, saved[name])
-            except (TypeError, ValueError) as error:
-                raise broken(folder, error) from error
-    return backbone
-
-
-def _prompter_kinds() -> dict[str, type[Prompter]]:
-    return PROMPTERS | {name: load_plugin(_PROMPTER_PLUGINS, name) for name in plugin_names(_PROMPTER_PLUGINS)}
 
 
 def _paper_classifier(dim: int, num_outputs: int, rng: torch.Generator | None) -> nn.Sequential:
