@@ -21,6 +21,21 @@ def test_weighing_blocks_makes_validation_labels_likelier(small_experiment: Expe
     assert after >= before - 1e-6
 
 
+def test_samples_of_several_modalities_have_weights_of_their_own(small_experiment: Experiment):
+    clients, model = divided(small_experiment, [0, 1]), model_of(small_experiment)
+    state = started(small_experiment, clients)
+    step = TemperatureRound(is_of_several=True)
+    sent = answers(step, model, clients, state)
+    assert (
+        sum(float(update.weights["count"]) for update in sent) == (small_experiment.validation.present.sum(1) > 1).sum()
+    )
+    after = step.aggregate(state, sent)
+    changed = {name for name, value in after.shared.items() if not torch.equal(value, state.shared[name])}
+    assert changed == {f"head.together.{block}" for block in ("summary", "image", "text")}
+    value = [sum(update.weights["value"][4] for update in answers(step, model, clients, at)) for at in (state, after)]
+    assert value[1] > value[0]
+
+
 def test_a_client_without_validation_samples_counts_for_nothing(small_experiment: Experiment):
     clients = divided(small_experiment, [0, 1])
     nobody = small_experiment.validation.rows(np.array([], dtype=np.int64))

@@ -15,7 +15,7 @@ def test_it_has_a_start_and_no_rounds(small_settings: Settings, tmp_path: Path):
     results = start_run(replace(small_settings, method=ClosedForm()), tmp_path / "run")
     run = RunFolder(tmp_path / "run")
     assert results["rounds"] == 0
-    assert [line["round"] for line in run.metrics()] == [-4, -3, -2, -1]
+    assert [line["round"] for line in run.metrics()] == [-5, -4, -3, -2, -1]
     assert run.load_checkpoint().next_round == 0
     assert all("own_accuracy" in scores for scores in results["scenarios"].values())
     assert all("majority_accuracy" in scores for scores in results["scenarios"].values())

@@ -1,5 +1,6 @@
 """Blocks of a sample, and the head that adds what they say."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -103,6 +104,16 @@ def test_evidence_adds_up_by_hand():
     assert head()(blocks(True, False)).tolist() == [[(5 - 1) / 2 + 0.5, 6.0]]
     assert head()(blocks(False, True)).tolist() == [[2.0, -2 + 0.25]]
     assert head()(blocks(True, True)).tolist() == [[2.5 + 2.0, 6.0 - 1.75]]
+
+
+def test_what_several_modalities_say_is_weighed_anew_and_what_one_says_is_not():
+    made = head()
+    with torch.no_grad():
+        made.together["image"].fill_(0.5)
+        made.together["text"].fill_(2.0)
+    both, alone = (replace(blocks(True, text), several=torch.tensor([text])) for text in (True, False))
+    assert made(both).tolist() == [[0.5 * 2.5 + 2 * 2.0, 0.5 * 6.0 - 2 * 1.75]]
+    assert made(alone).tolist() == [[2.5, 6.0]]
 
 
 def test_what_is_absent_can_be_anything_and_nothing_changes():

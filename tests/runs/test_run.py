@@ -345,7 +345,7 @@ def test_what_nobody_set_starts_in_closed_form_and_may_be_stopped_in_every_round
     settings = read_settings(None, flags)
     start_run(settings, tmp_path / "whole")
     lines = metrics_of(tmp_path / "whole")
-    assert [line["round"] for line in lines] == [-4, -3, -2, -1, 0]
+    assert [line["round"] for line in lines] == [-5, -4, -3, -2, -1, 0]
     assert "accuracy" in lines[3]
     assert json.loads((tmp_path / "whole" / "results.json").read_text())["kept_round"] in (-1, 0)
     stopped = tmp_path / "stopped"

@@ -34,6 +34,8 @@ __all__ = ["ShrinkageRound", "TemperatureRound"]
 
 #: Where no client has a validation sample that has a block.
 _USUAL_SHRINKAGE = 0.1
+#: Few samples have several modalities: what they choose counts as if as many more had chosen 1.
+_CONTENT_SAMPLES = 30
 
 
 class ShrinkageRound(StartRound):
@@ -130,6 +132,15 @@ class ShrinkageRound(StartRound):
 class TemperatureRound(StartRound):
     """Clients send how the likelihood of their validation labels changes with the weight of each block."""
 
+    def __init__(self, *, is_of_several: bool = False) -> None:
+        """Says whose likelihood counts.
+
+        Args:
+            is_of_several: Whether the weights are those of samples with several modalities, and such samples alone
+                count.
+        """
+        self._is_of_several = is_of_several
+
     def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:  # noqa: ARG002
         """Returns value, gradient and second derivatives at a few places, summed over the client's validation samples.
 
@@ -143,6 +154,8 @@ class TemperatureRound(StartRound):
         for blocks, labels in samples.validation_blocks(model):
             with torch.no_grad():
                 evidence = torch.stack(list(head.by_block(blocks).values()), dim=1).cpu().double()
+            if self._is_of_several and blocks.several is not None:
+                evidence, labels = evidence[blocks.several.cpu()], labels[blocks.several]
             for place, scale in enumerate(SCALES):
                 at = torch.full((len(head.weight),), scale, dtype=torch.float64)
                 around = curvature(evidence, log_prior, labels, at, model.task)
@@ -203,9 +216,12 @@ class TemperatureRound(StartRound):
         factors = best_temperatures(places, [Curvature(*part) for part in parts], num_samples)
         if num_samples == 0:
             factors = torch.ones_like(factors)
+        elif self._is_of_several:
+            factors = factors ** (num_samples / (num_samples + _CONTENT_SAMPLES))
         shared = dict(current.shared)
         for block, factor in zip(weight, factors.tolist(), strict=True):
-            for kind in ("weight", "bias"):
+            for kind in ("together",) if self._is_of_several else ("weight", "bias"):
                 shared[f"head.{kind}.{block}"] = factor * shared[f"head.{kind}.{block}"]
-        told = {block: {"factor": factor} for block, factor in zip(weight, factors.tolist(), strict=True)}
+        kind = "together" if self._is_of_several else "factor"
+        told = {block: {kind: factor} for block, factor in zip(weight, factors.tolist(), strict=True)}
         return replace(current, shared=shared, observations={"start": told})

@@ -50,7 +50,8 @@ def _rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
 
 
 def _closed_form(task: Task) -> tuple[StartRound, ...]:
-    return (SumsRound(task), ShrinkageRound(), TemperatureRound(), TemperatureRound())
+    several = TemperatureRound(is_of_several=True)
+    return (SumsRound(task), ShrinkageRound(), TemperatureRound(), TemperatureRound(), several)
 
 
 def started_alone(method: Method, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:

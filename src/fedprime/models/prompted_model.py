@@ -187,7 +187,8 @@ class PromptedModel(nn.Module):
     def _blocks(self, batch: Batch, feature: Float[Tensor, "sample feature"]) -> Blocks:
         frozen = Blocks({}, {}) if self.readout == "summary" else frozen_blocks(self.backbone, batch)
         everywhere = torch.ones(len(feature), dtype=torch.bool, device=feature.device)
-        return Blocks({SUMMARY: feature, **frozen.values}, {SUMMARY: everywhere, **frozen.present})
+        several = batch.present.sum(dim=1) > 1
+        return Blocks({SUMMARY: feature, **frozen.values}, {SUMMARY: everywhere, **frozen.present}, several)
 
     def task_loss(self, logits: Float[Tensor, "sample output"], labels: Tensor) -> Float[Tensor, ""]:
         """Returns cross-entropy for one class, binary cross-entropy averaged over the labels for several.

@@ -3,10 +3,12 @@
 A *block* is one of these vectors. The block of a missing modality is absent, not zero: it says nothing about the class,
 and what is not there cannot leak. Evidence of blocks adds up,
 
-    logit_c = sum over present blocks b of  (W_b · (r_b - mean_b) / scale_b + v_b)_c
+    logit_c = sum over present blocks b of  t_b · (W_b · (r_b - mean_b) / scale_b + v_b)_c
 
-so one matrix for each block is a head for every missing pattern, also of those that no training sample has. Evidence
-holds nobody's label frequencies: whoever predicts adds the logarithm of a prior.
+so one matrix for each block is a head for every missing pattern, also of those that no training sample has. What
+several modalities say of one thing is not independent: ``t_b`` is 1 where a sample has one modality, and one number for
+each block where it has several. Evidence holds nobody's label frequencies: whoever predicts adds the logarithm of a
+prior.
 
 Source: naive Bayes and linear discriminant analysis, for the sum; docs/learning.md, for what it is worth.
 """
@@ -41,10 +43,12 @@ class Blocks:
     Attributes:
         values: By block, its vector for every sample; of one that is absent it does not matter.
         present: By block, which samples have it.
+        several: Which samples have more than one modality; none if not given.
     """
 
     values: Mapping[str, Float[Tensor, "sample _"]]
     present: Mapping[str, Bool[Tensor, " sample"]]
+    several: Bool[Tensor, " sample"] | None = None
 
 
 def readout_widths(backbone: Backbone, readout: Readout) -> dict[str, int]:
@@ -126,6 +130,7 @@ class EvidenceHead(nn.Module):
         self.moments = nn.ParameterDict(
             {name: nn.Parameter(value, requires_grad=False) for name, value in unknown.items()}
         )
+        self.together = nn.ParameterDict({name: nn.Parameter(torch.ones(1), requires_grad=False) for name in widths})
         self.log_prior = nn.Parameter(torch.zeros(num_outputs), requires_grad=False)
 
     @property
@@ -152,5 +157,7 @@ class EvidenceHead(nn.Module):
             device = weight.device
             mean, scale = self.moments[name]
             said = (blocks.values[name].to(device) - mean) / scale @ weight.T + self.bias[name]
+            if blocks.several is not None:
+                said = said * torch.where(blocks.several.to(device), self.together[name], 1.0)[:, None]
             evidence[name] = said.where(blocks.present[name].to(device)[:, None], said.new_zeros(()))
         return evidence

@@ -6,6 +6,7 @@ in, and for each entry its key, how many tokens it has, and a checksum. Once wri
 
 import json
 import os
+import weakref
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,6 +103,8 @@ class Chunk:
         tokens = torch.empty(int(self._ends[row]) - first, self._width, dtype=self._dtype)
         if self._file is None:
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            # Not `__del__`, which at the end of the interpreter finds `os` gone.
+            self._closing = weakref.finalize(self, os.close, self._file)
         num_read = (
             os.preadv(self._file, [_bytes_of(tokens)], self._start + first * self._width * tokens.element_size())
             if tokens.nbytes
@@ -118,12 +121,8 @@ class Chunk:
     def close(self) -> None:
         """Closes the file; what is read next opens it again."""
         if self._file is not None:
-            os.close(self._file)
+            self._closing()
             self._file = None
-
-    def __del__(self) -> None:
-        """Closes the file."""
-        self.close()
 
 
 def _start_of_values(path: Path) -> int:
