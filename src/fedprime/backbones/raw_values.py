@@ -98,7 +98,7 @@ def as_sounds(values: Sequence[object], sampling_rate: int) -> list[Float[np.nda
         if (
             array is None
             or not isinstance(rate, int)
-            or rate < 1
+            or not 1 <= rate <= _MOST_HERTZ
             or array.ndim not in (1, 2)
             or array.size == 0
             or array.dtype.kind not in "fiu"
@@ -106,7 +106,7 @@ def as_sounds(values: Sequence[object], sampling_rate: int) -> list[Float[np.nda
         ):
             raise BackboneError(
                 f"found {type(value).__name__} where a sound was expected: a mapping with array (finite samples) and "
-                "sampling_rate"
+                f"sampling_rate (at most {_MOST_HERTZ:,})"
             )
         sound = array.astype(np.float32)
         sound = sound.mean(axis=0) if sound.ndim == 2 else sound

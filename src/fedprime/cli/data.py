@@ -189,7 +189,7 @@ def _in_words(found: "Inspection") -> str:
         "with nothing at all: left out": found.nothing,
         "copies across splits: take one of each out": [" = ".join(own) for own in found.same_file],
         "duplicates within a split: keep one of each": [" = ".join(own) for own in found.repeated],
-        "groups of labels that differ only by case or spaces: write each one way": found.similar_labels,
+        "groups of labels that differ only by case, spaces or zeros in front: write each one way": found.similar_labels,
         "classes that no training sample has: they cannot be learnt": found.only_measured,
     }
     lines += [f"{len(names):,} {problem}: {_first(names)}" for problem, names in problems.items() if names]

@@ -58,6 +58,8 @@ def read_image(file: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height 
 def _pixels(file: Path | bytes) -> UInt8[np.ndarray, "height width 3"]:
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            if image.format == "EPS":  # Pillow would have another program carry it out
+                raise InputError("it is a program that draws (EPS)")
             return image_pixels(image)
     except ValueError:
         content = file if isinstance(file, bytes) else file.read_bytes()

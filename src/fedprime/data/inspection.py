@@ -36,7 +36,7 @@ class Inspection:
         expected: How many samples the data set's authors count; None where that is not known.
         absent: Modalities that no sample has.
         repeated: Names of samples of one split that have the same file, or are the same altogether.
-        similar_labels: Classes or labels that differ only by case or spaces.
+        similar_labels: Classes or labels that differ only by case, spaces or zeros in front.
         readings: By column, what its cells are taken for.
     """
 
@@ -238,10 +238,11 @@ def _digest(table: Table, modality: str, index: int) -> bytes:
 
 
 def _similar(names: Sequence[str]) -> list[str]:
-    """Returns labels that differ only by case or spaces, those of each kind together."""
+    """Returns labels that differ only by case, spaces or zeros in front, those of each kind together."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        alike["".join(name.split()).casefold()].append(name)
+        word = "".join(name.split()).casefold()
+        alike[str(int(word)) if word.isascii() and word.isdecimal() and len(word) < 20 else word].append(name)
     return [" = ".join(repr(name) for name in own) for own in alike.values() if len(own) > 1]
 
 

@@ -16,6 +16,7 @@ __all__ = ["VERSION", "read_sound", "write_sound"]
 #: Raise it when the same file gives other samples: embeddings that were cached before are then computed anew.
 VERSION = 1
 
+_MOST_HERTZ = 1_000_000  # more is a broken header, and to resample it would take all memory
 _MAX_SECONDS = 3600  # an hour; what is longer is no sample
 
 
@@ -40,6 +41,8 @@ def read_sound(file: Path | bytes, name: str = "") -> dict[str, object]:
     soundfile = _library()
     try:
         with soundfile.SoundFile(io.BytesIO(file) if isinstance(file, bytes) else file) as sound:
+            if sound.samplerate > _MOST_HERTZ:
+                raise InputError(f"cannot use {name}: {sound.samplerate:,} Hz; expected at most {_MOST_HERTZ:,}")
             seconds = sound.frames / sound.samplerate
             if not 0 < seconds <= _MAX_SECONDS:
                 raise InputError(f"cannot use {name}: it lasts {seconds:.0f} s; expected up to an hour of sound")

@@ -134,7 +134,7 @@ def read_about(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         isinstance(own, list) and all(isinstance(word, str) for word in own)
         for own in (about.get("columns", []), about.get("labels", []))
     )
-    if not lists or not all(isinstance(about.get(name, {}), dict) for name in ("kinds", "forms", "training")):
+    if not lists or not all(isinstance(about.get(name, {}), dict) for name in ("kinds", "forms", "styles", "training")):
         raise broken(folder, ValueError("about says nothing that can be read"))
     return about
 

@@ -98,13 +98,13 @@ def description(model: PromptedModel, place: str, most_bytes: int = MOST_BYTES) 
     """
     about = model.about
     columns = {word.partition("=")[0].partition(":")[0]: word.partition("=")[2] for word in about.get("columns", [])}
-    forms = about.get("forms", {})
+    forms, styles = about.get("forms", {}), about.get("styles", {})
     modalities = [
         {
             "name": name,
             "kind": kind,
             "fields": [
-                {"name": column, "is_number": forms.get(column) == "number"}
+                {"name": column, "is_number": forms.get(column) == "number" and column not in styles}
                 for column in (columns.get(name, "").split("+") if kind == "table" and columns.get(name) else [])
             ],
         }

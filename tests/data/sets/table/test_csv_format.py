@@ -85,3 +85,42 @@ def test_a_table_that_is_too_wide_is_one_line(tmp_path: Path):
     file.write_text(f"{row}\n{row}\n")
     with pytest.raises(DataError, match="has 20,000 columns, more than 5,000"):
         read_csv_format(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\3\4" + bytes(50), "is no CSV file but an Excel file or an archive; save its table as CSV in UTF-8"),
+        (b"\x1f\x8b\x08\0" + bytes(50), "is no CSV file but compressed; unpack it"),
+        (b"PAR1" + bytes(50), "is no CSV file but a parquet file"),
+        (b"<!DOCTYPE html>\n<p>404</p>\n", "is no CSV file but a page of the web"),
+        (b'{"text": "a"}\n{"text": "b"}\n', "is no CSV file but JSON; let its name end in .jsonl"),
+        ("text,label\nblau,a\nschön,b".encode()[:-3] + b"\xc3", "ends within a letter of UTF-8; if it was cut off"),
+        ("text,label\nschön,b\nsüß,a\n".encode() + b"gr\xfcn,b\n", "line 4: a letter is not in UTF-8, as others of"),
+        (b"   \n \n", "is empty; expected a header"),
+        (b"text,label\n,\n", "has no rows; expected one for each sample"),
+        (b"# made by me\ntext,label\na,b\n", "line 2: 2 cells under 1 column; .*let the first line name the columns"),
+        (b'text,label\n"a" b,c\n', r"cannot be read as CSV: .* \(line 2\); close each quote"),
+    ],
+)
+def test_what_is_no_table_is_told_in_one_line(content: bytes, message: str, tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_csv_format(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_programs_write_before_the_header_is_skipped(tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_text("sep=;\ntext;label\na,b;c\n")
+    assert read_csv_format(file) == CsvFormat("utf-8", ";", ["text", "label"], num_skipped=1)
+    file.write_text("\ufeff\ufeff\n\ntext, label\u200b\na,b\n", encoding="utf-8")
+    assert read_csv_format(file).header == ["text", "label"]
+
+
+def test_rows_that_are_too_short_are_counted_with_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    file = tmp_path / "rows.csv"
+    file.write_text("text,price,label\na,1,b\n\nc,d\n,\n")
+    read_csv_format(file)
+    assert "2 lines with fewer cells than there are columns, first line 4: their last cells" in caplog.text

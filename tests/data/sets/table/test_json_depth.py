@@ -6,7 +6,7 @@ import pytest
 
 from fedprime.data.batches import DataError
 from fedprime.data.sets.table.files import open_parts
-from fedprime.data.sets.table.json_depth import refuse_deep
+from fedprime.data.sets.table.json_depth import refuse_odd_json
 
 
 def test_a_cell_that_is_nested_without_end_is_one_line_that_names_its_line(tmp_path: Path):
@@ -19,7 +19,7 @@ def test_a_cell_that_is_nested_without_end_is_one_line_that_names_its_line(tmp_p
 def test_many_cells_beside_each_other_are_not_deep(tmp_path: Path):
     file = tmp_path / "metadata.jsonl"
     file.write_text('{"readings": [' + ", ".join("[1]" for _ in range(1000)) + "]}\n")
-    refuse_deep([file])
+    refuse_odd_json([file])
 
 
 def test_what_stands_first_in_a_late_row_does_not_have_to_be_there_before(tmp_path: Path):

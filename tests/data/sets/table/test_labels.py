@@ -104,3 +104,17 @@ def test_words_that_several_cells_share_ask_whether_several_labels_are_meant(tmp
 def test_a_column_with_a_space_in_its_name_is_shown_with_it(tmp_path: Path):
     with pytest.raises(DataError, match=r"it has 'Kategorie ', text; did you mean 'Kategorie '\?"):
         read(saved_parts(tmp_path, datasets.Dataset.from_dict({"Kategorie ": ["a"], "text": ["c"]})), "Kategorie")
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["+", "-", "+"], ("+", "-")),
+        (["1,0", "2,00", "1"], ("1", "2")),
+        (["a", "\ufeffa", "b\u200b"], ("a", "b")),
+        (["x", "#N/A", "y", "?", "-"], ("x", "y")),
+        (["1", "1.0", "01"], ("1", "01")),
+    ],
+)
+def test_what_nobody_meant_is_no_class(cells: list[str], names: tuple[str, ...], tmp_path: Path):
+    assert set(read(csv_parts(tmp_path, label=cells * 3)).names) == set(names)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fedprime.data.sets.table.number_words import number_style
+from fedprime.data.images import InputError
+from fedprime.data.sets.table.number_words import PLAIN, named_style, number_style, read_row
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,28 @@ def test_a_whole_number_stays_one():
     style = number_style(["12345678901234567890"])
     assert style is not None
     assert style.parse("12345678901234567890") == 12345678901234567890
+
+
+@pytest.mark.parametrize("word", ["inf", "nan", "1_000", "9" * 400, "1e999", "0x1F", "١٢ ", ""])
+def test_what_is_no_number_or_too_large_is_none(word: str):
+    assert not PLAIN.fits(word)
+
+
+@pytest.mark.parametrize(
+    "words", [["3.5"], ["3,50", "1,5"], ["1,234"], ["3 %"], ["3,5 €"], ["31.1.2024"], ["12:30"], ["2024-01-02"]]
+)
+def test_a_style_is_known_again_by_its_title(words: list[str]):
+    style = number_style(words)
+    assert style is not None
+    known = named_style(style.title)
+    assert known is not None
+    assert known.parse(words[0]) == style.parse(words[0])
+
+
+def test_a_row_is_read_as_in_training():
+    titles = {"price": "numbers with decimal comma", "day": "dates (day, month, year), read as years since 2000"}
+    row = {"price": "1,234", "day": "1.1.2000", "colour": "red", "size": 3}
+    assert read_row(row, titles) == {"price": 1.234, "day": 0.0, "colour": "red", "size": 3}
+    assert read_row({"price": "n/a", "day": 7.5}, titles) == {"day": 7.5}
+    with pytest.raises(InputError, match="day is 'soon'; expected dates \\(day, month, year\\), as in training"):
+        read_row({"day": "soon"}, titles)

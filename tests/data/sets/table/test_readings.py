@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from fedprime.data.sets.table.table import open_table
+import pytest
+
+from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.table import Table, open_table
 
 TABLE = """\
 text;preis;tag;farbe;label
@@ -11,12 +14,86 @@ noch ein Text;1.234,5;2024-01-03;blau;b
 """ + "".join(f"Text {row};{row},5;2024-02-03;rot;a\n" for row in range(18))
 
 
+def table_of(folder: Path, *cells: str) -> Table:
+    """Writes a column of these cells, again and again, and opens it as a row of numbers and categories."""
+    lines = [f'text {row};"{cells[row % len(cells)]}";{"ab"[row % 2]}' for row in range(12 * len(cells))]
+    (folder / "metadata.csv").write_text("\n".join(["text;x;label", *lines]) + "\n", encoding="utf-8")
+    return open_table(str(folder), TableOptions(columns=("facts:table=x",)))
+
+
 def test_each_column_is_told_with_examples_and_what_does_not_fit(tmp_path: Path):
-    (tmp_path / "metadata.csv").write_text(TABLE + "Text;n/a;;rot;b\n")
+    (tmp_path / "metadata.csv").write_text(TABLE + "Text;n/a;;rot;b\nText;teuer;;rot;b\n")
     readings = open_table(str(tmp_path)).readings
     assert readings["preis"] == (
-        "numbers with decimal comma (3,50, 1.234,5, 0,5); 1 taken for empty, being no number: n/a"
+        "numbers with decimal comma (3,50, 1.234,5, 0,5); 1 taken for empty: n/a; "
+        "1 taken for empty, being no number: teuer"
     )
-    assert readings["tag"] == "dates, read as categories (2024-01-02, 2024-01-03, 2024-02-03); 1 empty"
+    assert readings["tag"] == (
+        "dates (year, month, day), read as years since 2000 (2024-01-02, 2024-01-03, 2024-02-03); 2 empty"
+    )
     assert readings["farbe"] == "2 categories (rot, blau)"
     assert readings["text"].startswith("texts (ein langer Text, ")
+
+
+@pytest.mark.parametrize(
+    ("cells", "reading", "first"),
+    [
+        (("12%", "3.5 %"), "numbers, in %", 12),
+        (("3,50 €", "1.234,50 €"), "numbers with decimal comma, in €", 3.5),
+        (("$4.50", "-$3"), "numbers, in $", 4.5),
+        (("3.5 kg", "4kg"), "numbers, in kg", 3.5),
+        (("(3.50)", "4"), "numbers", -3.5),
+        (("\u22123.5", "4"), "numbers", -3.5),
+        (("True", "yes", "0", "nein"), "yes or no", "yes"),
+        (("True", "False"), "2 categories", "True"),
+        (("+", "-"), "2 categories", "+"),
+        (("12:30", "23:59:59"), "times of day, read as hours", 12.5),
+        (("1_000", "2_000"), "2 categories", "1_000"),
+        (("€3", "$4"), "2 categories", "€3"),
+        (("5", "7", "red"), "3 categories, though 24 of 36 are numbers: write all in one way", "5"),
+        (
+            ("13/1/2024", "1/13/2024", "red"),
+            "3 categories, though 24 of 36 are dates: write all in one way",
+            "13/1/2024",
+        ),
+    ],
+)
+def test_a_column_is_read_as_a_careful_person_would(
+    cells: tuple[str, ...], reading: str, first: object, tmp_path: Path
+):
+    table = table_of(tmp_path, *cells)
+    assert table.readings["x"] == f"{reading} ({', '.join(cells[:3])})"
+    assert table.read(0, ("facts",)) == {"facts": {"x": first}}
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "N.A.", "-", "?", "#N/A", "#DIV/0!", "null", "<NA>"])
+def test_words_that_say_that_nothing_is_there_are_holes_among_numbers_and_categories(word: str, tmp_path: Path):
+    for cells, reading in ((("3", word, word), "numbers (3)"), (("red", word, "blue"), "2 categories (red, blue)")):
+        table = table_of(tmp_path, *cells)
+        count = 12 * cells.count(word)
+        assert table.readings["x"] == f"{reading}; {count} taken for empty: {word}"
+        assert table.there[:3, 0].tolist() == [cell != word for cell in cells]
+
+
+def test_an_unclear_order_of_day_and_month_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    table = table_of(tmp_path, "1/2/2024", "3/4/2024")
+    assert table.readings["x"] == (
+        "dates (month, day, year), read as years since 2000 (1/2/2024, 3/4/2024); day and month may be meant the other "
+        "way round: write 2024-01-31"
+    )
+    assert sum("day and month may be meant otherwise" in line for line in caplog.messages) == 1
+
+
+def test_the_words_of_several_spellings_of_yes_are_one_class(tmp_path: Path):
+    words = ["True", "true", "1", "FALSE", "no", "NA"] * 4
+    rows = "".join(f"text {number},{word}\n" for number, word in enumerate(words))
+    (tmp_path / "metadata.csv").write_text("text,label\n" + rows)
+    table = open_table(str(tmp_path))
+    assert (table.label_names, table.num_unlabelled) == (("no", "yes"), 4)
+    assert table.readings["label"] == "yes or no (True, true, 1); 4 taken for empty: NA"
+
+
+def test_a_class_of_a_name_like_a_hole_can_be_stated(tmp_path: Path):
+    (tmp_path / "metadata.csv").write_text("text,label\n" + "a b,NA\nc d,EU\n" * 8)
+    table = open_table(str(tmp_path), TableOptions(classes=("EU", "NA")))
+    assert (table.label_names, table.num_unlabelled) == (("EU", "NA"), 0)

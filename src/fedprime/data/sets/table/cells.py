@@ -19,32 +19,45 @@ from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
 from fedprime.data.sets.table.files import Part
-from fedprime.data.sets.table.number_words import PLAIN, number_style
+from fedprime.data.sets.table.number_words import PLAIN, TRUTH, WordStyle, named_style, number_style
+from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
 from fedprime.data.sounds import read_sound
 
-__all__ = ["Cells", "is_blank", "read_value"]
+__all__ = ["Cells", "column_style", "read_value"]
 
 _logger = logging.getLogger(__name__)
 
 _LOOKED_AT = 1000  # cells of each part that tell how numbers are written
+_LEAST_KNOWN = 0.9  # of the words of new rows that are as those in training
 _AT_ONCE = 10_000  # rows in memory while holes are looked for
 _NOT_THERE, _NO_BYTES, _WEB = "file not there", "file of 0 bytes", "web address"
 
 
-def is_blank(cell: object) -> bool:
-    """Returns whether a cell is a hole: nothing, white space, or not a number (NaN).
+def column_style(form: Form, columns: Sequence[pa.ChunkedArray], known: str = "") -> WordStyle | None:
+    """Returns what the words of a column of numbers or categories stand for; None if for themselves.
 
-    >>> [is_blank(cell) for cell in (None, " ", "NaN", float("nan"), 0, "no")]
-    [True, True, True, True, False, False]
+    Args:
+        form: Of what form its cells are.
+        columns: It, of each part.
+        known: The title of the style that it had in training, which is taken if it fits: a few new rows may not tell.
     """
-    if isinstance(cell, str):
-        return cell.strip().lower() in ("", "nan")
-    return cell is None or (isinstance(cell, float) and math.isnan(cell))
-
-
-def _first_words(columns: Sequence[pa.ChunkedArray]) -> list[str]:
+    if form not in ("number", "category"):
+        return None
     cells = [cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()]
-    return [str(cell).strip() for cell in cells if not is_blank(cell)]
+    words = [cleaned(str(cell)) for cell in cells if not is_blank(cell)]
+    trained = named_style(known)
+    if trained is not None and sum(trained.fits(word) for word in words) >= _LEAST_KNOWN * len(words):
+        return trained
+    if form == "number":
+        are_typed = any(pa.types.is_integer(own.type) or pa.types.is_floating(own.type) for own in columns)
+        return PLAIN if are_typed else number_style(words) or PLAIN
+    spellings = set(words)
+    said = {word: TRUTH.parse(word) for word in spellings} if all(map(TRUTH.fits, spellings)) else {}
+    return TRUTH if len(said) > len(set(said.values())) else None
+
+
+def _kept(columns: Sequence[pa.ChunkedArray]) -> tuple[str, ...]:
+    return kept_words(cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist())
 
 
 def read_value(word: str, kind: ValueKind, folder: Path = Path()) -> object:
@@ -98,10 +111,21 @@ class Cells:
             categories, that a cell of theirs is filled.
         lost: Which rows name a file that is not there or is empty.
         holes: By reason, how many rows lack it.
+        styles: By column, what its words stand for, where that is not themselves.
     """
 
-    def __init__(self, own: ModalityColumns, parts: Sequence[Part], forms: Mapping[str, Form]) -> None:
-        """Looks for holes; reads texts and numbers once, and no files."""
+    def __init__(
+        self,
+        own: ModalityColumns,
+        parts: Sequence[Part],
+        forms: Mapping[str, Form],
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        """Looks for holes; reads texts and numbers once, and no files.
+
+        Args:
+            known: By column, the title of its style in training.
+        """
         self.own = own
         self._forms = forms
         self._files = [FileNames(part.folder) for part in parts]
@@ -109,11 +133,16 @@ class Cells:
         self.web_addresses: list[str] = []
         self.outside: list[str] = []
         self._columns = {name: [part.column(name) for part in parts] for name in own.columns}
-        self._styles = {
-            name: number_style(_first_words(columns)) or PLAIN
+        self._kept = {name: _kept(columns) if own.kind == "table" else () for name, columns in self._columns.items()}
+        styles = {
+            name: column_style(forms[name], columns, (known or {}).get(name, ""))
             for name, columns in self._columns.items()
-            if forms.get(name) == "number"
+            if name in forms and own.kind == "table"
         }
+        self.styles = {name: style for name, style in styles.items() if style is not None}
+        for name, style in self.styles.items():
+            if style.is_unclear:
+                _logger.warning("%s: %s; day and month may be meant otherwise: write 2024-01-31", name, style.title)
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._class_names = {
             name: next((names for part in parts if (names := part.class_names(name))), None) for name in own.columns
@@ -159,7 +188,10 @@ class Cells:
             return " ".join(" ".join(str(cell).split()) for cell in cells.values() if not is_blank(cell))
         if self.own.kind == "numbers":
             each = (cell if isinstance(cell, list) else [cell] for cell in cells.values())
-            return _parse_numbers(" ".join(str(number) for own in each for number in own))
+            numbers = _parse_numbers(" ".join(str(number) for own in each for number in own))
+            if not numbers.size:
+                raise InputError("an empty list of numbers; leave the cell empty if they are missing")
+            return numbers
         if self.own.kind == "table":
             only = next(iter(cells.values()))
             if self.own.columns == (self.own.modality,) and isinstance(only, str) and only.strip().startswith("{"):
@@ -218,7 +250,7 @@ class Cells:
         for start in range(0, len(columns[0]), _AT_ONCE):
             of_rows = zip(*(column.slice(start, _AT_ONCE).to_pylist() for column in columns), strict=True)
             for cells in of_rows:
-                are_blank = [is_blank(cell) for cell in cells]
+                are_blank = [is_blank(cell, kept) for cell, kept in zip(cells, self._kept.values(), strict=True)]
                 if all(are_blank) or (self.own.kind == "numbers" and any(are_blank)):
                     yield "empty"
                 elif self.own.kind == "table" and not any(
@@ -231,15 +263,17 @@ class Cells:
 
     def _value(self, name: str, cell: object) -> int | float | str | None:
         """Returns a cell of a table as a number or the name of a category; None for a hole."""
-        if is_blank(cell):
+        if is_blank(cell, self._kept[name]):
             return None
-        if self._forms[name] != "number":
-            return str(cell).strip()
+        style = self.styles.get(name)
+        if style is None:
+            return cleaned(str(cell))
+        if isinstance(cell, int | float) and self._forms[name] == "number":
+            return cell if math.isfinite(cell) else None
         try:
-            number = self._styles[name].parse(str(cell).strip())
-        except ValueError:
+            return style.parse(cleaned(str(cell)))
+        except (ValueError, OverflowError):
             return None
-        return number if math.isfinite(number) else None
 
     def _file_lacks(self, column: pa.ChunkedArray, files: FileNames) -> Iterator[str | None]:
         for start in range(0, len(column), _AT_ONCE):

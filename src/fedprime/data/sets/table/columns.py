@@ -13,6 +13,7 @@ from fedprime.data.sets.table.embedded_files import is_embedded, looks_like_file
 from fedprime.data.sets.table.file_names import is_web_address
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.number_words import number_style
+from fedprime.data.sets.table.plain_words import cleaned, is_blank
 from fedprime.reproducibility.errors import nearest_name
 
 __all__ = [
@@ -173,6 +174,8 @@ def _parse(
             raise DataError(f"data.columns states {word!r}, but {column} is the label; an input cannot be the answer")
     known = cast("ValueKind | None", match["kind"] or kinds.get(match["modality"]))
     kind = known or _kind(match["modality"], [forms[column] for column in columns])
+    for column in columns:
+        _refuse_objects(word, kind, column, parts)
     if kind in ("image", "audio"):
         form = forms[columns[0]]
         if len(columns) > 1:
@@ -180,6 +183,19 @@ def _parse(
         if form in ("number", "other") or (form in ("image", "audio") and form != kind):
             raise DataError(f"data.columns states {word!r}, but {columns[0]!r} has no {kind}s ({form})")
     return ModalityColumns(match["modality"], kind, tuple(columns))
+
+
+def _refuse_objects(word: str, kind: ValueKind, column: str, parts: Sequence[Part]) -> None:
+    """Raises a `DataError` if a column of texts, numbers or categories holds what is none of these."""
+    found = next((part.column(column).type for part in parts if column in part.rows.column_names), pa.null())
+    is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
+    is_object = pa.types.is_nested(found) or pa.types.is_duration(found) or is_embedded(found)
+    is_object = is_object and not is_list
+    if (kind in ("text", "table", "numbers") and is_object) or (kind == "table" and is_list):
+        hint = f"; lists of numbers can be stated as NAME:numbers={column}" if is_list else ""
+        raise DataError(
+            f"data.columns states {word!r}, but cells of {column!r} are {found}; expected words or numbers{hint}"
+        )
 
 
 def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
@@ -209,17 +225,15 @@ def _form(name: str, feature: str, cells: pa.ChunkedArray) -> Form:
         return cast("Form", looks_like_files(cells) or "other")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "category" if feature == "ClassLabel" else "number"
+    if pa.types.is_null(kind):
+        return "text"
     if pa.types.is_boolean(kind):
         return "category"
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return "other"
     return _form_of_words(
-        name, [word.strip() for word in cells.slice(0, _LOOKED_AT).to_pylist() if not _is_empty(word)]
+        name, [cleaned(word) for word in cells.slice(0, _LOOKED_AT).to_pylist() if not is_blank(word)]
     )
-
-
-def _is_empty(word: str | None) -> bool:
-    return word is None or word.strip().lower() in ("", "nan")
 
 
 def _form_of_words(name: str, words: Sequence[str]) -> Form:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.data.batches import DataError
+from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.reproducibility.errors import counted
 
 __all__ = ["CsvFormat", "read_csv_format"]
@@ -25,6 +26,19 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: How files begin that are something else, whatever they are called.
+_OTHERS = {
+    b"PK\x03\x04": "an Excel file or an archive; save its table as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "an Excel file; save its table as CSV in UTF-8",
+    b"\x1f\x8b": "compressed; unpack it (gunzip)",
+    b"PAR1": "a parquet file; let its name end in .parquet",
+    b"%PDF": "a PDF; save its table as CSV in UTF-8",
+    b"<!DOCTYPE": "a page of the web; download the table itself",
+    b"<html": "a page of the web; download the table itself",
+    b'{"': "JSON; let its name end in .jsonl",
+}
+#: What Excel reads in the first line.
+_STATED = re.compile(r"sep=(.)\s*")
 _DELIMITERS = (",", ";", "\t", "|")
 _LOOKED_AT = 2**20  # bytes that tell an encoding
 _ROWS = 100  # that tell a delimiter
@@ -44,11 +58,13 @@ class CsvFormat:
         encoding: As Python names it.
         delimiter: What stands between cells.
         header: The names of columns; a column without a name, as programs write row numbers, is called ``(index)``.
+        num_skipped: Lines before it, which say how the file is written.
     """
 
     encoding: str
     delimiter: str
     header: list[str]
+    num_skipped: int = 0
 
 
 def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvFormat:
@@ -69,9 +85,14 @@ def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvF
     limit = csv.field_size_limit(sys.maxsize)
     try:
         with file.open(newline="", encoding=encoding) as opened:
-            delimiter = delimiter or _delimiter(opened.readlines(2**20), file)
+            first = opened.readlines(_LOOKED_AT)
+        stated = _STATED.fullmatch(first[0]) if first else None
+        num_skipped = int(stated is not None)
+        delimiter = delimiter or (stated[1] if stated else _delimiter(first, file))
         with file.open(newline="", encoding=encoding) as opened:
-            header = _checked_header(csv.reader(opened, delimiter=delimiter, strict=True, skipinitialspace=True), file)
+            lines = islice(opened, num_skipped, None)
+            reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+            header = _checked_header(reader, file, num_skipped)
     except LookupError as error:
         raise DataError(
             f"data.encoding is {encoding!r}, which is none: {error}; expected one as utf-8, cp1252"
@@ -81,11 +102,16 @@ def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvF
             f"{file} is not in {encoding.upper().removesuffix('-SIG')} ({error}); say what it is by "
             "--data.encoding, as cp1252, or save it as CSV in UTF-8"
         ) from error
-    except (OSError, csv.Error) as error:
+    except OSError as error:
         raise DataError(f"{file} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise DataError(
+            f"{file} cannot be read as CSV: {error} (line {reader.line_num + num_skipped}); "
+            "close each quote, and double those within a cell"
+        ) from error
     finally:
         csv.field_size_limit(limit)
-    return CsvFormat(encoding, delimiter, header)
+    return CsvFormat(encoding, delimiter, header, num_skipped)
 
 
 def _encoding(file: Path) -> str:
@@ -94,22 +120,42 @@ def _encoding(file: Path) -> str:
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
+    other = next((what for sign, what in _OTHERS.items() if start.lstrip().startswith(sign)), None)
+    if other:
+        raise DataError(f"{file} is no CSV file but {other}")
     if b"\0" in start[:1000]:
         return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
     try:
         with file.open(encoding="utf-8") as opened:
             while opened.read(_LOOKED_AT):
                 pass
-    except UnicodeDecodeError:
-        pass
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":
+            raise DataError(
+                f"{file} ends within a letter of UTF-8; if it was cut off, copy it again, else say what it is by "
+                "--data.encoding, as cp1252"
+            ) from error
     else:
         return "utf-8"
     content = file.read_bytes()[: 8 * _LOOKED_AT]
+    _refuse_damaged(content, file)
     found = _other_encoding(content)
     if not found:
         raise DataError(f"{file} is not in UTF-8, and its encoding is not clear; say what it is by --data.encoding")
     _logger.warning("%s is not in UTF-8; it is read as %s (data.encoding says otherwise)", file, found)
     return found
+
+
+def _refuse_damaged(content: bytes, file: Path) -> None:
+    """Raises a `DataError` where most letters are in UTF-8: to read all as something else would spoil them."""
+    text = content.decode(errors="replace")
+    num_odd = text.count("\ufffd")
+    if sum(letter > "\x7f" for letter in text) > 3 * num_odd:
+        line = text.partition("\ufffd")[0].count("\n") + 1
+        raise DataError(
+            f"{file}, line {line}: a letter is not in UTF-8, as others of the file are; mend it, or say what it is by "
+            "--data.encoding, as cp1252"
+        )
 
 
 def _other_encoding(content: bytes) -> str:
@@ -145,22 +191,25 @@ def _delimiter(lines: list[str], file: Path) -> str:
     return best
 
 
-def _checked_header(reader: Any, file: Path) -> list[str]:
-    header = [name.strip() for name in next(reader, [])]
+def _checked_header(reader: Any, file: Path, num_skipped: int) -> list[str]:
+    header = [cleaned(name) for name in next((row for row in reader if any(map(cleaned, row))), [])]
     if len(header) > _MOST_COLUMNS:
         raise DataError(
             f"{file} has {len(header):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not used, or "
             "put numbers that belong together into one column, with spaces between them"
         )
     header = [name or ("(index)" if column == 0 else f"(column {column + 1})") for column, name in enumerate(header)]
-    is_empty = True
+    is_empty, short = True, list[int]()
     for row in reader:
-        is_empty = False
+        is_empty = is_empty and not any(map(cleaned, row))
         if len(row) > len(header):
             raise DataError(
-                f"{file}, line {reader.line_num}: {counted(len(row), 'cell')} under {counted(len(header), 'column')}; "
-                "put texts with commas into quotes"
+                f"{file}, line {reader.line_num + num_skipped}: {counted(len(row), 'cell')} under "
+                f"{counted(len(header), 'column')}; put texts with commas into quotes, and let the first line name the "
+                "columns"
             )
+        if row and len(row) < len(header):
+            short.append(reader.line_num + num_skipped)
     twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     if twice:
         raise DataError(f"{file} has the column {twice[0]!r} twice; rename one")
@@ -168,4 +217,9 @@ def _checked_header(reader: Any, file: Path) -> list[str]:
         raise DataError(f"{file} is empty; expected a header with the names of columns, and a row for each sample")
     if is_empty:
         raise DataError(f"{file} has no rows; expected one for each sample")
+    if short:
+        _logger.warning(
+            "%s: %s with fewer cells than there are columns, first line %d: their last cells are taken for empty",
+            *(file, counted(len(short), "line"), short[0]),
+        )
     return header

@@ -16,9 +16,10 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from fedprime.data.batches import DataError
+from fedprime.data.sets.table.arrow_words import in_words
 from fedprime.data.sets.table.copies import tables_folder
 from fedprime.data.sets.table.csv_format import read_csv_format
-from fedprime.data.sets.table.json_depth import refuse_deep
+from fedprime.data.sets.table.json_depth import refuse_odd_json
 from fedprime.data.sets.table.layouts import class_folders, split_files
 from fedprime.data.splits import SPLITS, split_name
 
@@ -58,8 +59,8 @@ class Part:
         if name not in self.rows.column_names:
             return pa.chunked_array([pa.nulls(len(self.rows))])
         if isinstance(self.rows, pa.Table):
-            return self.rows[name]
-        return self.rows.select_columns([name]).with_format("arrow")[:][name]
+            return in_words(self.rows[name], f"{self.place}, column {name}")
+        return in_words(self.rows.select_columns([name]).with_format("arrow")[:][name], f"{self.place}, column {name}")
 
     def class_names(self, name: str) -> list[str] | None:
         """Returns what the numbers in a column stand for; None where they are no classes."""
@@ -157,20 +158,30 @@ def _open_files(files: Sequence[Path], split: str | None, folder: Path, options:
         header = found[0].header
         reader = {"features": Features(dict.fromkeys(header, Value("string"))), "names": header, "header": 0}
         reader |= {"na_filter": False, "encoding": found[0].encoding, "sep": found[0].delimiter}
-        reader |= {"skipinitialspace": True}
+        reader |= {"skipinitialspace": True, "skiprows": found[0].num_skipped}
     elif _READERS[ending] == "json":
-        refuse_deep(files)
+        refuse_odd_json(files)
         # What a column holds is decided by all of a file: its first rows may have nothing in it.
         reader = {"chunksize": min(_WHOLE_JSON, max(own.stat().st_size for own in files) + 1)}
     with _reading(str(file), f"{_READERS[ending].upper()} file"):
         from datasets import load_dataset
 
+        if _READERS[ending] == "parquet" and not any(_num_parquet_rows(own) for own in files):
+            raise DataError(f"{file} has no rows; expected one for each sample")
         data_files = {"table": [glob.escape(str(own)) for own in files]}
         with tables_folder() as cache:
             rows = load_dataset(_READERS[ending], data_files=data_files, split="table", cache_dir=str(cache), **reader)
         pa.default_memory_pool().release_unused()  # what parsing needed
     _refuse_wide(rows, str(file))
+    if _READERS[ending] == "json" and len(rows) == 1 and all(isinstance(cell, list) for cell in rows[0].values()):
+        raise DataError(f"{file} has a list for each column; write an object for each row, a line each")
     return Part(_undecoded(rows), split, folder, str(file))
+
+
+def _num_parquet_rows(file: Path) -> int:
+    from pyarrow import parquet
+
+    return parquet.read_metadata(file).num_rows
 
 
 def _refuse_wide(rows: Any, place: str) -> None:
@@ -241,7 +252,9 @@ def _reading(place: str, form: str) -> Iterator[None]:
     except Exception as error:
         cause = error.__cause__ or error
         said = " ".join(str(cause).split()) or type(cause).__name__
-        raise DataError(f"{place} cannot be read as a {form}: {said}") from error
+        raise DataError(
+            f"{place} cannot be read as a {form}: {said.rstrip('.')}; check that it is whole, or write it anew"
+        ) from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.columns import is_sound
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.labels import cell_words
+from fedprime.data.sets.table.number_words import read_row
 from fedprime.data.sounds import write_sound
 
 __all__ = ["as_samples", "frame_columns", "frame_part", "is_hole", "named_cells", "read_sample"]
@@ -136,28 +138,35 @@ def as_samples(given: object, kinds: Mapping[str, ValueKind]) -> list[Mapping[st
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def read_sample(sample: Mapping[str, object], kinds: Mapping[str, ValueKind], row: int) -> dict[str, object]:
+def read_sample(
+    sample: Mapping[str, object],
+    kinds: Mapping[str, ValueKind],
+    row: int,
+    styles: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, object]:
     """Returns the raw values of a sample, whose images and sounds may be files or objects of libraries.
 
     Args:
         row: Its number, for messages.
+        styles: By column, how its numbers and dates were written in training.
 
     Raises:
         InputError: If one cannot be read.
     """
     try:
-        return {name: _raw(value, kinds[name]) for name, value in sample.items()}
+        return {name: _raw(value, kinds[name], styles) for name, value in sample.items()}
     except (InputError, OSError, ValueError) as error:
         raise InputError(f"row {row}: {error}") from error
 
 
-def _raw(value: object, kind: ValueKind) -> object:
+def _raw(value: object, kind: ValueKind, styles: Mapping[str, str]) -> object:
     if isinstance(value, Path) or (isinstance(value, str) and kind in ("numbers", "image", "audio")):
         return read_value(str(value), kind)
     if kind == "image":
         return _pixels(value)
     if kind == "table" and isinstance(value, Mapping):
-        return {name: cell for name, cell in cast("Mapping[str, object]", value).items() if not is_hole(cell)}
+        cells = {name: cell for name, cell in cast("Mapping[str, object]", value).items() if not is_hole(cell)}
+        return read_row(cells, styles)
     return value
 
 

@@ -1,4 +1,4 @@
-"""JSON whose cells lie in each other so deep that a parser would take the interpreter along."""
+"""JSON that parsers take for what it is not: cells that lie too deep in each other, another encoding."""
 
 import json
 from collections.abc import Sequence
@@ -6,16 +6,21 @@ from pathlib import Path
 
 from fedprime.data.batches import DataError
 
-__all__ = ["refuse_deep"]
+__all__ = ["refuse_odd_json"]
 
 _DEEP = 200  # brackets in a line from which on it is looked at
 
 
-def refuse_deep(files: Sequence[Path]) -> None:
-    """Raises a `DataError` that names the line if a file of JSON is nested too deep."""
+def refuse_odd_json(files: Sequence[Path]) -> None:
+    """Raises a `DataError` that names the line if a file of JSON is nested too deep or not in UTF-8."""
     for file in files:
         with file.open("rb") as opened:
             for number, line in enumerate(opened, start=1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError as error:
+                    said = f"{file}, line {number}, is not in UTF-8 ({error.reason}); save it in UTF-8"
+                    raise DataError(said) from error
                 if line.count(b"[") + line.count(b"{") > _DEEP:
                     _refuse_deep_line(line, f"{file}, line {number}")
 

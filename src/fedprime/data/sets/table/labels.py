@@ -4,16 +4,17 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fedprime.data.batches import DataError, Task
-from fedprime.data.sets.table.cells import is_blank
 from fedprime.data.sets.table.columns import column_names, need_column
 from fedprime.data.sets.table.files import Part
+from fedprime.data.sets.table.number_words import PLAIN, TRUTH
+from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, kept_words
 from fedprime.reproducibility.errors import counted, nearest_name
 
 __all__ = ["Labels", "cell_words", "listed_words", "read_known_labels", "read_labels"]
@@ -23,9 +24,12 @@ _MOST_CLASSES = 1000
 _SEPARATORS = ("|", ";", ",")
 #: Between words of a list that NumPy wrote.
 _NO_COMMA = re.compile(r"""(['"])\s+\1""")
-_WHOLE = re.compile(r"[+-]?\d+\.0+")
+#: 1.0, and 1,0 but for 1,000.
+_WHOLE = re.compile(r"[+-]?\d+(\.0+|,00?)")
 _HINT = "; if other sites or splits have more, name all classes by --data.classes"
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
+#: What classes are called that tables write in several spellings.
+_TRUTH_NAMES = {"yes", "no"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,9 @@ def read_known_labels(
         values = np.zeros((len(own.known), len(names)), dtype=np.float32)
         values[:, [names.index(name) for name in own.names]] = own.values
         return values
-    words = cell_words(columns[0], parts)
+    words = cell_words(columns[0], parts, names)
+    if set(names) == _TRUTH_NAMES:
+        words = [str(TRUTH.parse(word)) if word and TRUTH.fits(word) else word for word in words]
     for row, word in enumerate(words, start=1):
         if word not in names:
             said = "has no label" if word is None else f"has {word!r}, which is no label of the model"
@@ -105,13 +111,24 @@ def read_known_labels(
     return np.array([names.index(word or "") for word in words], dtype=np.int64)
 
 
-def cell_words(name: str, parts: Sequence[Part]) -> list[str | None]:
-    """Returns what stands in a column as words, None for a hole; 3.0 is called 3, classes by their names."""
-    words = [None if is_blank(cell) else _word(cell) for cell in _cells(name, parts)]
+def cell_words(name: str, parts: Sequence[Part], kept: Iterable[str] = ()) -> list[str | None]:
+    """Returns what stands in a column as words, None for a hole; 3.0 is called 3, classes by their names.
+
+    Args:
+        kept: Words that are none, though they look like one, such as NA.
+    """
+    cells = _cells(name, parts)
+    all_kept = {*kept, *kept_words(cells)}
+    return _without_zeros([None if is_blank(cell, all_kept) else _word(cell) for cell in cells])
+
+
+def _without_zeros(words: list[str | None]) -> list[str | None]:
     # What a program once read as numbers, it writes as 1.0 where another row is empty.
-    if any(word and _WHOLE.fullmatch(word) for word in words) and all(_is_number(word) for word in words if word):
-        words = [word.partition(".")[0] if word and _WHOLE.fullmatch(word) else word for word in words]
-    return words
+    filled = {word for word in words if word}
+    whole = {word for word in filled if _WHOLE.fullmatch(word)}
+    if not whole or not all(word in whole or PLAIN.fits(word) for word in filled):
+        return words
+    return [re.split("[.,]", word)[0] if word in whole and word else word for word in words]
 
 
 def listed_words(word: str) -> list[str] | None:
@@ -144,16 +161,8 @@ def _cells(name: str, parts: Sequence[Part]) -> list[object]:
     return cells
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 def _word(cell: object) -> str:
-    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
+    return cleaned(str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell))
 
 
 def _in_order(words: set[str]) -> tuple[str, ...]:
@@ -176,7 +185,8 @@ def _all_classes(found: tuple[str, ...], stated: Sequence[str], column: str, par
 
 
 def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> Labels:
-    words = cell_words(column, parts)
+    words = cell_words(column, parts, classes)
+    words = words if classes else _one_spelling(words)
     known = np.array([word is not None for word in words], dtype=bool)
     names = _all_classes(_in_order({word for word in words if word is not None}), classes, column, parts)
     place = parts[0].place
@@ -184,7 +194,7 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     joined = [] if classes else _joined_labels(names)
     if lists or joined:
         raise DataError(
-            f"{place} has {(lists or joined)[0]!r} in the column {column}: are several labels meant? say so by "
+            f"{place} has {(lists or joined)[0][:100]!r} in the column {column}: are several labels meant? say so by "
             "--data.several-labels true; if it is one class, name all of them by --data.classes"
         )
     if len(names) < 2:
@@ -199,6 +209,14 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     number = {name: label for label, name in enumerate(names)}
     values = np.array([0 if word is None else number[word] for word in words], dtype=np.int64)
     return Labels("one_class", (column,), names, values, known)
+
+
+def _one_spelling(words: list[str | None]) -> list[str | None]:
+    """Returns yes and no where a column has either in several spellings: True beside 1."""
+    said = {word: str(TRUTH.parse(word)) for word in set(words) if word is not None and TRUTH.fits(word)}
+    if len(said) == len(set(said.values())) or any(word is not None and word not in said for word in words):
+        return words
+    return [None if word is None else said[word] for word in words]
 
 
 def _joined_labels(names: Sequence[str]) -> list[str]:
@@ -245,14 +263,14 @@ def _yes_or_no(columns: tuple[str, ...], parts: Sequence[Part]) -> Labels:
     values: list[list[float]] = []
     filled: list[list[bool]] = []
     for column in columns:
-        words = ["" if word is None else word for word in cell_words(column, parts)]
-        odd = next((word for word in words if word.lower() not in (*_YES, *_NO)), None)
+        words = _without_zeros(["" if is_empty(cell) else _word(cell) for cell in _cells(column, parts)])
+        odd = next((word for word in words if word is not None and word.lower() not in (*_YES, *_NO)), None)
         if odd is not None:
             raise DataError(
                 f"{parts[0].place} has {odd!r} in the column {column}; of several columns of labels each has 1 or 0, "
                 "yes or no, true or false"
             )
-        values.append([float(word.lower() in _YES) for word in words])
+        values.append([float((word or "").lower() in _YES) for word in words])
         filled.append([bool(word) for word in words])
     known: Bool[np.ndarray, " row"] = np.logical_or.reduce(np.array(filled, dtype=bool), axis=0)
     return Labels("several_labels", columns, columns, np.array(values, dtype=np.float32).T.copy(), known)

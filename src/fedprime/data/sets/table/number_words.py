@@ -1,43 +1,73 @@
-"""Numbers as people write them: with a decimal comma, with marks between thousands; one way for a whole column."""
+"""Numbers as people write them: with decimal commas, marks between thousands, units, as dates; one way for a column."""
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-__all__ = ["PLAIN", "NumberStyle", "number_style"]
+from fedprime.data.images import InputError
+from fedprime.data.sets.table.date_words import DAY_FIRST, MONTH_FIRST, TIMES, YEAR_FIRST, date_order, hours, years
+from fedprime.data.sets.table.plain_words import cleaned, is_blank, truth
+
+__all__ = ["PLAIN", "TRUTH", "WordStyle", "named_style", "number_style", "read_row", "share_of_numbers"]
 
 _LEAST = 0.9  # of the words of a column of numbers that are numbers
 _SPACES = re.compile("[\u00a0\u202f'’ ]")  # noqa: RUF001
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _POINT_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _SPACED = re.compile("[+-]?\\d{1,3}([\u00a0\u202f'’ ]\\d{3})+([.,]\\d*)?")  # noqa: RUF001
+_NEGATIVE = re.compile(r"\((\d.*)\)")  # as accountants write it
+_MONEY = r"[$€£¥₹]|EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN"
+_UNITS = r"%|‰|°C|°F|°|kg|mg|µg|g|lbs?|oz|km|cm|mm|m|mi|ft|ml|l|hrs?|h|min|ms|sec|s|kWh|kW|[kM]?Hz|bpm|mmHg|[kMG]B"
+_WITH_UNIT = re.compile(
+    rf"(?P<sign>[+-]?)((?P<before>{_MONEY})\s*)?(?P<number>[(+-]*[\d.].*?)(\s*(?P<after>{_MONEY}|{_UNITS}))?"
+)
 
 
 @dataclass(frozen=True)
-class NumberStyle:
-    """How the numbers of a column are written.
+class WordStyle:
+    """How the words of a column are written that stand for something else: numbers, dates, yes or no.
 
     Attributes:
-        title: For people.
-        parse: Returns the number that a word is; raises ``ValueError`` if it is none.
+        title: For people, and to know it again by.
+        parse: Returns what a word stands for; raises ``ValueError`` if it is none of them.
+        is_unclear: Whether words could as well be read otherwise.
     """
 
     title: str
-    parse: Callable[[str], int | float]
+    parse: Callable[[str], float | str]
+    is_unclear: bool = False
+
+    def fits(self, word: str) -> bool:
+        """Returns whether a word is one of these."""
+        try:
+            self.parse(word)
+        except (ValueError, OverflowError):
+            return False
+        return True
 
 
-def _plain(word: str) -> int | float:
-    return int(word) if word.lstrip("+-").isdecimal() else float(word)
+def _plain(word: str) -> float:
+    word = _NEGATIVE.sub(r"-\1", word.replace("\u2212", "-"))
+    if not _NUMBER.fullmatch(word):
+        raise ValueError(f"{word!r} is no number")
+    number = int(word) if word.lstrip("+-").isdecimal() else float(word)
+    if not math.isfinite(number):  # raises OverflowError for whole numbers that are too large
+        raise ValueError(f"{word!r} is too large")
+    return number
 
 
-def _with_points(word: str) -> int | float:
+def _with_points(word: str) -> float:
     if _COMMA_THOUSANDS.fullmatch(word):
         return _plain(word.replace(",", ""))
     return _plain(_SPACES.sub("", word) if _SPACED.fullmatch(word) else word)
 
 
-def _with_commas(word: str) -> int | float:
+def _with_commas(word: str) -> float:
     if _SPACED.fullmatch(word):
         word = _SPACES.sub("", word)
     if _POINT_THOUSANDS.fullmatch(word):
@@ -45,35 +75,111 @@ def _with_commas(word: str) -> int | float:
     return float(word.replace(",", ".")) if _COMMA.fullmatch(word) else _plain(word)
 
 
-PLAIN = NumberStyle("numbers", _plain)
-_THOUSANDS = NumberStyle("numbers with marks between thousands", _with_points)
-_DECIMAL_COMMA = NumberStyle("numbers with decimal comma", _with_commas)
+def _with_unit(word: str, unit: str, parse: Callable[[str], float | str]) -> float | str:
+    found = _WITH_UNIT.fullmatch(word)
+    if found and unit in (found["before"], found["after"]) and not (found["before"] and found["after"]):
+        word = found["sign"] + found["number"]
+    return parse(word)
 
 
-def number_style(words: Sequence[str]) -> NumberStyle | None:
-    """Returns how the numbers of a column are written; None if most of its words are no numbers.
+PLAIN = WordStyle("numbers", _plain)
+#: Yes and no in several spellings.
+TRUTH = WordStyle("yes or no", truth)
+_THOUSANDS = WordStyle("numbers with marks between thousands", _with_points)
+_DECIMAL_COMMA = WordStyle("numbers with decimal comma", _with_commas)
+_TIMES = WordStyle(f"{TIMES}, read as hours", hours)
+_DATES = {
+    order: WordStyle(f"dates ({order}), read as years since 2000", partial(years, order=order))
+    for order in (YEAR_FIRST, DAY_FIRST, MONTH_FIRST)
+}
+_KNOWN = {own.title: own for own in (PLAIN, TRUTH, _THOUSANDS, _DECIMAL_COMMA, _TIMES, *_DATES.values())}
+
+
+def number_style(words: Sequence[str]) -> WordStyle | None:
+    """Returns how the numbers of a column are written, dates among them; None if most of its words are no numbers.
 
     Args:
         words: Filled cells.
 
-    >>> [number_style(own).title for own in (["3.5", "-2"], ["3,50", "1.234,5"], ["1,234", "1,234.5"])]
-    ['numbers', 'numbers with decimal comma', 'numbers with marks between thousands']
+    >>> [number_style(own).title for own in (["3.5", "-2"], ["3,50", "1.234,5"], ["1,234", "1,234.5"], ["3 %", "4 %"])]
+    ['numbers', 'numbers with decimal comma', 'numbers with marks between thousands', 'numbers, in %']
     """
     if not words:
         return None
-    shares = {style.title: sum(_fits(style, word) for word in words) / len(words) for style in (PLAIN, _THOUSANDS)}
+    dates = date_order(words)
+    if dates is not None:
+        found = _DATES[dates[0]]
+        return WordStyle(found.title, found.parse, is_unclear=dates[1])
+    if _share(_TIMES, words) >= _LEAST:
+        return _TIMES
+    unit = _common_unit(words)
+    if unit:
+        own = _without_unit([_of_unit(word, unit) for word in words])
+        return own and _in_unit(own, unit)
+    return _without_unit(words)
+
+
+def named_style(title: str) -> WordStyle | None:
+    """Returns the style of a title; None if there is none."""
+    found, _, unit = title.partition(", in ")
+    style = _KNOWN.get(found)
+    return _in_unit(style, unit) if style and unit else style
+
+
+def read_row(cells: Mapping[str, object], titles: Mapping[str, str]) -> dict[str, object]:
+    """Returns a row with what its words stand for.
+
+    Args:
+        titles: By column, of the style that it had in training.
+
+    Raises:
+        InputError: If a word is nothing of its style.
+    """
+    read: dict[str, object] = {}
+    for name, cell in cells.items():
+        style = named_style(titles.get(name, ""))
+        if style is None or not isinstance(cell, str):
+            read[name] = cell
+        elif not is_blank(cell):
+            if not style.fits(cleaned(cell)):
+                raise InputError(
+                    f"{name} is {cell[:100]!r}; expected {style.title.partition(', read')[0]}, as in training"
+                )
+            read[name] = style.parse(cleaned(cell))
+    return read
+
+
+def share_of_numbers(words: Sequence[str]) -> float:
+    """Returns which share of words are numbers, whatever they are written like."""
+    return max(_share(own, words) for own in (PLAIN, _THOUSANDS, _DECIMAL_COMMA)) if words else 0.0
+
+
+def _in_unit(style: WordStyle, unit: str) -> WordStyle:
+    return WordStyle(f"{style.title}, in {unit}", partial(_with_unit, unit=unit, parse=style.parse))
+
+
+def _of_unit(word: str, unit: str) -> str:
+    return str(_with_unit(word, unit, str))
+
+
+def _common_unit(words: Sequence[str]) -> str:
+    """Returns what nearly all words have before or after a number: a currency, a unit."""
+    found = [own for word in words if (own := _WITH_UNIT.fullmatch(word))]
+    units = Counter(own["before"] or own["after"] for own in found if bool(own["before"]) != bool(own["after"]))
+    unit, count = next(iter(units.most_common(1)), ("", 0))
+    return unit if count >= _LEAST * len(words) else ""
+
+
+def _without_unit(words: Sequence[str]) -> WordStyle | None:
+    shares = {style.title: _share(style, words) for style in (PLAIN, _THOUSANDS)}
     if shares[PLAIN.title] >= _LEAST and shares[PLAIN.title] >= shares[_THOUSANDS.title]:
         return PLAIN
-    commas = sum(_fits(_DECIMAL_COMMA, word) for word in words) / len(words)
+    commas = _share(_DECIMAL_COMMA, words)
     # What only a decimal comma explains decides; 1,234 alone is taken for a thousand.
     if commas >= _LEAST and commas > shares[_THOUSANDS.title]:
         return _DECIMAL_COMMA
     return _THOUSANDS if shares[_THOUSANDS.title] >= _LEAST else PLAIN if shares[PLAIN.title] >= _LEAST else None
 
 
-def _fits(style: NumberStyle, word: str) -> bool:
-    try:
-        style.parse(word)
-    except ValueError:
-        return False
-    return True
+def _share(style: WordStyle, words: Sequence[str]) -> float:
+    return sum(style.fits(word) for word in words) / len(words)

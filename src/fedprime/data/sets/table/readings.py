@@ -1,19 +1,20 @@
 """How each column of a table is read, in words: what its cells are taken for, examples, and what does not fit."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from fedprime.data.sets.table.cells import is_blank
+from fedprime.data.sets.table.cells import column_style
 from fedprime.data.sets.table.columns import Form
+from fedprime.data.sets.table.date_words import looks_like_date
 from fedprime.data.sets.table.files import Part
-from fedprime.data.sets.table.number_words import PLAIN, number_style
+from fedprime.data.sets.table.number_words import share_of_numbers
+from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, kept_words
 from fedprime.reproducibility.errors import counted
 
 __all__ = ["column_readings"]
 
 _SHOWN = 3
 _LOOKED_AT = 100_000  # rows
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ]\d.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ]\d.*)?")
+_SAMPLE = 1000  # words of a column that is no column of numbers, looked at for numbers and dates
 _TITLES: Mapping[Form, str] = {
     "image": "files of images",
     "audio": "files of sounds",
@@ -34,36 +35,46 @@ def column_readings(parts: Sequence[Part], forms: Mapping[str, Form]) -> dict[st
 
 
 def _reading(name: str, form: Form, parts: Sequence[Part]) -> str:
-    if form in ("image", "audio", "other") and not _is_text(name, parts):
+    columns = [part.column(name) for part in parts]
+    found = str(columns[0].type)
+    if form == "other":
+        are_lists = "list<" in found
+        return f"lists, which can be stated as NAME:numbers={name}" if are_lists else f"{_TITLES[form]} ({found})"
+    if form in ("image", "audio") and "string" not in found:
         return _TITLES[form]
-    cells = [cell for part in parts for cell in part.column(name).slice(0, _LOOKED_AT).to_pylist()]
-    words = [str(cell).strip() for cell in cells if not is_blank(cell)]
-    said, odd = _TITLES[form], list[str]()
-    if form == "number":
-        style = number_style(words) or PLAIN
-        said = style.title
-        odd = [word for word in words if not _is_number(word, style.parse)]
-    elif form in ("category", "text") and words and all(_DATE.fullmatch(word) for word in words[:1000]):
-        said = f"dates, read as {said}"
-    elif form == "category":
-        said = counted(len(set(words)), "category")
-    examples = ", ".join(word[:30] for word in list(dict.fromkeys(words))[:_SHOWN])
-    said += f" ({examples})" if examples else ""
-    if len(words) < len(cells):
-        said += f"; {len(cells) - len(words):,} empty"
+    cells = [cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()]
+    kept = kept_words(cells)
+    words = [cleaned(str(cell)) for cell in cells if not is_blank(cell, kept)]
+    style = column_style(form, columns)
+    said = style.title if style else _of_words(form, words)
+    said += _examples(words, " (", ")")
+    if style is not None and style.is_unclear:
+        said += "; day and month may be meant the other way round: write 2024-01-31"
+    num_empty = sum(map(is_empty, cells))
+    nothing = [cleaned(str(cell)) for cell in cells if is_blank(cell, kept) and not is_empty(cell)]
+    said += f"; {num_empty:,} empty" if num_empty else ""
+    said += f"; {len(nothing):,} taken for empty: {_examples(nothing)}" if nothing else ""
+    odd = [word for word in words if not style.fits(word)] if style is not None else []
     if odd:
-        shown = ", ".join(word[:30] for word in list(dict.fromkeys(odd))[:_SHOWN])
-        said += f"; {len(odd):,} taken for empty, being no number: {shown}"
+        said += f"; {len(odd):,} taken for empty, being no {_noun(style.title if style else '')}: {_examples(odd)}"
     return said
 
 
-def _is_text(name: str, parts: Sequence[Part]) -> bool:
-    return all("string" in str(part.column(name).type) or str(part.column(name).type) == "null" for part in parts)
+def _of_words(form: Form, words: Sequence[str]) -> str:
+    said = counted(len(set(words)), "category") if form == "category" else _TITLES[form]
+    for noun, num_fitting in (
+        ("dates", sum(map(looks_like_date, words[:_SAMPLE]))),
+        ("numbers", round(share_of_numbers(words[:_SAMPLE]) * len(words[:_SAMPLE]))),
+    ):
+        if num_fitting >= len(words[:_SAMPLE]) / 2 > 0 and form in ("category", "text"):
+            return f"{said}, though {num_fitting:,} of {len(words[:_SAMPLE]):,} are {noun}: write all in one way"
+    return said
 
 
-def _is_number(word: str, parse: Callable[[str], int | float]) -> bool:
-    try:
-        parse(word)
-    except ValueError:
-        return False
-    return True
+def _noun(title: str) -> str:
+    return "date" if title.startswith("dates") else "time" if title.startswith("times") else "number"
+
+
+def _examples(words: Sequence[str], before: str = "", after: str = "") -> str:
+    shown = ", ".join(word[:30] for word in list(dict.fromkeys(words))[:_SHOWN])
+    return before + shown + after if shown else ""

@@ -89,6 +89,7 @@ def read_unlabelled(
     label: Sequence[str] = (),
     trained: Sequence[str] = (),
     known: Mapping[str, Form] | None = None,
+    styles: Mapping[str, str] | None = None,
 ) -> UnlabelledRows:
     """Opens rows of which nothing is read yet.
 
@@ -103,6 +104,7 @@ def read_unlabelled(
         label: Columns that are no inputs, if the table has them.
         trained: Which column was which modality in training; where nothing is stated, those that the table has are.
         known: As for `unlabelled_rows`.
+        styles: Likewise.
 
     Raises:
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
@@ -110,7 +112,7 @@ def read_unlabelled(
     parts = open_parts(path)
     names = column_names(parts)
     found = [word for word in trained if _has_columns(word, names)]
-    return _open_rows(parts, path, stated or found, kinds, label, known, tries_usual=not stated)
+    return _open_rows(parts, path, stated or found, kinds, label, known, styles, tries_usual=not stated)
 
 
 def unlabelled_rows(
@@ -120,6 +122,7 @@ def unlabelled_rows(
     kinds: Mapping[str, ValueKind],
     label: Sequence[str] = (),
     known: Mapping[str, Form] | None = None,
+    styles: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """Yields rows that are open already, as `UnlabelledRows` does.
 
@@ -128,8 +131,9 @@ def unlabelled_rows(
         place: Where they lie, for messages.
         known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
             read is then nothing to tell.
+        styles: By column, how its numbers and dates were written in training.
     """
-    return iter(_open_rows(parts, place, stated, kinds, label, known, tries_usual=not stated))
+    return iter(_open_rows(parts, place, stated, kinds, label, known, styles, tries_usual=not stated))
 
 
 def _open_rows(
@@ -139,6 +143,7 @@ def _open_rows(
     kinds: Mapping[str, ValueKind],
     label: Sequence[str],
     known: Mapping[str, Form] | None,
+    styles: Mapping[str, str] | None,
     *,
     tries_usual: bool,
 ) -> UnlabelledRows:
@@ -157,7 +162,7 @@ def _open_rows(
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
-    cells = [Cells(own, parts, forms) for own in chosen]
+    cells = [Cells(own, parts, forms, styles) for own in chosen]
     return UnlabelledRows(cells, sum(len(part) for part in parts), tuple(kinds), place)
 
 

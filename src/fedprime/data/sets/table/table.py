@@ -24,6 +24,7 @@ from fedprime.data.sets.table.columns import (
 )
 from fedprime.data.sets.table.files import Part, open_parts
 from fedprime.data.sets.table.labels import Labels, cell_words, read_labels
+from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.readings import column_readings
 from fedprime.data.splits import SPLITS, split_name
@@ -169,7 +170,10 @@ class Table:
         """Returns what has to be known to read other tables as this one was read, as plain values."""
         read = [name for own in self.columns for name in own.columns]
         forms = {name: self.forms[name] for name in read if name in self.forms}
-        return {"columns": [str(own) for own in self.columns], "labels": list(self.label_columns), "forms": forms}
+        styles = {name: style.title for cells in self._cells.values() for name, style in cells.styles.items()}
+        styles = {name: title for name, title in styles.items() if title != PLAIN.title}
+        told = {"columns": [str(own) for own in self.columns], "labels": list(self.label_columns), "forms": forms}
+        return told | ({"styles": styles} if styles else {})
 
     @property
     def holes(self) -> str:
@@ -239,7 +243,8 @@ def _chosen_rows(conditions: Sequence[str], parts: Sequence[Part]) -> Bool[np.nd
         if not is_condition:
             raise DataError(f"data.rows states {condition!r}; expected COLUMN=VALUE,VALUE")
         need_column(column, parts, "data.rows")
-        words, wanted = cell_words(column, parts), values.split(",")
+        wanted = values.split(",")
+        words = cell_words(column, parts, wanted)
         unknown = sorted(set(wanted) - {word for word in words if word is not None})
         if unknown:
             hint = nearest_name(unknown[0], {word for word in words if word is not None})

@@ -1,0 +1,73 @@
+"""Words in cells: which of them say that nothing is there, and what is left of one without what nobody sees."""
+
+import math
+import unicodedata
+from collections.abc import Container, Iterable
+
+__all__ = ["cleaned", "is_blank", "is_empty", "kept_words", "truth"]
+
+#: What people and programs write where there is nothing; errors of spreadsheets. "None" may be an answer.
+_NOTHING = frozenset(("na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "nil", "-", "--", "?"))
+_NOTHING |= frozenset(("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!", "#spill!", "#calc!"))
+#: White space, control and format characters (marks of byte order, of width zero, of direction).
+_UNSEEN = "".join(
+    letter for letter in map(chr, range(0x10000)) if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf")
+)
+_TRUTH = {"true": "yes", "yes": "yes", "1": "yes", "1.0": "yes", "y": "yes", "t": "yes", "ja": "yes", "oui": "yes"}
+_TRUTH |= {"false": "no", "no": "no", "0": "no", "0.0": "no", "n": "no", "f": "no", "nein": "no", "non": "no"}
+
+
+def cleaned(word: str) -> str:
+    r"""Returns a word without white space and unseen characters around it.
+
+    >>> cleaned("\ufeff red\u200b ")
+    'red'
+    """
+    return word.strip(_UNSEEN)
+
+
+def is_empty(cell: object) -> bool:
+    """Returns whether nothing is written in a cell, or that it is not a number (NaN).
+
+    >>> [is_empty(cell) for cell in (None, " ", "NaN", float("nan"), 0, "n/a")]
+    [True, True, True, True, False, False]
+    """
+    if isinstance(cell, str):
+        return cleaned(cell).lower() in ("", "nan")
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def is_blank(cell: object, kept: Container[str] = ()) -> bool:
+    """Returns whether a cell is a hole: nothing is written there, or a word that says so.
+
+    Args:
+        kept: Words that mean themselves in this column.
+
+    >>> [is_blank(cell) for cell in (None, " ", "NaN", "n/a", "-", "#DIV/0!", 0, "no", "none")]
+    [True, True, True, True, True, True, False, False, False]
+    """
+    if is_empty(cell) or not isinstance(cell, str):
+        return is_empty(cell)
+    word = cleaned(cell)
+    return word.lower() in _NOTHING and word not in kept
+
+
+def kept_words(cells: Iterable[object]) -> tuple[str, ...]:
+    """Returns what means itself in a column: a minus does, where another cell is a plus.
+
+    >>> kept_words(["+", "-"]), kept_words(["3", "-"])
+    (('-',), ())
+    """
+    return ("-",) if any(isinstance(cell, str) and cleaned(cell) == "+" for cell in cells) else ()
+
+
+def truth(word: str) -> str:
+    """Returns yes or no for a word that says either; raises ``ValueError`` for any other.
+
+    >>> truth("True"), truth("0"), truth("nein")
+    ('yes', 'no', 'no')
+    """
+    try:
+        return _TRUTH[cleaned(word).casefold()]
+    except KeyError:
+        raise ValueError(f"{word!r} is neither yes nor no") from None
