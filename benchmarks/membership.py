@@ -2,9 +2,9 @@
 
     python benchmarks/membership.py --output docs/results/privacy    # some minutes on two cores
 
-Members are the 1,000 training samples of the study world at 100 clients, with the holes that they have; others are 1,000
-test samples that lack as much. The attacker knows a sample and its label, the model (`closed-form`), and 1,000 more test
-samples of the world, to know what to expect. Scores, of which a higher one says "member":
+Members are the 1,000 training samples of the study world at 100 clients, with the holes that they have; others are
+1,000 test samples that lack as much. The attacker knows a sample and its label, the model (`closed-form`), and 1,000
+more test samples of the world, to know what to expect. Scores, of which a higher one says "member":
 
 - *loss*: the loss of the sample, negated (Yeom et al. Privacy Risk in Machine Learning. CSF 2018); *confidence*: the
   largest probability, without the label.
@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import describe
 from scipy.stats import rankdata
 from torch import Tensor
 
@@ -44,6 +43,7 @@ from fedprime.models.evaluation import Predictions, predict
 from fedprime.models.prompted_model import STATISTICS, PromptedModel
 from fedprime.models.readout import Blocks
 from fedprime.models.statistics import Statistics
+from machine import describe
 
 _CLIENTS, _DELTA, _OTHERS, _HEADS = 100, 1e-3, 1000, 16
 _FLAGS = (

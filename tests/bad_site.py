@@ -206,6 +206,8 @@ VALUES: dict[str, Fault] = {
     "bfloat16": each(Tensor.bfloat16),
     "single numbers": each(lambda own: own.flatten()[0]),
     "one axis more": each(lambda own: own[None]),
+    "transposed values": each(lambda own: own.T.contiguous() if own.ndim == 2 else own[None]),
+    "whole numbers": each(Tensor.long),
     "no rows": each(lambda own: own[:0]),
     "one row more": each(lambda own: torch.cat([own, own[:1]])),
     "100,000 rows": each(lambda own: own[:1].repeat(100_000, *[1] * (own.ndim - 1))),

@@ -76,6 +76,7 @@ def test_channels_are_averaged() -> None:
         {"array": ["soup"], "sampling_rate": 8000},
         {"array": np.zeros(8), "sampling_rate": 0},
         {"array": np.zeros(8), "sampling_rate": "fast"},
+        {"array": np.zeros(8), "sampling_rate": 2**31 - 1},
     ],
 )
 def test_what_is_no_sound_is_refused(value: object) -> None:

@@ -49,11 +49,23 @@ def test_an_image_that_is_not_there_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"GIF89a", b"not an image at all", b"\x89PNG\r\n\x1a\n" + b"\0" * 30, b"P6\nx y\n255\n"]
+    "content",
+    [
+        *(b"", b"GIF89a", b"not an image at all", b"\x89PNG\r\n\x1a\n" + b"\0" * 30, b"P6\nx y\n255\n"),
+        *(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", b"<svg></svg>", b"version https://git-lfs.github.com/spec/v1\n"),
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n",  # a program
+    ],
 )
 def test_a_file_that_is_no_image_is_named(content: bytes, tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(InputError, match=r"cannot read .*broken\.png as an image"):
+        read_image(tmp_path / "broken.png")
+
+
+@pytest.mark.parametrize("target", ["broken.png", "nowhere.png"])
+def test_a_link_to_itself_or_to_nothing_is_no_image(target: str, tmp_path: Path):
+    (tmp_path / "broken.png").symlink_to(tmp_path / target)
+    with pytest.raises(InputError, match=r"(cannot read|there is no image) .*broken\.png"):
         read_image(tmp_path / "broken.png")
 
 

@@ -55,6 +55,14 @@ def test_a_sound_without_samples_is_refused(tmp_path: Path):
         read_sound(tmp_path / "a.wav")
 
 
+def test_a_rate_that_no_sound_has_is_refused(tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", SAMPLES, 8000)
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[24:28] = (2**31 - 1).to_bytes(4, "little")
+    with pytest.raises(InputError, match="it: 2,147,483,647 Hz; expected at most 1,000,000"):
+        read_sound(bytes(content), "it")
+
+
 def test_samples_are_written_as_they_are_read():
     stereo = np.stack([SAMPLES, -SAMPLES])
     sound = read_sound(write_sound(stereo, 8000))

@@ -16,7 +16,8 @@ __all__ = ["VERSION", "read_sound", "write_sound"]
 #: Raise it when the same file gives other samples: embeddings that were cached before are then computed anew.
 VERSION = 1
 
-_MOST_HERTZ = 1_000_000  # more is a broken header, and to resample it would take all memory
+#: Samples of a second: more is a broken header, and to resample them would take all memory.
+_MOST_HERTZ = 1_000_000
 _MAX_SECONDS = 3600  # an hour; what is longer is no sample
 
 
