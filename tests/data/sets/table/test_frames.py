@@ -192,3 +192,12 @@ def test_what_cannot_be_read_of_a_sample_is_told_with_its_row(photo: Path):
     for value, said in (("none.png", "there is no image none.png"), (3.5, "found float; expected an image")):
         with pytest.raises(InputError, match=f"row 5: {said}"):
             read_sample({"image": value}, KINDS, 5)
+
+
+def test_the_words_of_a_row_are_read_as_in_training():
+    kinds: dict[str, ValueKind] = {"facts": "table"}
+    row = {"facts": {"price": "1,5", "size": 2, "colour": "red"}}
+    styles = {"price": "numbers with decimal comma"}
+    assert read_sample(row, kinds, 1, styles) == {"facts": {"price": 1.5, "size": 2, "colour": "red"}}
+    with pytest.raises(InputError, match="row 3: price is 'dear'; expected numbers with decimal comma, as in training"):
+        read_sample({"facts": {"price": "dear"}}, kinds, 3, styles)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedprime.data.batches import DataError, ValueKind
+from fedprime.data.sets.table.columns import Form
 from fedprime.data.sets.table.rows import read_unlabelled
 from miniatures import table_rows, write_csv, write_photo
 
@@ -174,3 +175,18 @@ def test_a_file_that_is_not_there_is_looked_for_nowhere_else(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"^none\.csv is not there; expected the folder of a table"):
         read(Path("none.csv"))
+
+
+def test_new_rows_are_read_as_those_of_training_and_what_does_not_fit_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    rows: list[dict[str, object]] = [{"price": "1,234", "day": "1/2/2000"}] * 18 + [
+        {"price": "dear", "day": "3/4/2000"}
+    ]
+    file = write_csv(tmp_path / "new.csv", rows)
+    styles = {"price": "numbers with decimal comma", "day": "dates (day, month, year), read as years since 2000"}
+    forms: dict[str, Form] = {"price": "number", "day": "number"}
+    found = list(read_unlabelled(str(file), ["facts=price+day"], {"facts": "table"}, known=forms, styles=styles))
+    assert found[0][1] == {"facts": {"price": 1.234, "day": pytest.approx(31 / 365.2425)}}
+    assert set(found[-1][1]["facts"]) == {"day"}  # pyright: ignore[reportArgumentType]
+    assert "price: 1 cell(s) are no numbers with decimal comma, and taken for empty: dear" in caplog.text

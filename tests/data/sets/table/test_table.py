@@ -176,3 +176,10 @@ def test_a_table_with_a_header_alone_is_refused(tmp_path: Path):
     (tmp_path / "metadata.csv").write_text("file_name,label\n")
     with pytest.raises(DataError, match="has no rows; expected one for each sample"):
         open_table(str(tmp_path))
+
+
+def test_how_columns_are_written_is_known_to_who_reads_other_rows(tmp_path: Path):
+    rows: list[dict[str, object]] = [{"x": "3,50 €", "n": "2", "label": label} for label in ("a", "b") * 5]
+    write_csv(tmp_path / "metadata.csv", rows)
+    table = open_table(str(tmp_path), TableOptions(columns=("facts:table=x+n",)))
+    assert table.about()["styles"] == {"x": "numbers with decimal comma, in €"}

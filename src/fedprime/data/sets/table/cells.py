@@ -15,49 +15,20 @@ from jaxtyping import Bool
 from fedprime.data import images, sounds
 from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.images import InputError, file_identity, read_image
+from fedprime.data.sets.table.column_styles import column_style, kept_in, misfits
 from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
 from fedprime.data.sets.table.files import Part
-from fedprime.data.sets.table.number_words import PLAIN, TRUTH, WordStyle, named_style, number_style
-from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
+from fedprime.data.sets.table.plain_words import cleaned, is_blank
 from fedprime.data.sounds import read_sound
 
-__all__ = ["Cells", "column_style", "read_value"]
+__all__ = ["Cells", "read_value"]
 
 _logger = logging.getLogger(__name__)
 
-_LOOKED_AT = 1000  # cells of each part that tell how numbers are written
-_LEAST_KNOWN = 0.9  # of the words of new rows that are as those in training
 _AT_ONCE = 10_000  # rows in memory while holes are looked for
 _NOT_THERE, _NO_BYTES, _WEB = "file not there", "file of 0 bytes", "web address"
-
-
-def column_style(form: Form, columns: Sequence[pa.ChunkedArray], known: str = "") -> WordStyle | None:
-    """Returns what the words of a column of numbers or categories stand for; None if for themselves.
-
-    Args:
-        form: Of what form its cells are.
-        columns: It, of each part.
-        known: The title of the style that it had in training, which is taken if it fits: a few new rows may not tell.
-    """
-    if form not in ("number", "category"):
-        return None
-    cells = [cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()]
-    words = [cleaned(str(cell)) for cell in cells if not is_blank(cell)]
-    trained = named_style(known)
-    if trained is not None and sum(trained.fits(word) for word in words) >= _LEAST_KNOWN * len(words):
-        return trained
-    if form == "number":
-        are_typed = any(pa.types.is_integer(own.type) or pa.types.is_floating(own.type) for own in columns)
-        return PLAIN if are_typed else number_style(words) or PLAIN
-    spellings = set(words)
-    said = {word: TRUTH.parse(word) for word in spellings} if all(map(TRUTH.fits, spellings)) else {}
-    return TRUTH if len(said) > len(set(said.values())) else None
-
-
-def _kept(columns: Sequence[pa.ChunkedArray]) -> tuple[str, ...]:
-    return kept_words(cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist())
 
 
 def read_value(word: str, kind: ValueKind, folder: Path = Path()) -> object:
@@ -133,7 +104,7 @@ class Cells:
         self.web_addresses: list[str] = []
         self.outside: list[str] = []
         self._columns = {name: [part.column(name) for part in parts] for name in own.columns}
-        self._kept = {name: _kept(columns) if own.kind == "table" else () for name, columns in self._columns.items()}
+        self._kept = {name: kept_in(columns) if own.kind == "table" else () for name, columns in self._columns.items()}
         styles = {
             name: column_style(forms[name], columns, (known or {}).get(name, ""))
             for name, columns in self._columns.items()
@@ -143,6 +114,10 @@ class Cells:
         for name, style in self.styles.items():
             if style.is_unclear:
                 _logger.warning("%s: %s; day and month may be meant otherwise: write 2024-01-31", name, style.title)
+            odd = misfits(style, self._columns[name])
+            if odd:
+                told = ", ".join(word[:30] for word in odd[:3])
+                _logger.warning("%s: %d cell(s) are no %s, and taken for empty: %s", name, len(odd), style.title, told)
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._class_names = {
             name: next((names for part in parts if (names := part.class_names(name))), None) for name in own.columns
