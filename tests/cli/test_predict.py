@@ -125,15 +125,16 @@ def test_every_line_is_answered_by_one_and_a_bad_one_costs_that_line_alone(
         {"smell": "x"},
         {"facts": '{"price": 1.5}'},
     ]
-    spoken = [json.dumps(lines[0]), "no json", *map(json.dumps, lines[1:]), json.dumps(lines[0])]
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(spoken)))
+    spoken = [json.dumps(lines[0]), "no json, and no UTF-8: \udcff", *map(json.dumps, lines[1:]), json.dumps(lines[0])]
+    content = "\n".join(spoken).encode(errors="surrogateescape")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
     assert exit_code("predict", trained, "--watch") == 0
     first, *bad, facts, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (first["row"], first["present"], facts["present"]) == (1, ["photo", "facts"], ["facts"])
     assert first | {"row": 6} == last
     assert [line["row"] for line in bad] == [2, 3, 4]
     assert "there is no image none.png" in bad[1]["error"]
-    assert "the model reads photo, voice, facts; it cannot use smell" in bad[2]["error"]
+    assert bad[2]["error"] == "line 4: the model reads photo, voice, facts; it cannot use smell"
 
 
 def test_a_second_time_no_row_of_a_table_is_read_or_embedded_even_where_it_was_moved(

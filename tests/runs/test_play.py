@@ -96,6 +96,9 @@ def test_holes_are_missing(client: TestClient):
         ('{"sample": {"text": "a"}, "prior": {"soup": "x"}}', "prior: expected a number for each label"),
         ('{"sample": {"text": "a"}, "prior": "estimate"}', "prior: found 'estimate'"),
         ('{"sample": {"text": "a"}, "without": ["text"]}', "nothing is there"),
+        ('{"sample": {"text": "a"}, "without": ["smell"]}', "without: the model reads image, text; not smell"),
+        ('{"sample": {"text": "\\u200b\\u0001"}}', "nothing is there"),
+        ('{"sample": {"text": "\\ud800"}}', "text: found half of a character in a text"),
     ],
 )
 def test_a_bad_request_costs_that_request_and_is_told_in_a_line(client: TestClient, content: str, message: str):

@@ -43,6 +43,8 @@ def as_texts(values: Sequence[object]) -> list[str]:
     for value in values:
         if not isinstance(value, str):
             raise BackboneError(f"found {type(value).__name__} where a text was expected")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise BackboneError("found half of a character in a text (a lone surrogate)")
     return cast("list[str]", list(values))
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
-from io import TextIOBase
+from io import TextIOBase, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -168,6 +168,8 @@ def _answer_lines(model: "PromptedModel", prior: "Prior") -> None:
     """Answers each line of standard input by one of standard output, until there are no more."""
     from fedprime.models.prediction import predict_samples
 
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # a bad line is to cost that line
     for number, line in enumerate(sys.stdin, start=1):
         try:
             (found,) = predict_samples(model, [_read_line(line, model)], [f"line {number}"], prior)
@@ -182,7 +184,7 @@ def _read_line(line: str, model: "PromptedModel") -> dict[str, object]:
     from fedprime.data.images import InputError
     from fedprime.data.sets.table.cells import read_value
 
-    given, kinds = parse_json(line.encode()), model.backbone.kinds
+    given, kinds = parse_json(line.encode(errors="surrogateescape")), model.backbone.kinds
     if not isinstance(given, dict):
         raise InputError(f"found {line.strip()[:80]!r}; expected an object with any of {', '.join(kinds)}")
     return {

@@ -58,16 +58,14 @@ def predict_samples(
     modalities = model.backbone.modalities
     given = as_samples(samples, model.backbone.kinds)
     rows = [{name: value for name, value in sample.items() if not is_hole(value)} for sample in given]
-    for number, sample in enumerate(rows, start=1):
+    names = list(names) or [f"row {number}" for number in range(1, len(rows) + 1)]
+    for place, sample in zip(names, rows, strict=True):
         unknown = [modality for modality in sample if modality not in modalities]
         if unknown:
-            raise InputError(
-                f"row {number}: the model reads {', '.join(modalities)}; it cannot use {', '.join(unknown)}"
-            )
+            raise InputError(f"{place}: the model reads {', '.join(modalities)}; it cannot use {', '.join(unknown)}")
         if not sample:
-            raise InputError(f"row {number}: nothing is there; give at least one of {', '.join(modalities)}")
+            raise InputError(f"{place}: nothing is there; give at least one of {', '.join(modalities)}")
     model.eval()
-    names = list(names) or [f"row {number}" for number in range(1, len(rows) + 1)]
     predictions: list[dict[str, Any]] = []
     for start in range(0, len(rows), _AT_ONCE):
         at_once = enumerate(rows[start : start + _AT_ONCE], start=start + 1)

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from fedprime.data.batches import ValueKind
 from fedprime.data.images import InputError, read_image
+from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import read_sound
 from fedprime.models.discriminant import frequencies_of
 from fedprime.models.explanation import explain
@@ -64,6 +65,9 @@ def play_app(model: PromptedModel, place: str, *, host: str = LOOPBACK[0], most_
         started = time.perf_counter()
         asked = _parsed(content)
         sample = read_values(asked["sample"], model.backbone.kinds)
+        unknown = [own for own in asked["without"] if own not in model.backbone.kinds]
+        if unknown:
+            raise InputError(f"without: the model reads {', '.join(model.backbone.kinds)}; not {str(unknown[0])[:100]}")
         sample = {name: value for name, value in sample.items() if name not in asked["without"]}
         with in_use:
             answers = explain(model, sample, asked["prior"], every_subset=asked["subsets"])
@@ -154,7 +158,7 @@ def _read(name: str, value: Any, kind: ValueKind) -> object:
     if kind == "text":
         if not isinstance(value, str) or len(value) > _MOST_LETTERS:
             raise InputError(f"{name}: expected a text of at most {_MOST_LETTERS:,} letters")
-        return " ".join(value.split())
+        return " ".join(value.split()) if cleaned(value) else ""
     if kind == "numbers":
         fits = isinstance(value, list) and 0 < len(value) <= _MOST_NUMBERS
         if not fits or not all(type(number) in (int, float) for number in value):

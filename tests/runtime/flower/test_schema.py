@@ -1,9 +1,11 @@
 """One bad site of four costs that site: whatever it answers, the others go on and come to the same values."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
+from flwr.app import Message
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +107,21 @@ def test_random_values_move_nothing_far(numbers: list[float]):
     # The others step by 1 in each of 13 values.
     longest = 1000 * math.sqrt(13) / 4 + 1
     assert all(value.isfinite().all() and value.abs().max() <= longest for value in finished.state.shared.values())
+
+
+class TwiceGrid(FakeGrid):
+    """One that gives every answer twice."""
+
+    def send_and_receive(self, messages: Sequence[Message], *, timeout: float | None = None) -> list[Message]:
+        return 2 * super().send_and_receive(messages, timeout=timeout)
+
+
+def test_an_answer_that_comes_twice_counts_once():
+    clients = GridClients(TwiceGrid(4, adding_one), Mean(), SETTINGS, 4, run_id=RUN)
+    clients.find(range(4), 4)
+    (finished,) = federate(Mean(), clients, STATE, Schedule(1), seed=0)
+    assert [update.client for update in finished.updates] == [0, 1, 2, 3]
+    assert all(torch.equal(value, torch.ones_like(value)) for value in finished.state.shared.values())
 
 
 def test_every_kind_of_question_meets_every_kind_of_answer():

@@ -1,6 +1,8 @@
 """Where a table's rows come from, and files that are not what they should be: one clear line each."""
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -113,3 +115,13 @@ def test_offline_a_name_of_the_hub_gives_one_clear_line(monkeypatch: pytest.Monk
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="there is no folder nobody/nothing here, and as the name of a data set on"):
         open_parts("nobody/nothing")
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def is_full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "metadata.csv").write_text("text,label\na,b\n")
+    monkeypatch.setattr(datasets, "load_dataset", is_full)
+    with pytest.raises(DataError, match="No space left on device; rows are kept in fedprime's cache: make room there"):
+        open_parts(str(tmp_path))

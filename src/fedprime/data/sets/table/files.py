@@ -5,6 +5,7 @@ Source: the layout of a folder of images with ``metadata.csv``, ``metadata.jsonl
 """
 
 import contextlib
+import errno
 import glob
 import logging
 import re
@@ -252,6 +253,11 @@ def _reading(place: str, form: str) -> Iterator[None]:
     except Exception as error:
         cause = error.__cause__ or error
         said = " ".join(str(cause).split()) or type(cause).__name__
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            said = (
+                f"{said}; rows are kept in fedprime's cache: make room there, or name another folder by FEDPRIME_CACHE"
+            )
+            raise DataError(f"{place} cannot be opened: {said}") from error
         raise DataError(
             f"{place} cannot be read as a {form}: {said.rstrip('.')}; check that it is whole, or write it anew"
         ) from error

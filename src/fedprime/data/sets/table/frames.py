@@ -19,6 +19,7 @@ from fedprime.data.sets.table.columns import is_sound
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.labels import cell_words
 from fedprime.data.sets.table.number_words import read_row
+from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import write_sound
 
 __all__ = ["as_samples", "frame_columns", "frame_part", "is_hole", "named_cells", "read_sample"]
@@ -85,7 +86,7 @@ def is_hole(cell: object) -> bool:
     [True, True, True, False, False]
     """
     if isinstance(cell, str):
-        return not cell.strip()
+        return not cleaned(cell)
     if isinstance(cell, float | np.floating):
         return math.isnan(cell)
     return cell is None or type(cell).__name__ in ("NAType", "NaTType")

@@ -72,7 +72,7 @@ def _with_commas(word: str) -> float:
         word = _SPACES.sub("", word)
     if _POINT_THOUSANDS.fullmatch(word):
         word = word.replace(".", "")
-    return float(word.replace(",", ".")) if _COMMA.fullmatch(word) else _plain(word)
+    return _plain(word.replace(",", ".") if _COMMA.fullmatch(word) else word)
 
 
 def _with_unit(word: str, unit: str, parse: Callable[[str], float | str]) -> float | str:

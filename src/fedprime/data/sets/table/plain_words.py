@@ -13,8 +13,9 @@ _NOTHING |= frozenset(("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!
 _UNSEEN = "".join(
     letter for letter in map(chr, range(0x10000)) if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf")
 )
-_TRUTH = {"true": "yes", "yes": "yes", "1": "yes", "1.0": "yes", "y": "yes", "t": "yes", "ja": "yes", "oui": "yes"}
-_TRUTH |= {"false": "no", "no": "no", "0": "no", "0.0": "no", "n": "no", "f": "no", "nein": "no", "non": "no"}
+#: No single letters: those are codes of more than two things.
+_TRUTH = {"true": "yes", "yes": "yes", "1": "yes", "1.0": "yes", "ja": "yes", "oui": "yes"}
+_TRUTH |= {"false": "no", "no": "no", "0": "no", "0.0": "no", "nein": "no", "non": "no"}
 
 
 def cleaned(word: str) -> str:
