@@ -92,7 +92,13 @@ def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvF
         with file.open(newline="", encoding=encoding) as opened:
             lines = islice(opened, num_skipped, None)
             reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
-            header = _checked_header(reader, file, num_skipped)
+            try:
+                header = _checked_header(reader, file, num_skipped)
+            except csv.Error as error:
+                raise DataError(
+                    f"{file} cannot be read as CSV: {error} (line {reader.line_num + num_skipped}); "
+                    "close each quote, and double those within a cell"
+                ) from error
     except LookupError as error:
         raise DataError(
             f"data.encoding is {encoding!r}, which is none: {error}; expected one as utf-8, cp1252"
@@ -104,11 +110,6 @@ def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvF
         ) from error
     except OSError as error:
         raise DataError(f"{file} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise DataError(
-            f"{file} cannot be read as CSV: {error} (line {reader.line_num + num_skipped}); "
-            "close each quote, and double those within a cell"
-        ) from error
     finally:
         csv.field_size_limit(limit)
     return CsvFormat(encoding, delimiter, header, num_skipped)

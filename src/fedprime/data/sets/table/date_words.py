@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 __all__ = ["DAY_FIRST", "MONTH_FIRST", "TIMES", "YEAR_FIRST", "date_order", "hours", "looks_like_date", "years"]
 
-YEAR_FIRST, DAY_FIRST, MONTH_FIRST = "year, month, day", "day, month, year", "month, day, year"
+YEAR_FIRST = "year, month, day"
+DAY_FIRST = "day, month, year"
+MONTH_FIRST = "month, day, year"
 TIMES = "times of day"
 
 _LEAST = 0.9  # of the words of a column of dates that are dates

@@ -172,8 +172,8 @@ class Table:
         forms = {name: self.forms[name] for name in read if name in self.forms}
         styles = {name: style.title for cells in self._cells.values() for name, style in cells.styles.items()}
         styles = {name: title for name, title in styles.items() if title != PLAIN.title}
-        told = {"columns": [str(own) for own in self.columns], "labels": list(self.label_columns), "forms": forms}
-        return told | ({"styles": styles} if styles else {})
+        told: dict[str, object] = {"columns": [str(own) for own in self.columns], "labels": list(self.label_columns)}
+        return told | {"forms": forms} | ({"styles": styles} if styles else {})
 
     @property
     def holes(self) -> str:
