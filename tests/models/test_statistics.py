@@ -167,6 +167,16 @@ def test_sums_that_are_not_finite_are_refused(model: PromptedModel, saved: Path)
         Statistics.load(saved, model)
 
 
+def test_statistics_of_another_model_are_refused_in_a_line(model: PromptedModel, saved: Path):
+    found = Statistics.load(saved, model)
+    assert found is not None
+    rewrite(saved, (found + found).weights())  # such samples there could be
+    with pytest.raises(
+        ModelError, match=r"statistics\.safetensors is not what was saved with this model; take another"
+    ):
+        Statistics.load(saved, model)
+
+
 def test_a_broken_file_is_told_in_a_line(model: PromptedModel, saved: Path):
     (saved / STATISTICS).write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="is broken"):

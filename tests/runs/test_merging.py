@@ -71,7 +71,8 @@ def sites(
 
 def change_config(folder: Path, **values: object) -> None:
     config = json.loads((folder / "config.json").read_text())
-    config.pop("sha256", None)  # as an earlier version wrote it
+    for digest in ("sha256", "statistics_sha256"):  # as an earlier version wrote it
+        config.pop(digest, None)
     (folder / "config.json").write_text(json.dumps(config | values))
 
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from fedprime.models.hub import HubError, download_model, may_be_hub_name
 from fedprime.models.model_card import CARD, is_untouched, model_card
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.reproducibility.digests import digest_of_json, digest_of_values
+from fedprime.reproducibility.digests import digest_of_file, digest_of_json, digest_of_values
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import JsonError, parse_json
 
 __all__ = [
     "STATISTICS",
+    "STATISTICS_DIGEST",
     "WEIGHTS",
     "ModelError",
     "broken",
@@ -43,7 +44,9 @@ STATISTICS = "statistics.safetensors"
 _FILES = {_CONFIG, WEIGHTS, STATISTICS, CARD, "predictor.json", "backbone", ".gitattributes"}
 
 _FORMAT = 1
-_DIGEST = "sha256"  # of values and configuration; card and `STATISTICS` may be changed, or taken away
+_DIGEST = "sha256"  # of values and configuration; card and `STATISTICS` may be taken away
+#: What ``config.json`` calls the digest of `STATISTICS`.
+STATISTICS_DIGEST = "statistics_sha256"
 
 
 class ModelError(FedprimeError):
@@ -160,6 +163,9 @@ def write_config_and_card(folder: Path, config: Mapping[str, Any], weights: Mapp
         config: Without its digest.
         weights: Its values.
     """
+    config = {name: value for name, value in config.items() if name != STATISTICS_DIGEST}
+    if (folder / STATISTICS).is_file():
+        config[STATISTICS_DIGEST] = digest_of_file(folder / STATISTICS)
     sealed = {**config, _DIGEST: _digest(config, weights)}
     with replaced_file(folder / _CONFIG) as beside:
         beside.write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")

@@ -29,7 +29,9 @@ from fedprime.data.batches import Task
 from fedprime.models.calibration import USUAL_TEMPERATURE
 from fedprime.models.class_sums import ClassSums
 from fedprime.models.discriminant import BlockDiscriminant, log_frequencies
+from fedprime.models.model_folder import STATISTICS_DIGEST, read_config
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, Weights
+from fedprime.reproducibility.digests import digest_of_file
 
 __all__ = ["Statistics", "digest_of", "least_error_shrinkage"]
 
@@ -107,6 +109,8 @@ class Statistics:
             problems = found._problems(model.task)
         if found is None or problems:
             raise ModelError(f"{path} is not of samples of this model: {'; '.join(problems)}; take another copy")
+        if read_config(folder).get(STATISTICS_DIGEST) not in (None, digest_of_file(path)):  # earlier versions: None
+            raise ModelError(f"{path} is not what was saved with this model; take another copy, or leave it out")
         return found
 
     @classmethod
