@@ -27,6 +27,10 @@ def test_the_style_of_training_is_taken_where_it_fits():
     assert titled("number", "1,234", known="numbers with decimal comma") == "numbers with decimal comma"
     assert titled("number", "1,234") == "numbers with marks between thousands"
     assert titled("number", "2024-01-31", known="numbers with decimal comma").startswith("dates")  # type: ignore[union-attr]
+    assert (
+        titled("number", "3,5 €", "dear", known="numbers with decimal comma, in €")
+        == "numbers with decimal comma, in €"
+    )
     assert titled("number", "1,234", known="what a later version knows") == "numbers with marks between thousands"
 
 

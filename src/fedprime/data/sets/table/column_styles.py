@@ -11,7 +11,6 @@ from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
 __all__ = ["column_style", "kept_in", "misfits"]
 
 _LOOKED_AT = 1000  # cells of each part
-_LEAST_KNOWN = 0.9  # of the words of new rows that are as those in training
 
 
 def column_style(form: Form, columns: Sequence[pa.ChunkedArray], known: str = "") -> WordStyle | None:
@@ -20,21 +19,31 @@ def column_style(form: Form, columns: Sequence[pa.ChunkedArray], known: str = ""
     Args:
         form: Of what form its cells are.
         columns: It, of each part.
-        known: The title of the style that it had in training, which is taken if it fits: a few new rows may not tell.
+        known: The title of the style that it had in training, which is taken unless another
+            fits more: a few new rows may not tell.
     """
     if form not in ("number", "category"):
         return None
     cells = [cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()]
     words = [cleaned(str(cell)) for cell in cells if not is_blank(cell)]
+    found = _found(form, words, columns)
     trained = named_style(known)
-    if trained is not None and sum(trained.fits(word) for word in words) >= _LEAST_KNOWN * len(words):
-        return trained
+    if trained is None or (found is not None and _num_fitting(found, words) > _num_fitting(trained, words)):
+        return found
+    return trained
+
+
+def _found(form: Form, words: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> WordStyle | None:
     if form == "number":
         are_typed = any(pa.types.is_integer(own.type) or pa.types.is_floating(own.type) for own in columns)
         return PLAIN if are_typed else number_style(words) or PLAIN
     spellings = set(words)
     said = {word: TRUTH.parse(word) for word in spellings} if all(map(TRUTH.fits, spellings)) else {}
     return TRUTH if len(said) > len(set(said.values())) else None
+
+
+def _num_fitting(style: WordStyle, words: Sequence[str]) -> int:
+    return sum(style.fits(word) for word in words)
 
 
 def kept_in(columns: Sequence[pa.ChunkedArray]) -> tuple[str, ...]:
