@@ -11,6 +11,7 @@ from fedprime.federation.clients import KeepingClients
 from fedprime.federation.guard import Guard
 from fedprime.federation.rounds import Round, Schedule, federate
 from fedprime.federation.start import start_rounds
+from fedprime.federation.start_round import StartRound
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.runs.evaluators import Evaluator
@@ -18,7 +19,7 @@ from fedprime.runs.metrics import rejection, round_metrics
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.settings import Settings
 
-__all__ = ["RoundMaker", "sound_round"]
+__all__ = ["RoundMaker", "sound_round", "start_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -88,13 +89,12 @@ class RoundMaker:
 
     def _rounds_from(self, before: Checkpoint) -> Iterator[Round]:
         settings, runtime = self._settings, self._settings.runtime
-        processors = processors_of(self._method, settings)
         schedule = Schedule(
             self._last,
             settings.training.fraction,
             runtime.quorum,
             runtime.repeats,
-            start_rounds(self._method, self._model.task, processors),
+            start_of(self._method, self._model, settings),
             Guard(runtime.max_step, runtime.max_samples if runtime.kind == "deployment" else None),
         )
         return federate(
@@ -103,7 +103,7 @@ class RoundMaker:
             before.state,
             schedule,
             seed=settings.seed,
-            processors=processors,
+            processors=processors_of(self._method, settings),
             first_round=before.next_round,
         )
 
@@ -118,6 +118,11 @@ class RoundMaker:
         number = sound_round(history)
         kept = None if number == before.next_round else self._run.states.before(number)
         return before if kept is None else kept
+
+
+def start_of(method: Method, model: PromptedModel, settings: Settings) -> tuple[StartRound, ...]:
+    """Returns the rounds of a run before its first; the last of them has the number -1."""
+    return start_rounds(method, model.task, processors_of(method, settings))
 
 
 def sound_round(history: Sequence[dict[str, Any]]) -> int:

@@ -29,7 +29,6 @@ from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, refu
 from fedprime.experiment.site import agreed_facts, agreed_model, deployable_method
 from fedprime.federation.clients import KeepingClients
 from fedprime.federation.differential_privacy import ClientPrivacy
-from fedprime.federation.start import start_rounds
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.report.single_run import plot_scenarios
@@ -38,10 +37,9 @@ from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback, EarlyStopping
 from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples
 from fedprime.runs.metrics import absent_clients, best_round, progress_after, run_totals
-from fedprime.runs.round_maker import RoundMaker, sound_round
+from fedprime.runs.round_maker import RoundMaker, sound_round, start_of
 from fedprime.runs.saved_models import describe_models, save_models, statistics_of_start
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
-from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.settings import Settings
 
@@ -285,7 +283,7 @@ def _go_on(
     callbacks: Sequence[Callback],
 ) -> dict[str, Any]:
     """Makes the rounds that are left and the final table."""
-    start = start_rounds(method, model.task, processors_of(method, settings))
+    start = start_of(method, model, settings)
     last, training = method.num_rounds(settings.training.rounds), settings.training
     told = "none" if settings.privacy.is_on else settings.runtime.statistics
     keeps_best = training.keep == "best" or (training.keep == "auto" and method.start == "closed-form")
@@ -337,7 +335,7 @@ def _go_on(
 
 def _before_start(method: Method, model: PromptedModel, settings: Settings, num_clients: int) -> Checkpoint:
     """Returns the state before the first of all rounds."""
-    start = start_rounds(method, model.task, processors_of(method, settings))
+    start = start_of(method, model, settings)
     return Checkpoint(-len(start), method.initial_state(model, num_clients))
 
 
