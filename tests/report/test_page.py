@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from matplotlib.figure import Figure
 
 from fedprime.report.compare import compare_cells, group_runs
@@ -10,8 +9,6 @@ from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.page import (
     comparisons_page,
     index_page,
-    markdown_escaped,
-    markdown_rows,
     markdown_table,
     tables_page,
 )
@@ -114,21 +111,6 @@ def test_a_group_of_one_has_nothing_to_compare():
     assert "## Rate 0" in page
 
 
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("a|b", r"a\|b"),
-        ("*a* _b_ `c`", r"\*a\* \_b\_ \`c\`"),
-        ("<b>", r"\<b\>"),
-        ("[a](b)", r"\[a\](b)"),
-        ("two\nlines", "two lines"),
-        ("83.1 ± 0.5", "83.1 ± 0.5"),
-    ],
-)
-def test_markdown_shows_text_as_it_is(text: str, escaped: str):
-    assert markdown_escaped(text) == escaped
-
-
 def test_a_markdown_table_has_heads_a_rule_and_as_many_places_in_every_row():
     lines = markdown_table(ESCAPED).splitlines()
     assert lines == [
@@ -137,7 +119,3 @@ def test_a_markdown_table_has_heads_a_rule_and_as_many_places_in_every_row():
         r"| x\|y & z | **83.1 ± 0.5** | 90.0 | 5 |",
         "| Bayes limit | 98.0 | 99.0 |  |",
     ]
-
-
-def test_columns_of_words_are_set_flush_left():
-    assert markdown_rows(["a", "b", "c"], [["x", "y", "1"]], num_left=2).splitlines()[1] == "| :-- | :-- | --: |"

@@ -15,6 +15,8 @@ from typing import Any
 
 from torch import Tensor
 
+from fedprime.reproducibility.markdown import markdown_rows
+
 __all__ = ["CARD", "is_untouched", "model_card"]
 
 CARD = "README.md"
@@ -188,8 +190,8 @@ It knows {len(label_names)} answers, and gives one of them whatever it is shown.
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows]
-    return "\n".join([f"| {' | '.join(heads)} |", f"|{' :-- |' * len(heads)}", *lines]) if lines else ""
+    written = [[_plain(cell) for cell in row] for row in rows]
+    return markdown_rows(heads, written, len(heads)).strip() if written else ""
 
 
 def _plain(text: object) -> str:

@@ -1,14 +1,14 @@
 """The pages of a report in Markdown: what opens it, its tables, its comparisons."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import MIN_SEEDS, Block, Comparison
 from fedprime.report.plots import Drawing
 from fedprime.report.tables import Entry, Table
+from fedprime.reproducibility.markdown import markdown_escaped, markdown_rows
 
-__all__ = ["comparisons_page", "index_page", "markdown_escaped", "markdown_rows", "markdown_table", "tables_page"]
+__all__ = ["comparisons_page", "index_page", "markdown_table", "tables_page"]
 
 _FILES = {
     "tables.md": "the tables alone",
@@ -19,27 +19,6 @@ _FILES = {
     "comparisons.csv": "a row per pair and test scenario",
     "runs.json": "everything above is made from it",
 }
-
-
-def markdown_escaped(text: str) -> str:
-    r"""Returns text that Markdown shows as it is, also inside a table.
-
-    >>> markdown_escaped("a|b *c*")
-    'a\\|b \\*c\\*'
-    """
-    return re.sub(r"([\\`*_|<>\[\]~])", r"\\\1", " ".join(text.split()))
-
-
-def markdown_rows(heads: Sequence[str], rows: Sequence[Sequence[str]], num_left: int = 1) -> str:
-    """Returns a Markdown table of entries that are escaped already.
-
-    Args:
-        heads: One per column.
-        rows: The entries.
-        num_left: How many columns are set flush left; the others hold numbers.
-    """
-    rule = [":--" if column < num_left else "--:" for column in range(len(heads))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows]) + "\n"
 
 
 def markdown_table(table: Table) -> str:

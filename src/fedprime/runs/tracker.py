@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Line", "Plain", "TrackedRun", "TrackedTable", "Tracker", "markdown_table"]
+from fedprime.reproducibility.markdown import markdown_escaped, markdown_rows
+
+__all__ = ["Line", "Plain", "TrackedRun", "TrackedTable", "Tracker"]
 
 Plain = str | int | float | bool
 
@@ -54,7 +56,8 @@ class TrackedTable:
 
     def markdown(self) -> str:
         """Returns it in Markdown."""
-        return markdown_table([self.columns, *self.rows])
+        heads, *rows = [[markdown_escaped(cell) for cell in row] for row in (self.columns, *self.rows)]
+        return markdown_rows(heads, rows)
 
 
 class Tracker(Protocol):
@@ -95,9 +98,3 @@ class Tracker(Protocol):
     def close(self, *, is_finished: bool) -> None:
         """Lets go of it."""
         ...
-
-
-def markdown_table(rows: Sequence[Sequence[Plain]]) -> str:
-    """Returns rows, the first of which is the head, as a table in Markdown."""
-    lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "--|" * len(rows[0]), *lines[1:]])

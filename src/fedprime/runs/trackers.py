@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
-from fedprime.runs.tracker import Line, TrackedRun, TrackedTable, Tracker, markdown_table
+from fedprime.runs.tracker import Line, TrackedRun, TrackedTable, Tracker
 
 __all__ = ["TRACKERS", "MissingTrackerError", "refuse_missing_trackers"]
 
@@ -43,7 +43,8 @@ class _TensorBoard:
         # Whatever was written of later rounds by a process that died is not shown.
         purged = None if going_on is None else going_on.step + 1
         self._writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=purged)
-        self._writer.add_text("settings", markdown_table([("setting", "value"), *run.settings.items()]), -1000)
+        settings = TrackedTable(("setting", "value"), list(run.settings.items()))
+        self._writer.add_text("settings", settings.markdown(), -1000)
         file_writer = self._writer._get_file_writer()
         for summary in hparams(dict(run.settings), {"accuracy": 0.0, "loss": 0.0}):
             file_writer.add_summary(summary)
