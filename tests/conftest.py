@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
 
 if TYPE_CHECKING:
     from fedprime.backbones.backbone import Backbone
@@ -32,7 +32,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 # Must come before the first import of fedprime: what is imported earlier is not checked. Modules without shapes are
 # left to pyright: making their checks took every process of the tests seconds.
-_hook = install_import_hook(
+_hook = jaxtyping.install_import_hook(
     [
         ".".join(path.relative_to(SOURCE).with_suffix("").parts)
         for path in sorted((SOURCE / "fedprime").rglob("*.py"))
@@ -41,6 +41,10 @@ _hook = install_import_hook(
     "beartype.beartype",
 )
 
+#: Rooms whose own tests have all shapes checked. Checks are two fifths of what a run costs, and whole runs, as other
+#: tests make them, call what these call.
+CHECKED = {"backbones", "data", "experiment", "federation", "methods", "models", "reproduction"}
+
 # A shell that starts the tests in the background has Ctrl-C ignored; some of them press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -48,6 +52,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Switches the checks of shapes on or off, before any fixture of the test is made."""
+    rooms = item.path.relative_to(item.config.rootpath).parts
+    jaxtyping.config.update("jaxtyping_disable", not CHECKED.intersection(rooms))
+
+
+@pytest.fixture
+def without_shape_checks() -> None:
+    """For a test of the bits of whole trainings in a room where shapes are checked by the tests beside it."""
+    jaxtyping.config.update("jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,7 +84,7 @@ def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _quick_runs() -> Iterator[None]:
     """Runs without what takes long and shows nothing more: a backbone that comes along is loaded once, none is drawn.
 
-    What draws the plot of a run has tests of its own.
+    What draws the plot of a run has tests of its own. Nothing here survives a loss of power, so no disk is waited for.
     """
     from fedprime.backbones import NAMES, load_backbone
     from fedprime.reproducibility.atomic_files import replaced_file
@@ -82,6 +99,7 @@ def _quick_runs() -> Iterator[None]:
             beside.write_text("a plot")
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
         patch.setattr("fedprime.experiment.build.load_backbone", load)
         patch.setattr("fedprime.runs.run.plot_scenarios", write)
         yield

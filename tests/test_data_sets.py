@@ -18,7 +18,7 @@ from fedprime.report.plots import PLOTS
 from fedprime.report.writing import write_report
 from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.run import resume_run, start_run
-from fedprime.settings.plans import read_plan
+from fedprime.settings.plans import Plan, PlannedRun, read_plan
 from fedprime.settings.reading import read_settings
 from fedprime.settings.recipes import find_plan
 from fedprime.settings.settings import Settings
@@ -193,7 +193,13 @@ def shrunken(folder: Path) -> list[str]:
     return [f"--{key}={value}" for key, value in small.items()]
 
 
-@pytest.mark.parametrize("built", ["first and last", pytest.param("all", marks=pytest.mark.slow)])
+def with_every_label(plan: Plan) -> list[PlannedRun]:
+    """Some of a plan's runs: every label of every axis is there, not each with each."""
+    seen: set[tuple[str, str]] = set()
+    return [run for run in plan.runs if not seen.issuperset(run.labels.items()) and not seen.update(run.labels.items())]
+
+
+@pytest.mark.parametrize("built", ["first and last", pytest.param("every label", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("plan", STUDIES)
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_study_can_be_made_of_every_benchmark(name: str, plan: str, built: str, miniatures: dict[str, Path]):
@@ -202,14 +208,16 @@ def test_every_study_can_be_made_of_every_benchmark(name: str, plan: str, built:
     assert {run.settings.data.name for run in whole.runs} == {name}
     assert {run.settings.backbone for run in whole.runs} == {"dandelin/vilt-b32-mlm"}
     small = read_plan(path, shrunken(miniatures[name]), whole.seeds[:1], recipe)
-    for run in small.runs if built == "all" else (small.runs[0], small.runs[-1]):
+    for run in with_every_label(small) if built == "every label" else (small.runs[0], small.runs[-1]):
         experiment = build_experiment(run.settings)
         assert len(experiment.shards) == 4
         assert experiment.model.label_names == experiment.source.label_names
 
 
 @pytest.mark.usefixtures("without_plots")
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "food101" else pytest.mark.slow) for name in WRITERS]
+)
 def test_a_study_of_a_benchmark_is_made_and_reported(name: str, miniatures: dict[str, Path], tmp_path: Path):
     flags = shrunken(miniatures[name])
     only = ("--only", "method=fedprime,head-only", "trained on=miss both", "--processes=1", "--seeds=0")
@@ -219,7 +227,8 @@ def test_a_study_of_a_benchmark_is_made_and_reported(name: str, miniatures: dict
     assert (tmp_path / "grid" / "report" / "README.md").exists()
 
 
-@pytest.mark.parametrize("prompt_layer", [0, 2])
+# With prompts of a later layer, hidden states are kept beside the embeddings.
+@pytest.mark.parametrize("prompt_layer", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_run_is_the_same_to_the_bit_whatever_the_cache_holds(
     prompt_layer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

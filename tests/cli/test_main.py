@@ -188,5 +188,6 @@ def test_what_the_output_cannot_show_is_written_in_ascii(tmp_path: Path):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
+    assert done.stdout == ""
     assert done.stderr.startswith(r"fedprime: there is no recipe r\xfcn")
     assert "Traceback" not in done.stderr

@@ -3,12 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from fedprime.experiment.run_folder import RunFolder
 from fedprime.methods.closed_form import ClosedForm
 from fedprime.runs.run import start_run
 from fedprime.settings.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("without_shape_checks")
 
 
 def test_it_has_a_start_and_no_rounds(small_settings: Settings, tmp_path: Path):

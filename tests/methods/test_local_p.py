@@ -15,6 +15,8 @@ from fedprime.runs.run import start_run
 from fedprime.runtime.in_process import InProcessClients
 from fedprime.settings.reading import read_settings
 
+pytestmark = pytest.mark.usefixtures("without_shape_checks")
+
 
 @pytest.fixture(scope="module")
 def finished(small_flags: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
