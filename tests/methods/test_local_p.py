@@ -15,7 +15,7 @@ from fedprime.runs.run import start_run
 from fedprime.runtime.in_process import InProcessClients
 from fedprime.settings.reading import read_settings
 
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
+pytestmark = pytest.mark.without_shape_checks
 
 
 @pytest.fixture(scope="module")

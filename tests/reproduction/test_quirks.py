@@ -33,7 +33,7 @@ from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 from run_files import metrics_of, results_of
 
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
+pytestmark = pytest.mark.without_shape_checks
 
 LABELS = ("bread", "soup", "cake")
 QUERY = "prompter.query"

@@ -23,7 +23,7 @@ from run_files import metrics_of, results_of
 pytestmark = pytest.mark.slow
 
 COMMAND = (sys.executable, "-m", "fedprime")
-ROUNDS = 60
+ROUNDS = 40
 KILLS = 8
 #: Processes that begin where everything is imported already: what is killed is a run, not the seconds before it.
 WARM = multiprocessing.get_context("forkserver")

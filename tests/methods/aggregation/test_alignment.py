@@ -58,6 +58,8 @@ def pools(draw: st.DrawFn) -> list[Tensor]:
     ]
 
 
+#: They are checked where methods are tested: here the same few functions are called again and again.
+pytestmark = pytest.mark.without_shape_checks
 examples = settings(max_examples=8, deadline=None, derandomize=True)
 
 
