@@ -89,7 +89,7 @@ def test_a_run_is_told_with_its_settings_its_rounds_its_final_table_and_its_mode
     assert model == folder / "model"
     titles, line, first, *_ = table.markdown().splitlines()
     assert titles.startswith("| test scenario | accuracy | ")
-    assert line.startswith("|--|--|")
+    assert line.startswith("| :-- | --: |")
     assert first.startswith(f"| like train | {results['scenarios']['like train']['accuracy']} | ")
 
 
