@@ -57,7 +57,7 @@ class Wide:
     """A backbone with a block that is too wide."""
 
     modalities = ("image",)
-    blocks: ClassVar = {"image": WIDEST + 500}
+    blocks: ClassVar = {"image": {"image": WIDEST + 500}}
     dim = feature_dim = 1
     reference = fingerprint = "wide"
     options: ClassVar = {}

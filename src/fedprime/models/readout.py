@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.backbones.blocks import block_of, block_widths
+from fedprime.backbones.blocks import block_of, block_widths, blocks_by_modality
 from fedprime.data.batches import Batch
 from fedprime.reproducibility.seeding import torch_stream
 
@@ -73,16 +73,18 @@ def frozen_blocks(backbone: Backbone, batch: Batch) -> Blocks:
     """
     values: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
-    widths = block_widths(backbone)
+    by_modality = blocks_by_modality(backbone)
     for modality, parts in batch.embedded.items():
         known = None if batch.blocks is None else batch.blocks(modality)
         if known is None:
             found = iter(block_of(backbone, modality, [part for part in parts if part is not None]))
             known = [None if part is None else next(found) for part in parts]
-        absent = torch.zeros(widths[modality])
+        widths = by_modality[modality]
+        absent = torch.zeros(sum(widths.values()))
         rows = torch.stack([absent if row is None else row for row in known])
-        values[modality] = _narrowed(modality, rows)
-        present[modality] = torch.tensor([part is not None for part in parts])
+        there = torch.tensor([part is not None for part in parts])
+        for name, own in zip(widths, rows.split(list(widths.values()), dim=1), strict=True):
+            values[name], present[name] = _narrowed(name, own), there
     return Blocks(values, present)
 
 
