@@ -84,6 +84,21 @@ def test_a_wide_block_is_turned_and_cut_the_same_way_each_time():
     assert shrunk.std() < 0.02
 
 
+class Twofold(Wide):
+    """A backbone with two blocks of its one modality."""
+
+    blocks: ClassVar = {"image": {"image": 2, "image shapes": 1}}
+
+
+def test_blocks_of_one_modality_stand_apart_and_are_missing_together():
+    assert readout_widths(Twofold(), "blocks") == {SUMMARY: 1, "image": 2, "image shapes": 1}
+    rows = [torch.tensor([[1.0, 2.0, 3.0]]), None]
+    found = frozen_blocks(Twofold(), Batch({"image": rows}, torch.tensor([[True], [False]]), torch.zeros(2).long()))
+    assert found.values["image"].tolist() == [[1, 2], [0, 0]]
+    assert found.values["image shapes"].tolist() == [[3], [0]]
+    assert {name: own.tolist() for name, own in found.present.items()} == {key: [True, False] for key in found.values}
+
+
 def head() -> EvidenceHead:
     made = EvidenceHead({"image": 2, "text": 1}, 2)
     with torch.no_grad():

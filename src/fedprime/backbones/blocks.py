@@ -59,8 +59,8 @@ def block_of(
 ) -> Float[Tensor, "sample block"]:
     """Returns the blocks of a modality for samples that have it, side by side, in main memory and without gradients.
 
-    They are what the backbone says, or else one: the mean of the embedded tokens and the standard deviation of each coordinate
-    over them: a mean alone cannot tell two things from twice the thing between them.
+    They are what the backbone says, or else one: the mean of the embedded tokens and the standard deviation of each
+    coordinate over them, for a mean alone cannot tell two things from twice the thing between them.
 
     Args:
         backbone: Any backbone.

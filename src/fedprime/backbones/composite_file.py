@@ -121,7 +121,7 @@ class Composition:
     pooled: bool = False
     """Whether each modality is one token: what its encoder pools its tokens to."""
     shapes: bool = False
-    """Whether images, and sounds that are read as log-mel spectrograms, have a block of shapes beside; `pooled` only."""
+    """Whether images and log-mel spectrograms have a block of their shapes beside; takes `pooled`."""
     seed: int = 0
     """Seed of the projections and joint layers where the folder has no ``model.safetensors``."""
     format: Literal[1] = 1

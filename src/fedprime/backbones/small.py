@@ -35,7 +35,8 @@ def load_small(
     """Puts the backbone together for the modalities of some data.
 
     It is a composite in which each modality is one token, under joint layers drawn from a seed, and images and sounds
-    have their shapes beside. Nothing of it is fitted to data: everybody who reads the same modalities has the same backbone.
+    have their shapes beside. Nothing of it is fitted to data: everybody who reads the same modalities has the same
+    backbone.
 
     Args:
         modalities: What to read, in order.
@@ -55,7 +56,10 @@ def load_small(
         )
     parts = {modality: _PARTS[kind] for modality, kind in named.items()}
     composition = Composition(parts, dim=384, num_layers=1, num_heads=6, pooled=True, shapes=True)
-    by_kind = {kind: PooledEncoder(_load(kind, computation), shapes=composition.shapes) for kind in dict.fromkeys(named.values())}
+    by_kind = {
+        kind: PooledEncoder(_load(kind, computation), shapes=composition.shapes)
+        for kind in dict.fromkeys(named.values())
+    }
     encoders = {modality: by_kind[kind] for modality, kind in named.items()}
     joint = JointLayers(composition, encoders)
     backbone = CompositeBackbone(composition, encoders, joint, SMALL, tuple(named), computation)
