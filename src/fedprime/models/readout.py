@@ -1,7 +1,7 @@
-"""What a head reads of a sample: the summary feature, and for each modality that is there one frozen vector.
+"""What a head reads of a sample: the summary feature, and for each modality that is there its frozen vectors.
 
-A *block* is one of these vectors. The block of a missing modality is absent, not zero: it says nothing about the class,
-and what is not there cannot leak. Evidence of blocks adds up,
+A *block* is one of these vectors. The blocks of a missing modality are absent, not zero: they say nothing about the
+class, and what is not there cannot leak. Evidence of blocks adds up,
 
     logit_c = sum over present blocks b of  t_b · (W_b · (r_b - mean_b) / scale_b + v_b)_c
 
@@ -28,7 +28,7 @@ from fedprime.reproducibility.seeding import torch_stream
 
 __all__ = ["SUMMARY", "WIDEST", "Blocks", "EvidenceHead", "Readout", "frozen_blocks", "readout_widths"]
 
-#: What a head reads: the summary feature alone, as in the paper, or with it a block for each modality.
+#: What a head reads: the summary feature alone, as in the paper, or with it the blocks of each modality.
 Readout = Literal["summary", "blocks"]
 #: The name of the block that goes through the transformer, with the prompts.
 SUMMARY = "summary"
