@@ -34,7 +34,7 @@ from fedprime.runs.run import complete_run
 from fedprime.settings.reading import read_settings
 
 ROOT = Path(__file__).parents[1]
-DATA = ROOT.parent / "shared" / "data"
+DATA = (ROOT.parent / "shared" / "data").resolve()
 VARIANTS = ("as_it_is", "missing", "absent")
 #: By the name of a row, the settings of its method.
 METHODS = {
