@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from PIL import Image
 from scipy.optimize import minimize
@@ -257,6 +258,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # as runs compute: embeddings of another number of threads would be made anew
     run_all(arguments.data, arguments.variants, arguments.methods, arguments.seeds)
 
 
