@@ -14,6 +14,7 @@ from transformers.models.vilt.modeling_vilt import ViltEncoder
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import BackboneError
+from fedprime.backbones.blocks import block_widths
 from fedprime.backbones.composite import CompositeBackbone
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import AllPrompts
@@ -222,3 +223,20 @@ def test_nothing_of_it_is_trained(composite: CompositeBackbone) -> None:
     for name in ("image", "text", "audio"):
         model = composite.encoders[name].model  # pyright: ignore[reportAttributeAccessIssue]
         assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_shapes_are_blocks_of_their_own_that_the_joint_layers_do_not_read(tmp_path: Path) -> None:
+    modalities = {name: {"encoder": kind} for name, kind in (("image", "pixel_patches"), ("audio", "log_mel"))}
+    content = {"dim": 16, "num_layers": 1, "num_heads": 2, "pooled": True, "modalities": modalities}
+    found: dict[bool, tuple[CompositeBackbone, torch.Tensor]] = {}
+    for shapes in (False, True):
+        (tmp_path / "composite.json").write_text(json.dumps(content | {"shapes": shapes}))
+        backbone = CompositeBackbone.from_pretrained(tmp_path)
+        found[shapes] = backbone, feature(backbone)
+    (plain, without), (shaped, beside) = found[False], found[True]
+    assert torch.equal(beside, without)
+    assert shaped.fingerprint != plain.fingerprint
+    assert block_widths(shaped) == {"image": 192, "image shapes": 640, "audio": 360, "audio shapes": 576}
+    assert block_widths(plain) == {"image": 192, "audio": 360}
+    shaped.save_pretrained(tmp_path / "copy")
+    assert load_backbone(tmp_path / "copy").fingerprint == shaped.fingerprint

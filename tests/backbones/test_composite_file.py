@@ -50,6 +50,7 @@ def test_the_example_of_the_docs_is_one(tmp_path: Path) -> None:
         ({"dim": 0}, "dim: Input should be greater than or equal to 1"),
         ({"dim": 13}, "dim 13 is no multiple of 2 heads"),
         ({"depth": 3}, "depth: Unexpected"),
+        ({"shapes": True}, "shapes stand beside pooled tokens; say pooled as well"),
         ({"format": 2}, "format: Input should be 1"),
         ({"modalities": {"photo": {"encoder": "nose"}}}, "modalities.photo: .*'nose'"),
         (

@@ -9,9 +9,10 @@ import torch
 
 from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.hashed_table import HashedTable
-from fedprime.backbones.log_mel import LogMel
+from fedprime.backbones.log_mel import NUM_PLACES, LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
+from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, look_of, shapes_of
 from fedprime.backbones.table_tokens import TableTokens
 from fedprime.reproducibility.seeding import stream
 
@@ -35,7 +36,14 @@ ENCODERS: dict[str, tuple[Callable[[Mapping[str, Path]], Encoder], list[object]]
     "table": (lambda _: TableTokens({"price": (1.0, 2.0)}, {"brand": ["acme"]}), ROWS),
     "hashed table": (lambda _: HashedTable(), ROWS),
     "pooled log-mel": (lambda _: PooledEncoder(LogMel(8000, 8, 3, 0.5)), SOUNDS),
+    "log-mel with shapes": (lambda _: PooledEncoder(LogMel(8000, 8, 3, 0.5), shapes=True), SOUNDS),
+    "patches with shapes": (lambda _: PooledEncoder(PixelPatches(32, 8), shapes=True), IMAGES),
+    "pooled table": (lambda _: PooledEncoder(HashedTable(), shapes=True), ROWS),
 }
+
+
+def shapes_width(encoder: Encoder) -> int:
+    return encoder.shapes_width if isinstance(encoder, PooledEncoder) else 0
 
 
 @pytest.fixture(scope="module", params=ENCODERS)
@@ -58,7 +66,7 @@ def test_every_value_becomes_finite_tokens(encoder: Encoder, name: str) -> None:
     assert len(encoded) == 3
     for tokens in encoded:
         assert len(tokens) > 0
-        assert tokens.shape[1] == encoder.width
+        assert tokens.shape[1] == encoder.width + shapes_width(encoder)
         assert tokens.isfinite().all()
 
 
@@ -73,7 +81,7 @@ def test_a_value_is_encoded_the_same_to_the_bit_whatever_stands_beside_it(encode
 
 def test_the_length_of_tokens_is_about_what_it_says(encoder: Encoder, name: str) -> None:
     with torch.no_grad():
-        tokens = torch.cat(encoder.encode(ENCODERS[name][1]))
+        tokens = torch.cat(encoder.encode(ENCODERS[name][1]))[:, : encoder.width]
     if encoder.is_normalised:
         tokens = torch.nn.functional.layer_norm(tokens, tokens.shape[-1:])
     assert 1 / 3 < tokens.square().sum(dim=1).mean() / encoder.squared_length < 3
@@ -82,7 +90,8 @@ def test_the_length_of_tokens_is_about_what_it_says(encoder: Encoder, name: str)
 def test_the_tokens_of_a_value_are_pooled_to_one_row_of_finite_numbers(encoder: Encoder, name: str) -> None:
     with torch.no_grad():
         pooled = [encoder.pool(tokens) for tokens in encoder.encode(ENCODERS[name][1])]
-    assert all(row.shape == (encoder.block_width,) and row.isfinite().all() for row in pooled)
+    width = encoder.block_width + shapes_width(encoder)
+    assert all(row.shape == (width,) and row.isfinite().all() for row in pooled)
     assert not torch.allclose(pooled[0], pooled[1], atol=1e-3)
 
 
@@ -98,3 +107,23 @@ def test_loaded_again_it_is_the_same(encoder: Encoder, name: str, checkpoints: M
 def test_each_encoder_has_a_fingerprint_of_its_own(checkpoints: Mapping[str, Path]) -> None:
     fingerprints = {load(checkpoints).fingerprint for load, _ in ENCODERS.values()}
     assert len(fingerprints) == len(ENCODERS)
+
+
+def test_shapes_stand_behind_what_is_pooled_and_are_told_by_the_fingerprint() -> None:
+    for inside, values in ((PixelPatches(32, 8), IMAGES), (LogMel(8000, 8, 3, 0.5), SOUNDS)):
+        plain, shaped = PooledEncoder(inside), PooledEncoder(inside, shapes=True)
+        assert plain.shapes_width == 0
+        assert shaped.fingerprint != plain.fingerprint
+        for without, token in zip(plain.encode(values), shaped.encode(values), strict=True):
+            assert torch.equal(token[:, : plain.width], without)
+    [token] = PooledEncoder(PixelPatches(32, 8), shapes=True).encode(IMAGES[:1])
+    image = IMAGES[0]
+    assert isinstance(image, np.ndarray)
+    np.testing.assert_allclose(token[0, -NUM_SHAPES - NUM_COLOURS :], look_of(image), rtol=1e-6)
+
+
+def test_the_shapes_of_a_sound_are_those_of_its_spectrogram() -> None:
+    log_mel = LogMel(8000, 8, 3, 0.5)
+    [tokens], [token] = log_mel.encode(SOUNDS[:1]), PooledEncoder(log_mel, shapes=True).encode(SOUNDS[:1])
+    spectrogram = tokens[:, :-NUM_PLACES].reshape(-1, 8).numpy().T  # (band, frame)
+    np.testing.assert_allclose(token[0, -NUM_SHAPES:], shapes_of(spectrogram), rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
@@ -11,6 +12,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.blocks import block_of, block_widths
 from fedprime.backbones.composite import CompositeBackbone
+from fedprime.backbones.shapes import look_of
 from fedprime.backbones.small_weights import lacking_weights, minilm_folder
 
 needs_weights = pytest.mark.skipif(bool(lacking_weights(("image", "text"))), reason="make encoders")
@@ -25,7 +27,7 @@ def small() -> Backbone:
 @needs_weights
 def test_it_reads_modalities_of_any_name(small: Backbone) -> None:
     assert small.kinds == {"image": "image", "text": "text", "title": "text", "facts": "table"}
-    assert block_widths(small) == {"image": 1280, "text": 384, "title": 384, "facts": 256}
+    assert block_widths(small) == {"image": 1280, "image shapes": 640, "text": 384, "title": 384, "facts": 256}
     values = {"image": EXAMPLES["image"], "text": TEXTS, "title": TEXTS, "facts": EXAMPLES["table"]}
     embedded = {modality: small.embed(modality, values[modality][:1]) for modality in small.modalities}
     assert {modality: rows[0].shape[0] for modality, rows in embedded.items()} == dict.fromkeys(small.modalities, 1)
@@ -54,10 +56,24 @@ def test_loaded_again_as_a_saved_model_says_it_is_the_same(small: Backbone, tmp_
     assert load_backbone(tmp_path / "copy").fingerprint == small.fingerprint
 
 
+@needs_weights
+def test_the_shapes_of_an_image_stand_behind_what_the_network_makes_of_it(small: Backbone) -> None:
+    block = block_of(small, "image", small.embed("image", EXAMPLES["image"][:1]))
+    image = EXAMPLES["image"][0]
+    assert isinstance(image, np.ndarray)
+    assert block[0, 1280:].tolist() == pytest.approx(look_of(image).tolist())
+
+
+def test_what_an_earlier_version_made_without_shapes_is_of_another_backbone() -> None:
+    earlier = "282dd882ecfe3186"  # of commit 3aa4e9f
+    assert load_backbone("small", ("audio",)).fingerprint != earlier
+
+
 def test_sounds_and_tables_need_no_weights() -> None:
     backbone = load_backbone("small", ("audio", "readings"), kinds="audio,numbers")
     block = block_of(backbone, "audio", backbone.embed("audio", EXAMPLES["audio"]))
-    assert block.shape == (4, 40 * 9)
+    assert block.shape == (4, 40 * 9 + 576)
+    assert block_widths(backbone)["audio shapes"] == 576
     assert block.isfinite().all()
     assert len(backbone.embed("readings", EXAMPLES["readings"])) == 4
 

@@ -1,6 +1,7 @@
 """The data set of a run: opened by name, kept for the next run, complained about in one line."""
 
 import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.composite import CompositeBackbone
+from fedprime.backbones.encoder import PooledEncoder
 from fedprime.data.batches import Batch, DataError
 from fedprime.data.embeddings.cache_folder import CacheError
 from fedprime.data.sets.builtin import BuiltinWorld
@@ -158,6 +161,28 @@ def test_a_later_run_computes_nothing_and_sees_the_same_to_the_bit(
     assert sorted(first.embedded) == ["image"] * NUM_PHOTOS + ["text"] * NUM_PHOTOS
     assert_equal(batch_of(data, second), plain)
     assert second.embedded == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_shapes_are_kept_with_the_embedding_that_they_stand_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    content = {"pooled": True, "shapes": True, "modalities": {"image": {"encoder": "pixel_patches"}}}
+    (tmp_path / "composite.json").write_text(json.dumps(content))
+    data, found = photos(write_food101(tmp_path / "photos")), []
+    for number in range(2):
+        samples._latest.clear()
+        backbone = CompositeBackbone.from_pretrained(tmp_path)
+        if number == 1:  # whoever encoded an image again would fail
+            monkeypatch.setattr(PooledEncoder, "encode", lambda _, values: [][len(values)])
+        own = embedded_samples(data, backbone)
+        blocks = own.batch(np.arange(3), np.array([[True], [True], [False]])).blocks
+        assert blocks is not None
+        found.append(blocks("image"))
+        own.save()
+    (first, second, none), again = found
+    assert none is None
+    assert first.shape == second.shape == (192 + 640,)
+    assert torch.equal(first, again[0])
+    assert torch.equal(second, again[1])
 
 
 @pytest.mark.usefixtures("cache")

@@ -57,7 +57,7 @@ class Wide:
     """A backbone with a block that is too wide."""
 
     modalities = ("image",)
-    blocks: ClassVar = {"image": WIDEST + 500}
+    blocks: ClassVar = {"image": {"image": WIDEST + 500}}
     dim = feature_dim = 1
     reference = fingerprint = "wide"
     options: ClassVar = {}
@@ -82,6 +82,21 @@ def test_a_wide_block_is_turned_and_cut_the_same_way_each_time():
     shrunk = found.norm(dim=1) / torch.cat(rows).norm(dim=1)
     assert shrunk.mean() == pytest.approx((WIDEST / (WIDEST + 500)) ** 0.5, rel=0.02)
     assert shrunk.std() < 0.02
+
+
+class Twofold(Wide):
+    """A backbone with two blocks of its one modality."""
+
+    blocks: ClassVar = {"image": {"image": 2, "image shapes": 1}}
+
+
+def test_blocks_of_one_modality_stand_apart_and_are_missing_together():
+    assert readout_widths(Twofold(), "blocks") == {SUMMARY: 1, "image": 2, "image shapes": 1}
+    rows = [torch.tensor([[1.0, 2.0, 3.0]]), None]
+    found = frozen_blocks(Twofold(), Batch({"image": rows}, torch.tensor([[True], [False]]), torch.zeros(2).long()))
+    assert found.values["image"].tolist() == [[1, 2], [0, 0]]
+    assert found.values["image shapes"].tolist() == [[3], [0]]
+    assert {name: own.tolist() for name, own in found.present.items()} == {key: [True, False] for key in found.values}
 
 
 def head() -> EvidenceHead:

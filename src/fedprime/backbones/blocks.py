@@ -1,4 +1,4 @@
-"""Blocks: for each modality of a sample one frozen vector, which no prompt reaches, computed from its embedding."""
+"""Blocks: of each modality of a sample one or more frozen vectors, which no prompt reaches, from its embedding."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -9,23 +9,23 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 
-__all__ = ["BlockBackbone", "block_of", "block_widths"]
+__all__ = ["BlockBackbone", "block_of", "block_widths", "blocks_by_modality"]
 
 _AT_ONCE = 64  # samples whose blocks are computed together, which bounds memory where a tower runs for them
 
 
 @runtime_checkable
 class BlockBackbone(Protocol):
-    """A backbone that knows a better vector of a modality than the moments of its embedding.
+    """A backbone that knows better vectors of a modality than the moments of its embedding.
 
     Attributes:
-        blocks: By modality, how many numbers its vector has.
+        blocks: By modality, how many numbers each of its vectors has, by name; the first is called as the modality is.
     """
 
-    blocks: Mapping[str, int]
+    blocks: Mapping[str, Mapping[str, int]]
 
     def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample block"]:
-        """Returns the vector of each sample; one does not depend on the others.
+        """Returns the vectors of each sample, side by side; those of one do not depend on the others.
 
         Args:
             modality: One of its modalities.
@@ -34,31 +34,40 @@ class BlockBackbone(Protocol):
         ...
 
 
-def block_widths(backbone: Backbone) -> dict[str, int]:
-    """Returns how many numbers the block of each modality has.
+def blocks_by_modality(backbone: Backbone) -> dict[str, dict[str, int]]:
+    """Returns how many numbers each block of each modality has, by name.
 
     Args:
         backbone: Any backbone.
     """
     if isinstance(backbone, BlockBackbone):
-        return {modality: backbone.blocks[modality] for modality in backbone.modalities}
-    return dict.fromkeys(backbone.modalities, 2 * backbone.dim)
+        return {modality: dict(backbone.blocks[modality]) for modality in backbone.modalities}
+    return {modality: {modality: 2 * backbone.dim} for modality in backbone.modalities}
+
+
+def block_widths(backbone: Backbone) -> dict[str, int]:
+    """Returns how many numbers each block has, by name, whatever modality it is of.
+
+    Args:
+        backbone: Any backbone.
+    """
+    return {name: width for own in blocks_by_modality(backbone).values() for name, width in own.items()}
 
 
 def block_of(
     backbone: Backbone, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]
 ) -> Float[Tensor, "sample block"]:
-    """Returns the block of a modality for samples that have it, in main memory and without gradients.
+    """Returns the blocks of a modality for samples that have it, side by side, in main memory and without gradients.
 
-    It is what the backbone says, or else the mean of the embedded tokens and the standard deviation of each coordinate
-    over them: a mean alone cannot tell two things from twice the thing between them.
+    They are what the backbone says, or else one: the mean of the embedded tokens and the standard deviation of each
+    coordinate over them, for a mean alone cannot tell two things from twice the thing between them.
 
     Args:
         backbone: Any backbone.
         modality: One of its modalities.
         embedded: What `embed` returned for each sample.
     """
-    width = block_widths(backbone)[modality]
+    width = sum(blocks_by_modality(backbone)[modality].values())
     blocks = [torch.empty(0, width)]
     with torch.no_grad():
         for start in range(0, len(embedded), _AT_ONCE):

@@ -72,6 +72,7 @@ class JointLayers(nn.Module):
             modality: Which modality they are of.
             tokens: What its encoder made of a value.
         """
+        tokens = tokens[:, : self.projections[modality].in_features]  # what is behind them is for blocks alone
         if modality in self._normalised:
             tokens = nn.functional.layer_norm(tokens, tokens.shape[-1:])
         return self.projections[modality](tokens) + self.types[modality]
@@ -89,7 +90,7 @@ class CompositeBackbone:
         embeds_in_threads: True: several threads may call `embed` at a time.
         composition: What its ``composite.json`` says.
         encoders: By modality, its encoder.
-        blocks: By modality, how many numbers its encoder pools its tokens to.
+        blocks: By modality, how many numbers its encoder pools its tokens to, and with shapes how many those are.
         joint: Projections and joint layers, in evaluation mode, their parameters frozen.
     """
 
@@ -121,7 +122,7 @@ class CompositeBackbone:
         check_modalities("this composite", chosen, tuple(encoders))
         self.modalities = chosen
         self.encoders = dict(encoders)
-        self.blocks: Mapping[str, int] = {name: encoders[name].block_width for name in chosen}
+        self.blocks: Mapping[str, Mapping[str, int]] = {name: _block_widths(name, encoders[name]) for name in chosen}
         self.kinds: Mapping[str, ValueKind] = {name: encoders[name].kind for name in chosen}
         self.versions: Mapping[str, int] = {name: encoders[name].version for name in chosen}
         self.joint = joint.eval().requires_grad_(False)
@@ -165,7 +166,7 @@ class CompositeBackbone:
         encoders: dict[str, Encoder] = {}
         for name, part in parts.items():
             encoder = load_encoder(part, Path(folder), computation.device)
-            encoders[name] = PooledEncoder(encoder) if composition.pooled else encoder
+            encoders[name] = PooledEncoder(encoder, shapes=composition.shapes) if composition.pooled else encoder
         joint = JointLayers(composition, encoders)
         if (Path(folder) / _WEIGHTS).exists():
             with reading_checkpoint(folder, f"{_WEIGHTS} as `CompositeBackbone.save_pretrained` writes it"):
@@ -265,6 +266,11 @@ class CompositeBackbone:
             layer: The layer, from 0.
         """
         return advance_layers(self.joint.layers, tokens, layer)
+
+
+def _block_widths(modality: str, encoder: Encoder) -> dict[str, int]:
+    shapes = encoder.shapes_width if isinstance(encoder, PooledEncoder) else 0
+    return {modality: encoder.block_width} | ({f"{modality} shapes": shapes} if shapes else {})
 
 
 def _first_values(name: str, parameter: Tensor, encoders: Mapping[str, Encoder], rng: torch.Generator) -> Tensor:

@@ -120,6 +120,8 @@ class Composition:
     """Attention heads of each."""
     pooled: bool = False
     """Whether each modality is one token: what its encoder pools its tokens to."""
+    shapes: bool = False
+    """Whether images and log-mel spectrograms have a block of their shapes beside; takes `pooled`."""
     seed: int = 0
     """Seed of the projections and joint layers where the folder has no ``model.safetensors``."""
     format: Literal[1] = 1
@@ -154,6 +156,8 @@ def read_composition(folder: Path) -> Composition:
         raise BackboneError(
             f"{path} is no composite: dim {composition.dim} is no multiple of {composition.num_heads} heads"
         )
+    if composition.shapes and not composition.pooled:
+        raise BackboneError(f"{path} is no composite: shapes stand beside pooled tokens; say pooled as well")
     return composition
 
 

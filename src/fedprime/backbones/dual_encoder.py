@@ -104,7 +104,9 @@ class DualEncoderBackbone:
         self._feature_widths: list[int] = [feature_widths[modality] for modality in self.modalities]
         self.feature_dim: int = sum(self._feature_widths)
         self.num_layers: int = min(len(towers[modality].encoder.layers) for modality in self.modalities)
-        self.blocks: Mapping[str, int] = dict(zip(self.modalities, self._feature_widths, strict=True))
+        self.blocks: Mapping[str, Mapping[str, int]] = {
+            modality: {modality: width} for modality, width in zip(self.modalities, self._feature_widths, strict=True)
+        }
         shape: list[object] = [model.config.model_type]
         for tower in towers.values():
             config = tower.config.to_dict()

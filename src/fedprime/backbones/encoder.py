@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fedprime.backbones.log_mel import LogMel
+from fedprime.backbones.raw_values import as_images
+from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, SHAPES, look_of, shapes_of
 from fedprime.data.batches import ValueKind
 
 __all__ = ["Encoder", "PooledEncoder"]
@@ -64,15 +68,23 @@ class Encoder(Protocol):
 
 
 class PooledEncoder:
-    """An encoder around another one whose only token of a value is what the one inside pools its tokens to."""
+    """An encoder around another one whose only token of a value is what the one inside pools its tokens to.
+
+    With shapes, those of an image, or of the spectrogram of a sound, stand behind it. They are a block of their own and
+    no part of the token: joint layers read its first `width` numbers.
+
+    Attributes:
+        shapes_width: How many numbers the shapes are; 0 without them.
+    """
 
     is_normalised = True
 
-    def __init__(self, inside: Encoder) -> None:
+    def __init__(self, inside: Encoder, *, shapes: bool = False) -> None:
         """Wraps an encoder.
 
         Args:
             inside: The encoder.
+            shapes: Whether images and sounds have their shapes beside, where there is a picture to see them in.
         """
         self.inside = inside
         self.kind: ValueKind = inside.kind
@@ -80,17 +92,26 @@ class PooledEncoder:
         self.width = self.block_width = inside.block_width
         self.squared_length = float(self.width)
         self.fingerprint = f"pooled {inside.fingerprint}"
+        self.shapes_width = 0
+        if shapes and (isinstance(inside, LogMel) or inside.kind == "image"):
+            self.shapes_width = NUM_SHAPES + (NUM_COLOURS if inside.kind == "image" else 0)
+            self.fingerprint += f" with {SHAPES}"
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns one token of each value.
+        """Returns one token of each value, and its shapes behind it.
 
         Args:
             values: Raw values of its modality.
         """
-        return [self.inside.pool(tokens)[None] for tokens in self.inside.encode(values)]
+        tokens = self.inside.encode(values)
+        rows = [self.inside.pool(own).cpu() for own in tokens]
+        if self.shapes_width:
+            shapes = [self._shapes(value, own) for value, own in zip(values, tokens, strict=True)]
+            rows = [torch.cat(both) for both in zip(rows, shapes, strict=True)]
+        return [row[None] for row in rows]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
-        """Returns the one token.
+        """Returns the one token, and its shapes behind it.
 
         Args:
             tokens: That of one value.
@@ -104,3 +125,10 @@ class PooledEncoder:
             folder: An empty folder.
         """
         self.inside.save(folder)
+
+    def _shapes(self, value: object, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " shape"]:
+        if isinstance(self.inside, LogMel):
+            shapes = shapes_of(self.inside.bands(tokens).T.numpy())
+        else:
+            shapes = look_of(*as_images([value]))
+        return torch.from_numpy(shapes).float()

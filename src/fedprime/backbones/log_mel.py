@@ -83,9 +83,17 @@ class LogMel:
         Args:
             tokens: Those of one sound.
         """
-        bands = tokens[:, :-NUM_PLACES].reshape(-1, self._num_bands)
+        bands = self.bands(tokens)
         pieces = nn.functional.adaptive_avg_pool1d(bands.T, _PIECES)
         return torch.cat([pieces.T.flatten(), bands.std(dim=0, correction=0)])
+
+    def bands(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, "frame band"]:
+        """Returns the spectrogram that tokens are patches of.
+
+        Args:
+            tokens: Those of one sound.
+        """
+        return tokens[:, :-NUM_PLACES].reshape(-1, self._num_bands)
 
     def save(self, folder: Path) -> None:
         """Writes nothing: its settings say it all.

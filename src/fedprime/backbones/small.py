@@ -34,8 +34,9 @@ def load_small(
 ) -> CompositeBackbone:
     """Puts the backbone together for the modalities of some data.
 
-    It is a composite in which each modality is one token, under joint layers drawn from a seed. Nothing of it is fitted
-    to data: everybody who reads the same modalities has the same backbone.
+    It is a composite in which each modality is one token, under joint layers drawn from a seed, and images and sounds
+    have their shapes beside. Nothing of it is fitted to data: everybody who reads the same modalities has the same
+    backbone.
 
     Args:
         modalities: What to read, in order.
@@ -54,8 +55,11 @@ def load_small(
             f"{', '.join(unknown) or 'to read'} is; name modalities and their kinds"
         )
     parts = {modality: _PARTS[kind] for modality, kind in named.items()}
-    composition = Composition(parts, dim=384, num_layers=1, num_heads=6, pooled=True)
-    by_kind = {kind: _load(kind, computation) for kind in dict.fromkeys(named.values())}
+    composition = Composition(parts, dim=384, num_layers=1, num_heads=6, pooled=True, shapes=True)
+    by_kind = {
+        kind: PooledEncoder(_load(kind, computation), shapes=composition.shapes)
+        for kind in dict.fromkeys(named.values())
+    }
     encoders = {modality: by_kind[kind] for modality, kind in named.items()}
     joint = JointLayers(composition, encoders)
     backbone = CompositeBackbone(composition, encoders, joint, SMALL, tuple(named), computation)
@@ -65,10 +69,10 @@ def load_small(
 
 def _load(kind: str, computation: Computation) -> Encoder:
     if kind == "table":
-        return PooledEncoder(HashedTable())
+        return HashedTable()
     if kind == "audio":
         parts = _SOUND
-        return PooledEncoder(LogMel(parts.sampling_rate, parts.num_bands, parts.frames_per_token, parts.max_seconds))
+        return LogMel(parts.sampling_rate, parts.num_bands, parts.frames_per_token, parts.max_seconds)
     encoder = EfficientNetLite.from_pretrained(efficientnet_file()) if kind == "image" else MiniLM.load()
     encoder.to(computation.device)
-    return PooledEncoder(encoder)
+    return encoder

@@ -110,8 +110,8 @@ class Batch:
             where it is missing.
         present: Which modalities each sample has, in the order of the backbone's modalities.
         labels: The class of each sample, or for several labels 1 where a label applies.
-        blocks: Returns, for a modality, one entry per sample: its frozen vector (`backbones.blocks`), or None where it
-            is missing; nothing is computed before it is asked for. None where nobody keeps them.
+        blocks: Returns, for a modality, one entry per sample: its blocks side by side (`backbones.blocks`), or None
+            where it is missing; nothing is computed before it is asked for. None where nobody keeps them.
         states: Returns, for a layer, what the tokens of each sample have come to before it (`backbones.layers`),
             likewise.
     """

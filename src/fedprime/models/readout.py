@@ -1,7 +1,7 @@
-"""What a head reads of a sample: the summary feature, and for each modality that is there one frozen vector.
+"""What a head reads of a sample: the summary feature, and for each modality that is there its frozen vectors.
 
-A *block* is one of these vectors. The block of a missing modality is absent, not zero: it says nothing about the class,
-and what is not there cannot leak. Evidence of blocks adds up,
+A *block* is one of these vectors. The blocks of a missing modality are absent, not zero: they say nothing about the
+class, and what is not there cannot leak. Evidence of blocks adds up,
 
     logit_c = sum over present blocks b of  t_b · (W_b · (r_b - mean_b) / scale_b + v_b)_c
 
@@ -22,13 +22,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.backbones.blocks import block_of, block_widths
+from fedprime.backbones.blocks import block_of, block_widths, blocks_by_modality
 from fedprime.data.batches import Batch
 from fedprime.reproducibility.seeding import torch_stream
 
 __all__ = ["SUMMARY", "WIDEST", "Blocks", "EvidenceHead", "Readout", "frozen_blocks", "readout_widths"]
 
-#: What a head reads: the summary feature alone, as in the paper, or with it a block for each modality.
+#: What a head reads: the summary feature alone, as in the paper, or with it the blocks of each modality.
 Readout = Literal["summary", "blocks"]
 #: The name of the block that goes through the transformer, with the prompts.
 SUMMARY = "summary"
@@ -73,16 +73,18 @@ def frozen_blocks(backbone: Backbone, batch: Batch) -> Blocks:
     """
     values: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
-    widths = block_widths(backbone)
+    by_modality = blocks_by_modality(backbone)
     for modality, parts in batch.embedded.items():
         known = None if batch.blocks is None else batch.blocks(modality)
         if known is None:
             found = iter(block_of(backbone, modality, [part for part in parts if part is not None]))
             known = [None if part is None else next(found) for part in parts]
-        absent = torch.zeros(widths[modality])
+        widths = by_modality[modality]
+        absent = torch.zeros(sum(widths.values()))
         rows = torch.stack([absent if row is None else row for row in known])
-        values[modality] = _narrowed(modality, rows)
-        present[modality] = torch.tensor([part is not None for part in parts])
+        there = torch.tensor([part is not None for part in parts])
+        for name, own in zip(widths, rows.split(list(widths.values()), dim=1), strict=True):
+            values[name], present[name] = _narrowed(name, own), there
     return Blocks(values, present)
 
 

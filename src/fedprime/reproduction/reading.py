@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone, BackboneError, Embedded, Tokens
-from fedprime.backbones.blocks import block_of, block_widths
+from fedprime.backbones.blocks import block_of, blocks_by_modality
 from fedprime.data.sets.builtin import NUM_READINGS
 from fedprime.models.prompts import PromptPools
 
@@ -108,7 +108,7 @@ class ReferenceBackbone:
         self.fingerprint = "+".join([inside.fingerprint, *self.quirks])
         self.inside = inside
         self.kinds, self.versions = inside.kinds, inside.versions
-        self.blocks = block_widths(inside)
+        self.blocks = blocks_by_modality(inside)
         self.reading = {"quirks": list(self.quirks)}
         self._placeholders: dict[str, Tensor] = {}
 
