@@ -150,6 +150,12 @@ def test_a_model_around_a_backbone_with_other_weights_is_refused(tmp_path: Path)
         PromptedModel.from_pretrained(tmp_path / "model", Averaging("other"))
 
 
+def test_a_model_around_another_version_of_what_comes_along_says_what_to_do(saved: Path) -> None:
+    edited(lambda config: config["backbone"].update(fingerprint="of before"))(saved)
+    with pytest.raises(ModelError, match="versions of fedprime differ in 'tiny': use the one"):
+        PromptedModel.from_pretrained(saved)
+
+
 @pytest.mark.parametrize("modalities", [("image", "text"), ("text", "image", "readings")])
 def test_a_model_around_a_backbone_of_other_modalities_is_refused(saved: Path, modalities: tuple[str, ...]) -> None:
     # All of them have the same fingerprint.

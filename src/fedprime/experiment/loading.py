@@ -141,9 +141,14 @@ def refuse_other_backbone(run: RunFolder, backbone: Backbone) -> None:
     """
     began, found = run.backbone_fingerprint(), backbone.fingerprint
     if began != found:
+        remedy = (
+            "continue it with the version of fedprime that environment.json names"
+            if backbone.reference in NAMES
+            else "put the checkpoint that it began with back in its place"
+        )
         raise RunError(
             f"the run {run.path} began with a backbone of fingerprint {began}, found {found} at "
-            f"{backbone.reference!r}; put the checkpoint that it began with back in its place"
+            f"{backbone.reference!r}; {remedy}"
         )
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fedprime.backbones import load_backbone
+from fedprime.backbones import NAMES, load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Task
 from fedprime.models.backbone_copy import copy_backbone, found_reference, is_copy, saved_reference
@@ -174,7 +174,7 @@ def read_model(
     if backbone.fingerprint != fingerprint:
         raise ModelError(
             f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
-            f"found one with {backbone.fingerprint}; load the backbone it was trained with"
+            f"found one with {backbone.fingerprint}; {_way_to_backbone(reference)}"
         )
     if backbone.modalities != modalities:
         raise ModelError(
@@ -187,6 +187,14 @@ def read_model(
         raise broken(folder, error) from error
     about = read_about(config, folder)
     return ModelParts(backbone, prompter, label_names, task, **reading, about=about), _completed(weights)
+
+
+def _way_to_backbone(reference: str) -> str:
+    if reference in NAMES:
+        return (
+            f"versions of fedprime differ in what {reference!r} is: use the one that saved the model, or train it again"
+        )
+    return "load the backbone it was trained with"
 
 
 def _completed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
