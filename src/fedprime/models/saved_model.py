@@ -191,9 +191,7 @@ def read_model(
 
 def _way_to_backbone(reference: str) -> str:
     if reference in NAMES:
-        return (
-            f"versions of fedprime differ in what {reference!r} is: use the one that saved the model, or train it again"
-        )
+        return f"versions of fedprime differ in {reference!r}: use the one that saved the model, or train it again"
     return "load the backbone it was trained with"
 
 
