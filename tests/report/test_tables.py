@@ -9,7 +9,7 @@ import pytest
 from fedprime.report.compare import compare_cells, group_runs
 from fedprime.report.finished_runs import FinishedRun, PrivacySpent
 from fedprime.report.runs_file import RunSet, read_runs_file, write_runs_file
-from fedprime.report.tables import Table, accuracy_tables, caption, percent, traffic_tables
+from fedprime.report.tables import Table, accuracy_tables, caption, client_tables, percent, traffic_tables
 from made_runs import collected, made_run, methods_over_seeds
 
 SENT = {"down": {"head": 6_000, "pools.inter": 3_000}, "up": {"head": 1_500, "pools.inter": 3_000}}
@@ -202,3 +202,22 @@ def test_traffic_comes_back_from_the_file_of_runs(tmp_path: Path):
     write_runs_file(tmp_path / "runs.json", RunSet((run,), {"method": ("fedprime",)}))
     (found,) = read_runs_file(tmp_path / "runs.json").runs
     assert found.results.bytes_by_part == SENT
+
+
+def test_accuracy_at_its_client_stands_beside_its_limit():
+    runs = []
+    for seed, own in ((0, 0.6), (1, 0.8)):
+        run = made_run({"method": "fedprime"}, seed)
+        scores = {"full": replace(run.results.scenarios["full"], own_accuracy=own, own_bayes_accuracy=0.9)}
+        runs.append(replace(run, results=replace(run.results, scenarios=scores)))
+    runs.append(made_run({"method": "local-p"}))
+    (table,) = client_tables(group_runs(collected(runs)))
+    assert table.scenarios == ("full",)
+    assert [[entry.text for entry in row] for row in table.rows] == [
+        ["fedprime", "70.0 ± 14.1"],
+        ["Bayes limit there", "90.0"],
+    ]
+
+
+def test_runs_that_do_not_know_accuracy_at_a_client_have_no_table_of_it():
+    assert client_tables(group_runs(collected([made_run({"method": "fedprime"})]))) == []

@@ -10,7 +10,16 @@ from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import MIN_SEEDS, Block, Cell, Comparison, mean_and_deviation, significantly_best
 from fedprime.report.finished_runs import Results
 
-__all__ = ["Entry", "Table", "accuracy_tables", "caption", "percent", "privacy_spent", "traffic_tables"]
+__all__ = [
+    "Entry",
+    "Table",
+    "accuracy_tables",
+    "caption",
+    "client_tables",
+    "percent",
+    "privacy_spent",
+    "traffic_tables",
+]
 
 #: Longer tables are divided by the first axis that is not compared.
 _MAX_ROWS = 24
@@ -193,6 +202,36 @@ def _epsilon(results: Sequence[Results]) -> str:
 def _range(values: Sequence[int]) -> str:
     """Returns the one value, or the smallest and the largest: pools grow differently with every seed."""
     return f"{min(values):,}" if len(set(values)) == 1 else f"{min(values):,}-{max(values):,}"
+
+
+def client_tables(blocks: Sequence[Block]) -> list[Table]:
+    """Returns the table of accuracy at its client, beside its limit where that is known; none if no run knows it."""
+    known = [block for block in blocks if any(_at_client(block, name) for name in block.scenarios)]
+    if not known:
+        return []
+    scenarios = tuple(dict.fromkeys(name for block in known for name in block.scenarios if _at_client(block, name)))
+    compared = next(axis for axis in known[0].cells[0].labels if axis not in known[0].labels)
+    rows: list[tuple[Entry, ...]] = []
+    for block in known:
+        before = tuple(map(Entry, block.labels.values()))
+        for cell in block.cells:
+            found = [list(cell.scores(name, "own_accuracy").values()) for name in scenarios]
+            if any(found):
+                shown = [percent(*mean_and_deviation(values)) if values else "-" for values in found]
+                rows.append((*before, Entry(cell.label), *map(Entry, shown)))
+        limits = [
+            [value for cell in block.cells for value in cell.scores(name, "own_bayes_accuracy").values()]
+            for name in scenarios
+        ]
+        if any(limits):
+            shown = [percent(statistics.fmean(values)) if values else "-" for values in limits]
+            rows.append((*before, Entry("Bayes limit there"), *map(Entry, shown)))
+    title = "at its client: with the label frequencies of the client that a sample belongs to"
+    return [Table(title, (*known[0].labels, compared), scenarios, (), tuple(rows))]
+
+
+def _at_client(block: Block, scenario: str) -> bool:
+    return any(cell.scores(scenario, "own_accuracy") for cell in block.cells)
 
 
 def traffic_tables(blocks: Sequence[Block]) -> list[Table]:

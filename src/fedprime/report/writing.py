@@ -16,7 +16,7 @@ from fedprime.report.load import has_runs, is_run_folder
 from fedprime.report.page import comparisons_page, index_page, tables_page
 from fedprime.report.plots import PLOTS, Drawing, house_style, save
 from fedprime.report.runs_file import is_runs_file, write_runs_file
-from fedprime.report.tables import accuracy_tables, caption, traffic_tables
+from fedprime.report.tables import accuracy_tables, caption, client_tables, traffic_tables
 from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["Report", "default_output", "write_report"]
@@ -73,7 +73,7 @@ def write_report(paths: Sequence[str | Path], output: str | Path | None = None, 
     collection = collect_runs(sources)
     blocks = group_runs(collection)
     comparisons = [compare_cells(block) for block in blocks]
-    tables = [*accuracy_tables(blocks, comparisons), *traffic_tables(blocks)]
+    tables = [*accuracy_tables(blocks, comparisons), *client_tables(blocks), *traffic_tables(blocks)]
     says = caption(collection, blocks)
     write_runs_file(folder / _RUNS, collection.kept)  # first: it is what a report is known by
     drawings, reasons = _draw_all(folder, collection, blocks)
