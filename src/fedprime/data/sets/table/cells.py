@@ -114,7 +114,7 @@ class Cells:
         for name, style in self.styles.items():
             if style.is_unclear:
                 _logger.warning("%s: %s; day and month may be meant otherwise: write 2024-01-31", name, style.title)
-            odd = misfits(style, self._columns[name])
+            odd = misfits(style, self._columns[name], self._kept[name])
             if odd:
                 told = ", ".join(word[:30] for word in odd[:3])
                 _logger.warning("%s: %d cell(s) are no %s, and taken for empty: %s", name, len(odd), style.title, told)

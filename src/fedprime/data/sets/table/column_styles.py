@@ -51,12 +51,12 @@ def kept_in(columns: Sequence[pa.ChunkedArray]) -> tuple[str, ...]:
     return kept_words(cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist())
 
 
-def misfits(style: WordStyle, columns: Sequence[pa.ChunkedArray]) -> list[str]:
+def misfits(style: WordStyle, columns: Sequence[pa.ChunkedArray], kept: Sequence[str]) -> list[str]:
     """Returns the words of a column that are nothing of its style, numbers that are not finite among them.
 
     Args:
         columns: It, of each part.
+        kept: As from `kept_in`.
     """
-    kept = kept_in(columns)
     cells = (cell for column in columns for cell in column.to_pylist() if not is_blank(cell, kept))
     return [word for cell in cells if not style.fits(word := cleaned(str(cell)))]

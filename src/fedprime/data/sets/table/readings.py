@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from fedprime.data.sets.table.column_styles import column_style, misfits
+from fedprime.data.sets.table.column_styles import column_style, kept_in, misfits
 from fedprime.data.sets.table.columns import Form
 from fedprime.data.sets.table.date_words import looks_like_date
 from fedprime.data.sets.table.files import Part
@@ -54,7 +54,7 @@ def _reading(name: str, form: Form, parts: Sequence[Part]) -> str:
     nothing = [cleaned(str(cell)) for cell in cells if is_blank(cell, kept) and not is_empty(cell)]
     said += f"; {num_empty:,} empty" if num_empty else ""
     said += f"; {len(nothing):,} taken for empty: {_examples(nothing)}" if nothing else ""
-    odd = misfits(style, columns) if style is not None else []
+    odd = misfits(style, columns, kept_in(columns)) if style is not None else []
     if odd:
         said += f"; {len(odd):,} taken for empty, being no {_noun(style.title if style else '')}: {_examples(odd)}"
     return said
