@@ -26,7 +26,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -45,6 +44,7 @@ from fedprime.experiment.saved_states import RunError, SavedStates, broken
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
 from fedprime.reproducibility.digests import digest_of_file
+from fedprime.reproducibility.locks import held_lock
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
@@ -134,15 +134,9 @@ class RunFolder:
         Raises:
             RunInUseError: If another process is writing to it.
         """
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise RunInUseError(f"another process is running {self.path}; wait for it or stop it") from error
-        try:
+        refusal = RunInUseError(f"another process is running {self.path}; wait for it or stop it")
+        with held_lock(self.path / ".lock", refusal):
             yield
-        finally:
-            lock.release()
 
     @property
     def model_path(self) -> Path:

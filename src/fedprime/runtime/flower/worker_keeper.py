@@ -15,8 +15,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock, Timeout
-
+from fedprime.reproducibility.locks import held_lock
 from fedprime.runtime.flower.processes import stop
 from fedprime.runtime.flower.worker_socket import (
     SOCKET,
@@ -65,15 +64,9 @@ def kept_worker(
     folder = worker_folder(state)
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise WorkerError(
-            f"another client has the folder {state}; stop it, or name another folder by --state"
-        ) from error
-    ours, theirs = socket.socketpair()
-    try:
+    refusal = WorkerError(f"another client has the folder {state}; stop it, or name another folder by --state")
+    with held_lock(folder / "lock", refusal):
+        ours, theirs = socket.socketpair()
         with bound_socket(folder) as listener, log.open("ab") as said, ours, theirs:
             keeper = _Keeper(listener, theirs, dict(node), command, environment, said, idle_seconds)
             thread = threading.Thread(target=keeper.run, daemon=True)
@@ -84,8 +77,6 @@ def kept_worker(
                 ours.close()  # which the keeper sees
                 thread.join()
                 (folder / SOCKET).unlink(missing_ok=True)
-    finally:
-        lock.release()
 
 
 class _Keeper:
