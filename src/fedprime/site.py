@@ -1,4 +1,4 @@
-"""The name under which scripts written for version 0.1 join the scores of sites; `fedprime.experiment.site` is the place."""
+"""Where scripts of version 0.1 look for the joined scores of sites, whose place is `fedprime.experiment.site`."""
 
 from fedprime.experiment.site import weighted_scores
 
