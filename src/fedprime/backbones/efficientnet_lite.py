@@ -56,13 +56,13 @@ class _Convolution(nn.Conv2d):
         self._kernel, self._stride = kernel, stride
 
     def forward(self, input: Float[Tensor, "image channel row column"]) -> Tensor:  # noqa: A002, as torch names it
+        if self._kernel == 1:  # a product of the rows of places; where channels lie last, nothing is copied for it
+            return nn.functional.linear(input.movedim(1, -1), self.weight[:, :, 0, 0], self.bias).movedim(-1, 1)
         lacking = [max(self._kernel - (size % self._stride or self._stride), 0) for size in input.shape[2:]]
-        if any(size % 2 for size in lacking):
-            sides = [side for size in reversed(lacking) for side in (size // 2, size - size // 2)]
-            input, lacking = nn.functional.pad(input, sides), [0, 0]  # noqa: A001
-        # Padding that is the same on both sides costs no copy.
-        padding = [size // 2 for size in lacking]
-        return nn.functional.conv2d(input, self.weight, self.bias, self.stride, padding, groups=self.groups)
+        # Zeros before the kernel instead of a copy of the states with one more of them at the end.
+        weight = nn.functional.pad(self.weight, (lacking[1] % 2, 0, lacking[0] % 2, 0))
+        padding = [(size + 1) // 2 for size in lacking]
+        return nn.functional.conv2d(input, weight, self.bias, self.stride, padding, groups=self.groups)
 
 
 class _Block(nn.Module):
