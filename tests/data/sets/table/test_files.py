@@ -77,11 +77,27 @@ def test_a_column_that_a_part_lacks_is_empty_there(tmp_path: Path):
     assert open_parts(str(tmp_path))[1].column("label").to_pylist() == [None]
 
 
+def test_the_one_table_of_a_folder_may_have_any_name(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_csv(tmp_path / "reports 2024.csv", ROWS)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").touch()  # one folder of files is no folder of classes
+    (part,) = open_parts(str(tmp_path))
+    assert (len(part), part.split, part.folder) == (2, None, tmp_path)
+    assert "has no metadata file; its one table, reports 2024.csv, is taken" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
         ({}, "is no table: expected metadata.csv, metadata.jsonl or metadata.parquet with a row for each sample$"),
-        ({"photos.csv": b"a,b\n"}, r"is no table: .*; or name the file: --data.path .*photos\.csv"),
+        (
+            {"a.csv": b"a,b\n", "photos.csv": b"a,b\n"},
+            r"is no table: .*; or name the file: --data.path .*a\.csv",
+        ),
+        (
+            {"cats/1.png": b"", "dogs/2.png": b"", "new.csv": b"a,b\n"},
+            r"has a table, new\.csv, and folders of files, such as cats, which may be classes; name the table, --data",
+        ),
         ({"metadata.csv": b"a\n1\n", "metadata.jsonl": b"{}"}, r"has metadata\.csv and metadata\.jsonl; keep one"),
         ({"metadata.csv": b""}, "is empty; expected a header"),
         ({"metadata.jsonl": b""}, "is empty; expected a row for each sample"),
@@ -95,6 +111,7 @@ def test_a_column_that_a_part_lacks_is_empty_there(tmp_path: Path):
 )
 def test_a_folder_that_is_no_table_gives_one_clear_line(files: Mapping[str, bytes], problem: str, tmp_path: Path):
     for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=problem) as caught:
         open_parts(str(tmp_path))

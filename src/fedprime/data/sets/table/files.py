@@ -26,6 +26,8 @@ from fedprime.data.splits import SPLITS, split_name
 
 __all__ = ["Part", "open_parts"]
 
+_logger = logging.getLogger(__name__)
+
 _READERS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet"}
 _METADATA = [f"metadata{ending}" for ending in _READERS]
 _MOST_COLUMNS = 5000
@@ -73,7 +75,7 @@ def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]
 
     Args:
         path: A folder with one metadata file, or with a folder for each split that has one; with files of a split each,
-            in one piece or several; with a folder for each class; such a file itself; a folder that ``save_to_disk`` of
+            in one piece or several; with one table of any name; with a folder for each class; such a file itself; a folder that ``save_to_disk`` of
             the library `datasets` wrote; or the name of a data set on the hub.
         encoding: Of CSV files, if it is not to be found out.
         delimiter: Likewise, what stands between their cells.
@@ -102,7 +104,23 @@ def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]
         _open_files([file], split, file.parent, options) for split in SPLITS if (file := files.get(split)) is not None
     ]
     parts = parts or [_open_files(own, split, place, options) for split, own in split_files(place).items()]
-    return parts or _open_classes(place) or _refuse_folder(place)
+    return parts or _open_otherwise(place, options)
+
+
+def _open_otherwise(place: Path, options: CsvOptions) -> list[Part]:
+    """Opens the one table that has a name of its own, or a folder of class folders."""
+    tables = sorted(file for file in place.iterdir() if file.suffix.lower() in _READERS and file.is_file())
+    classes = _open_classes(place)
+    labels = {label for part in classes for label in part.rows["label"]}
+    if len(tables) == 1 and len(labels) <= 1:
+        _logger.warning("%s has no metadata file; its one table, %s, is taken", place, tables[0].name)
+        return [_open_files(tables, None, place, options)]
+    if tables and classes:
+        raise DataError(
+            f"{place} has a table, {tables[0].name}, and folders of files, such as {min(labels)}, which may be classes; "
+            f"name the table, --data.path {tables[0]}, or move it away"
+        )
+    return classes or _refuse_folder(place)
 
 
 def _open_classes(place: Path) -> list[Part]:
