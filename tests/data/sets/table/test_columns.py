@@ -62,6 +62,14 @@ def test_nothing_stated_takes_columns_with_usual_names(parts: list[Part]):
     assert chosen(parts) == ["image:image=file_name", "text:text=text", "audio:audio=audio"]
 
 
+def test_a_star_means_all_numbers_and_categories_that_nothing_else_is_stated_of(parts: list[Part]):
+    forms = {name: form for name, form in column_forms(parts).items() if name != "label"}
+    found = choose_columns(["text=text", "facts=*"], parts, forms, apart=("split", "client"))
+    assert [str(own) for own in found] == ["text:text=text", "facts:table=price+colour"]
+    with pytest.raises(DataError, match=r"states 'more=\*', but no column of numbers or categories is left"):
+        choose_columns(["facts=price+colour+text", "more=*"], parts, forms, apart=("split", "client"))
+
+
 def test_the_only_column_of_texts_needs_no_usual_name(tmp_path: Path):
     rows = [{"headline": f"news of day {day}", "label": str(day % 2)} for day in range(8)]
     assert chosen(open_parts(str(write_csv(tmp_path / "metadata.csv", rows)))) == ["text:text=headline"]

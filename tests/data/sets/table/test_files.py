@@ -96,7 +96,7 @@ def test_the_one_table_of_a_folder_may_have_any_name(tmp_path: Path, caplog: pyt
         ),
         (
             {"cats/1.png": b"", "dogs/2.png": b"", "new.csv": b"a,b\n"},
-            r"has a table, new\.csv, and folders of files, such as cats, which may be classes; name the table, --data",
+            r"has a table, new\.csv, and folders of files, such as cats, that may be classes; name the table, --data",
         ),
         ({"metadata.csv": b"a\n1\n", "metadata.jsonl": b"{}"}, r"has metadata\.csv and metadata\.jsonl; keep one"),
         ({"metadata.csv": b""}, "is empty; expected a header"),

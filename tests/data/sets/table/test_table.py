@@ -92,7 +92,7 @@ def test_what_was_taken_for_what_is_told_once(changed: Callable[..., Table], cap
         "48 samples (36 train, 12 test); image:image=file_name; text:text=text; audio:audio=audio; 3 classes of label"
         in said
     )
-    assert said.endswith("not used as input: title, price, colour, split, client")
+    assert said.endswith("not used as input: title, price, colour, split, client (data.columns names inputs)")
 
 
 def test_real_holes_are_missing_and_counted_once(

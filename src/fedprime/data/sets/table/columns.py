@@ -1,7 +1,7 @@
 """Which column of a table is what: stated as ``image=file_name text=title+text``, or found out from names and cells."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, cast, get_args
@@ -33,6 +33,8 @@ Form = Literal["image", "audio", "number", "category", "text", "other"]
 _STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)")
 _LOOKED_AT = 1000  # cells that decide of what form a column is
 _MOST_CATEGORIES = 50
+_ALL = "*"
+_OF_TABLES = ("number", "category")
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 _SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus")
 #: By modality, names of columns that are taken for it where nothing is stated.
@@ -101,28 +103,35 @@ def choose_columns(
     parts: Sequence[Part],
     forms: Mapping[str, Form],
     kinds: Mapping[str, ValueKind] | None = None,
+    apart: Collection[str] = (),
 ) -> list[ModalityColumns]:
     """Returns the columns of every modality, as stated, or else those with usual names.
 
     Args:
-        stated: As ``modality=column`` or ``modality:kind=column+column``; none means to find out.
+        stated: As ``modality=column`` or ``modality:kind=column+column``; ``table=*`` means all numbers and categories
+            that nothing else is stated of; none means to find out.
         forms: As from `column_forms`, of the columns that may be inputs.
         kinds: By modality, of what kind it is known to be, where that is not stated.
+        apart: Columns that ``*`` does not mean: splits, clients.
 
     Raises:
         DataError: If something is stated that is not there or cannot be, or nothing can be found out.
     """
     if stated:
-        chosen = [_parse(word, parts, forms, kinds or {}) for word in stated]
+        named = {column for word in stated for column in word.partition("=")[2].split("+")}
+        free = [name for name, form in forms.items() if form in _OF_TABLES and name not in {*named, *apart}]
+        chosen = [_parse(_spelled_out(word, free), parts, forms, kinds or {}) for word in stated]
         twice = [own.modality for own in chosen if sum(own.modality == other.modality for other in chosen) > 1]
         if twice:
             raise DataError(f"data.columns states {twice[0]!r} twice; join several columns as {twice[0]}=title+text")
         return chosen
     chosen = usual_columns(parts, forms)
     if not chosen:
+        has_numbers = any(form in _OF_TABLES for name, form in forms.items() if name not in apart)
+        example = f"table={_ALL}, which means all numbers and categories" if has_numbers else "text=title"
         raise DataError(
             f"{parts[0].place} has no column that looks like an image, a text or a sound, but {', '.join(forms)}; name "
-            "those to use in data.columns, as text=title"
+            f"those to use in data.columns, as {example}"
         )
     return chosen
 
@@ -153,6 +162,16 @@ def usual_columns(parts: Sequence[Part], forms: Mapping[str, Form]) -> list[Moda
         if usual or (possible and modality != "text") or len(possible) == 1:
             chosen.append(ModalityColumns(modality, modality, (next(iter(usual or possible)),)))
     return chosen
+
+
+def _spelled_out(word: str, free: Sequence[str]) -> str:
+    """Puts the names of all numbers and categories that are left in the place of ``*``."""
+    modality, _, column = word.partition("=")
+    if column != _ALL:
+        return word
+    if not free:
+        raise DataError(f"data.columns states {word!r}, but no column of numbers or categories is left; name columns")
+    return f"{modality}={'+'.join(free)}"
 
 
 def _parse(
@@ -203,7 +222,7 @@ def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
         return modality  # pyright: ignore[reportReturnType]
     if set(forms) in ({"image"}, {"audio"}):
         return "image" if "image" in forms else "audio"
-    return "table" if all(form in ("number", "category") for form in forms) else "text"
+    return "table" if all(form in _OF_TABLES for form in forms) else "text"
 
 
 def _form_of_files(cells: pa.ChunkedArray) -> Form:

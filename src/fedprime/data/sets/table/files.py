@@ -75,8 +75,8 @@ def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]
 
     Args:
         path: A folder with one metadata file, or with a folder for each split that has one; with files of a split each,
-            in one piece or several; with one table of any name; with a folder for each class; such a file itself; a folder that ``save_to_disk`` of
-            the library `datasets` wrote; or the name of a data set on the hub.
+            in one piece or several; with one table of any name; with a folder for each class; such a file itself; a
+            folder that ``save_to_disk`` of the library `datasets` wrote; or the name of a data set on the hub.
         encoding: Of CSV files, if it is not to be found out.
         delimiter: Likewise, what stands between their cells.
 
@@ -117,7 +117,7 @@ def _open_otherwise(place: Path, options: CsvOptions) -> list[Part]:
         return [_open_files(tables, None, place, options)]
     if tables and classes:
         raise DataError(
-            f"{place} has a table, {tables[0].name}, and folders of files, such as {min(labels)}, which may be classes; "
+            f"{place} has a table, {tables[0].name}, and folders of files, such as {min(labels)}, that may be classes; "
             f"name the table, --data.path {tables[0]}, or move it away"
         )
     return classes or _refuse_folder(place)

@@ -162,7 +162,7 @@ class Table:
             *(str(own) for own in self.columns),
             f"{counted(len(self.label_names), name)} of {'+'.join(self.label_columns)}",
             *([counted(len(self.site_names), "natural client")] if self.site_names else []),
-            *([f"not used as input: {', '.join(unused)}"] if unused else []),
+            *([f"not used as input: {', '.join(unused)} (data.columns names inputs)"] if unused else []),
         ]
         return "; ".join(said)
 
@@ -215,7 +215,8 @@ def table_of(parts: Sequence[Part], place: str, options: TableOptions) -> Table:
     is_used = labels.known & _chosen_rows(options.rows, parts)
     site_words = _site_words(options.client, parts)
     of_split = _splits_of_rows(options.split, parts, is_used)
-    modalities = choose_columns(options.columns, parts, _inputs(forms, labels))
+    apart = {options.split or "split", options.client, *_SITE_NAMES}
+    modalities = choose_columns(options.columns, parts, _inputs(forms, labels), apart=apart)
     rows = np.flatnonzero(is_used)
     splits = {split: np.flatnonzero(of_split[rows] == split) for split in SPLITS if (of_split[rows] == split).any()}
     if "train" not in splits:
