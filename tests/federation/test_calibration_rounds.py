@@ -7,17 +7,24 @@ import torch
 
 from fedprime.experiment.build import Experiment
 from fedprime.federation.calibration_rounds import TemperatureRound
-from fedprime.methods.method import ServerState
+from fedprime.methods.method import ServerState, Update
+from fedprime.models.calibration import with_doubt
 from started import ROUNDS, answers, divided, model_of, started
+
+
+def likelihood(sent: list[Update]) -> float:
+    """Of validation labels with all weights as they are, as the server counts it."""
+    count = sum(float(update.weights["count"]) for update in sent)
+    return float(with_doubt(*sum(update.weights["value"][:, 4] for update in sent), count))
 
 
 def test_weighing_blocks_makes_validation_labels_likelier(small_experiment: Experiment):
     clients, model = divided(small_experiment, [0, 1]), model_of(small_experiment)
     state = started(small_experiment, clients)
     step = TemperatureRound()
-    before = sum(update.weights["value"][4] for update in answers(step, model, clients, state))  # at 1 times what it is
+    before = likelihood(answers(step, model, clients, state))
     state = step.aggregate(state, answers(step, model, clients, state))
-    after = sum(update.weights["value"][4] for update in answers(step, model, clients, state))
+    after = likelihood(answers(step, model, clients, state))
     assert after >= before - 1e-6
 
 
@@ -32,7 +39,7 @@ def test_samples_of_several_modalities_have_weights_of_their_own(small_experimen
     after = step.aggregate(state, sent)
     changed = {name for name, value in after.shared.items() if not torch.equal(value, state.shared[name])}
     assert changed == {f"head.together.{block}" for block in ("summary", "image", "text")}
-    value = [sum(update.weights["value"][4] for update in answers(step, model, clients, at)) for at in (state, after)]
+    value = [likelihood(answers(step, model, clients, at)) for at in (state, after)]
     assert value[1] > value[0]
 
 
@@ -62,5 +69,5 @@ def test_likelihoods_above_one_are_refused(small_experiment: Experiment):
     clients = divided(small_experiment, [0])
     state = ROUNDS[0].aggregate(state, answers(ROUNDS[0], model, clients, state))
     (update,) = answers(ROUNDS[1], model, clients, state)
-    update.weights["likelihood.summary"][0, 0] = 3.0
+    update.weights["likelihood.summary"][0, 0, 0] = 3.0
     assert ROUNDS[1].problems(update) == ["a probability is greater than 1"]

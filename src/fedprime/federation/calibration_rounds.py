@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from fedprime.data.batches import Task
 from fedprime.federation.start_round import (
     CANDIDATES,
     LocalSamples,
@@ -23,9 +24,12 @@ from fedprime.models.calibration import (
     TEMPERATURES,
     USUAL_TEMPERATURE,
     Curvature,
+    as_target,
     best_temperatures,
     curvature,
+    flat_target,
     log_likelihoods,
+    with_doubt,
 )
 from fedprime.models.discriminant import SHRINKAGES
 from fedprime.models.prompted_model import PromptedModel, Weights
@@ -36,6 +40,7 @@ __all__ = ["ShrinkageRound", "TemperatureRound"]
 _USUAL_SHRINKAGE = 0.1
 #: Few samples have several modalities: what they choose counts as if as many more had chosen 1.
 _CONTENT_SAMPLES = 30
+_NUM_TARGETS = 2  # sums are sent for the labels as they are, and for labels of which nothing is known
 
 
 class ShrinkageRound(StartRound):
@@ -60,9 +65,9 @@ class ShrinkageRound(StartRound):
                 bias = received[f"{CANDIDATES}bias.{block}"].double()
                 for index, (own, offset) in enumerate(zip(weight.double(), bias, strict=True)):
                     logits = temperatures * (rows @ own.T + offset) + log_prior  # (temperature, sample, output)
-                    repeated = labels[there].repeat(len(temperatures), *[1] * (labels.ndim - 1))
-                    likely = log_likelihoods(logits.flatten(0, 1), repeated, model.task)
-                    found[f"likelihood.{block}"][index] += likely.view(len(temperatures), -1).sum(dim=1)
+                    for which, target in enumerate(_targets(labels[there], len(log_prior), model.task)):
+                        likely = log_likelihoods(logits, target, model.task).sum(dim=1)
+                        found[f"likelihood.{block}"][which, index] += likely
                 found[f"count.{block}"] += float(there.sum())
         return found
 
@@ -87,7 +92,7 @@ class ShrinkageRound(StartRound):
         """
         form: Weights = {}
         for block in by_block(weights, "head.weight."):
-            shape = (len(SHRINKAGES), len(TEMPERATURES))
+            shape = (_NUM_TARGETS, len(SHRINKAGES), len(TEMPERATURES))
             form[f"likelihood.{block}"] = torch.empty(shape, dtype=torch.float64, device="meta")
             form[f"count.{block}"] = torch.empty(1, dtype=torch.float64, device="meta")
         return form
@@ -121,7 +126,7 @@ class ShrinkageRound(StartRound):
             if count == 0 or not isinstance(table, Tensor):
                 index, temperature = SHRINKAGES.index(_USUAL_SHRINKAGE), USUAL_TEMPERATURE
             else:
-                index, place = divmod(int(table.argmax()), len(TEMPERATURES))
+                index, place = divmod(int(with_doubt(*table, count).argmax()), len(TEMPERATURES))
                 temperature = TEMPERATURES[place]
             shared[f"head.weight.{block}"] = temperature * weight[index]
             shared[f"head.bias.{block}"] = temperature * current.shared[f"{CANDIDATES}bias.{block}"][index]
@@ -156,12 +161,14 @@ class TemperatureRound(StartRound):
                 evidence = torch.stack(list(head.by_block(blocks).values()), dim=1).cpu().double()
             if self._is_of_several and blocks.several is not None:
                 evidence, labels = evidence[blocks.several.cpu()], labels[blocks.several]
-            for place, scale in enumerate(SCALES):
-                at = torch.full((len(head.weight),), scale, dtype=torch.float64)
-                around = curvature(evidence, log_prior, labels, at, model.task)
-                found["value"][place] += around.value
-                found["gradient"][place] += around.gradient
-                found["hessian"][place] += around.hessian
+            for which, target in enumerate(_targets(labels, len(log_prior), model.task)):
+                for place, scale in enumerate(SCALES):
+                    at = torch.full((len(head.weight),), scale, dtype=torch.float64)
+                    around = curvature(evidence, log_prior, target, at, model.task)
+                    found["value"][which, place] += around.value
+                    found["gradient"][which, place] += around.gradient
+                    if which == 0:  # the same for any target
+                        found["hessian"][place] += around.hessian
             found["count"] += len(labels)
         return found
 
@@ -176,8 +183,10 @@ class TemperatureRound(StartRound):
 
     @staticmethod
     def _zeros(num_blocks: int) -> Weights:
-        shapes = {"value": (), "gradient": (num_blocks,), "hessian": (num_blocks, num_blocks)}
-        zeros = {name: torch.zeros(len(SCALES), *shape, dtype=torch.float64) for name, shape in shapes.items()}
+        places = (_NUM_TARGETS, len(SCALES))
+        shapes = {"value": places, "gradient": (*places, num_blocks)}
+        shapes |= {"hessian": (len(SCALES), num_blocks, num_blocks)}
+        zeros = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
         return zeros | {"count": torch.zeros(1, dtype=torch.float64)}
 
     def problems(self, update: Update) -> list[str]:
@@ -211,8 +220,9 @@ class TemperatureRound(StartRound):
         }
         weight = by_block(current.shared, "head.weight.")
         places = torch.tensor(SCALES, dtype=torch.float64)[:, None].expand(-1, len(weight))
-        parts = zip(total["value"], total["gradient"], total["hessian"], strict=True)
         num_samples = float(total["count"])
+        value, gradient = (with_doubt(*total[name], num_samples) for name in ("value", "gradient"))
+        parts = zip(value, gradient, total["hessian"], strict=True)
         factors = best_temperatures(places, [Curvature(*part) for part in parts], num_samples)
         if num_samples == 0:
             factors = torch.ones_like(factors)
@@ -225,3 +235,7 @@ class TemperatureRound(StartRound):
         kind = "together" if self._is_of_several else "factor"
         told = {block: {kind: factor} for block, factor in zip(weight, factors.tolist(), strict=True)}
         return replace(current, shared=shared, observations={"start": told})
+
+
+def _targets(labels: Tensor, num_outputs: int, task: Task) -> tuple[Tensor, Tensor]:
+    return as_target(labels, num_outputs, task), flat_target(len(labels), num_outputs, task)

@@ -9,7 +9,11 @@ with the temperatures ``t_b`` of highest likelihood on samples that nothing was 
 them, and sums over clients: each sends its value, gradient and second derivatives at a few places, and the server takes
 Newton's step.
 
-Source: Guo et al. On Calibration of Modern Neural Networks. ICML 2017, for one temperature.
+Where every one of few samples is told right, nothing would be too sure. So one more sample counts, which has each label
+alike: with n samples, labels are taken to be wrong by 1 / (n + 1).
+
+Source: Guo et al. On Calibration of Modern Neural Networks. ICML 2017, for one temperature; Platt. Probabilistic
+    Outputs for Support Vector Machines. 1999, for targets that are never quite 0 or 1.
 """
 
 from collections.abc import Sequence
@@ -26,9 +30,12 @@ __all__ = [
     "TEMPERATURES",
     "USUAL_TEMPERATURE",
     "Curvature",
+    "as_target",
     "best_temperatures",
     "curvature",
+    "flat_target",
     "log_likelihoods",
+    "with_doubt",
 ]
 
 #: What is tried as the temperature of a block by itself.
@@ -42,18 +49,58 @@ _LEAST, _MOST = 0.2, 3.0  # what a step may multiply a temperature by
 _DAMPING = 1e-3  # of a sample's second derivatives, so that what hardly matters hardly moves
 
 
-def log_likelihoods(logits: Float[Tensor, "sample output"], labels: Tensor, task: Task) -> Float[Tensor, " sample"]:
+def as_target(labels: Tensor, num_outputs: int, task: Task) -> Float64[Tensor, "sample output"]:
+    """Returns the probability of each label: 1 where it applies, else 0.
+
+    Args:
+        labels: As in `Batch`.
+        num_outputs: How many labels there are.
+        task: Whether one class or several labels apply to a sample.
+    """
+    target = torch.nn.functional.one_hot(labels.long(), num_outputs) if task == "one_class" else labels > 0
+    return target.double()
+
+
+def flat_target(num_samples: int, num_outputs: int, task: Task) -> Float64[Tensor, "sample output"]:
+    """Returns the probability of each label where nothing is known of it: all classes alike, or half.
+
+    Args:
+        num_samples: How many samples there are.
+        num_outputs: How many labels there are.
+        task: Whether one class or several labels apply to a sample.
+    """
+    each = 1 / num_outputs if task == "one_class" else 0.5
+    return torch.full((num_samples, num_outputs), each, dtype=torch.float64)
+
+
+def with_doubt(
+    known: Float64[Tensor, "*shape"], flat: Float64[Tensor, "*shape"], num_samples: int | float
+) -> Float64[Tensor, "*shape"]:
+    """Returns a sum over samples as if one more had counted, of which nothing is known.
+
+    Args:
+        known: The sum for the labels of samples.
+        flat: That for labels of which nothing is known.
+        num_samples: How many samples that was summed over.
+    """
+    doubt = 1 / (num_samples + 1)
+    return (1 - doubt) * known + doubt * flat
+
+
+def log_likelihoods(
+    logits: Float[Tensor, "*batch sample output"], target: Float[Tensor, "sample output"], task: Task
+) -> Float[Tensor, "*batch sample"]:
     """Returns the logarithm of the probability of each sample's label, or of all its labels.
 
     Args:
         logits: Evidence and the logarithm of a prior.
-        labels: As in `Batch`.
+        target: How probable each label is; of uncertain labels, the mean over them is returned.
         task: Whether one class or several labels apply to a sample.
     """
     if task == "one_class":
-        return logits.log_softmax(dim=1).gather(1, labels.long()[:, None])[:, 0]
-    applies = labels > 0
-    return torch.nn.functional.logsigmoid(torch.where(applies, logits, -logits)).sum(dim=1)
+        return (target * logits.log_softmax(dim=-1)).sum(dim=-1)
+    sigmoid = torch.nn.functional.logsigmoid
+    return (target * sigmoid(logits) + (1 - target) * sigmoid(-logits)).sum(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +121,7 @@ class Curvature:
 def curvature(
     evidence: Float64[Tensor, "sample block output"],
     log_prior: Float64[Tensor, " output"],
-    labels: Tensor,
+    target: Float64[Tensor, "sample output"],
     temperatures: Float64[Tensor, " block"],
     task: Task,
 ) -> Curvature:
@@ -83,20 +130,18 @@ def curvature(
     Args:
         evidence: What each block of each sample says; zeros where it is absent.
         log_prior: Of the labels, where the samples come from.
-        labels: As in `Batch`.
+        target: How probable each label of a sample is.
         temperatures: Where.
         task: Whether one class or several labels apply to a sample.
     """
     logits = torch.einsum("nbc,b->nc", evidence, temperatures) + log_prior
-    value = log_likelihoods(logits, labels, task).sum()
+    value = log_likelihoods(logits, target, task).sum()
     if task == "one_class":
         probabilities = logits.softmax(dim=1)
-        target = torch.nn.functional.one_hot(labels.long(), logits.shape[1]).to(logits.dtype)
         mean = torch.einsum("nbc,nc->nb", evidence, probabilities)
         hessian = mean.T @ mean - torch.einsum("nbc,nc,ndc->bd", evidence, probabilities, evidence)
     else:
         probabilities = logits.sigmoid()
-        target = (labels > 0).to(logits.dtype)
         hessian = -torch.einsum("nbc,nc,ndc->bd", evidence, probabilities * (1 - probabilities), evidence)
     gradient = torch.einsum("nbc,nc->b", evidence, target - probabilities)
     return Curvature(value, gradient, hessian)

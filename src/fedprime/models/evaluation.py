@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedprime.data.batches import Shard, Task
 from fedprime.data.missingness.patterns import all_patterns, pattern_name
-from fedprime.models.calibration import log_likelihoods
+from fedprime.models.calibration import as_target, log_likelihoods
 from fedprime.models.prompted_model import PromptedModel
 
 __all__ = ["Predictions", "Scores", "count_usage", "majority_accuracy", "predict", "score"]
@@ -143,7 +143,7 @@ def sample_losses(logits: Float[Tensor, "sample output"], labels: Tensor, task: 
         labels: As in `Batch`.
         task: Whether one class or several labels apply to a sample.
     """
-    likelihoods = log_likelihoods(logits, labels, task)
+    likelihoods = log_likelihoods(logits, as_target(labels, logits.shape[1], task).to(logits.dtype), task)
     return -likelihoods if task == "one_class" else -likelihoods / logits.shape[1]
 
 
