@@ -1,7 +1,8 @@
-"""Real files, end to end: two tables, every recipe with several methods, and linear models beside them.
+"""Real files, end to end: tables, several methods, and linear models beside them.
 
     make encoders
     python benchmarks/real_data.py --seeds 0 1 2
+    python benchmarks/real_data.py --seeds 0 1 2 --data digits nuclei    # from scikit-learn: nothing to download
 
 Trains, measures and writes docs/results/real_data; goes on where it was stopped. The backbone is `small`. Linear models
 see raw features of the same samples with the same holes, all at one place: words, shapes and colours of photos, bands
@@ -26,6 +27,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from bundled_data import BUNDLED, write_bundled
 from fedprime.backbones.log_mel import NUM_PLACES, LogMel
 from fedprime.data.batches import Shard
 from fedprime.data.sets.table.table import Table
@@ -179,6 +181,17 @@ def linear_accuracies(
     return accuracies
 
 
+def recipe_of(name: str, variant: str) -> tuple[Path, list[str]]:
+    """Returns the recipe of a variant of a data set, and flags; a data set of scikit-learn's is written first."""
+    if name not in BUNDLED:
+        return ROOT / "recipes" / name / f"{variant}.toml", ["--data.path", str(DATA / name)]
+    folder = ROOT / "runs" / "bundled_data" / name
+    write_bundled(name, folder)
+    rate = "0.7" if variant == "missing" else "0"
+    flags = ["--data.path", str(folder), *BUNDLED[name], "--missing.rate", rate, "--backbone", "small"]
+    return ROOT / "recipes" / "table" / "folder.toml", [*flags, "--training.rounds", "10"]
+
+
 def run_all(names: Sequence[str], variants: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> None:
     """Trains and measures everything that is not finished yet, and writes the tables."""
     output = ROOT / "docs" / "results" / "real_data"
@@ -191,8 +204,8 @@ def run_all(names: Sequence[str], variants: Sequence[str], methods: Sequence[str
         features: dict[str, np.ndarray] = {}
         for seed in seeds:
             for variant in variants:
-                flags = ["--data.path", str(DATA / name), f"--seed={seed}"]
-                recipe = ROOT / "recipes" / name / f"{variant}.toml"
+                recipe, flags = recipe_of(name, variant)
+                flags = [*flags, f"--seed={seed}"]
                 for method in methods:
                     settings = read_settings(recipe, [*flags, *METHODS[method]])
                     folder = ROOT / "runs" / "real_data" / name / f"{variant}-{method.replace(' ', '-')}-{seed}"
@@ -253,13 +266,17 @@ def in_markdown(name: str, content: Mapping[str, Any]) -> str:
 def main() -> None:
     """Reads the command line and does what it says."""
     parser = argparse.ArgumentParser(description="Train and measure on real files.")
-    parser.add_argument("--data", nargs="+", choices=["flipkart7", "fsdd_digits"], default=["flipkart7", "fsdd_digits"])
+    parser.add_argument(
+        "--data", nargs="+", choices=["flipkart7", "fsdd_digits", *BUNDLED], default=["flipkart7", "fsdd_digits"]
+    )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as runs compute: embeddings of another number of threads would be made anew
-    run_all(arguments.data, arguments.variants, arguments.methods, arguments.seeds)
+    for name in arguments.data:
+        variants = [own for own in arguments.variants if name not in BUNDLED or own != "absent"]
+        run_all([name], variants, arguments.methods, arguments.seeds)
 
 
 if __name__ == "__main__":

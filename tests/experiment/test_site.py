@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedprime.experiment.build import Experiment
-from fedprime.experiment.site import VALIDATION, Site, build_site_experiment, weighted_scores
+from fedprime.experiment.site import EACH_ALONE, VALIDATION, Site, build_site_experiment, weighted_scores
 from fedprime.models.evaluation import predict, score
 from miniatures import DISHES, write_food101
 
@@ -39,6 +39,8 @@ def test_validation_is_measured_only_when_it_is_asked_for(small_experiment: Expe
     site, weights = Site(0, small_experiment, has_own_data=True), small_experiment.model.weights()
     assert site.measure(weights, [VALIDATION]).keys() == {VALIDATION}
     assert VALIDATION not in site.measure(weights)
+    alone = site.measure(weights, [VALIDATION, EACH_ALONE])[EACH_ALONE]
+    assert alone["num_samples"] == 2 * (small_experiment.validation.present.sum(axis=1) == 2).sum()
 
 
 def test_a_site_without_samples_of_a_kind_says_nothing_about_them(small_experiment: Experiment):

@@ -15,7 +15,8 @@ from started import ROUNDS, answers, divided, model_of, started
 def likelihood(sent: list[Update]) -> float:
     """Of validation labels with all weights as they are, as the server counts it."""
     count = sum(float(update.weights["count"]) for update in sent)
-    return float(with_doubt(*sum(update.weights["value"][:, 4] for update in sent), count))
+    of_labels, of_none = torch.stack([update.weights["value"][:, 4] for update in sent]).sum(dim=0)
+    return float(with_doubt(of_labels, of_none, count))
 
 
 def test_weighing_blocks_makes_validation_labels_likelier(small_experiment: Experiment):

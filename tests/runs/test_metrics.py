@@ -14,6 +14,7 @@ from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.runs.metrics import (
     absent_clients,
+    best_round,
     progress_after,
     rejection,
     round_metrics,
@@ -91,6 +92,16 @@ def test_totals_of_a_private_run_tell_its_epsilon_and_of_one_without_noise_that_
 def test_a_line_of_metrics_tells_the_known_scores_of_validation_and_calls_the_loss_by_its_samples():
     scores = {"accuracy": 0.5, "auroc": 0.75, "loss": 2.0, "num_samples": 8}
     assert validation_metrics(scores) == {"accuracy": 0.5, "auroc": 0.75, "validation_loss": 2.0}
+
+
+def test_a_state_that_gains_on_whole_samples_and_loses_more_where_modalities_are_alone_is_not_the_best():
+    """Three samples as they are with a loss of 1, then 0.5; and six with one modality each, with 1, then 2."""
+    history = []
+    for number, (whole, alone) in enumerate([(1.0, 1.0), (0.5, 2.0)]):
+        scores = {"accuracy": 0.5, "loss": 9.0, "own_loss": whole, "num_samples": 3}
+        history.append({"round": number, **validation_metrics(scores, {"own_loss": alone, "num_samples": 6})})
+    assert [row["selection_loss"] for row in history] == pytest.approx([1.0, 1.5])
+    assert best_round(history) == 0
 
 
 @pytest.mark.parametrize(

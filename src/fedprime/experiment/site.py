@@ -15,7 +15,7 @@ from fedprime.data.batches import Shard
 from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, build_method, configured_backbone
 from fedprime.experiment.missingness import scenario_shares
 from fedprime.experiment.run_folder import RunError
-from fedprime.federation.start_round import own_log_prior
+from fedprime.federation.start_round import each_alone, own_log_prior
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import Scores, majority_accuracy, predict, score
 from fedprime.models.prompted_model import PromptedModel, Weights
@@ -25,6 +25,7 @@ from fedprime.settings.sections import PartitionSettings
 from fedprime.settings.settings import Settings
 
 __all__ = [
+    "EACH_ALONE",
     "VALIDATION",
     "Site",
     "agreed_facts",
@@ -39,6 +40,8 @@ __all__ = [
 _AGREED = ("task", "label_names", "modalities", "kinds", "backbone")
 #: What the samples are called that accuracy is measured on during a run; the others are called like their scenario.
 VALIDATION = "validation"
+#: Those of them with several modalities, with each of these alone.
+EACH_ALONE = "validation, each modality alone"
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,13 @@ class Site:
 
         Args:
             weights: A value for every parameter.
-            names: `VALIDATION` or names of test scenarios; None for all scenarios.
+            names: `VALIDATION`, `EACH_ALONE` or names of test scenarios; None for all scenarios.
         """
         model, settings = self.experiment.model, self.experiment.settings
         model.load_weights(weights)
         scores: dict[str, dict[str, Any]] = {}
         for name, shard in self._measured().items():
-            is_asked = name != VALIDATION if names is None else name in names
+            is_asked = name not in (VALIDATION, EACH_ALONE) if names is None else name in names
             if is_asked and len(shard):
                 predictions = predict(model, shard, settings.evaluation.batch_size)
                 scores[name] = _known(score(predictions))
@@ -102,9 +105,12 @@ class Site:
         experiment = self.experiment
         measured = {VALIDATION: (experiment.validation, experiment.validation_owners)}
         measured |= {name: (shard, experiment.scenario_owners[name]) for name, shard in experiment.scenarios.items()}
-        if self.has_own_data:
-            return {name: shard for name, (shard, _) in measured.items()}
-        return {name: shard.rows(np.flatnonzero(owners == self.client)) for name, (shard, owners) in measured.items()}
+        own = {
+            name: shard if self.has_own_data else shard.rows(np.flatnonzero(owners == self.client))
+            for name, (shard, owners) in measured.items()
+        }
+        rows, alone = each_alone(own[VALIDATION].present)
+        return own | {EACH_ALONE: replace(own[VALIDATION].rows(rows), present=alone, likelihood=None)}
 
 
 def _known(scores: Scores) -> dict[str, Any]:

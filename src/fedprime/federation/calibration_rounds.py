@@ -126,7 +126,7 @@ class ShrinkageRound(StartRound):
             if count == 0 or not isinstance(table, Tensor):
                 index, temperature = SHRINKAGES.index(_USUAL_SHRINKAGE), USUAL_TEMPERATURE
             else:
-                index, place = divmod(int(with_doubt(*table, count).argmax()), len(TEMPERATURES))
+                index, place = divmod(int(with_doubt(table[0], table[1], count).argmax()), len(TEMPERATURES))
                 temperature = TEMPERATURES[place]
             shared[f"head.weight.{block}"] = temperature * weight[index]
             shared[f"head.bias.{block}"] = temperature * current.shared[f"{CANDIDATES}bias.{block}"][index]
@@ -221,7 +221,7 @@ class TemperatureRound(StartRound):
         weight = by_block(current.shared, "head.weight.")
         places = torch.tensor(SCALES, dtype=torch.float64)[:, None].expand(-1, len(weight))
         num_samples = float(total["count"])
-        value, gradient = (with_doubt(*total[name], num_samples) for name in ("value", "gradient"))
+        value, gradient = (with_doubt(total[name][0], total[name][1], num_samples) for name in ("value", "gradient"))
         parts = zip(value, gradient, total["hessian"], strict=True)
         factors = best_temperatures(places, [Curvature(*part) for part in parts], num_samples)
         if num_samples == 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from fedprime.data.batches import Shard
@@ -19,6 +20,7 @@ __all__ = [
     "LocalSamples",
     "StartRound",
     "by_block",
+    "each_alone",
     "head_of",
     "own_log_prior",
     "read_blocks",
@@ -164,12 +166,23 @@ def with_single_modalities(shard: Shard) -> Shard:
     Args:
         shard: The samples.
     """
-    indices, present = [shard.indices], [shard.present]
-    several = shard.present.sum(axis=1) > 1
-    for modality in range(shard.present.shape[1]):
-        rows = several & shard.present[:, modality]
-        alone = np.zeros((int(rows.sum()), shard.present.shape[1]), dtype=bool)
-        alone[:, modality] = True
-        indices.append(shard.indices[rows])
-        present.append(alone)
-    return replace(shard, indices=np.concatenate(indices), present=np.concatenate(present), likelihood=None)
+    rows, alone = each_alone(shard.present)
+    indices, present = np.concatenate([shard.indices, shard.indices[rows]]), np.concatenate([shard.present, alone])
+    return replace(shard, indices=indices, present=present, likelihood=None)
+
+
+def each_alone(
+    present: Bool[np.ndarray, "sample modality"],
+) -> tuple[Int[np.ndarray, " row"], Bool[np.ndarray, "row modality"]]:
+    """Returns samples with several modalities again with each of them alone: which, and what is present then.
+
+    Args:
+        present: Which modalities each sample has.
+
+    >>> rows, alone = each_alone(np.array([[True, True], [False, True]]))
+    >>> rows.tolist(), alone.tolist()
+    ([0, 0], [[True, False], [False, True]])
+    """
+    several = present.sum(axis=1) > 1
+    modalities, rows = np.nonzero((present & several[:, None]).T)
+    return rows, np.eye(present.shape[1], dtype=bool)[modalities]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedprime.data.batches import Encoded
-from fedprime.runs.metrics import Progress
+from fedprime.runs.metrics import Progress, loss_to_choose_by
 
 __all__ = ["AfterRound", "Callback", "EarlyStopping", "ProgressLine"]
 
@@ -79,7 +79,7 @@ class ProgressLine(Callback):
 
 @dataclass(frozen=True)
 class EarlyStopping(Callback):
-    """Ends a run whose validation loss gets no better.
+    """Ends a run whose validation loss, by which the kept state is chosen, gets no better.
 
     Source: Prechelt. Early Stopping - But When? 1998 (his criterion UP, with a lowest loss that none of the last
     `patience` rounds has undercut).
@@ -98,7 +98,7 @@ class EarlyStopping(Callback):
         >>> EarlyStopping(2).is_over(history), EarlyStopping(3).is_over(history)
         (True, False)
         """
-        measured = [(line["validation_loss"], line["round"]) for line in history if "validation_loss" in line]
+        measured = [(loss_to_choose_by(line), line["round"]) for line in history if "validation_loss" in line]
         if not self.patience or not measured or measured[-1][1] != history[-1]["round"]:
             return False
         _, best_round = min(measured)

@@ -14,12 +14,12 @@ from torch import Tensor
 from fedprime.data.batches import Shard
 from fedprime.experiment.build import LIKE_TRAIN, Experiment
 from fedprime.experiment.run_folder import Checkpoint, RunError
-from fedprime.experiment.site import VALIDATION, weighted_scores
+from fedprime.experiment.site import EACH_ALONE, VALIDATION, weighted_scores
 from fedprime.federation.clients import KeepingClients
 from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.private_scores import mean_scores
 from fedprime.federation.start import statistics_alone
-from fedprime.federation.start_round import LocalSamples
+from fedprime.federation.start_round import LocalSamples, each_alone
 from fedprime.methods.method import Method, ServerState
 from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies
 from fedprime.models.evaluation import Predictions, count_usage, majority_accuracy, predict, score
@@ -84,9 +84,10 @@ class OwnSamples:
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples, and which prompts they chose."""
         shard, modalities = self.experiment.validation, self.experiment.model.backbone.modalities
-        measured = self._measure(checkpoint, shard, self.experiment.validation_owners)
+        owners = self.experiment.validation_owners
+        measured = self._measure(checkpoint, shard, owners)
         predictions = measured.shared
-        metrics: dict[str, Any] = validation_metrics(measured.scores())
+        metrics: dict[str, Any] = validation_metrics(measured.scores(), self._each_alone(checkpoint, shard, owners))
         if predictions.chosen:
             sizes = {pool: len(checkpoint.state.shared[f"prompter.pools.{pool}"]) for pool in predictions.chosen}
             metrics["usage"] = count_usage(predictions, shard.present, modalities, sizes)
@@ -131,7 +132,32 @@ class OwnSamples:
         counts = label_counts(source.labels[train.indices], len(source.label_names))
         return Statistics.of_labels(counts, len(train))
 
+    def _each_alone(
+        self, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]
+    ) -> Mapping[str, float]:
+        """Returns scores of samples with each of their modalities alone, where a head reads blocks."""
+        rows, alone = each_alone(shard.present)
+        if self.experiment.model.log_prior is None or not len(rows):
+            return {}
+        again = replace(shard.rows(rows), present=alone, likelihood=None)
+        priors = self._own_priors(personal_clients(self.experiment.method, checkpoint))[owners[rows]]
+        predictions = self._predicted(checkpoint, again, owners[rows]).with_prior(priors)
+        return {"num_samples": len(rows), "own_loss": score(predictions).loss}
+
     def _measure(self, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]) -> "_Measured":
+        """Returns predictions of samples beside what is possible."""
+        personal = personal_clients(self.experiment.method, checkpoint)
+        predictions = self._predicted(checkpoint, shard, owners)
+        everybody = range(self.experiment.settings.partition.num_clients)
+        return _Measured(
+            predictions,
+            predictions.with_prior(self._own_priors(personal)[owners]),
+            self._best_possible(shard, owners, personal),
+            self._best_possible(shard, owners, everybody),
+            self._label_priors[0].numpy(),
+        )
+
+    def _predicted(self, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]) -> Predictions:
         """Predicts each sample by the model of the client that it belongs to, or by the shared one."""
         experiment = self.experiment
         personal = personal_clients(experiment.method, checkpoint)
@@ -145,15 +171,7 @@ class OwnSamples:
                 with reproducible(experiment.settings.threads):
                     parts.append(predict(experiment.model, shard.rows(rows), experiment.settings.evaluation.batch_size))
                 order.append(rows)
-        predictions = Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
-        everybody = range(experiment.settings.partition.num_clients)
-        return _Measured(
-            predictions,
-            predictions.with_prior(self._own_priors(personal)[owners]),
-            self._best_possible(shard, owners, personal),
-            self._best_possible(shard, owners, everybody),
-            self._label_priors[0].numpy(),
-        )
+        return Predictions.joined(parts).rows(np.argsort(np.concatenate(order)))
 
     def _best_possible(
         self, shard: Shard, owners: Int[np.ndarray, " sample"], personal: Collection[int]
@@ -248,10 +266,12 @@ class SiteSamples:
     Attributes:
         clients: The sites.
         privacy: If it is on, nothing is told of single sites, and of all of them under noise.
+        reads_blocks: Whether the model can be chosen by what each modality says alone.
     """
 
     clients: SiteClients
     privacy: ClientPrivacy
+    reads_blocks: bool = False
     encoding_seconds = 0.0  # sites encode
 
     @property
@@ -261,9 +281,13 @@ class SiteSamples:
 
     def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the line of metrics of a round says of validation samples: nothing if no site answers."""
-        found = self.clients.evaluate(checkpoint.next_round - 1, checkpoint.state, [VALIDATION])
-        scores = self._joined(found).get(VALIDATION, {})
-        return validation_metrics(scores) | {"measured_by": len(found)} if scores else {}
+        # Under privacy, each table of scores is one more that noise hides.
+        names = [VALIDATION, EACH_ALONE] if self.reads_blocks and not self.privacy.is_on else [VALIDATION]
+        found = self.clients.evaluate(checkpoint.next_round - 1, checkpoint.state, names)
+        joined = self._joined(found)
+        if VALIDATION not in joined:
+            return {}
+        return validation_metrics(joined[VALIDATION], joined.get(EACH_ALONE, {})) | {"measured_by": len(found)}
 
     def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the final table says of test samples, and which sites measured.

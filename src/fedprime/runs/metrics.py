@@ -20,12 +20,16 @@ __all__ = [
     "Progress",
     "absent_clients",
     "best_round",
+    "loss_to_choose_by",
     "progress_after",
     "rejection",
     "round_metrics",
     "run_totals",
     "validation_metrics",
 ]
+
+#: Of validation samples: also with each modality alone, predicted as their clients would, or with the shared prior.
+_LOSSES = ("selection_loss", "own_validation_loss", "validation_loss")
 
 
 @dataclass(frozen=True)
@@ -98,14 +102,21 @@ def round_metrics(finished: Round, model: PromptedModel) -> dict[str, Any]:
     }
 
 
-def validation_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
+def validation_metrics(scores: Mapping[str, Any], each_alone: Mapping[str, Any] | None = None) -> dict[str, float]:
     """Returns what the line of metrics of a round says of the validation samples.
 
     Args:
         scores: Their scores; those that are not known are left out.
+        each_alone: Those of samples with several modalities, with each of these alone. The mean loss of all of these
+            rows chooses the state that is kept: whoever trains where nothing is missing is not to lose what the model
+            makes of samples that lack something.
     """
     names = ("accuracy", "bayes_accuracy", "macro_f1", "micro_f1", "auroc", "own_accuracy", "own_bayes_accuracy")
     losses = {f"{own}validation_loss": scores[f"{own}loss"] for own in ("", "own_") if f"{own}loss" in scores}
+    if each_alone:
+        parts = (scores, each_alone)
+        total = sum(part["num_samples"] for part in parts)
+        losses["selection_loss"] = sum(part["num_samples"] / total * part["own_loss"] for part in parts)
     return {name: scores[name] for name in names if name in scores} | losses
 
 
@@ -134,8 +145,13 @@ def rejection(
 def best_round(history: Sequence[Mapping[str, Any]]) -> int | None:
     """Returns the round after which validation labels were likeliest; None if none has been measured."""
     measured = [row for row in history if "validation_loss" in row]
-    best = min(measured, key=lambda row: row.get("own_validation_loss", row["validation_loss"]), default=None)
+    best = min(measured, key=loss_to_choose_by, default=None)
     return None if best is None else best["round"]
+
+
+def loss_to_choose_by(row: Mapping[str, Any]) -> float:
+    """Returns, of a line of metrics with a validation loss, the most telling one that was measured."""
+    return next(row[name] for name in _LOSSES if name in row)
 
 
 def run_totals(

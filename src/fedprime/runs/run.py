@@ -237,7 +237,8 @@ def complete_site_run(
         run = RunFolder(folder)
         run.refuse_changed()
         refuse_other_backbone(run, model.backbone)
-        evaluator = SiteSamples(clients, ClientPrivacy(**asdict(settings.privacy)))
+        privacy = ClientPrivacy(**asdict(settings.privacy))
+        evaluator = SiteSamples(clients, privacy, reads_blocks=model.log_prior is not None)
         return _go_on(run, settings, method, model, nullcontext(clients), evaluator, callbacks)
 
 
