@@ -34,7 +34,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import block_of
 from fedprime.backbones.checkpoint_reading import load_tokenizer
 from fedprime.backbones.dual_encoder import DualEncoderBackbone
-from fedprime.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLite0
+from fedprime.backbones.efficientnet_lite import EfficientNetLite
 from fedprime.backbones.minilm import MAX_TOKENS
 from fedprime.backbones.small_weights import efficientnet_file, minilm_folder
 from fedprime.data.batches import EmbeddedSamples
@@ -52,8 +52,7 @@ Plain = Callable[[Path, str], Sequence[Tensor]]
 
 def small() -> tuple[Backbone, Plain]:
     """Returns the backbone for real files, and the plain loop over its two encoders."""
-    network = EfficientNetLite0()
-    network.load_state_dict(EfficientNetLite.from_pretrained(efficientnet_file()).network.state_dict())
+    network = EfficientNetLite.from_pretrained(efficientnet_file()).network
     with minilm_folder() as folder:
         model, tokenizer = AutoModel.from_pretrained(folder).eval(), load_tokenizer(folder)
 

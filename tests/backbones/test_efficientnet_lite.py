@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fedprime.backbones.backbone import BackboneError
-from fedprime.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLite0, _pixels
+from fedprime.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLite0, _Convolution, _pixels
 from fedprime.backbones.small_weights import efficientnet_file, lacking_weights
 from fedprime.reproducibility.seeding import stream, torch_stream
 
@@ -33,6 +33,13 @@ def test_its_map_is_that_of_the_reference_implementation() -> None:
 
 
 @needs_weights
+def test_the_published_weights_are_known_before_they_are_read() -> None:
+    published = EfficientNetLite.from_pretrained(efficientnet_file())
+    assert "network" not in vars(published)
+    assert published.fingerprint == EfficientNetLite(torch.load(efficientnet_file(), weights_only=True)).fingerprint
+
+
+@needs_weights
 def test_folded_normalisation_changes_nothing_but_rounding() -> None:
     encoder = EfficientNetLite.from_pretrained(efficientnet_file())
     with torch.no_grad():
@@ -52,8 +59,7 @@ def test_all_of_an_image_is_seen_whatever_its_shape() -> None:
 
 def test_padding_is_that_of_tensorflow_where_it_is_odd() -> None:
     # Of 4 columns, a kernel of 3 at a stride of 2 lacks one, which is added at the end.
-    network = EfficientNetLite0()
-    stem = network._conv_stem
+    stem = _Convolution(3, 32, kernel=3, stride=2)
     stem.weight.data = torch.ones_like(stem.weight)
     ramp = torch.arange(4.0).expand(1, 3, 4, 4)
     assert stem(ramp)[0, 0].tolist() == [[27.0, 45.0], [18.0, 30.0]]
@@ -63,7 +69,7 @@ def random_weights() -> dict[str, torch.Tensor]:
     rng = torch_stream(0, "weights")
     shapes = EfficientNetLite0().state_dict()
     return {
-        name: torch.rand(value.shape, generator=rng) if value.is_floating_point() else torch.zeros_like(value)
+        name: torch.rand(value.shape, generator=rng) if value.is_floating_point() else torch.zeros(value.shape, dtype=value.dtype)
         for name, value in shapes.items()
     }
 

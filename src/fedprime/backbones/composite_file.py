@@ -3,12 +3,12 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from annotated_types import Ge, Gt, MinLen
 from torch import nn
 
 from fedprime.backbones.backbone import BackboneError
@@ -38,12 +38,26 @@ __all__ = [
 #: The file that makes a folder a composite.
 FILE = "composite.json"
 
-_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
-_Count = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Ge(1)]
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class PretrainedPart:
+class _ByEncoder:
+    """Tells pydantic, which is imported when a file is read, to choose a part by its encoder."""
+
+    def __get_pydantic_core_schema__(self, part: Any, handler: Any) -> Any:
+        from pydantic import Field
+
+        return handler.generate_schema(Annotated[part, Field(discriminator="encoder")])
+
+
+class _Checked:
+    """What pydantic checks when a file is read; what fedprime makes itself needs no check."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
+
+
+@dataclass(frozen=True)
+class PretrainedPart(_Checked):
     """A pretrained model reads the modality."""
 
     encoder: Literal["image_model", "text_model", "audio_model", "efficientnet_lite0"]
@@ -54,8 +68,8 @@ class PretrainedPart:
     """As many word pieces of a text are read."""
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class PixelPatchesPart:
+@dataclass(frozen=True)
+class PixelPatchesPart(_Checked):
     """The modality is images, read as patches of pixels."""
 
     encoder: Literal["pixel_patches"]
@@ -66,24 +80,24 @@ class PixelPatchesPart:
     """Pixels of a side of a patch."""
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class LogMelPart:
+@dataclass(frozen=True)
+class LogMelPart(_Checked):
     """The modality is sound, read as patches of a log-mel spectrogram."""
 
     encoder: Literal["log_mel"]
     """Says so."""
-    sampling_rate: Annotated[int, Field(ge=1000)] = 16_000
+    sampling_rate: Annotated[int, Ge(1000)] = 16_000
     """Samples of a second; sounds of another rate are resampled."""
     num_bands: _Count = 40
     """Mel bands."""
     frames_per_token: _Count = 4
     """Frames of 10 ms in a patch."""
-    max_seconds: Annotated[float, Field(gt=0)] = 10.0
+    max_seconds: Annotated[float, Gt(0)] = 10.0
     """Of a longer sound, what follows is not heard."""
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class TablePart:
+@dataclass(frozen=True)
+class TablePart(_Checked):
     """The modality is a row of a table."""
 
     encoder: Literal["table"]
@@ -94,8 +108,8 @@ class TablePart:
     """By column of categories, their names."""
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class HashedTablePart:
+@dataclass(frozen=True)
+class HashedTablePart(_Checked):
     """The modality is a row of a table of which nothing is known."""
 
     encoder: Literal["hashed_table"]
@@ -106,11 +120,11 @@ class HashedTablePart:
 Part = PretrainedPart | PixelPatchesPart | LogMelPart | TablePart | HashedTablePart
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class Composition:
+@dataclass(frozen=True)
+class Composition(_Checked):
     """What ``composite.json`` says."""
 
-    modalities: Annotated[Mapping[str, Annotated[Part, Field(discriminator="encoder")]], Field(min_length=1)]
+    modalities: Annotated[Mapping[str, Annotated[Part, _ByEncoder()]], MinLen(1)]
     """By modality, in order, how it is read."""
     dim: _Count = 128
     """Width of tokens in the joint layers."""
@@ -137,6 +151,8 @@ def read_composition(folder: Path) -> Composition:
     Raises:
         BackboneError: If the file is broken, or says something that cannot be; the message names all of it.
     """
+    from pydantic import TypeAdapter, ValidationError  # slow to import
+
     path = folder / FILE
     try:
         composition = TypeAdapter(Composition).validate_json(path.read_bytes(), strict=False)
@@ -168,7 +184,7 @@ def write_composition(composition: Composition, folder: Path) -> None:
         composition: What it says.
         folder: Where to.
     """
-    content = dataclasses.asdict(composition)  # pyright: ignore[reportArgumentType]
+    content = dataclasses.asdict(composition)
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 

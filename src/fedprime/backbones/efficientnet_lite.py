@@ -7,6 +7,7 @@ runs on anything. Names of weights are those of the state dict of the package ef
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = ["WEIGHTS_SHA256", "EfficientNetLite", "EfficientNetLite0"]
 #: Of the published file of weights, efficientnet-lite0-57934424.pth.
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
+#: What `fingerprint_of` makes of those weights.
+_PUBLISHED = "7cd69fad11c91126"
 _WEIGHTS = "model.safetensors"
 _WIDTH = 1280
 _SIDE = 224  # pixels that the network was trained on
@@ -89,7 +92,7 @@ class EfficientNetLite0(nn.Module):
     """The network up to its last map, without the classifier."""
 
     def __init__(self) -> None:
-        """Makes the network in evaluation mode; its weights are still to be loaded."""
+        """Makes the network in evaluation mode; its weights are still to be assigned."""
         super().__init__()
         # On the device without memory, no layer draws its first weights from the global generator.
         with torch.device("meta"):
@@ -101,7 +104,7 @@ class EfficientNetLite0(nn.Module):
                     inputs = outputs
             self._blocks = nn.Sequential(*blocks)
             self._conv_head, self._bn1 = _Convolution(inputs, _WIDTH), nn.BatchNorm2d(_WIDTH, _EPSILON)
-        self.to_empty(device="cpu").eval().requires_grad_(False)
+        self.eval().requires_grad_(False)
 
     def forward(self, pixels: Float[Tensor, "image 3 side side"]) -> Float[Tensor, "image 1280 row column"]:
         """Returns the last map, 7 x 7 places of an image of 224 x 224.
@@ -142,17 +145,34 @@ class EfficientNetLite:
     kind: ValueKind = "image"
     version = 3  # to be raised when the same value gives other tokens
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, Tensor] | Path) -> None:
         """Takes weights; see `from_pretrained`.
 
         Args:
-            weights: By name; those of the classifier are left out.
+            weights: By name, those of the classifier are left out; or the published file, whose digest was checked. It
+                is read when there is an image to encode: not for a text that is to be answered.
         """
-        self.network = EfficientNetLite0()
+        self._weights = weights
+        self._device = torch.device("cpu")
+        if isinstance(weights, Path):
+            self.fingerprint = _PUBLISHED
+        else:
+            self.fingerprint = fingerprint_of(["efficientnet_lite0", _SIDE, "whole"], self.network.state_dict())
+
+    @cached_property
+    def network(self) -> EfficientNetLite0:
+        """The network as it was trained."""
+        weights = self._weights
+        if isinstance(weights, Path):
+            weights = torch.load(weights, map_location="cpu", weights_only=True)
         kept = {name: value for name, value in weights.items() if not name.startswith("_fc.")}
-        self.network.load_state_dict(kept)
-        self._folded = _folded(self.network)
-        self.fingerprint = fingerprint_of(["efficientnet_lite0", _SIDE, "whole"], self.network.state_dict())
+        network = EfficientNetLite0()
+        network.load_state_dict(kept, assign=True)
+        return network
+
+    @cached_property
+    def _folded(self) -> EfficientNetLite0:
+        return _folded(self.network).to(self._device)
 
     @classmethod
     def from_pretrained(cls, reference: str | Path) -> "EfficientNetLite":
@@ -171,7 +191,7 @@ class EfficientNetLite:
             found = hashlib.sha256(path.read_bytes()).hexdigest()
             if found != WEIGHTS_SHA256:
                 raise ValueError(f"its SHA-256 is {found}, that of the published weights is {WEIGHTS_SHA256}")
-            return cls(torch.load(path, map_location="cpu", weights_only=True))
+            return cls(path)
 
     def to(self, device: torch.device) -> None:
         """Moves the network.
@@ -179,7 +199,8 @@ class EfficientNetLite:
         Args:
             device: Where to.
         """
-        self._folded.to(device)
+        self._device = device
+        self.__dict__.pop("_folded", None)  # made anew there, when there is an image
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the tokens of images, row by row.

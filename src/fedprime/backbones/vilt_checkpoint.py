@@ -6,11 +6,13 @@ Source: https://github.com/dandelin/ViLT (Apache-2.0); Kim, Son, Kim. ICML 2021.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import ViltConfig, ViltModel
+
+if TYPE_CHECKING:  # slow to import
+    from transformers import ViltConfig, ViltModel
 
 __all__ = ["PIXELS_AS_TRAINED", "read_original_checkpoint", "stretch_text_positions"]
 
@@ -50,7 +52,7 @@ class _Inert:
     """Stands for a class of the training loop that a checkpoint names; nothing of that class is imported or run."""
 
 
-def read_original_checkpoint(path: Path) -> ViltModel:
+def read_original_checkpoint(path: Path) -> "ViltModel":
     """Reads the weights of a checkpoint file of ViLT's authors, and nothing else: no code of the file is run.
 
     Their two kinds of layer norm have different epsilons, which `transformers` does not tell apart; here each has its
@@ -63,6 +65,8 @@ def read_original_checkpoint(path: Path) -> ViltModel:
         ValueError: If there are no weights of a ViLT in it.
         pickle.UnpicklingError: If it holds anything but weights and plain values.
     """
+    from transformers import ViltModel
+
     with torch.serialization.safe_globals([(_Inert, _HARMLESS)]):
         content = torch.load(path, map_location="cpu", weights_only=True)
     given = content.get("state_dict", content) if isinstance(content, dict) else {}
@@ -84,7 +88,7 @@ def read_original_checkpoint(path: Path) -> ViltModel:
     return model
 
 
-def stretch_text_positions(model: ViltModel, num_positions: int) -> None:
+def stretch_text_positions(model: Any, num_positions: int) -> None:
     """Gives a model another number of text positions: fewer are cut off, more are interpolated between those it has.
 
     The first position, that of the summary token, stays as it is.
@@ -92,7 +96,7 @@ def stretch_text_positions(model: ViltModel, num_positions: int) -> None:
     Source: as the research code of missing-aware prompts (Lee et al., CVPR 2023) stretches 40 positions to 128.
 
     Args:
-        model: The model, changed in place.
+        model: A ViLT, changed in place.
         num_positions: How many there shall be, at least 2: a text has a first and a last token.
     """
     embeddings = model.embeddings.text_embeddings
@@ -106,7 +110,7 @@ def stretch_text_positions(model: ViltModel, num_positions: int) -> None:
     _set_positions(model, num_positions)
 
 
-def _set_positions(model: ViltModel, num_positions: int) -> None:
+def _set_positions(model: Any, num_positions: int) -> None:
     # They are not saved: the library makes them anew with the model.
     embeddings = model.embeddings.text_embeddings
     device = embeddings.position_embeddings.weight.device
@@ -129,7 +133,9 @@ def _renamed(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def _config_of(weights: Mapping[str, Tensor]) -> ViltConfig:
+def _config_of(weights: Mapping[str, Tensor]) -> "ViltConfig":
+    from transformers import ViltConfig
+
     words = weights["embeddings.text_embeddings.word_embeddings.weight"]
     patch_size = weights["embeddings.patch_embeddings.projection.weight"].shape[-1]
     num_patches = weights["embeddings.position_embeddings"].shape[1] - 1

@@ -10,7 +10,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from fedprime.data.embeddings.cache_folder import LIMIT_VARIABLE, PLACE_VARIABLE, CacheError, CacheFolder, parse_bytes
+from fedprime.data.embeddings.cache_folder import (
+    LIMIT_VARIABLE,
+    PLACE_VARIABLE,
+    UNPACKED,
+    CacheError,
+    CacheFolder,
+    parse_bytes,
+)
 from fedprime.data.sets.table.copies import TABLES
 
 __all__ = ["manage_cache"]
@@ -80,7 +87,8 @@ def manage_cache(words: list[str]) -> int:
         return _remove(folder, *_what_may_stay(options, folder), options.json)
     if words[0] == "show":
         return _show(folder, options.json)
-    shutil.rmtree(folder.path / TABLES, ignore_errors=not (folder.path / TABLES).exists())
+    for name in (TABLES, UNPACKED):
+        shutil.rmtree(folder.path / name, ignore_errors=not (folder.path / name).exists())
     return _remove(folder, 0, 0.0, options.json)
 
 

@@ -15,6 +15,7 @@ from fedprime.settings.problems import SettingsError
 __all__ = ["play"]
 
 _MOST_REQUESTS = 16  # at a time; whoever comes then is told to come later
+_THREADS = 1  # of torch: one answer is too little work for several
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,11 @@ def play(words: list[str]) -> int:
         try:
             import uvicorn
 
+            from fedprime.reproducibility.determinism import reproducible
             from fedprime.runs.play import play_app
         except ModuleNotFoundError as error:
             raise SettingsError([f"{error.name} is not installed; install fedprime[page]"]) from error
-    with _listen(options.host, options.port) as listening:
+    with _listen(options.host, options.port) as listening, reproducible(_THREADS):
         model = PromptedModel.from_pretrained(options.model, options.backbone, device="auto")
         app = play_app(model, options.model.name, host=options.host)
         shown = f"[{options.host}]" if ":" in options.host else options.host

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["predict_labels"]
 
 _AT_ONCE = 256  # rows whose embeddings are in memory
+#: Of torch, as of a run by default, whose cached embeddings are those of as many; cores read and embed side by side.
+_THREADS = 1
 
 #: A row of a table: its number from 1, its name, and what was predicted; None if nothing of it is there.
 _Row = tuple[int, str | None, dict[str, Any] | None]
@@ -91,6 +93,13 @@ def predict_labels(words: list[str]) -> int:
     if options.prior == "estimate" and options.table is None:
         raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
     prior = _read_prior(options.prior)
+    with importing():
+        from fedprime.reproducibility.determinism import reproducible
+    with reproducible(_THREADS):
+        return _predict(options, given, prior)
+
+
+def _predict(options: _PredictOptions, given: dict[str, Any], prior: "Prior") -> int:
     with importing():
         from fedprime.data.images import InputError
         from fedprime.models.prediction import predict_samples

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
 from fedprime.backbones import NAMES, SHIPPED
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.composite import CompositeBackbone
@@ -43,6 +40,9 @@ def copy_backbone(backbone: Backbone, folder: Path) -> str:
         shutil.copyfile(place, folder / COPY / place.name)
         return f"./{COPY}/{place.name}"
     if not place.is_dir():
+        from huggingface_hub import snapshot_download  # slow to import
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
         try:
             place = Path(snapshot_download(reference, local_files_only=True))
         except (LocalEntryNotFoundError, HfHubHTTPError, ValueError, OSError) as error:

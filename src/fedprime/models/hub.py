@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
 from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = ["HubError", "download_model", "may_be_hub_name", "upload_folder"]
-
-#: What the library's HTTP client raises, whose package was renamed between versions of the library.
-_NO_ANSWER: type[BaseException] = HfHubHTTPError.__bases__[0]
 
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 #: What is downloaded of a repository; whatever else lies there is nothing to predict with.
@@ -43,6 +37,8 @@ def download_model(name: str) -> Path:
     Raises:
         HubError: If there is none, it is of another library, or the hub cannot be reached.
     """
+    from huggingface_hub import HfApi  # slow to import, and most models are folders here
+
     with _told(name):
         config = Path(HfApi().hf_hub_download(name, "config.json"))
         try:
@@ -69,6 +65,8 @@ def upload_folder(folder: Path, name: str, *, private: bool, message: str, kind:
     """
     if not _NAME.fullmatch(name):
         raise HubError(f"{name!r} is no name of a repository; expected OWNER/NAME")
+    from huggingface_hub import HfApi
+
     with _told(name):
         hub = HfApi()
         address = hub.create_repo(name, repo_type=kind, private=private, exist_ok=True)
@@ -79,6 +77,11 @@ def upload_folder(folder: Path, name: str, *, private: bool, message: str, kind:
 @contextmanager
 def _told(name: str) -> Iterator[None]:
     """Says in one line what is wrong, and what to do."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    # What the library's HTTP client raises, whose package was renamed between versions of the library.
+    no_answer: type[BaseException] = HfHubHTTPError.__bases__[0]
     try:
         yield
     except HfHubHTTPError as error:
@@ -89,7 +92,7 @@ def _told(name: str) -> Iterator[None]:
             404: f"there is no {name}; check the name, and that the token may see it (`hf auth login`, HF_TOKEN)",
         }
         raise HubError(remedies.get(status, f"{constants.ENDPOINT} answered {_line(error)}; try again")) from error
-    except (_NO_ANSWER, LocalEntryNotFoundError, ConnectionError) as error:
+    except (no_answer, LocalEntryNotFoundError, ConnectionError) as error:
         if constants.HF_HUB_OFFLINE:
             raise HubError(f"{name} is not in the cache, and HF_HUB_OFFLINE forbids to look; unset it") from error
         raise HubError(

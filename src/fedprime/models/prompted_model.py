@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -369,12 +369,10 @@ def _paper_classifier(dim: int, num_outputs: int, rng: torch.Generator | None) -
 
 
 def _linear(num_inputs: int, num_outputs: int, rng: torch.Generator | None) -> nn.Linear:
-    # torch.nn initialises from the global generator; skip_init leaves that untouched.
-    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, num_inputs, num_outputs))
-    with torch.no_grad():
-        layer.bias.zero_()
-        if rng is None:
-            layer.weight.zero_()
-        else:
-            layer.weight.copy_(torch.randn(num_outputs, num_inputs, generator=rng) * num_inputs**-0.5)
+    # On the device without memory, no layer draws its first weights from the global generator.
+    with torch.device("meta"):
+        layer = nn.Linear(num_inputs, num_outputs)
+    shape = (num_outputs, num_inputs)
+    weight = torch.zeros(shape) if rng is None else torch.randn(shape, generator=rng) * num_inputs**-0.5
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(torch.zeros(num_outputs))
     return layer

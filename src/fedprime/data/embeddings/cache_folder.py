@@ -22,6 +22,7 @@ from fedprime.reproducibility.errors import FedprimeError
 __all__ = [
     "LIMIT_VARIABLE",
     "PLACE_VARIABLE",
+    "UNPACKED",
     "CacheError",
     "CacheFolder",
     "CacheFullError",
@@ -33,6 +34,9 @@ __all__ = [
 PLACE_VARIABLE = "FEDPRIME_CACHE"
 #: Environment variable that says how large it may grow, for example "50 GB".
 LIMIT_VARIABLE = "FEDPRIME_CACHE_LIMIT"
+
+#: The folder in it of encoders' weights that are unpacked once.
+UNPACKED = "encoders"
 
 _DEFAULT_LIMIT = 20 * 10**9
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

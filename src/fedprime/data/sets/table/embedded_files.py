@@ -1,7 +1,6 @@
 """Files that lie in a table: as bytes, or as bytes with a path, whether or not its schema says what they are."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 __all__ = ["is_embedded", "kind_of_bytes", "lengths_and_paths", "looks_like_files"]
 
@@ -57,8 +56,12 @@ def lengths_and_paths(cells: pa.ChunkedArray) -> tuple[list[int], list[str | Non
 def _lengths(cells: pa.ChunkedArray) -> list[int]:
     if pa.types.is_null(cells.type):
         return [0] * len(cells)
+    import pyarrow.compute as pc  # slow to import, and few tables have such cells
+
     return pc.call_function("binary_length", [cells]).fill_null(0).to_pylist()
 
 
 def _field(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
     return pc.call_function("struct_field", [cells], pc.StructFieldOptions([name]))
