@@ -91,9 +91,8 @@ class ShippedVilt(nn.Module):
             self.encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})
             self.layernorm = nn.LayerNorm(dim, eps=epsilon)
             self.pooler = nn.ModuleDict({"dense": nn.Linear(dim, dim)})
-        # A copy: where a number lies in memory can change the last bit of a sum.
-        weights = {name: value.clone() for name, value in load_file(folder / "model.safetensors").items()}
-        self.load_state_dict(weights, assign=True)
+        # Where they lie in the file, and not copied: where a number lies in memory can change the last bit of a sum.
+        self.load_state_dict(load_file(folder / "model.safetensors"), assign=True)
 
 
 class _Embeddings(nn.Module):

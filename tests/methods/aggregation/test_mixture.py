@@ -44,8 +44,8 @@ def random_model(num_centres: int, dim: int, seed: int = 0) -> Mixture:
 def test_the_objective_is_the_formula_of_the_paper(weight: float) -> None:
     points, model = meanings(5, 3).double(), random_model(num_centres=4, dim=3)
     clients, matches = [points[:2], points[2:]], [torch.tensor([3, 0]), torch.tensor([0, 3, 1])]
-    density = Normal(model.centres, model.deviation())
-    popularity = model.log_odds().sigmoid()
+    density = Normal(model.centres, model.deviation)
+    popularity = model.log_odds.sigmoid()
     expected = torch.tensor(0.0).double()
     for pool, matched in zip(clients, matches, strict=True):
         for prompt, centre in zip(pool, matched, strict=True):
@@ -87,14 +87,14 @@ def test_a_network_is_never_exchanged_for_a_worse_one() -> None:
 def test_the_assignment_is_the_cheapest_of_all_assignments(weight: float, seed: int) -> None:
     pool = torch.randn(3, 2, generator=rng(seed), dtype=torch.float64)
     model = random_model(num_centres=5, dim=2, seed=seed)
-    density, popularity = Normal(model.centres, model.deviation()), model.log_odds().sigmoid()
+    density, popularity = Normal(model.centres, model.deviation), model.log_odds.sigmoid()
 
     def cost(centres: tuple[int, ...]) -> float:
         likelihood = sum(density.log_prob(pool[prompt])[centre].sum() for prompt, centre in enumerate(centres))
         return (-weight * likelihood - (popularity / (1 - popularity))[list(centres)].log().sum()).item()
 
     best = min(itertools.permutations(range(5), 3), key=cost)
-    matches, total = assign(Prompts(pool, [3], weight), model.centres, model.deviation(), model.log_odds())
+    matches, total = assign(Prompts(pool, [3], weight), model.centres, model.deviation, model.log_odds)
     assert tuple(matches.tolist()) == best
     assert total == pytest.approx(cost(best), rel=1e-9)
 
@@ -132,7 +132,7 @@ def test_threads_solve_the_assignments_to_the_same_bits(num_threads: int) -> Non
     model = random_model(12, 6)
     points = torch.randn(200 * 9, 6, generator=rng("many"), dtype=torch.float64)
     prompts = Prompts(points, [9] * 200, 1.0)
-    alone = assign(prompts, model.centres, model.deviation(), model.log_odds())
-    together = assign(prompts, model.centres, model.deviation(), model.log_odds(), num_threads=num_threads)
+    alone = assign(prompts, model.centres, model.deviation, model.log_odds)
+    together = assign(prompts, model.centres, model.deviation, model.log_odds, num_threads=num_threads)
     assert torch.equal(alone[0], together[0])
     assert alone[1] == together[1]

@@ -157,16 +157,17 @@ def _align(
     matches, _ = assign(prompts, centres, start, log_odds, num_threads=num_threads)
     deviation_network = constant_network(dim, dim, math.log(math.expm1(_START_DEVIATION - DEVIATION_FLOOR)), rng)
     model = Mixture(centres, deviation_network, constant_network(dim, 1, 0.0, rng))
-    objective = [model.objective(gather_statistics(prompts, matches, centres))]
+    statistics = gather_statistics(prompts, matches, centres)
+    objective = [model.objective(statistics)]
     for _ in range(num_alternations):
-        statistics = gather_statistics(prompts, matches, model.centres)
         model = fit(model, statistics, num_gradient_steps)
         objective.append(model.objective(statistics))
         previous = matches
-        matches, cost = assign(prompts, model.centres, model.deviation(), model.log_odds(), previous, num_threads)
-        objective.append(cost - len(sizes) * logsigmoid(-model.log_odds()).sum().item())
+        matches, cost = assign(prompts, model.centres, model.deviation, model.log_odds, previous, num_threads)
+        objective.append(cost - len(sizes) * logsigmoid(-model.log_odds).sum().item())
         if torch.equal(matches, previous):
             break
+        statistics = gather_statistics(prompts, matches, model.centres)
 
     used, matches = matches.unique(return_inverse=True)
     # From the prompts as they came: identical prompts give back the same prompts, untouched by standardising.
@@ -174,7 +175,7 @@ def _align(
     for matched, pool in zip(matches.split(sizes), _pools(client_prompts, order), strict=True):
         centres.index_add_(0, matched, pool)
     centres /= matches.bincount()[:, None]
-    popularity = replace(model, centres=(centres - origin) / unit).log_odds().sigmoid()
+    popularity = replace(model, centres=(centres - origin) / unit).log_odds.sigmoid()
     of_client = {
         client: torch.empty_like(matched).index_copy_(0, rows, matched)
         for (client, rows), matched in zip(order, matches.split(sizes), strict=True)
@@ -253,8 +254,7 @@ def _canonical_order(
     """
 
     def by_first_coordinate(client: int) -> list[int]:
-        # Bytes compare like the whole number that they make up when the first one counts most.
-        return sorted(_doubles(client_prompts[client])[:, 0].contiguous().numpy().view(">u8").tolist())
+        return sorted(_first_bytes(client_prompts[client]))
 
     def by_bytes(client: int) -> list[bytes]:
         return sorted(row.tobytes() for row in _doubles(client_prompts[client]).numpy())
@@ -265,12 +265,20 @@ def _canonical_order(
     for _, tied in groupby(clients, key=first.__getitem__):
         alike = list(tied)
         ordered += alike if len(alike) == 1 else sorted(alike, key=by_bytes)
-    return [(client, _order_of_rows(_doubles(client_prompts[client]))) for client in ordered]
+    return [(client, _order_of_rows(client_prompts[client])) for client in ordered]
 
 
-def _order_of_rows(pool: Float64[Tensor, "prompt dim"]) -> Int64[Tensor, " prompt"]:
-    keys = [row.tobytes() for row in pool.numpy()]
+def _order_of_rows(pool: Float[Tensor, "prompt dim"]) -> Int64[Tensor, " prompt"]:
+    keys: list[int] | list[bytes] = _first_bytes(pool)
+    if len(set(keys)) < len(keys):
+        keys = [row.tobytes() for row in _doubles(pool).numpy()]
     return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
+
+
+def _first_bytes(pool: Float[Tensor, "prompt dim"]) -> list[int]:
+    """Returns the bytes of each prompt's first coordinate, alone: no second copy of all prompts for the order's sake."""
+    # They compare like the whole number that they make up when the first one counts most.
+    return _doubles(pool[:, :1]).contiguous().numpy()[:, 0].view(">u8").tolist()
 
 
 def _origin_and_unit(
@@ -284,7 +292,7 @@ def _origin_and_unit(
     """
     means = torch.stack([pool.mean(0) for pool in pools])
     origin = means.median(0).values
-    squared_offsets = (means - origin).square().mean(1)
+    squared_offsets = means.sub_(origin).square_().mean(1)
     variances = [pool.var(0).mean() for pool in pools if len(pool) > 1]
     if variances:
         # The mean squared distance of two prompts is twice their (unbiased) variance.
@@ -307,7 +315,9 @@ def _starting_centres(
 
     points, sizes = prompts.points, torch.tensor(prompts.sizes)
     squared_reach = _REACH**2 / prompts.weight
-    norms = torch.cat([rows.square().sum(1) for rows in points.split(ROWS_AT_ONCE)])
+    norms = points.new_empty(len(points))
+    for place, rows in zip(norms.split(ROWS_AT_ONCE), points.split(ROWS_AT_ONCE), strict=True):
+        place.copy_(rows.square().sum(1))
     claimed_by = torch.full((len(points),), -1)
     nearest = torch.full_like(norms, math.inf)
     for rows in torch.arange(len(points)).split(prompts.sizes) if len(warm) > 0 else ():

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -45,7 +46,7 @@ DEVIATION_FLOOR = 0.02
 _LARGEST_LOG_ODDS = math.log(9999)
 _HIDDEN_WIDTH = 32
 #: Prompts that are worked on together: enough to be fast, little beside all.
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE = 512
 _CLIENTS_AT_ONCE = 64
 
 
@@ -101,27 +102,29 @@ def constant_network(dim: int, num_outputs: int, start: float, rng: torch.Genera
 
 def descend(network: Network, loss: Callable[[Network], LossWithGradient], num_steps: int) -> Network:
     """Returns the best network met in some steps of L-BFGS, the given one if none is better."""
-    # All weights lie in one tensor, which the optimiser would put them into at each of its steps.
+    # All weights lie in one tensor, which the optimiser would put them into at each of its steps and changes in place.
     flat = torch.cat([values.flatten() for values in network]).requires_grad_()
-    sizes = [values.numel() for values in network]
-
-    def weights() -> Network:
-        parts = zip(flat.detach().split(sizes), network, strict=True)
-        return Network(*(part.view_as(values) for part, values in parts))
-
-    optimizer = torch.optim.LBFGS([flat], max_iter=num_steps, history_size=5, line_search_fn="strong_wolfe")
-    best, lowest = network, math.inf
+    flat.grad = torch.empty_like(flat)
+    weights, gradient, best = flat.detach(), flat.grad, flat.detach().clone()
+    moving, lowest = _as_network(weights, network), math.inf
 
     def closure() -> Tensor:
-        nonlocal best, lowest
-        value, gradients = loss(weights())
-        flat.grad = torch.cat([part.flatten() for part in gradients])
+        nonlocal lowest
+        value, gradients = loss(moving)
+        torch.cat([part.flatten() for part in gradients], out=gradient)
         if value.item() < lowest:
-            best, lowest = Network(*(part.clone() for part in weights())), value.item()
+            best.copy_(weights)
+            lowest = value.item()
         return value
 
-    optimizer.step(closure)
-    return best
+    torch.optim.LBFGS([flat], max_iter=num_steps, history_size=5, line_search_fn="strong_wolfe").step(closure)
+    return _as_network(best, network)
+
+
+def _as_network(flat: Tensor, network: Network) -> Network:
+    """Returns views of a tensor of all weights, in the shapes of a network's."""
+    parts = flat.split([values.numel() for values in network])
+    return Network(*(part.view_as(values) for part, values in zip(parts, network, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -132,19 +135,21 @@ class Mixture:
     deviation_network: Network
     popularity_network: Network
 
+    @cached_property
     def deviation(self) -> Float64[Tensor, "centre dim"]:
-        """Returns the standard deviation of every coordinate about every centre."""
+        """The standard deviation of every coordinate about every centre."""
         # The floor keeps a centre with a single prompt from infinite likelihood.
         return DEVIATION_FLOOR + softplus(self.deviation_network(self.centres))
 
+    @cached_property
     def log_odds(self) -> Float64[Tensor, " centre"]:
-        """Returns the log-odds of every centre's popularity."""
+        """The log-odds of every centre's popularity."""
         # softsign and not a clamp: beyond a clamp there is no gradient to come back by.
         return _LARGEST_LOG_ODDS * softsign(self.popularity_network(self.centres).squeeze(1) / _LARGEST_LOG_ODDS)
 
     def likelihood_term(self, statistics: Statistics) -> Float64[Tensor, ""]:
         """Returns G."""
-        number, deviation = statistics.counts[:, None], self.deviation()
+        number, deviation = statistics.counts[:, None], self.deviation
         squares = statistics.squares + number * (statistics.means - self.centres).square()
         log_scale = deviation.log() + 0.5 * math.log(2 * math.pi)
         return statistics.weight * (number * log_scale + squares / (2 * deviation.square())).sum()
@@ -163,7 +168,7 @@ class Mixture:
 
     def popularity_term(self, statistics: Statistics) -> Float64[Tensor, ""]:
         """Returns R."""
-        log_odds, unused = self.log_odds(), statistics.num_clients - statistics.counts
+        log_odds, unused = self.log_odds, statistics.num_clients - statistics.counts
         return -(statistics.counts * logsigmoid(log_odds) + unused * logsigmoid(-log_odds)).sum()
 
     def objective(self, statistics: Statistics) -> float:
@@ -213,7 +218,7 @@ def assign(
         deviations = (pool - centres[matched]).square() * precision[matched]
         return (0.5 * deviations.sum() + constant[matched].sum()).item()
 
-    def solved(pool: Float64[Tensor, "prompt dim"], old: Int64[Tensor, " prompt"] | None) -> tuple[Tensor, float]:
+    def solve(found: Int64[Tensor, " prompt"], pool: Float64[Tensor, "prompt dim"], old: Tensor | None) -> float:
         costs = pool.square() @ quadratic - pool @ linear + squared_centres + constant
         new = torch.from_numpy(linear_sum_assignment(costs.numpy())[1])
         # The squares multiplied out lose digits far from the origin: what is compared and reported is computed plainly.
@@ -223,28 +228,30 @@ def assign(
             # A billionth is rounding: without it, matches of equal cost could alternate for ever.
             if cost >= old_cost - 1e-9 * (1 + abs(old_cost)):
                 new, cost = old, old_cost
-        return new, cost
+        found.copy_(new)
+        return cost
 
+    # One tensor for all: small ones that stay, between large ones that go, would scatter over as much memory as these.
+    matches = torch.empty(len(prompts.points), dtype=torch.int64)
     kept = [None] * len(prompts.sizes) if previous is None else previous.split(prompts.sizes)
-    clients = list(zip(prompts.points.split(prompts.sizes), kept, strict=True))
-    solutions = _for_each(solved, clients, num_threads)
+    clients = list(zip(matches.split(prompts.sizes), prompts.points.split(prompts.sizes), kept, strict=True))
     # Summed in the order of clients: the same to the bit, whoever solved them.
-    return torch.cat([matches for matches, _ in solutions]), sum((cost for _, cost in solutions), start=0.0)
+    return matches, sum(_for_each(solve, clients, num_threads), start=0.0)
 
 
 def _for_each(
-    solve: Callable[[Tensor, Tensor | None], tuple[Tensor, float]],
-    clients: Sequence[tuple[Tensor, Tensor | None]],
+    solve: Callable[[Tensor, Tensor, Tensor | None], float],
+    clients: Sequence[tuple[Tensor, Tensor, Tensor | None]],
     num_threads: int,
-) -> list[tuple[Tensor, float]]:
-    """Solves all clients, in their order; in threads where there are enough to be worth it."""
+) -> list[float]:
+    """Solves all clients, and returns their costs in their order; in threads where there are enough to be worth it."""
     groups = [clients[first : first + _CLIENTS_AT_ONCE] for first in range(0, len(clients), _CLIENTS_AT_ONCE)]
 
-    def solve_group(group: Sequence[tuple[Tensor, Tensor | None]]) -> list[tuple[Tensor, float]]:
-        return [solve(pool, old) for pool, old in group]
+    def solve_group(group: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> list[float]:
+        return [solve(*client) for client in group]
 
     num_threads = min(num_threads, len(groups))
     if num_threads < 2:
-        return [solution for group in groups for solution in solve_group(group)]
+        return [cost for group in groups for cost in solve_group(group)]
     with ThreadPoolExecutor(num_threads) as threads:
-        return [solution for solved in threads.map(solve_group, groups) for solution in solved]
+        return [cost for costs in threads.map(solve_group, groups) for cost in costs]

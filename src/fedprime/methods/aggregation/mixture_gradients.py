@@ -53,15 +53,16 @@ def likelihood_loss(
         floor: The smallest standard deviation.
     """
     hidden, outputs = _forward(network, inputs)
-    deviation = floor + softplus(outputs)
-    doubled = 2 * deviation.square()
+    # In place wherever nobody reads what was there: new memory would cost as much as the numbers.
+    deviation = softplus(outputs).add_(floor)
+    doubled = deviation.square().mul_(2)
     scaled = squares / doubled
-    log_scale = deviation.log() + 0.5 * math.log(2 * math.pi)
-    value = weight * (counts * log_scale + scaled).sum()
+    log_scale = deviation.log().add_(0.5 * math.log(2 * math.pi))
+    value = weight * log_scale.mul_(counts).add_(scaled).sum()
     # The gradient of a weighted sum is the weight everywhere.
     by_log = (weight * counts) / deviation
-    by_square = (-weight * (scaled / doubled)) * 2 * (2 * deviation)
-    back = torch.ops.aten.softplus_backward(by_log + by_square, outputs, 1, 20)
+    by_square = scaled.div_(doubled).mul_(-weight).mul_(2).mul_(deviation.mul_(2))
+    back = torch.ops.aten.softplus_backward(by_log.add_(by_square), outputs, 1, 20)
     return LossWithGradient(value, _backward(network, inputs, hidden, back))
 
 
