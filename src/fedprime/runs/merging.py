@@ -2,7 +2,7 @@
 
 Sums in the models' files make the head in closed form, the same as from all samples in one place; prompts are aligned;
 everything else is averaged, each model weighted by its samples. Models are read one after the other: what is kept of
-each are its prompts.
+each are prompts that are to be aligned.
 
 Source: see docs/merge.md.
 """
@@ -91,7 +91,7 @@ def _model_folders(folders: Sequence[str | Path]) -> list[Path]:
     """Returns where the models are: a finished run has one inside."""
     if len(folders) < 2:
         raise ModelError(f"{len(folders)} model(s) to merge; name at least two folders")
-    paths: list[Path] = []
+    paths: dict[Path, Path] = {}  # by where they really are
     for folder in map(Path, folders):
         path = folder
         if (folder / "settings.toml").exists():
@@ -99,10 +99,10 @@ def _model_folders(folders: Sequence[str | Path]) -> list[Path]:
             path = RunFolder(folder).model_path
             if not path.exists():
                 raise ModelError(f"the clients of {folder} share no model; name those of clients: {folder}/clients/0")
-        if path.resolve() in [other.resolve() for other in paths]:
+        if path.resolve() in paths:
             raise ModelError(f"{folder} is named twice; name each model once")
-        paths.append(path)
-    return paths
+        paths[path.resolve()] = path
+    return list(paths.values())
 
 
 def _agreed_label_names(paths: Sequence[Path]) -> tuple[str, ...]:

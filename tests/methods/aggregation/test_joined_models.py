@@ -1,5 +1,6 @@
 """Models that become one: what is averaged, what is aligned, and what follows from sums."""
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from fedprime.backbones.backbone import Backbone
 from fedprime.methods import METHODS
 from fedprime.methods.aggregation.joined_models import JoinedModels
+from fedprime.methods.aggregation.joining import Joining
 from fedprime.methods.method import Method
 from fedprime.models.class_sums import sum_blocks
 from fedprime.models.prompted_model import ModelError, PromptedModel
@@ -142,6 +144,22 @@ def test_pools_of_other_sizes_are_aligned_and_not_averaged(tiny: Backbone):
         joined(models)
     merged, _ = joined(models, prompts="align").finished(0)
     assert 6 <= len(merged.weights()["prompter.pools.inter"]) <= 12
+
+
+@pytest.mark.parametrize(("prompts", "kept"), [("average", 0), ("align", 2 * 4 * 64 * 10)])
+def test_of_models_that_were_added_nothing_stays_but_sums_and_prompts_to_be_aligned(
+    tiny: Backbone, prompts: Joining, kept: int
+):
+    models = JoinedModels(LABELS, prompts, counts_alike=True)
+    models.add(Path("first"), model_of(tiny, POOLED, 0), None)
+    gc.collect()
+    before = {id(found) for found in gc.get_objects() if isinstance(found, Tensor)}
+    for seed in range(1, 11):
+        models.add(Path(str(seed)), model_of(tiny, POOLED, seed), None)
+    gc.collect()
+    after = [found for found in gc.get_objects() if isinstance(found, Tensor) and id(found) not in before]
+    sums = sum(value.numel() for value in models._totals.values())
+    assert sum(found.numel() for found in after) <= kept + sums + len(LABELS)
 
 
 def test_values_that_are_not_finite_are_refused(tiny: Backbone):

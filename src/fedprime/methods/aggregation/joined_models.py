@@ -23,7 +23,7 @@ _PATTERNS = "prompter.sets"
 
 
 class JoinedModels:
-    """What models come to together, as far as they have been added.
+    """What models come to together, as far as they have been added: sums, and of each only prompts to be aligned.
 
     A label that a model does not know is averaged over those that do.
 
@@ -68,7 +68,10 @@ class JoinedModels:
         places = torch.tensor([self._label_names.index(name) for name in model.label_names])
         count = 1.0 if self._counts_alike or statistics is None else float(statistics.sums.num_samples)
         for name in _prompt_names(model):
-            self._add_prompts(path, name, weights.pop(name))
+            if self._joining == "align":
+                self._prompts.setdefault(name, []).append(weights.pop(name))
+            else:
+                self._check_size(path, name, weights[name])
         for name, value in _comparable(weights, model).items():
             placed = count * value
             if name.startswith(_BY_LABEL):
@@ -79,15 +82,12 @@ class JoinedModels:
         self._first = self._first or (path, model)
         self._add_statistics(model, statistics, places)
 
-    def _add_prompts(self, path: Path, name: str, value: Tensor) -> None:
-        pools = self._prompts.setdefault(name, [])
-        if pools and self._joining == "average" and value.shape != pools[0].shape:
-            first = self._first[0] if self._first else path
+    def _check_size(self, path: Path, name: str, value: Tensor) -> None:
+        if self._first is not None and value.shape != self._totals[name].shape:
             raise ModelError(
-                f"{path} has {len(value)} prompts in {name}, {first} has {len(pools[0])}: they cannot be averaged by "
-                "position; use --prompts align"
+                f"{path} has {len(value)} prompts in {name}, {self._first[0]} has {len(self._totals[name])}: they "
+                "cannot be averaged by position; use --prompts align"
             )
-        pools.append(value)
 
     def _add_statistics(self, model: PromptedModel, statistics: Statistics | None, places: Tensor) -> None:
         if self._counts_alike or statistics is None:
@@ -145,9 +145,9 @@ class JoinedModels:
         rng = torch_stream(seed, "merge", name)
         if name != _PATTERNS:
             grows = self._first is not None and isinstance(self._first[1].prompter, PromptPools)
-            return join_prompts(pools, self._counts, self._joining, rng, grows=grows)
+            return join_prompts(pools, self._counts, rng, grows=grows)
         of_pattern = zip(*(pool.unbind() for pool in pools), strict=True)
-        return torch.stack([join_prompts(sets, self._counts, self._joining, rng, grows=False) for sets in of_pattern])
+        return torch.stack([join_prompts(sets, self._counts, rng, grows=False) for sets in of_pattern])
 
     def _found_notes(self, first: PromptedModel) -> tuple[str, ...]:
         notes: list[str] = []

@@ -1,7 +1,7 @@
-"""Prompts of models that started apart become one set: aligned, as the server step of FED-PRIME does it, or averaged.
+"""Prompts of models that started apart become one set: aligned, as the server step of FED-PRIME does it.
 
-Position says nothing where pools did not start equal. `align` finds which prompts mean the same; those that meet in a
-centre are averaged, each model weighted by its samples.
+Position says nothing where pools did not start equal. `join_prompts` finds which prompts mean the same; those that meet
+in a centre are averaged, each model weighted by its samples.
 
 Source: Federated Prompt-Tuning with Heterogeneous and Incomplete Multimodal Client Data. ICCV 2025, arXiv 2602.07081,
 server step.
@@ -25,7 +25,6 @@ Joining = Literal["align", "average"]
 def join_prompts(
     pools: Sequence[Float[Tensor, "_prompt dim"]],
     num_samples: Sequence[int | float],
-    how: Joining,
     rng: torch.Generator,
     *,
     grows: bool = True,
@@ -35,24 +34,19 @@ def join_prompts(
     Args:
         pools: The prompts of every model.
         num_samples: What each of them counts, above 0.
-        how: Whether prompts are matched by what they are, or by position; then all pools are as large.
         rng: Source of the alignment's initial networks.
         grows: Whether there may be more prompts than in the largest pool, up to twice as many.
 
     >>> pools = [torch.tensor([[0.0, 0.0], [4.0, 4.0]]), torch.tensor([[4.0, 4.2], [0.0, 0.2]])]
-    >>> join_prompts(pools, [1, 3], "align", torch.Generator()).sort(dim=0).values
+    >>> join_prompts(pools, [1, 3], torch.Generator()).sort(dim=0).values
     tensor([[0.0000, 0.1500],
             [4.0000, 4.1500]])
     """
     largest = max(len(pool) for pool in pools)
-    if how == "align":
-        alignment = align(pools, rng=rng, max_centres=2 * largest if grows else largest)
-        matches, num_centres = alignment.matches, len(alignment.centres)
-    else:
-        matches, num_centres = [torch.arange(len(pool)) for pool in pools], largest
-    total = torch.zeros(num_centres, pools[0].shape[1], dtype=torch.float64)
-    weight = torch.zeros(num_centres, 1, dtype=torch.float64)
-    for pool, matched, count in zip(pools, matches, num_samples, strict=True):
+    alignment = align(pools, rng=rng, max_centres=2 * largest if grows else largest)
+    total = torch.zeros(alignment.centres.shape, dtype=torch.float64)
+    weight = torch.zeros(len(total), 1, dtype=torch.float64)
+    for pool, matched, count in zip(pools, alignment.matches, num_samples, strict=True):
         total.index_add_(0, matched, count * pool.double())
         weight.index_add_(0, matched, torch.full((len(pool), 1), float(count), dtype=torch.float64))
     return (total / weight).to(pools[0].dtype)
