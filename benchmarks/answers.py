@@ -2,20 +2,24 @@
 
     python benchmarks/answers.py --data FOLDER --commits ccb5dd5 --output docs/results/speed
 
-FOLDER is a table as for `pass_speed.py`. The model is untrained, around the backbone `small`. Earlier commits are
-checked out into a temporary folder; each question is asked of all of them in turn, in new processes, with
-bytecode cached and an empty cache of embeddings.
+FOLDER is a table as for `pass_speed.py`. The models are untrained, around the backbones `small` and `tiny`. Earlier
+commits are checked out into a temporary folder; each question is asked of all of them in turn, in new processes, with
+bytecode cached and no embedding of it in the cache. *A plain loop* is that of `pass_speed.py` over the same rows, with all
+of torch's threads, in a new process, too; *import torch* is what no answer can take less than.
 """
 
 import argparse
+import functools
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -26,19 +30,26 @@ from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.settings.settings import Settings
 from machine import describe
-from pass_speed import write_rows
+from pass_speed import small, write_rows
 
 _PRINTED_MINUTES = 8
+_SHARE_FOR_QUESTIONS = 0.7  # of that; whoever asks stops between two rounds of questions
 _HERE = "this commit"
-_TEXT, _TABLE, _AGAIN = "one text", "a table of photos and texts", "the same table again"
+_PLAIN, _TORCH = "a plain loop", "import torch"
+_TEXT, _TINY, _TABLE = "one text", "one text, around `tiny`", "a table of photos and texts"
+_AGAIN = "the same table again"
 _ROOT = Path(__file__).parent.parent
 
 
 def ask(source: Path, cache: Path, *words: object) -> tuple[float, float]:
     """Returns CPU seconds and seconds of a new process that predicts."""
     environment = os.environ | {"PYTHONPATH": str(source), "FEDPRIME_CACHE": str(cache)}
+    return cost_of([sys.executable, "-m", "fedprime", "predict", *map(str, words)], environment)
+
+
+def cost_of(command: list[str], environment: Mapping[str, str] = os.environ) -> tuple[float, float]:
+    """Returns CPU seconds and seconds of a command."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [sys.executable, "-m", "fedprime", "predict", *map(str, words)]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, seconds
@@ -69,27 +80,35 @@ def ask_all(
     data: Path, commits: list[str], num_rows: int, repeats: int
 ) -> tuple[dict[str, dict[str, list[tuple[float, float]]]], dict[str, list[float]]]:
     """Returns by question and commit what answers cost, and how long `--watch` lets wait."""
-    costs: dict[str, dict[str, list[tuple[float, float]]]] = {_TEXT: {}, _TABLE: {}, _AGAIN: {}}
+    began = time.monotonic()
+    costs: dict[str, dict[str, list[tuple[float, float]]]] = {_TEXT: {}, _TINY: {}, _TABLE: {}, _AGAIN: {}}
     with tempfile.TemporaryDirectory() as place:
         folder, model = Path(place), Path(place) / "model"
         rows = write_rows(data, folder / "data", num_rows)
         backbone = load_backbone("small", ("image", "text"))
-        build_method(Settings()).build(backbone, ("a", "b"), "one_class", torch_stream(0, "answers")).save_pretrained(
-            model
-        )
+        for place, own in ((model, backbone), (folder / "tiny", load_backbone("tiny"))):
+            untrained = build_method(Settings()).build(own, ("a", "b"), "one_class", torch_stream(0, "answers"))
+            untrained.save_pretrained(place)
         sources = {commit: folder / commit / "src" for commit in commits} | {_HERE: _ROOT / "src"}
         for commit in commits:
             subprocess.run(["git", "worktree", "add", "--detach", folder / commit, commit], cwd=_ROOT, check=True)
         try:
             for source in sources.values():
-                ask(source, folder / "none", model, "--text", "to write bytecode")
+                ask(source, folder / f"cache of {source.parent.name}", model, "--text", "to write bytecode")
+            plain = [sys.executable, __file__, "--data", str(folder / "data"), "--plain"]
             for repeat in range(repeats):
+                if time.monotonic() - began > 60 * _PRINTED_MINUTES * _SHARE_FOR_QUESTIONS:
+                    break
+                costs[_TEXT].setdefault(_TORCH, []).append(cost_of([sys.executable, "-c", "import torch"]))
                 for commit, source in sources.items():
-                    words = {_TEXT: ("--text", rows[repeat][1]), _TABLE: ("--table", folder / "data")}
-                    words[_AGAIN] = words[_TABLE]
+                    cache = folder / f"cache of {source.parent.name}"
+                    shutil.rmtree(cache / "embeddings", ignore_errors=True)
+                    asked = functools.partial(ask, source, cache)
+                    table, text = (model, "--table", folder / "data"), ("--text", rows[repeat][1])
+                    words = {_TEXT: (model, *text), _TINY: (folder / "tiny", *text), _TABLE: table, _AGAIN: table}
                     for name, own in words.items():
-                        cost = ask(source, folder / f"{commit} {repeat}", model, *own)
-                        costs[name].setdefault(commit, []).append(cost)
+                        costs[name].setdefault(commit, []).append(asked(*own))
+                costs[_TABLE].setdefault(_PLAIN, []).append(cost_of(plain))
         finally:
             for commit in commits:
                 command = ["git", "worktree", "remove", "--force", folder / commit]
@@ -97,17 +116,31 @@ def ask_all(
         return costs, watched(model, rows[:48])
 
 
+def loop_plainly(folder: Path) -> None:
+    """Encodes the rows that `write_rows` wrote as a plain loop does."""
+    _, plain = small()
+    with torch.no_grad():
+        for line in map(json.loads, (folder / "metadata.jsonl").read_text().splitlines()):
+            plain(folder / line["file_name"], line["text"])
+
+
 def main() -> None:
     """Asks all commits."""
     parser = argparse.ArgumentParser(description="What an answer costs.")
     parser.add_argument("--data", type=Path, required=True, help="a table with photos and texts")
     parser.add_argument("--commits", nargs="*", default=[], help="earlier ones, to compare with")
-    parser.add_argument("--rows", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=96)
+    parser.add_argument("--repeats", type=int, default=3, help="at most, as time allows")
     parser.add_argument("--output", type=Path, help="folder for answers.md and answers.json")
+    parser.add_argument("--plain", action="store_true", help="only loop over the rows, as everybody would")
     arguments = parser.parse_args()
+    if arguments.plain:
+        loop_plainly(arguments.data)
+        return
+    torch.set_num_threads(1)
     print(f"at most {_PRINTED_MINUTES} minutes", flush=True)
     about = describe()
+    about["command"] = f"python benchmarks/answers.py --rows {arguments.rows} --repeats {arguments.repeats}"
     costs, waits = ask_all(arguments.data, arguments.commits, arguments.rows, arguments.repeats)
     lines = [
         ", ".join(f"{name} {value}" for name, value in about.items()),
@@ -119,7 +152,7 @@ def main() -> None:
     for name, by_commit in costs.items():
         for commit, own in by_commit.items():
             cpu, wall = (statistics.median(seconds) for seconds in zip(*own, strict=True))
-            rate = (1 if name == _TEXT else arguments.rows) / wall
+            rate = (1 if name in (_TEXT, _TINY) else arguments.rows) / wall
             lines.append(f"| {name} | {commit} | {cpu:.1f} | {wall:.1f} | {rate:.1f} |")
     lines += ["", "| `--watch` | p50, ms | p95, ms |", "|:--|--:|--:|"]
     for name, own in waits.items():
@@ -127,6 +160,7 @@ def main() -> None:
     page = "\n".join([*lines, ""])
     print(page)
     if arguments.output:
+        about["load at the end"] = f"{os.getloadavg()[0]:.1f}"
         found = {"about": about, "costs": costs, "watch": waits}
         for suffix, content in ((".md", page), (".json", json.dumps(found, indent=1) + "\n")):
             with replaced_file(arguments.output / f"answers{suffix}") as beside:
@@ -134,5 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     main()

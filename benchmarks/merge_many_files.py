@@ -24,7 +24,7 @@ from fedprime.reproducibility.seeding import torch_stream
 from fedprime.runs.merging import merge_models
 from machine import describe, peak_memory_mib
 
-_PRINTED_MINUTES = 6
+_PRINTED_MINUTES = 10
 
 
 def write_copies(model: Path, folder: Path, number: int) -> None:
@@ -75,7 +75,10 @@ def main() -> None:
         return
     print(f"at most {_PRINTED_MINUTES} minutes", flush=True)
     lines = [", ".join(f"{name} {value}" for name, value in describe().items()), ""]
-    lines += ["| prompts | files | MB of files | peak after two, MiB | peak, MiB | CPU s |", "|:--|--:|--:|--:|--:|--:|"]
+    lines += [
+        "| prompts | files | MB of files | peak after two, MiB | peak, MiB | CPU s |",
+        "|:--|--:|--:|--:|--:|--:|",
+    ]
     for number in arguments.files:
         with tempfile.TemporaryDirectory() as place:
             write_copies(arguments.model, Path(place), number)

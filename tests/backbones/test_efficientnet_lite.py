@@ -69,7 +69,9 @@ def random_weights() -> dict[str, torch.Tensor]:
     rng = torch_stream(0, "weights")
     shapes = EfficientNetLite0().state_dict()
     return {
-        name: torch.rand(value.shape, generator=rng) if value.is_floating_point() else torch.zeros(value.shape, dtype=value.dtype)
+        name: torch.rand(value.shape, generator=rng)
+        if value.is_floating_point()
+        else torch.zeros(value.shape, dtype=value.dtype)
         for name, value in shapes.items()
     }
 
