@@ -4,8 +4,8 @@
 
 FOLDER is a table as for `pass_speed.py`. The models are untrained, around the backbones `small` and `tiny`. Earlier
 commits are checked out into a temporary folder; each question is asked of all of them in turn, in new processes, with
-bytecode cached and no embedding of it in the cache. *A plain loop* is that of `pass_speed.py` over the same rows, with all
-of torch's threads, in a new process, too; *import torch* is what no answer can take less than.
+bytecode cached and no embedding of it in the cache. *A plain loop* is that of `pass_speed.py` over the same rows, with
+all of torch's threads, in a new process, too; *import torch* is what no answer can take less than.
 """
 
 import argparse

@@ -3,7 +3,8 @@
     fedprime run builtin/quickstart --training.rounds 1 --output RUN
     python benchmarks/merge_many_files.py RUN/model --output docs/results/scale
 
-Every file is a copy of that model with other prompts and the same sums. Each number is measured in a process of its own.
+Every file is a copy of that model with other prompts and the same sums. Each number is measured in a process of its
+own.
 """
 
 import argparse

