@@ -11,7 +11,11 @@ import pytest
 
 import fedprime
 from command_line import exit_code
+from fedprime.backbones import load_backbone
+from fedprime.backbones.small_weights import lacking_weights
 from fedprime.cli.main import main
+from fedprime.methods.fedavg_p import FedAvgP
+from fedprime.reproducibility.seeding import torch_stream
 from fedprime.settings.reading import read_settings
 
 VERBS = ("run", "grid", "tune", "evaluate", "predict", "merge", "push", "play", "report", "track", "data", "cache")
@@ -29,6 +33,17 @@ for words in sys.argv[1:]:
     except SystemExit:
         pass
     print("heavy:", [name for name in {HEAVY} if name in sys.modules], "after", words)
+"""
+#: What one text does not need, and takes longer to import than to answer it: libraries of models and data, and what
+#: torch itself imports when layers are made or moved in some ways.
+UNNEEDED = ("transformers", "datasets", "huggingface_hub", "scipy", "sklearn", "pandas", "optuna", "matplotlib")
+UNNEEDED += ("pyarrow.compute", "pyarrow.parquet", "sympy", "torch._dynamo", "torch.fx.experimental.symbolic_shapes")
+ANSWERED = f"""
+import sys
+from fedprime.cli.main import main
+for model in sys.argv[1:]:
+    assert main(["predict", model, "--text", "a red bicycle"]) == 0
+    print("unneeded:", [name for name in {UNNEEDED} if name in sys.modules])
 """
 
 
@@ -165,6 +180,19 @@ def test_what_needs_no_model_imports_nothing_heavy():
     assert [line for line in done.stdout.splitlines() if line.startswith("heavy: ")] == [
         f"heavy: [] after {words}" for words in commands
     ]
+
+
+def test_a_text_is_answered_without_what_it_does_not_need(tmp_path: Path):
+    names = ["tiny"] if lacking_weights(("image", "text")) else ["tiny", "small"]
+    for name in names:
+        model = FedAvgP(num_prompts=2).build(
+            load_backbone(name, ("image", "text")), ("a", "b"), "one_class", torch_stream(0, "model")
+        )
+        model.save_pretrained(tmp_path / name)
+    command = (sys.executable, "-c", ANSWERED, *(str(tmp_path / name) for name in names))
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = [line for line in done.stdout.splitlines() if line.startswith("unneeded:")]
+    assert found == ["unneeded: []"] * len(names)
 
 
 def test_the_package_itself_imports_nothing_heavy_and_a_name_where_it_is_used():

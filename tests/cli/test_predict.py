@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +12,6 @@ import pytest
 from PIL import Image
 
 from command_line import exit_code
-from fedprime.backbones import load_backbone
-from fedprime.backbones.small_weights import lacking_weights
-from fedprime.methods.fedavg_p import FedAvgP
-from fedprime.reproducibility.seeding import torch_stream
 from miniatures import table_rows, write_csv, write_table
 
 PARTS = {
@@ -292,29 +286,3 @@ def test_a_sample_that_cannot_be_used_gives_one_line_and_exits_with_2(
     said = complaint("predict", finished_run, *words)
     assert problem in said
     assert said.strip().count("\n") == 0
-
-
-#: What one text does not need, and takes longer to import than to answer it: libraries of models and data, and what
-#: torch itself imports when layers are made or moved in some ways.
-UNNEEDED = ("transformers", "datasets", "huggingface_hub", "scipy", "sklearn", "pandas", "optuna", "matplotlib")
-UNNEEDED += ("pyarrow.compute", "pyarrow.parquet", "sympy", "torch._dynamo", "torch.fx.experimental.symbolic_shapes")
-ANSWERED = f"""
-import sys
-from fedprime.cli.main import main
-for model in sys.argv[1:]:
-    assert main(["predict", model, "--text", "a red bicycle"]) == 0
-    print("unneeded:", [name for name in {UNNEEDED} if name in sys.modules])
-"""
-
-
-def test_a_text_is_answered_without_what_it_does_not_need(tmp_path: Path):
-    names = ["tiny"] if lacking_weights(("image", "text")) else ["tiny", "small"]
-    for name in names:
-        model = FedAvgP(num_prompts=2).build(
-            load_backbone(name, ("image", "text")), ("a", "b"), "one_class", torch_stream(0, "model")
-        )
-        model.save_pretrained(tmp_path / name)
-    command = (sys.executable, "-c", ANSWERED, *(str(tmp_path / name) for name in names))
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = [line for line in done.stdout.splitlines() if line.startswith("unneeded:")]
-    assert found == ["unneeded: []"] * len(names)

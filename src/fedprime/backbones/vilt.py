@@ -153,14 +153,7 @@ class ViltBackbone:
     def shipped(
         cls, folder: Path, modalities: Sequence[str], max_text_tokens: int, computation: Computation
     ) -> "ViltBackbone":
-        """Loads a checkpoint that comes with fedprime: as `from_pretrained` would, without the library of models.
-
-        Args:
-            folder: Its folder.
-            modalities: As of `from_pretrained`.
-            max_text_tokens: As of `from_pretrained`.
-            computation: How to compute.
-        """
+        """Loads a checkpoint that comes with fedprime: as `from_pretrained` would, without the library of models."""
         model = ShippedVilt(folder)
         if max_text_tokens:
             stretch_text_positions(model, max_text_tokens)
