@@ -78,7 +78,7 @@ def test_a_folder_of_something_else_is_told(tmp_path: Path, complaint: Callable[
     assert said == f"fedprime: {tmp_path / 'split.json'} {problem}\n"
 
 
-@pytest.mark.parametrize(("words", "code"), [((), 2), (("--help",), 0), (("chekc",), 2)])
+@pytest.mark.parametrize(("words", "code"), [((), 2), (("--help",), 0)])
 def test_without_check_or_show_the_usage_is_told(words: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]):
     assert exit_code("data", *words) == code
     assert "usage: fedprime data check PATH" in capsys.readouterr().out

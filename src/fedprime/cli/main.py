@@ -111,7 +111,8 @@ def _carry_out(words: list[str]) -> int:
         print(version("fedprime"))
         return 0
     if words[0] not in VERBS:
-        return _fail(f"{words[0]!r} is not a verb of fedprime: {', '.join(VERBS)}{nearest_name(words[0], VERBS)}")
+        known = [*VERBS, "--help", "--version"]
+        return _fail(f"{words[0]!r} is not a verb of fedprime: {', '.join(VERBS)}{nearest_name(words[0], known)}")
     _log_to_stderr()
     with importing():
         carry_out = pkgutil.resolve_name(VERBS[words[0]][0])

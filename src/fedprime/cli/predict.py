@@ -13,7 +13,7 @@ import tyro
 
 from fedprime.cli.stopping import importing
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.errors import FedprimeError, nearest_name
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 from fedprime.settings.problems import SettingsError
 
@@ -128,7 +128,8 @@ def _read_prior(word: str) -> "Prior":
     try:
         found = parse_json(Path(word).read_bytes())
     except OSError as error:
-        raise SettingsError([f"--prior is {word!r}: {error.strerror}; expected {expected}"]) from error
+        hint = nearest_name(word, ("train", "uniform", "estimate"))
+        raise SettingsError([f"--prior is {word!r}: {error.strerror}; expected {expected}{hint}"]) from error
     except JsonError as error:
         raise SettingsError([f"--prior: {word}: {error}; expected {expected}"]) from error
     if not isinstance(found, dict) or not all(type(value) in (int, float) for value in found.values()):
