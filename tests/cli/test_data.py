@@ -59,6 +59,16 @@ def test_a_check_can_be_read_by_programs(photos: Path, capsys: pytest.CaptureFix
     assert found["expected"] == 90_840
 
 
+def test_what_an_error_says_of_settings_may_be_typed_as_it_stands(
+    tmp_path: Path, complaint: Callable[..., str], capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "rows.csv").write_text("text,genres\na,Action|Drama\nb,Drama\n")
+    said = complaint("data", "check", tmp_path / "rows.csv", "--data.label=genres")
+    assert "say so by --data.several-labels;" in said
+    assert exit_code("data", "check", tmp_path / "rows.csv", "--data.label=genres", "--data.several-labels") == 0
+    assert "2 labels of genres" in capsys.readouterr().out
+
+
 def test_samples_are_shown(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     sheet = tmp_path / "sheet.png"
     assert exit_code("data", "show", photos, "--format", "food101", "--output", sheet, "--count", 7) == 0

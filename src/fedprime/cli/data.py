@@ -115,7 +115,9 @@ def look_at_data(words: list[str]) -> int:
     if not known_verb(words, ("check", "show"), "data"):
         print(_USAGE)
         return 0 if words else 2
-    return _check(words[1:]) if words[0] == "check" else _show(words[1:])
+    # Errors name settings as a run has them: whoever does as they say is understood.
+    flags = [f"--{word.removeprefix('--data.')}" if word.startswith("--data.") else word for word in words[1:]]
+    return _check(flags) if words[0] == "check" else _show(flags)
 
 
 def _check(words: list[str]) -> int:
