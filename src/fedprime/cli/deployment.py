@@ -156,7 +156,7 @@ def take_part(options: "ClientOptions") -> None:
                 5.0 if time.monotonic() - started > _LONGEST_PAUSE_SECONDS else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             )
             print(
-                f"Flower's node has ended with code {code}: {_reason(options.state / 'supernode.log')}; "
+                f"Flower's node has ended with code {code}: {_reason(options.state / 'supernode.log').rstrip('.')}; "
                 f"starting it again in {pause:.0f} s",
                 flush=True,
             )
