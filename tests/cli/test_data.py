@@ -82,6 +82,11 @@ def test_no_samples_cannot_be_shown(photos: Path, complaint: Callable[..., str])
     assert said == "fedprime: --count is 0; show at least 1 sample\n"
 
 
+def test_a_folder_is_no_file_to_draw_into(photos: Path, tmp_path: Path, complaint: Callable[..., str]):
+    said = complaint("data", "show", photos, "--format", "food101", "--count", 1, "--output", tmp_path)
+    assert said.endswith(f"fedprime: {tmp_path} is a folder; name a file\n")
+
+
 def test_a_folder_of_something_else_is_told(tmp_path: Path, complaint: Callable[..., str]):
     said = complaint("data", "check", tmp_path, "--format", "mmimdb")
     problem = "is not there; put it back, or name another folder with --data.path"

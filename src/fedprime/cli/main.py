@@ -91,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         close_output()
         return 0
+    except IsADirectoryError as error:
+        return _fail(f"{error.filename2 or error.filename} is a folder; name a file")
     except OSError as error:
         return _fail(f"{error}; free space, check permissions, or name another file or folder")
     finally:

@@ -81,15 +81,7 @@ def predict_labels(words: list[str]) -> int:
     given = {
         name: value for name in ("image", "text", "audio", "readings") if (value := getattr(options, name)) is not None
     }
-    if options.watch and (given or options.values or options.table is not None or options.output is not None):
-        raise SettingsError(["--watch reads samples from standard input and writes to standard output; give none"])
-    if not options.watch and (options.table is not None) == bool(given or options.values):
-        sample = "--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of them"
-        raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
-    if options.columns and options.table is None:
-        raise SettingsError(["--columns goes with --table"])
-    if options.prior == "estimate" and options.table is None:
-        raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
+    _refuse_what_does_not_go_together(options, given)
     prior = _read_prior(options.prior)
     with importing():
         from fedprime.data.images import InputError
@@ -119,6 +111,22 @@ def predict_labels(words: list[str]) -> int:
     if num_empty:
         print(f"fedprime: {num_empty} row(s) without a prediction: nothing of them is there", file=sys.stderr)
     return 1 if num_empty else 0
+
+
+def _refuse_what_does_not_go_together(options: _PredictOptions, given: object) -> None:
+    if options.watch and (given or options.values or options.table is not None or options.output is not None):
+        raise SettingsError(
+            ["--watch reads standard input and writes standard output; leave out samples, --table and --output"]
+        )
+    if not options.watch and (options.table is not None) == bool(given or options.values):
+        sample = "--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of them"
+        raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
+    if options.columns and options.table is None:
+        raise SettingsError(["--columns goes with --table"])
+    if options.prior == "estimate" and options.table is None:
+        raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
+    if options.output is not None and options.output.is_dir():  # told before all is predicted
+        raise SettingsError([f"--output {options.output} is a folder; name a file"])
 
 
 def _read_prior(word: str) -> "Prior":
