@@ -29,9 +29,9 @@ test: $(READY) ## Run the default tests (under 5 minutes on 2 cores)
 test-slow: $(READY) ## Run the slow tests: killed runs and the like
 	$(BIN)/pytest -m slow -n auto --dist worksteal -q
 
-test-trackers: $(READY) ## Install the trackers and run the tests that read back what they have
-	$(BIN)/python -m pip install --quiet --editable ".[track]"
-	$(BIN)/pytest tests/runs/test_trackers.py -q
+test-trackers: $(READY) ## Install the trackers and gradio, and run the tests that need them
+	$(BIN)/python -m pip install --quiet --editable ".[track]" "gradio>=5,<7"
+	$(BIN)/pytest tests/runs/test_trackers.py tests/runs/test_space.py -q
 
 test-flower: $(READY) ## Install another Flower (FLOWER=1.41.0) and run the tests that need it
 	$(BIN)/python -m pip install --quiet "flwr[simulation]==$(FLOWER)"

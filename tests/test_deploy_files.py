@@ -11,6 +11,9 @@ import yaml
 
 from fedprime.cli.deploy import ClientOptions
 from fedprime.runtime.flower import site_kit
+from fedprime.settings.flags import take_folder
+from fedprime.settings.reading import read_settings
+from fedprime.settings.recipes import find_recipe
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -46,6 +49,14 @@ def words_of_client(words: list[str]) -> set[str]:
     return {word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")}
 
 
+def refuse_other_words_than_a_server_s(words: list[str]) -> None:
+    recipe, flags = words[2], words[3:]
+    assert words[:2] == ["deploy", "server"]
+    for flag in ("--keys", "--output", "--host", "--port"):
+        take_folder(flags, flag)
+    read_settings(find_recipe(recipe), flags)  # what is left are settings
+
+
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=["deploy", "kit"])
 def test_compose_files_are_valid_by_the_compose_specification(path: Path):
     compose_spec = pytest.importorskip("compose_spec")
@@ -68,8 +79,10 @@ def test_containers_have_no_rights_that_they_do_not_need_and_start_what_there_is
         assert f"fedprime:{version()}" in service["image"]
         mounts = dict(volume.split(":")[:2][::-1] for volume in service["volumes"])
         assert {"/keys", "/state"} <= mounts.keys()
-        if name != "server":
-            words = shlex.split(re.sub(r"\$\{FEDPRIME_\w+(:\?)?\}", "", service["command"]))
+        words = shlex.split(re.sub(r"\$\{FEDPRIME_\w+(:\?)?\}", "", service["command"]))
+        if name == "server":
+            refuse_other_words_than_a_server_s(words)
+        else:
             assert words_of_client(words) <= ClientOptions.__dataclass_fields__.keys()
     keys = [
         volume for service in compose(path)["services"].values() for volume in service["volumes"] if "keys" in volume
@@ -110,6 +123,9 @@ def test_helm_renders_the_chart_to_what_kubernetes_accepts():
     for found in objects:
         if found["kind"] in ("Job", "StatefulSet"):
             refuse_careless(found["spec"]["template"]["spec"])
+        if found["kind"] == "Job":
+            (server,) = found["spec"]["template"]["spec"]["containers"]
+            refuse_other_words_than_a_server_s(server["args"])
     with_data, without = (
         found["spec"]["template"]["spec"]["containers"][0]["args"]
         for found in objects

@@ -59,6 +59,16 @@ def test_a_check_can_be_read_by_programs(photos: Path, capsys: pytest.CaptureFix
     assert found["expected"] == 90_840
 
 
+def test_what_an_error_says_of_settings_may_be_typed_as_it_stands(
+    tmp_path: Path, complaint: Callable[..., str], capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "rows.csv").write_text("text,genres\na,Action|Drama\nb,Drama\n")
+    said = complaint("data", "check", tmp_path / "rows.csv", "--data.label=genres")
+    assert "say so by --data.several-labels;" in said
+    assert exit_code("data", "check", tmp_path / "rows.csv", "--data.label=genres", "--data.several-labels") == 0
+    assert "2 labels of genres" in capsys.readouterr().out
+
+
 def test_samples_are_shown(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     sheet = tmp_path / "sheet.png"
     assert exit_code("data", "show", photos, "--format", "food101", "--output", sheet, "--count", 7) == 0
@@ -72,13 +82,18 @@ def test_no_samples_cannot_be_shown(photos: Path, complaint: Callable[..., str])
     assert said == "fedprime: --count is 0; show at least 1 sample\n"
 
 
+def test_a_folder_is_no_file_to_draw_into(photos: Path, tmp_path: Path, complaint: Callable[..., str]):
+    said = complaint("data", "show", photos, "--format", "food101", "--count", 1, "--output", tmp_path)
+    assert said.endswith(f"fedprime: {tmp_path} is a folder; name a file\n")
+
+
 def test_a_folder_of_something_else_is_told(tmp_path: Path, complaint: Callable[..., str]):
     said = complaint("data", "check", tmp_path, "--format", "mmimdb")
     problem = "is not there; put it back, or name another folder with --data.path"
     assert said == f"fedprime: {tmp_path / 'split.json'} {problem}\n"
 
 
-@pytest.mark.parametrize(("words", "code"), [((), 2), (("--help",), 0), (("chekc",), 2)])
+@pytest.mark.parametrize(("words", "code"), [((), 2), (("--help",), 0)])
 def test_without_check_or_show_the_usage_is_told(words: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]):
     assert exit_code("data", *words) == code
     assert "usage: fedprime data check PATH" in capsys.readouterr().out

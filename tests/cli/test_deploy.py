@@ -32,9 +32,10 @@ def test_keys_say_what_to_do_with_them_and_are_not_overwritten(
 
 
 def test_a_server_needs_a_recipe_keys_and_a_folder(keys: Path, complaint: Complaint, tmp_path: Path):
-    assert "usage: fedprime deploy" in complaint(
-        "deploy", "server", "--keys", keys / "server", "--output", tmp_path / "r"
-    )
+    said = complaint("deploy", "server", "--keys", keys / "server", "--output", tmp_path / "r")
+    assert "needs RECIPE --keys FOLDER --output RUN; missing: RECIPE" in said
+    said = complaint("deploy", "server", "builtin/quickstart", "--keys=k", "--output=r", "--port", "x")
+    assert "--port is 'x'; expected a number" in said
     said = complaint("deploy", "server", "builtin/quickstart", "--keys", keys / "client-0", "--output", tmp_path / "r")
     assert "has no server.crt, server.key; --keys names the folder server" in said
     assert not (tmp_path / "r").exists()

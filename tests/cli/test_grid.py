@@ -104,7 +104,7 @@ def test_ctrl_c_stops_a_grid_and_says_how_to_go_on(
     [
         (
             ["--sedes", "3"],
-            "--sedes is neither a flag of fedprime grid (--output, --processes, --seeds, --only, --dry-",
+            "--sedes is neither a flag of fedprime grid (--output, --processes, --seeds, --only, --track, --dry-",
         ),
         (["--training.round", "3"], "--training.round is not a setting; did you mean training.rounds?"),
         (["--seed", "3"], "--seed has no effect on a plan, which has several; name seeds with --seeds"),

@@ -105,6 +105,12 @@ def test_a_wrong_verb_is_told_the_nearest_right_one(complaint: Callable[..., str
         (["predict", "none", "--text", "soup"], "none is not a saved model"),
         (["recipes"], "usage: fedprime recipes list | fedprime recipes show NAME"),
         (["recipes", "show", "builtin/none"], "there is no recipe or plan builtin/none"),
+        (["recipes", "lst"], "'lst' is not a verb of fedprime recipes: list, show; did you mean list?"),
+        (["data", "chekc", "photos"], "'chekc' is not a verb of fedprime data: check, show; did you mean check?"),
+        (["cache", "clean"], "'clean' is not a verb of fedprime cache: show, prune, clear; did you mean clear?"),
+        (["deploy", "servr"], "is not a verb of fedprime deploy: keys, kit, server, client; did you mean server?"),
+        (["--versio"], "did you mean --version?"),
+        (["predict", "none", "--text", "soup", "--prior", "unifrom"], "did you mean uniform?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

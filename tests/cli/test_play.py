@@ -1,5 +1,6 @@
 """The verb ``play``: a server that is started and asked, a Space that is exported, and what goes wrong."""
 
+import http.client
 import json
 import socket
 import sys
@@ -32,15 +33,31 @@ def test_a_page_is_served_until_it_is_stopped(
         serving = threading.Thread(target=serve, args=(server, sockets))
         serving.start()
         port = sockets[0].getsockname()[1]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/model", timeout=20) as answer:
-            heard.append(json.load(answer)["place"])
-        server.should_exit = True
-        serving.join()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/model", timeout=20) as answer:
+                heard.append(json.load(answer)["place"])
+            heard.extend(posted(port, size, headers) for size, headers in LARGE)
+        finally:
+            server.should_exit = True
+            serving.join()
 
     monkeypatch.setattr(uvicorn.Server, "run", ask_and_stop)
     assert exit_code("play", saved, "--port", 0) == 0
-    assert heard == ["soups"]
+    told = {"error": "the request has more than 20,000,000 bytes; send a smaller file"}
+    assert heard == ["soups", (413, told), (413, told)]
     assert capsys.readouterr().out.startswith("http://127.0.0.1:")
+
+
+LARGE = ((30_000_000, ""), (0, "Expect: 100-continue\r\n"))  # sent at once, and announced but held back
+
+
+def posted(port: int, size: int, headers: str) -> tuple[int, dict[str, str]]:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as own:
+        begin = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 30000000\r\n{headers}\r\n"
+        own.sendall(begin.encode() + b"x" * size)
+        answer = http.client.HTTPResponse(own)
+        answer.begin()
+        return answer.status, json.load(answer)
 
 
 def test_a_port_that_is_taken_is_said_in_a_line(saved: Path, complaint: Callable[..., str]):

@@ -155,12 +155,13 @@ def test_a_second_time_no_row_of_a_table_is_read_or_embedded_even_where_it_was_m
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--watch", "--text", "a"], "--watch reads samples from standard input"),
+        (["--watch", "--text", "a"], "--watch reads standard input"),
         (["--values", "smell=x"], "--values has 'smell=x'; expected NAME=VALUE, with a name of photo, voice, facts"),
         (["--values", "facts=3"], "a row is '3', expected a JSON object such as"),
-        (["--table", "nowhere/at/all"], "nowhere/at/all is not there; expected the folder of a table"),
+        (["--table", "nowhere/at/all"], "nowhere/at/all is not there; expected a table"),
         (["--text", "soup"], "the model reads photo, voice, facts; it cannot use text"),
         (["--audio", "none.wav"], "there is no sound none.wav"),
+        (["--text", "soup", "--output", "."], "--output . is a folder; name a file"),
         (["--columns", "photo=a"], "--columns goes with --table"),
         (["--table", "a", "--text", "b"], "or --table FILE or FOLDER, not both"),
     ],

@@ -81,6 +81,7 @@ def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(tmp_path: Path, capsy
         (["track", "runs", "--to", "wandb", "mlflow"], 'install with: pip install "fedprime[mlflow]"'),
         (["run", "builtin/quickstart", "--track", "mlflow"], 'install with: pip install "fedprime[mlflow]"'),
         (["run", "builtin/quickstart", "--track", "wandbb"], "'wandbb' is not a tracker"),
+        (["grid", "main", "--track", "mlflow"], 'install with: pip install "fedprime[mlflow]"'),
         (["run", "--resume", "none", "--track", "mlflow"], 'install with: pip install "fedprime[mlflow]"'),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -93,3 +94,16 @@ def test_a_run_is_tracked_while_it_is_made(small_flags: tuple[str, ...], tmp_pat
     command = ("run", "builtin/quickstart", "--output", tmp_path / "run", "--track", "wandb")
     assert exit_code(*command, *small_flags, "--training.rounds=1") == 0
     assert SENT == [("run", "", 1)]
+
+
+def test_a_grid_is_tracked_while_it_is_made(small_flags: tuple[str, ...], tmp_path: Path):
+    plan = tmp_path / "main.toml"
+    plan.write_text('seeds = [3]\n[axes.method]\nfedavg-p.method.name = "fedavg-p"')
+    flags = (*small_flags, "--training.rounds=1", "--processes=1", "--output", tmp_path / "main")
+    sent = [("method fedavg-p, seed 3", "main", 1)]
+    assert exit_code("grid", plan, *flags, "--track", "wandb") == 0
+    assert sent == SENT
+    # Nothing is sent twice, in whatever way: the names and the place are the same.
+    assert exit_code("grid", plan, *flags, "--track", "wandb") == 0
+    assert exit_code("track", tmp_path / "main", "--to", "wandb") == 0
+    assert sent == SENT

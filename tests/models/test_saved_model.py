@@ -182,7 +182,7 @@ def cut(name: str) -> Callable[[Path], None]:
 
 
 BREAKAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no folder": (shutil.rmtree, "is not a saved model: config.json is not there"),
+    "no folder": (shutil.rmtree, "is not a saved model: there is no such folder"),
     "no configuration": (lambda folder: (folder / "config.json").unlink(), "config.json is not there"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is not there"),
     "half of the configuration": (cut("config.json"), "is broken"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from fedprime.backbones import load_backbone
 from fedprime.models.prompted_model import ModelError, PromptedModel
@@ -17,6 +18,7 @@ from fedprime.models.prompts import NoPrompts
 from fedprime.runs.space import export_space
 
 PARTS = {
+    "photo": {"encoder": "pixel_patches", "side": 32, "patch_size": 16},
     "voice": {"encoder": "log_mel", "sampling_rate": 8000, "num_bands": 8, "frames_per_token": 2},
     "facts": {"encoder": "hashed_table"},
 }
@@ -54,17 +56,38 @@ def test_the_app_predicts_from_what_is_there(space: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "gradio", stand_in())
     app = runpy.run_path(str(space / "app.py"))["app"]
     predict, inputs, _ = app.given
-    assert [type(part).__name__ for part in inputs] == ["Audio", "Textbox"]
+    assert [type(part).__name__ for part in inputs] == ["Image", "Audio", "Textbox"]
     sound = (8000, np.zeros(800, np.int16))
-    probabilities, rows = predict(sound, '{"price": 2.5}')
+    photo = np.full((40, 30, 3), 90, np.uint8)
+    probabilities, rows = predict(photo, sound, '{"price": 2.5}')
     assert sum(probabilities.values()) == pytest.approx(1)
-    assert [row[0] for row in rows] == ["voice + facts", "voice", "facts"]
-    assert [row[0] for row in predict(None, '{"price": 2.5}')[1]] == ["facts"]
+    assert len(rows) == 7
+    assert rows[0][0] == "photo + voice + facts"
+    assert [row[0] for row in predict(photo, None, " ")[1]] == ["photo"]
+    assert [row[0] for row in predict(None, sound, '{"price": 2.5}')[1]] == ["voice + facts", "voice", "facts"]
     with pytest.raises(sys.modules["gradio"].Error, match="nothing is there"):  # type: ignore[attr-defined]
-        predict(None, "")
+        predict(None, None, "")
 
 
 def test_the_hub_is_told_what_to_run(space: Path):
     head = yaml.safe_load((space / "README.md").read_text().split("---")[1])
     assert (head["sdk"], head["app_file"], head["title"]) == ("gradio", "app.py", 'a "soup", cake, tea ...')
     assert "gradio" in (space / "requirements.txt").read_text()
+
+
+@pytest.mark.filterwarnings("ignore")  # of libraries about each other
+def test_the_app_takes_what_gradio_itself_hands_over(space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Through gradio's own server, where `make test-trackers` has installed it."""
+    pytest.importorskip("gradio")
+    client = pytest.importorskip("gradio_client")
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    app = runpy.run_path(str(space / "app.py"))["app"]
+    _, address, _ = app.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        Image.new("RGB", (30, 40), (200, 60, 40)).save(tmp_path / "photo.png")
+        photo = client.handle_file(tmp_path / "photo.png")
+        answer, table = client.Client(address, verbose=False).predict(photo, None, "", api_name="/predict")
+        assert answer["label"] in ('a "soup"', "cake", "tea", "pie")
+        assert [row[0] for row in table["data"]] == ["photo"]
+    finally:
+        app.close()

@@ -165,7 +165,7 @@ def test_a_tracker_has_a_run_that_was_stopped_whole_and_without_anything_twice(
     for variable in ("MLFLOW_TRACKING_URI", "WANDB_MODE", "TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    run = Path(shutil.move(stopped_run, tmp_path / "run"))
+    run = Path(shutil.move(stopped_run, tmp_path / "méthode a, seed 0"))  # not every library takes every name
     tracking = Tracking(run, [name])
     tracking.send()  # the first round, before the process was stopped
     for tracker in tracking._open.values():

@@ -104,9 +104,9 @@ def test_the_error_says_how_many_settings_are_wrong():
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["--training.rounds"], "--training.rounds has 0 values, expected one"),
-        (["--training.rounds", "3", "4"], "--training.rounds has 2 values, expected one"),
-        (["--data.modalities"], "--data.modalities has 0 values, expected one"),
+        (["--training.rounds"], "--training.rounds has no value; expected one"),
+        (["--training.rounds", "3", "4"], "--training.rounds has 2 values; expected one"),
+        (["--data.modalities"], "--data.modalities has no value; expected one"),
         (["rounds=3"], "'rounds=3' stands before any flag; settings look like --training.rounds 50"),
         (["--training", "3"], "--training is not a setting"),
     ],
@@ -143,7 +143,7 @@ def test_a_recipe_that_is_not_there_is_named(tmp_path: Path):
 
 def test_a_folder_is_no_recipe(tmp_path: Path):
     (problem,) = problems_of(recipe=tmp_path)
-    assert problem.startswith(f"there is no recipe {tmp_path}")
+    assert problem.startswith(f"{tmp_path} is a folder, not a recipe")
 
 
 def test_a_recipe_may_be_given_by_its_name():
@@ -304,6 +304,6 @@ def test_a_setting_that_is_true_or_false_needs_no_value(flags: list[str], value:
 
 
 def test_what_is_true_or_false_takes_nothing_else():
-    assert problems_of("--privacy.secret", "a", "b") == ["--privacy.secret has 2 values, expected one"]
-    assert problems_of("--privacy.no-secret", "a") == ["--privacy.no_secret has 1 values, expected none"]
+    assert problems_of("--privacy.secret", "a", "b") == ["--privacy.secret has 2 values; expected one"]
+    assert problems_of("--privacy.no-secret", "a") == ["--privacy.no_secret has 1 value; expected none"]
     assert problems_of("--privacy.secret", "a")[0].startswith("privacy.secret is 'a': input should be a valid boolean")

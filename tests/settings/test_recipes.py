@@ -188,6 +188,16 @@ def test_whatever_is_listed_can_be_found(come_along: Path):
         find_recipe_or_plan("plans/mian")
 
 
+def test_a_folder_or_an_empty_file_is_no_recipe(tmp_path: Path):
+    with pytest.raises(SettingsError, match="is a folder, not a recipe; to train on its data: fedprime run table/fold"):
+        find_recipe(str(tmp_path))
+    (tmp_path / "settings.toml").touch()
+    with pytest.raises(SettingsError, match="is the folder of a run, not a recipe; it goes on with: fedprime run --re"):
+        find_recipe(str(tmp_path))
+    with pytest.raises(SettingsError, match="is empty; expected a recipe"):
+        find_recipe(str(tmp_path / "settings.toml"))
+
+
 @pytest.mark.usefixtures("come_along")
 def test_a_plan_that_does_not_exist_is_told_the_nearest_one():
     for name in ("mian", "plans/mian"):

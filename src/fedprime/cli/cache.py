@@ -19,6 +19,7 @@ from fedprime.data.embeddings.cache_folder import (
     parse_bytes,
 )
 from fedprime.data.sets.table.copies import TABLES
+from fedprime.settings.problems import known_verb
 
 __all__ = ["manage_cache"]
 
@@ -69,9 +70,10 @@ def manage_cache(words: list[str]) -> int:
         OSError: If the folder cannot be read or changed.
     """
     verbs = ("show", "prune", "clear")
-    if not words or words[0] not in verbs or "--help" in words or "-h" in words:
+    is_help = "--help" in words or "-h" in words
+    if is_help or not known_verb(words, verbs, "cache"):
         print(_USAGE)
-        return 0 if "--help" in words or "-h" in words else 2
+        return 0 if is_help else 2
     options = tyro.cli(
         _PruneOptions if words[0] == "prune" else _ShowOptions,
         args=words[1:],

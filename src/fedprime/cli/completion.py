@@ -54,7 +54,7 @@ complete -c fedprime -a '(__fedprime_words)'
 
 _OWN_FLAGS = {
     "run": ("--output", "--resume", "--live", "--track", "--help", "--help-all"),
-    "grid": ("--recipe", "--output", "--processes", "--seeds", "--only", "--dry-run", "--help"),
+    "grid": ("--recipe", "--output", "--processes", "--seeds", "--only", "--track", "--dry-run", "--help"),
     "tune": ("--recipe", "--output", "--processes", "--seeds", "--trials", "--help"),
     "report": ("--output", "--html", "--open", "--help"),
     "track": ("--to", "--help"),
@@ -111,7 +111,7 @@ def completions(words: Sequence[str]) -> list[str]:
     if before[-1] == "--recipe":
         return _beginning_with(word, list_recipes())
     last_flag = next((name for name in reversed(before) if name.startswith("-")), "")
-    if (verb, last_flag) in (("run", "--track"), ("track", "--to")):  # any number of them
+    if (verb, last_flag) in (("run", "--track"), ("grid", "--track"), ("track", "--to")):  # any number of them
         return _beginning_with(word, TRACKERS)
     return _beginning_with(word, flags.get(before[-1], ()))
 

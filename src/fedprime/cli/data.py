@@ -11,7 +11,7 @@ from fedprime.cli.stopping import importing
 from fedprime.data.sets.registered import data_set_names
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.reproducibility.errors import counted
-from fedprime.settings.problems import SettingsError
+from fedprime.settings.problems import SettingsError, known_verb
 
 if TYPE_CHECKING:
     from fedprime.data.batches import EmbeddedSamples, SampleSource
@@ -41,7 +41,7 @@ _SHOWN_CLASSES = 101
 
 @dataclasses.dataclass(frozen=True)
 class _DataOptions:
-    path: tyro.conf.Positional[str]
+    path: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
     """Folder of the data set; of a table also its file, or its name on the hub."""
     format: Format = "table"
     """Which data set it is."""
@@ -112,10 +112,12 @@ def look_at_data(words: list[str]) -> int:
         PluginError: If there is no such data set.
         SettingsError: If the data set has no such option.
     """
-    if not words or words[0] not in ("check", "show"):
+    if not known_verb(words, ("check", "show"), "data"):
         print(_USAGE)
-        return 0 if words in (["-h"], ["--help"]) else 2
-    return _check(words[1:]) if words[0] == "check" else _show(words[1:])
+        return 0 if words else 2
+    # Errors name settings as a run has them: whoever does as they say is understood.
+    flags = [f"--{word.removeprefix('--data.')}" if word.startswith("--data.") else word for word in words[1:]]
+    return _check(flags) if words[0] == "check" else _show(flags)
 
 
 def _check(words: list[str]) -> int:

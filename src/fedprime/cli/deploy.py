@@ -11,7 +11,7 @@ import tyro
 
 from fedprime.cli.data import Format, look_at_data
 from fedprime.cli.stopping import importing
-from fedprime.settings.problems import SettingsError
+from fedprime.settings.problems import SettingsError, known_verb
 
 __all__ = ["ClientOptions", "deploy"]
 
@@ -82,9 +82,9 @@ def deploy(words: list[str]) -> int:
         RunError: If the run cannot go on.
     """
     verbs = {"keys": _keys, "kit": _kit, "server": _server, "client": _client}
-    if not words or words[0] not in verbs:
+    if not known_verb(words, verbs, "deploy"):
         print(_USAGE)
-        return 0 if words in (["-h"], ["--help"]) else 2
+        return 0 if words else 2
     if words[0] not in ("keys", "kit"):
         # As a service or in the background, too, whatever was started is ended before this process is.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -141,8 +141,12 @@ def _server(words: list[str]) -> int:
 
     keys, output = take_folder(words, "--keys"), take_folder(words, "--output")
     host, port = take_folder(words, "--host") or "127.0.0.1", take_folder(words, "--port") or "9092"
-    if recipe is None or keys is None or output is None or not port.isdecimal():
-        raise SettingsError([_USAGE])
+    needed = {"RECIPE": recipe, "--keys FOLDER": keys, "--output RUN": output}
+    missing = [word for word, found in needed.items() if found is None]
+    if recipe is None or keys is None or output is None:
+        raise SettingsError([f"fedprime deploy server needs {' '.join(needed)}; missing: {', '.join(missing)}"])
+    if not port.isdecimal():
+        raise SettingsError([f"--port is {port!r}; expected a number"])
     _refuse_broken_keys(Path(keys), ("ca.crt", "server.crt", "server.key"), "server")
     path = find_recipe(recipe)
     refuse_plainly_wrong(path, words)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fedprime.cli.progress import display_run
-from fedprime.cli.run import exit_code
+from fedprime.cli.run import exit_code, where_it_lies
 from fedprime.cli.stopping import interruptible
 from fedprime.data.embeddings.cache_folder import PLACE_VARIABLE
 from fedprime.experiment.loading import with_absolute_folders
@@ -56,7 +56,7 @@ def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: i
     Console().print(scenario_table(found))
     for line in notices(found):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)
-    print(f"run folder: {folder}")
+    print(where_it_lies(folder))
     return exit_code(found, folder)
 
 
@@ -156,7 +156,7 @@ def take_part(options: "ClientOptions") -> None:
                 5.0 if time.monotonic() - started > _LONGEST_PAUSE_SECONDS else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             )
             print(
-                f"Flower's node has ended with code {code}: {_reason(options.state / 'supernode.log')}; "
+                f"Flower's node has ended with code {code}: {_reason(options.state / 'supernode.log').rstrip('.')}; "
                 f"starting it again in {pause:.0f} s",
                 flush=True,
             )

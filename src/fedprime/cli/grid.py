@@ -1,19 +1,26 @@
 """The verb ``grid`` of the command line."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedprime.cli.stopping import importing, interruptible
+from fedprime.runs.trackers import TRACKERS, refuse_missing_trackers
 from fedprime.settings.first_look import refuse_plainly_wrong
 from fedprime.settings.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipes import find_plan, plan_name, recipe_name
 
+if TYPE_CHECKING:
+    from fedprime.runs.grid import RunState
+    from fedprime.settings.plans import Plan, PlannedRun
+
 __all__ = ["make_grid"]
 
-_HELP = """\
+_HELP = f"""\
 usage: fedprime grid PLAN [--recipe RECIPE] [--output FOLDER] [--processes N] [--seeds N N ...]
-                     [--only AXIS=LABEL,LABEL ...] [--dry-run] [--SETTING VALUE ...]
+                     [--only AXIS=LABEL,LABEL ...] [--track TRACKER ...] [--dry-run] [--SETTING VALUE ...]
 
 Makes all runs of a plan: every combination of its labels with every seed. The same command again goes on where it was
 stopped: finished runs are left as they are, half finished ones continue after their last round.
@@ -26,6 +33,9 @@ stopped: finished runs are left as they are, half finished ones continue after t
   --seeds N N ...   seeds instead of the plan's; more can be added to a folder later
   --only AXIS=LABEL,LABEL
                     only the runs with these labels; may stand there for several axes
+  --track TRACKER ...
+                    send each run, once it is finished, to {", ".join(TRACKERS)}, as
+                    fedprime track FOLDER does afterwards
   --dry-run         list the runs and how far each has come, and do nothing
   --SETTING VALUE   a setting for all runs, over the plan's (fedprime run --help explains every one)
 
@@ -34,6 +44,8 @@ For example: fedprime grid main --only method=fedprime,fedavg-p --seeds 0 1 --tr
 
 Exit code: 0 when every run is finished, 1 when some failed or are in use by another process, 2 when nothing could be
 done, 130 when stopped by Ctrl-C."""
+
+_FLAGS = ("--output", "--processes", "--seeds", "--only", "--track", "--dry-run", "--recipe")
 
 
 def make_grid(words: list[str]) -> int:
@@ -45,6 +57,7 @@ def make_grid(words: list[str]) -> int:
     Raises:
         SettingsError: If a word, the plan or a setting is wrong, with every problem.
         GridError: If the folder holds the runs of another plan, or something else.
+        MissingTrackerError: If there is no such tracker, or its library is not installed.
     """
     if "--help" in words or "-h" in words:
         print(_HELP)
@@ -60,6 +73,8 @@ def make_grid(words: list[str]) -> int:
     folder = Path(take_folder(words, "--output") or Path("runs") / "-".join(parts))
     seeds = take_numbers(words, "--seeds", "--seeds 0 1 2", least=0)
     processes = take_numbers(words, "--processes", "--processes 2", least=1)
+    trackers = take_values(words, "--track", "--track tensorboard")
+    refuse_missing_trackers(trackers)
     once = {"--recipe": recipe, "--processes": processes}
     only = take_values(words, "--only", "--only method=fedprime")
     several = [f"{flag} has {len(found)} values; expected one" for flag, found in once.items() if len(found) > 1]
@@ -67,15 +82,15 @@ def make_grid(words: list[str]) -> int:
         raise SettingsError(several)
     is_dry = "--dry-run" in words
     words = [word for word in words if word != "--dry-run"]
-    refuse_unknown_flags(words, ("--output", "--processes", "--seeds", "--only", "--dry-run", "--recipe"), "grid")
+    refuse_unknown_flags(words, _FLAGS, "grid")
     refuse_plainly_wrong(None, words)
     with importing():
         from fedprime.settings.plans import choose_runs, read_plan
 
         plan = read_plan(path, words, seeds, *recipe)
         runs = choose_runs(plan, only)
-        from fedprime.cli.progress import complain_about, display_grid, how_far
-        from fedprime.runs.grid import inspect_grid, run_grid, run_path
+        from fedprime.cli.progress import how_far
+        from fedprime.runs.grid import inspect_grid
     states = inspect_grid(plan, folder, runs)
     if is_dry:
         for entry in states:
@@ -85,13 +100,33 @@ def make_grid(words: list[str]) -> int:
         print(f"{num_finished} of {len(runs)} run(s) are finished already in {folder}", flush=True)
     if is_dry:
         return 0
+    return _make(plan, folder, runs, processes[0] if processes else 0, trackers, command)
+
+
+def _make(
+    plan: "Plan",
+    folder: Path,
+    runs: Sequence["PlannedRun"],
+    num_processes: int,
+    trackers: Sequence[str],
+    command: str,
+) -> int:
+    from fedprime.cli.progress import complain_about, display_grid
+    from fedprime.runs.grid import GridProgress, inspect_grid, run_grid, run_path
 
     def say_how_to_go_on() -> str:
         finished = sum((run_path(folder, planned) / "results.json").exists() for planned in runs)
         return f"; {finished} of {len(runs)} run(s) finished, the others keep their rounds. Go on with: {command}"
 
-    with interruptible(say_how_to_go_on), display_grid() as watch:
-        states = run_grid(plan, folder, runs, num_processes=processes[0] if processes else 0, watch=watch)
+    with interruptible(say_how_to_go_on), display_grid() as display:
+
+        def watch(progress: GridProgress) -> None:
+            display(progress)
+            if progress.ended:
+                _send([progress.ended], folder, trackers)
+
+        _send(inspect_grid(plan, folder, runs), folder, trackers)  # those that were finished before
+        states = run_grid(plan, folder, runs, num_processes=num_processes, watch=watch)
     unfinished = [entry for entry in states if entry.state != "finished"]
     if unfinished:
         complain_about(unfinished, folder)
@@ -99,3 +134,14 @@ def make_grid(words: list[str]) -> int:
     report = shlex.join(["fedprime", "report", str(folder)])
     print(f"all {len(runs)} run(s) are finished in {folder}; tables and plots: {report}")
     return 0
+
+
+def _send(states: Sequence["RunState"], folder: Path, trackers: Sequence[str]) -> None:
+    """Sends what trackers lack of the runs that are finished."""
+    from fedprime.runs.grid import run_path
+    from fedprime.runs.tracking import Tracking
+
+    for entry in states:
+        if trackers and entry.state == "finished":
+            with Tracking(run_path(folder, entry.planned), trackers, folder, entry.planned.labels):
+                pass  # a finished run is sent when this ends

@@ -91,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         close_output()
         return 0
+    except IsADirectoryError as error:
+        return _fail(f"{error.filename2 or error.filename} is a folder; name a file")
     except OSError as error:
         return _fail(f"{error}; free space, check permissions, or name another file or folder")
     finally:
@@ -111,7 +113,8 @@ def _carry_out(words: list[str]) -> int:
         print(version("fedprime"))
         return 0
     if words[0] not in VERBS:
-        return _fail(f"{words[0]!r} is not a verb of fedprime: {', '.join(VERBS)}{nearest_name(words[0], VERBS)}")
+        known = [*VERBS, "--help", "--version"]
+        return _fail(f"{words[0]!r} is not a verb of fedprime: {', '.join(VERBS)}{nearest_name(words[0], known)}")
     _log_to_stderr()
     with importing():
         carry_out = pkgutil.resolve_name(VERBS[words[0]][0])

@@ -13,7 +13,7 @@ import tyro
 
 from fedprime.cli.stopping import importing
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.errors import FedprimeError, nearest_name
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 from fedprime.settings.problems import SettingsError
 
@@ -83,15 +83,7 @@ def predict_labels(words: list[str]) -> int:
     given = {
         name: value for name in ("image", "text", "audio", "readings") if (value := getattr(options, name)) is not None
     }
-    if options.watch and (given or options.values or options.table is not None or options.output is not None):
-        raise SettingsError(["--watch reads samples from standard input and writes to standard output; give none"])
-    if not options.watch and (options.table is not None) == bool(given or options.values):
-        sample = "--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of them"
-        raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
-    if options.columns and options.table is None:
-        raise SettingsError(["--columns goes with --table"])
-    if options.prior == "estimate" and options.table is None:
-        raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
+    _refuse_what_does_not_go_together(options, given)
     prior = _read_prior(options.prior)
     with importing():
         from fedprime.reproducibility.determinism import reproducible
@@ -130,6 +122,22 @@ def _predict(options: _PredictOptions, given: dict[str, Any], prior: "Prior") ->
     return 1 if num_empty else 0
 
 
+def _refuse_what_does_not_go_together(options: _PredictOptions, given: object) -> None:
+    if options.watch and (given or options.values or options.table is not None or options.output is not None):
+        raise SettingsError(
+            ["--watch reads standard input and writes standard output; leave out samples, --table and --output"]
+        )
+    if not options.watch and (options.table is not None) == bool(given or options.values):
+        sample = "--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of them"
+        raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
+    if options.columns and options.table is None:
+        raise SettingsError(["--columns goes with --table"])
+    if options.prior == "estimate" and options.table is None:
+        raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
+    if options.output is not None and options.output.is_dir():  # told before all is predicted
+        raise SettingsError([f"--output {options.output} is a folder; name a file"])
+
+
 def _read_prior(word: str) -> "Prior":
     if word in ("train", "uniform", "estimate"):
         return word
@@ -137,7 +145,8 @@ def _read_prior(word: str) -> "Prior":
     try:
         found = parse_json(Path(word).read_bytes())
     except OSError as error:
-        raise SettingsError([f"--prior is {word!r}: {error.strerror}; expected {expected}"]) from error
+        hint = nearest_name(word, ("train", "uniform", "estimate"))
+        raise SettingsError([f"--prior is {word!r}: {error.strerror}; expected {expected}{hint}"]) from error
     except JsonError as error:
         raise SettingsError([f"--prior: {word}: {error}; expected {expected}"]) from error
     if not isinstance(found, dict) or not all(type(value) in (int, float) for value in found.values()):

@@ -2,6 +2,7 @@
 
 import sys
 
+from fedprime.settings.problems import known_verb
 from fedprime.settings.recipes import find_recipe_or_plan, list_plans, list_recipes
 
 __all__ = ["show_recipes"]
@@ -30,5 +31,6 @@ def show_recipes(words: list[str]) -> int:
         print(find_recipe_or_plan(words[1]).read_text(encoding="utf-8"), end="")
         return 0
     is_help = words in (["-h"], ["--help"])
+    known_verb(words, ("list", "show"), "recipes")
     print(_USAGE if is_help else f"fedprime: {_USAGE}", file=sys.stdout if is_help else sys.stderr)
     return 0 if is_help else 2

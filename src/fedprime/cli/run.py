@@ -82,7 +82,7 @@ def _make(settings: Any, path: Path, live: bool, trackers: Sequence[str], change
         else:
             results = run.start_run(settings, path, callbacks=callbacks)
     _show_results(results, path)
-    print(f"run folder: {path} (open first: {path / 'scenarios.png'}, then results.json)")
+    print(where_it_lies(path))
     return exit_code(results, path)
 
 
@@ -106,6 +106,11 @@ def _show_results(results: Mapping[str, Any], path: Path) -> None:
     )
     for line in filter(None, [*notices(results), rising_loss(RunFolder(path).metrics())]):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def where_it_lies(path: Path) -> str:
+    """Returns the last line of a run: its folder, and which of the files there to look at."""
+    return f"run folder: {path} (open first: {path / 'scenarios.png'}, then results.json)"
 
 
 def exit_code(results: Mapping[str, Any], path: Path) -> int:

@@ -14,7 +14,7 @@ _HELP = f"""\
 usage: fedprime track RUNS ... --to TRACKER ...
 
 Sends finished runs to trackers of experiments: settings, what was measured after each round, the final table, the saved
-model. What a tracker has already, it does not get again. A run that is being made is tracked by fedprime run --track.
+model. What a tracker has already, it does not get again. Runs that are being made: fedprime run --track, grid --track.
 
   RUNS              run folders, folders that contain some at any depth, folders of grids
   --to TRACKER ...  {", ".join(TRACKERS)}; each is installed by: pip install "fedprime[TRACKER]"

@@ -95,7 +95,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     for name in (_CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise ModelError(f"{folder} is not a saved model: {name} is not there")
+            missing = f"{name} is not there" if folder.is_dir() else "there is no such folder"
+            raise ModelError(
+                f"{folder} is not a saved model: {missing}; name the folder of a finished run or of a model"
+            )
     try:
         config = parse_json((folder / _CONFIG).read_bytes())
     except JsonError as error:

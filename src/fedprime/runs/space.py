@@ -45,11 +45,16 @@ def raw_value(value, kind):
     return json.loads(value) if kind == "table" else value
 
 
+def is_empty(value):
+    """Says whether nothing was given; an array of a photo compares to nothing."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def predict(*values):
     """Returns the probabilities with all that is there, and the answer of every subset."""
-    given = zip(KINDS.items(), values, strict=True)
+    given = {name: value for name, value in zip(KINDS, values, strict=True) if not is_empty(value)}
     try:
-        sample = {name: raw_value(value, kind) for (name, kind), value in given if value is not None and value != ""}
+        sample = {name: raw_value(value, KINDS[name]) for name, value in given.items()}
         answers = explain(MODEL, sample)
     except ValueError as error:
         raise gradio.Error(str(error)) from error

@@ -207,8 +207,9 @@ class _Trackio:
         text = self._library.Markdown(table.markdown())
         self._run.log({"final table": text, **last.values}, step=last.step)
         if model is not None:
+            name = re.sub(r"[^\w.-]+", "-", f"model-{self.key}", flags=re.ASCII)  # of a grid's run: labels and spaces
             with _unheard():
-                self._run.log_artifact(str(model), name=f"model-{self.key}", type="model")
+                self._run.log_artifact(str(model), name=name, type="model")
 
     def close(self, *, is_finished: bool) -> None:
         del is_finished

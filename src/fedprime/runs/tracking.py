@@ -83,7 +83,7 @@ class Tracking(Callback):
             _logger.error(
                 "%s FAILED and lacks a part of this run, which itself is as it should be: %s; once that is mended, "
                 "send the rest with: fedprime track %s --to %s",
-                *(name, reason, self._folder, name),
+                *(name, reason, self._home, name),
             )
 
     def round_finished(self, progress: Progress) -> None:

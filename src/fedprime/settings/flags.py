@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.errors import counted, nearest_name
 from fedprime.settings.describe import Setting, describe_settings
 from fedprime.settings.problems import SettingsError
 
@@ -183,7 +183,7 @@ def set_flags(content: dict[str, Any], words: Sequence[str], settings: Collectio
         if setting is None and not name.startswith(("method.", "data.options.")):
             problems.append(f"--{name} is not a setting{nearest_name(name, known)}")
         elif name in switches and values:
-            problems.append(f"--{name} has {len(values)} values, expected none")
+            problems.append(f"--{name} has {counted(len(values), 'value')}; expected none")
         elif problem := _wrong_number(name, values, setting):
             problems.append(problem)
         elif setting is not None and setting.is_switch and not values:
@@ -200,7 +200,8 @@ def _wrong_number(name: str, values: Sequence[str], setting: Setting | None) -> 
     several = setting is None or setting.takes_several
     if values and (several or len(values) == 1):
         return ""
-    return f"--{name} has {len(values)} values, expected {'one or more, separated by spaces' if several else 'one'}"
+    found = f"{len(values)} values" if values else "no value"
+    return f"--{name} has {found}; expected {'one or more, separated by spaces' if several else 'one'}"
 
 
 def _put(content: dict[str, Any], name: str, value: object) -> None:

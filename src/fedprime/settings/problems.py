@@ -1,11 +1,11 @@
 """What is wrong with settings, in words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
 
-__all__ = ["SettingsError", "describe_error"]
+__all__ = ["SettingsError", "describe_error", "known_verb"]
 
 
 class SettingsError(FedprimeError):
@@ -43,3 +43,21 @@ def describe_error(error: Mapping[str, Any], names: Iterable[str], prefix: str =
         return [f"{name}: {reason}" if name else str(reason)]
     message = error["msg"]
     return [f"{name} is {error['input']!r}: {message[0].lower()}{message[1:]}"]
+
+
+def known_verb(words: Sequence[str], verbs: Collection[str], of: str) -> bool:
+    """Returns whether words begin with a verb below a verb; without one, or where help is asked for, there is none.
+
+    Args:
+        of: The verb above, for example ``data``.
+
+    Raises:
+        SettingsError: If the first word is something else.
+    """
+    if not words or words[0] in ("-h", "--help"):
+        return False
+    if words[0] not in verbs:
+        raise SettingsError(
+            [f"{words[0]!r} is not a verb of fedprime {of}: {', '.join(verbs)}{nearest_name(words[0], verbs)}"]
+        )
+    return True

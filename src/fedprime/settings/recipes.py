@@ -47,12 +47,22 @@ def find_recipe(name: str) -> Path:
     """
     path = _find(name, "") or _find(name, _PLANS)
     if path is None:
+        if Path(name).is_dir():
+            raise SettingsError([_about_folder(Path(name))])
         hint = nearest_name(name, list_recipes())
         raise SettingsError([f"there is no recipe {name}: neither a file nor one that comes along{hint}"])
     if is_plan(path):
         short = name.removeprefix(_PLANS)
         raise SettingsError([f"{name} is a plan, which is many runs; run them all with: fedprime grid {short}"])
+    if not path.read_bytes().strip():
+        raise SettingsError([f"{name} is empty; expected a recipe, such as `fedprime recipes show builtin/quickstart`"])
     return path
+
+
+def _about_folder(path: Path) -> str:
+    if (path / "settings.toml").is_file():
+        return f"{path} is the folder of a run, not a recipe; it goes on with: fedprime run --resume {path}"
+    return f"{path} is a folder, not a recipe; to train on its data: fedprime run table/folder --data.path {path}"
 
 
 def find_plan(name: str) -> Path:
@@ -85,7 +95,7 @@ def find_recipe_or_plan(name: str) -> Path:
     """
     path = _find(name, "") or _find(name, _PLANS)
     if path is None:
-        hint = nearest_name(name, _list_all())
+        hint = nearest_name(name, _list_all()) or "; `fedprime recipes list` shows those"
         raise SettingsError([f"there is no recipe or plan {name}: neither a file nor one that comes along{hint}"])
     return path
 

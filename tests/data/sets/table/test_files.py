@@ -122,7 +122,7 @@ def test_no_path_a_path_to_nothing_and_a_file_of_another_kind_are_told(tmp_path:
     (tmp_path / "rows.xlsx").touch()
     with pytest.raises(DataError, match="name its folder, --data"):
         open_parts("")
-    with pytest.raises(DataError, match=r"/nowhere/at/all is not there; expected the folder of a table"):
+    with pytest.raises(DataError, match=r"/nowhere/at/all is not there; expected a table"):
         open_parts("/nowhere/at/all")
     with pytest.raises(DataError, match=r"expected a file that ends in \.csv, \.tsv, \.jsonl"):
         open_parts(str(tmp_path / "rows.xlsx"))
@@ -130,7 +130,7 @@ def test_no_path_a_path_to_nothing_and_a_file_of_another_kind_are_told(tmp_path:
 
 def test_offline_a_name_of_the_hub_gives_one_clear_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    with pytest.raises(DataError, match="there is no folder nobody/nothing here, and as the name of a data set on"):
+    with pytest.raises(DataError, match="there is no file or folder nobody/nothing here; looked for on the hub: "):
         open_parts("nobody/nothing")
 
 

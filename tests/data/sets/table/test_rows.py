@@ -173,7 +173,7 @@ def test_a_table_that_is_not_what_it_should_be_gives_one_clear_error(content: by
 
 def test_a_file_that_is_not_there_is_looked_for_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"^none\.csv is not there; expected the folder of a table"):
+    with pytest.raises(DataError, match=r"^none\.csv is not there; expected a table"):
         read(Path("none.csv"))
 
 

@@ -220,14 +220,14 @@ def _open_saved(folder: Path) -> list[Part]:
 
 def _open_named(path: str) -> list[Part]:
     if not _HUB_NAME.fullmatch(path) or Path(path).suffix.lower() in _READERS:
-        raise DataError(f"{path} is not there; expected the folder of a table (--data.path FOLDER)")
+        raise DataError(f"{path} is not there; expected a table: a file, or the folder of one")
     try:
         with _reading(path, "data set of the hub"):
             from datasets import load_dataset
 
             return _as_parts(load_dataset(path), path, Path())
     except DataError as error:
-        raise DataError(f"there is no folder {path} here, and as the name of a data set on the hub: {error}") from error
+        raise DataError(f"there is no file or folder {path} here; looked for on the hub: {error}") from error
 
 
 def _as_parts(rows: Any, place: str, folder: Path) -> list[Part]:
@@ -276,9 +276,8 @@ def _reading(place: str, form: str) -> Iterator[None]:
                 f"{said}; rows are kept in fedprime's cache: make room there, or name another folder by FEDPRIME_CACHE"
             )
             raise DataError(f"{place} cannot be opened: {said}") from error
-        raise DataError(
-            f"{place} cannot be read as a {form}: {said.rstrip('.')}; check that it is whole, or write it anew"
-        ) from error
+        mended = "check its name" if form.endswith("hub") else "check that it is whole, or write it anew"
+        raise DataError(f"{place} cannot be read as a {form}: {said.rstrip('.')}; {mended}") from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

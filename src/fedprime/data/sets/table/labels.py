@@ -195,7 +195,7 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     if lists or joined:
         raise DataError(
             f"{place} has {(lists or joined)[0][:100]!r} in the column {column}: are several labels meant? say so by "
-            "--data.several-labels true; if it is one class, name all of them by --data.classes"
+            "--data.several-labels; if it is one class, name all of them by --data.classes"
         )
     if len(names) < 2:
         found = f"only one class, {names[0]}" if names else "no class at all"
