@@ -45,7 +45,10 @@ METHODS = {
     "head-only": ("--method.name=head-only",),
     "fedavg-p": ("--method.name=fedavg-p",),
     "fedprime": ("--method.name=fedprime",),
-    "fedprime as in its paper": ("--method.name=fedprime", "--method.paper"),
+    "fedprime as in its paper": (
+        *("--method.name=fedprime", "--method.paper"),
+        *("--training.lr=0.003", "--training.head_lr=same"),  # from random values, steps have to be larger
+    ),
 }
 
 _WORDS = 20_000  # TF-IDF features at most
