@@ -8,6 +8,7 @@ documentation has it: those of the digits are by other writers.
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,7 +19,8 @@ __all__ = ["BUNDLED", "write_bundled"]
 _GROUPS = ("mean", "error", "worst")
 _NUM_DIGITS, _SIDE = 1797, 8
 _ROWS, _COLUMNS = ([f"{name}_{index}" for index in range(_SIDE)] for name in ("row", "column"))
-_NUCLEI = [str(name).replace(" ", "_") for name in load_breast_cancer().feature_names]
+_NUCLEI_DATA: Any = load_breast_cancer()  # annotated as if it were a pair
+_NUCLEI = [str(name).replace(" ", "_") for name in _NUCLEI_DATA.feature_names]
 #: By name, the flags that say which column is what.
 BUNDLED = {
     "digits": ("--data.columns", "image=file_name", f"ink:table={'+'.join([*_ROWS, *_COLUMNS])}"),
@@ -40,15 +42,14 @@ def write_bundled(name: str, folder: Path) -> None:
     if (folder / "metadata.csv").exists():
         return
     (folder / "photos").mkdir(parents=True, exist_ok=True)
+    data: Any = load_digits() if name == "digits" else _NUCLEI_DATA
     if name == "digits":
-        data = load_digits()
         for index, pixels in enumerate(data.images):
             Image.fromarray((pixels / 16 * 255).astype(np.uint8)).save(folder / "photos" / f"{index}.png")
         files = [f"photos/{index}.png" for index in range(len(data.images))]
         ink = np.concatenate([data.images.sum(axis=2), data.images.sum(axis=1)], axis=1)
         header, rows = ["file_name", *_ROWS, *_COLUMNS], [[file, *own] for file, own in zip(files, ink, strict=True)]
     else:
-        data = load_breast_cancer()
         header, rows = _NUCLEI, data.data.tolist()
     _write(folder / "metadata.csv", header, rows, [str(data.target_names[label]) for label in data.target])
 

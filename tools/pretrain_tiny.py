@@ -150,7 +150,8 @@ class Pretrainer(nn.Module):
         patches = self.backbone.embed_patches(scenes.pixels)
         values = torch.cat([words, patches], dim=1)
         mask = torch.cat([scenes.word_mask, scenes.has_image[:, None].expand(-1, patches.shape[1])], dim=1)
-        bias = create_bidirectional_mask(self.model.config, values, mask)
+        config: Any = self.model.config
+        bias = create_bidirectional_mask(config, values, mask)
         states = self.model.layernorm(self.model.encoder(values, attention_mask=bias).last_hidden_state)
         summary = states[:, 0]
         hidden = scenes.hidden_ids >= 0

@@ -102,7 +102,8 @@ class ViltBackbone:
         shape = {name: config[name] for name in _SHAPE_SETTINGS}
         self.fingerprint = fingerprint_of(shape, model.state_dict(), tokenizer, image_processor)
         # Once, and after the fingerprint, which is that of the weights as they were trained.
-        model.encoder.layer.to(choose_dtype(computation.precision, self.dim, computation.device))
+        self._layers: Any = model.encoder.layer  # a list of modules, in both kinds of model
+        self._layers.to(choose_dtype(computation.precision, self.dim, computation.device))
         model.to(computation.device)  # pyright: ignore[reportArgumentType] (transformers annotates it wrongly)
         self.device = computation.device
         self._checkpointing = computation.activation_checkpointing
@@ -203,7 +204,7 @@ class ViltBackbone:
         Args:
             batches: Prompts and input tokens.
         """
-        return run_layers(self.model.encoder.layer, self.model.layernorm, batches, checkpointing=self._checkpointing)
+        return run_layers(self._layers, self.model.layernorm, batches, checkpointing=self._checkpointing)
 
     def advance(self, tokens: Tokens, layer: int) -> Tokens:
         """Runs the layers below one, and returns the tokens that go into it.
@@ -212,7 +213,7 @@ class ViltBackbone:
             tokens: Input tokens.
             layer: The layer, from 0.
         """
-        return advance_layers(self.model.encoder.layer, tokens, layer)
+        return advance_layers(self._layers, tokens, layer)
 
     def embed_words(self, word_ids: Int[Tensor, "sample token"]) -> Float[Tensor, "sample token dim"]:
         """Embeds word pieces, the first of each row at position 0.
