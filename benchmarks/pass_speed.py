@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
@@ -46,6 +47,10 @@ from machine import Clock, describe, matmul_rates, peak_memory_mib
 _PRINTED_MINUTES = 10
 _SHARE_FOR_REPEATS = 0.5  # of that; what is measured after them takes the rest
 _NAME = "pass"
+_OPERATIONS = {
+    "products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm"),
+    "convolutions by channel": ("aten::mkldnn_convolution",),
+}
 
 #: Of a row, the path of its photo and its text, to what a plain loop keeps of them.
 Plain = Callable[[Path, str], Sequence[Tensor]]
@@ -160,7 +165,21 @@ def of_the_matrix_rate(backbone: Backbone, samples: EmbeddedSamples, num_values:
             clock.time(modality, encode)
             rate = matmul_rates(clock, dtypes=(torch.float32,))["float32"]
         found[modality] = counter.get_total_flops() / min(clock.cpu_seconds[modality]) / rate
+        found |= {f"{modality}: {name}": share for name, share in where_time_goes(encode).items()}
     return found | {"GFLOP per CPU second of matrix products": rate / 1e9}
+
+
+def where_time_goes(call: Callable[[], object]) -> dict[str, float]:
+    """Returns which share of the CPU time of a call is in which operations of torch, and which outside of it."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        began = time.process_time()
+        call()
+        total = time.process_time() - began
+    found = dict.fromkeys(("products", "convolutions by channel", "other"), 0.0)
+    for event in profiled.key_averages():
+        named = (name for name, operators in _OPERATIONS.items() if event.key in operators)
+        found[next(named, "other")] += event.self_cpu_time_total / 1e6 / total
+    return found | {"outside of torch": max(0.0, 1 - sum(found.values()))}
 
 
 @torch.no_grad()
@@ -213,16 +232,25 @@ def page(found: dict[str, Any]) -> str:
         "fedprime, CPU ms/row",
     )
     heads += ("times fewer", "cores busy", "of the matrix rate", "second run, CPU ms/row", "embedded again")
-    lines = [f"| {' | '.join(heads)} |", f"|:--|{'--:|' * (len(heads) - 1)}"]
+    lines, notes = [f"| {' | '.join(heads)} |", f"|:--|{'--:|' * (len(heads) - 1)}"], []
     for name, own in found["backbones"].items():
         rate, cpu, shares = own["rows per second"], own["CPU ms per row"], own["of the matrix rate"]
         told = ", ".join(f"{modality} {shares[modality]:.0%}" for modality in ("image", "text"))
+        parts = ", ".join(f"{key} {share:.0%}" for key, share in shares.items() if ": " in key)
+        notes.append(f"CPU time of encoders, {name}: {parts}.")
         cells = [name, f"{rate['plain']:.1f}", f"{rate['fedprime']:.1f}", f"{own['times faster by the clock']:.1f}"]
         cells += [f"{cpu['plain, one thread']:.1f}", f"{cpu['fedprime']:.1f}", f"{own['times fewer CPU seconds']:.1f}"]
         cells += [f"{own['cores busy']:.1f}", told, f"{cpu['second run']:.2f}"]
         lines.append(f"| {' | '.join([*cells, str(own['embedded in the first passes, later'][1])])} |")
     return "\n".join(
-        [f"`{found['command']}`; {', '.join(f'{k} {v}' for k, v in found['about'].items())}", "", *lines, ""]
+        [
+            f"`{found['command']}`; {', '.join(f'{k} {v}' for k, v in found['about'].items())}",
+            "",
+            *lines,
+            "",
+            *notes,
+            "",
+        ]
     )
 
 
