@@ -21,6 +21,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         init = tmp_path / name / "__init__.py"
         return ModuleSpec(name, None, origin=str(init)) if init.parent.is_dir() else None
 
+    monkeypatch.setenv("FEDPRIME_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(small_weights, "find_spec", find_spec)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     return tmp_path
@@ -55,8 +56,7 @@ def abc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("abc")
-def test_a_package_is_unpacked_once(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FEDPRIME_CACHE", str(machine / "cache"))
+def test_a_package_is_unpacked_once(machine: Path) -> None:
     archive = packed(machine, b"abc")
     with minilm_folder() as folder:
         assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
@@ -66,8 +66,7 @@ def test_a_package_is_unpacked_once(machine: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("abc")
-def test_what_was_unpacked_and_then_changed_is_unpacked_again(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FEDPRIME_CACHE", str(machine / "cache"))
+def test_what_was_unpacked_and_then_changed_is_unpacked_again(machine: Path) -> None:
     packed(machine, b"abc")
     with minilm_folder() as folder:
         (folder / "model.safetensors").write_bytes(b"abd")

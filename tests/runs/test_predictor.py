@@ -80,9 +80,9 @@ def test_a_frame_and_the_same_rows_in_a_folder_give_the_same_weights(
     fitted: FederatedPredictor, rows: list[dict[str, Any]], backbone: Backbone, tmp_path: Path
 ):
     write_csv(tmp_path / "metadata.csv", [{name: "" if v is None else v for name, v in row.items()} for row in rows])
-    flags = ["--data.name=table", f"--data.path={tmp_path}", "--data.columns", *COLUMNS, "--missing.rate=0"]
+    flags = [f"--data.path={tmp_path}", "--data.columns", *COLUMNS]
     flags += ["--partition.kind=site", "--partition.num_clients=4", "--training.rounds=2", *QUICK]
-    start_run(read_settings(None, flags), tmp_path / "run", backbone=backbone)
+    start_run(read_settings("table/folder", flags), tmp_path / "run", backbone=backbone)
     assert same_weights(fitted.model_.weights(), load_file(tmp_path / "run" / "model" / "model.safetensors"))
 
 
@@ -180,7 +180,7 @@ def test_without_clients_the_settings_divide_the_rows(frame: pd.DataFrame, backb
     divided.fit(alone, folder=tmp_path / "run")
     assert len({name.split(".")[1] for name in fedprime.RunFolder(tmp_path / "run").masks() if "client" in name}) == 3
     with pytest.raises(SettingsError, match="too few for 20 clients"):
-        predictor(backbone, client="").fit(alone)
+        predictor(backbone, client="", settings=(*QUICK, "--partition.num_clients=20")).fit(alone)
 
 
 def test_what_cannot_be_is_one_line_that_names_the_row(fitted: FederatedPredictor, frame: pd.DataFrame):
@@ -206,7 +206,7 @@ def test_what_cannot_be_is_one_line_that_names_the_row(fitted: FederatedPredicto
 def test_numbers_that_nobody_states_are_told(frame: pd.DataFrame, backbone: Backbone, caplog: pytest.LogCaptureFixture):
     with pytest.raises(DataError, match="no facts"):
         predictor(backbone, columns=()).fit(frame)
-    assert "numbers are read where stated, as columns=('values:table=price', ...)" in caplog.text
+    assert "numbers are read where stated: columns=('table=*', ...) reads price" in caplog.text
 
 
 def test_samples_may_be_given_as_a_person_has_them(fitted: FederatedPredictor, rows: list[dict[str, Any]]):

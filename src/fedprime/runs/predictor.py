@@ -39,6 +39,7 @@ _logger = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # rows in memory
 _FRAME = "the frame"
+_RECIPE = "table/folder"  # a frame is trained on as the same rows in a folder are
 _FILE = "predictor.json"
 
 
@@ -63,7 +64,7 @@ class FederatedPredictor(Estimator):
         client: str = "",
         columns: Sequence[str] = (),
         method: str | Method = "fedprime",
-        rounds: int = 30,
+        rounds: int = 20,
         backbone: str | Backbone = "auto",
         seed: int = 0,
         settings: Sequence[str] = (),
@@ -114,7 +115,7 @@ class FederatedPredictor(Estimator):
         used = {data.client, *source.label_columns, *(name for own in source.columns for name in own.columns)}
         unread = [name for name, form in source.forms.items() if form == "number" and name not in used]
         if unread:
-            _logger.warning("numbers are read where stated, as columns=('values:table=%s', ...)", "+".join(unread))
+            _logger.warning("numbers are read where stated: columns=('table=*', ...) reads %s", ", ".join(unread))
         settings = self._settings(len(source.site_names))
         method = None if isinstance(self.method, str) else self.method
         with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
@@ -273,14 +274,14 @@ class FederatedPredictor(Estimator):
 
     def _settings(self, num_sites: int) -> Settings:
         labels = [self.label] if isinstance(self.label, str) else list(self.label)
-        flags = ["--data.name=table", "--missing.rate=0", f"--seed={self.seed}", f"--training.rounds={self.rounds}"]
+        flags = [f"--seed={self.seed}", f"--training.rounds={self.rounds}"]
         flags += ["--data.label", *labels] if any(labels) else []
         flags += ["--data.columns", *self.columns] if self.columns else []
         flags += [f"--data.client={self.client}"] if self.client else []
         flags += ["--partition.kind=site", f"--partition.num_clients={num_sites}"] if num_sites else []
         flags += [f"--method.name={self.method}"] if isinstance(self.method, str) else []
         flags += [f"--backbone={self.backbone}"] if isinstance(self.backbone, str) else []
-        return read_settings(None, [*flags, *self.settings])
+        return read_settings(_RECIPE, [*flags, *self.settings])
 
     def _with_labels(self, frame: object, y: object) -> object:
         if y is None:
