@@ -12,7 +12,7 @@ from transformers import ViltConfig, ViltModel
 
 from fedprime.backbones.backbone import Tokens
 from fedprime.backbones.computation import CPU
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["IMAGE_SIDE", "PlainVilt", "vilt_b32"]
 

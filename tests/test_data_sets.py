@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from command_line import exit_code
-from fedprime.data.batches import DataError
+from fedprime.data.sources import DataError
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import build_experiment
 from fedprime.experiment.run_folder import RunError

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedprime.backbones import backbone as contract
 from fedprime.backbones.backbone import Backbone, Tokens
-from fedprime.data.batches import Task, ValueKind
+from fedprime.data.sources import Task, ValueKind
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
 from fedprime.reproducibility.seeding import torch_stream

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fedprime.backbones import load_backbone
     from fedprime.backbones.backbone import Backbone, BackboneError, Tokens
-    from fedprime.data.batches import Batch, DataError, EmbeddedSamples, SampleSource, Shard
+    from fedprime.data.batches import Batch, EmbeddedSamples, Shard
     from fedprime.data.images import InputError, read_image
     from fedprime.data.sets.builtin import BuiltinWorld
+    from fedprime.data.sources import DataError, SampleSource
     from fedprime.experiment.build import Experiment, build_experiment
     from fedprime.experiment.embedded_data import open_data
     from fedprime.experiment.loading import load_experiment

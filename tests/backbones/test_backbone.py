@@ -24,7 +24,8 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError, Tokens, assemble, check_modalities
 from fedprime.backbones.composite import CompositeBackbone
 from fedprime.backbones.layers import LayeredBackbone, states_before, tokens_before
-from fedprime.data.batches import EmbeddedSamples, Task
+from fedprime.data.batches import EmbeddedSamples
+from fedprime.data.sources import Task
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import PromptPools
 from fedprime.reproducibility.seeding import torch_stream

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedprime.data.batches import Batch, DataError, EmbeddedSamples, KnownWorld, SampleSource, Shard, Task
+from fedprime.data.batches import Batch, EmbeddedSamples, Shard
+from fedprime.data.sources import DataError, Task
 from fedprime.reproducibility.seeding import stream
 
 examples = settings(max_examples=50, deadline=None, derandomize=True)
@@ -122,11 +123,6 @@ def test_a_sample_may_occur_twice_in_a_batch() -> None:
 def test_a_modality_that_the_data_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match="the data has no readings, video, only sound, image, text"):
         EmbeddedSamples(Numbers(), ("text", "readings", "video"), embed)
-
-
-def test_what_the_tests_call_a_data_set_is_one_whose_limit_is_not_known() -> None:
-    assert isinstance(Numbers(), SampleSource)
-    assert not isinstance(Numbers(), KnownWorld)
 
 
 # What is read

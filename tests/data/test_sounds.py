@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
 from fedprime.data.sounds import VERSION, read_sound, write_sound
+from fedprime.data.sources import DataError
 
 SAMPLES = np.array([0.0, 0.5, -0.5, 0.25], dtype=np.float32)
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError
+from fedprime.data.sources import DataError
 from fedprime.data.splits import most_frequent, named_splits, with_validation, without_repeats
 
 

@@ -15,9 +15,10 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.composite import CompositeBackbone
 from fedprime.backbones.encoder import PooledEncoder
-from fedprime.data.batches import Batch, DataError
+from fedprime.data.batches import Batch
 from fedprime.data.embeddings.cache_folder import CacheError
 from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.data.sources import DataError
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.embedded_data import SOURCES, embedded_samples, open_data, with_three_splits
 from fedprime.settings.sections import DataSettings

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedprime.data.batches import DataError, EmbeddedSamples
+from fedprime.data.batches import EmbeddedSamples
 from fedprime.data.missingness.drift import Drift
 from fedprime.data.missingness.kinds import MechanismKind
 from fedprime.data.missingness.logistic import ByLabel, ByObserved
 from fedprime.data.missingness.mechanisms import BySite, OverClients
 from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.data.sources import DataError
 from fedprime.experiment.missingness import ClientSamples, draw_missingness, draw_scenarios, scenario_shares
 from fedprime.experiment.partitioning import partition
 

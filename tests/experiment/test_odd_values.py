@@ -8,7 +8,7 @@ from PIL import Image
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import DataError
+from fedprime.data.sources import DataError
 from fedprime.experiment.embedded_data import embedded_samples
 from fedprime.settings.sections import DataSettings
 

@@ -5,9 +5,9 @@ import logging
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError
 from fedprime.data.partition import PartitionError
 from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.data.sources import DataError
 from fedprime.experiment import partitioning
 from fedprime.experiment.partitioning import (
     Partition,

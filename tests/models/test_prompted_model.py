@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.layers import states_before
-from fedprime.data.batches import Batch, DataError, EmbeddedSamples
+from fedprime.data.batches import Batch, EmbeddedSamples
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.micro_batches import divide_by_length
 from fedprime.data.sets.builtin import BuiltinWorld
+from fedprime.data.sources import DataError
 from fedprime.models.prompted_model import HeadKind, ModelError, PromptedModel, Weights
 from fedprime.models.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
 from fedprime.reproducibility.seeding import torch_stream

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
-from fedprime.data.batches import Batch, Task
+from fedprime.data.batches import Batch
+from fedprime.data.sources import Task
 from fedprime.models import saved_model
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.models.prompts import NoPrompts, PromptPools

@@ -16,8 +16,8 @@ from sklearn.model_selection import cross_val_score
 import fedprime
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
+from fedprime.data.sources import DataError
 from fedprime.models.prompted_model import ModelError
 from fedprime.runs.predictor import FederatedPredictor
 from fedprime.runs.run import start_run

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fedprime.data.batches import DataError
+from fedprime.data.sources import DataError
 from fedprime.experiment.run_folder import RunError, RunInUseError
 from fedprime.runs import processes as workers
 from fedprime.runs.callbacks import Callback

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble", "check_modalities"]

@@ -25,7 +25,7 @@ from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.raw_values import embed_in_chunks
 from fedprime.backbones.transformer_layer import TransformerLayer
 from fedprime.backbones.vilt_layers import advance_layers, run_layers
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.seeding import torch_stream
 

@@ -24,7 +24,7 @@ from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer
 from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.raw_values import as_images, as_texts, embed_in_chunks
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["MODEL_TYPES", "DualEncoderBackbone"]
 

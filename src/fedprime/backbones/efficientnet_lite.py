@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of, reading_files
 from fedprime.backbones.raw_values import as_images
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["WEIGHTS_SHA256", "EfficientNetLite", "EfficientNetLite0"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.raw_values import as_images
 from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, SHAPES, look_of, shapes_of
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["Encoder", "PooledEncoder"]
 

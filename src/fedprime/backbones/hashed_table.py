@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["HashedTable"]
 

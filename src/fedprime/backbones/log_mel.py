@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.backbones.raw_values import as_sounds
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["NUM_PLACES", "LogMel", "place_numbers"]
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from fedprime.backbones.checkpoint_reading import reading_files
 from fedprime.backbones.raw_values import as_texts
 from fedprime.backbones.small_weights import minilm_folder
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["MAX_TOKENS", "MiniLM"]
 

@@ -13,7 +13,7 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.backbones.log_mel import NUM_PLACES, place_numbers
 from fedprime.backbones.raw_values import as_images
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["PixelPatches"]
 

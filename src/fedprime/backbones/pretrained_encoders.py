@@ -22,7 +22,7 @@ from fedprime.backbones.checkpoint_reading import (
 from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.raw_values import as_images, as_sounds, as_texts
 from fedprime.backbones.towers import longest_readable, num_words, reading_part
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["AudioModel", "ImageModel", "TextModel"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from fedprime.backbones.backbone import BackboneError
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 
 __all__ = ["longest_readable", "num_words", "reading_part"]
 

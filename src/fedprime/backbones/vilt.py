@@ -23,7 +23,7 @@ from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed
 from fedprime.backbones.shipped_vilt import ShippedProcessor, ShippedTokenizer, ShippedVilt
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED, read_original_checkpoint, stretch_text_positions
 from fedprime.backbones.vilt_layers import advance_layers, run_layers
-from fedprime.data.batches import ValueKind
+from fedprime.data.sources import ValueKind
 from fedprime.reproducibility.seeding import torch_stream
 
 if TYPE_CHECKING:  # slow to import

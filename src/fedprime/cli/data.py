@@ -14,8 +14,9 @@ from fedprime.reproducibility.errors import counted
 from fedprime.settings.problems import SettingsError, known_verb
 
 if TYPE_CHECKING:
-    from fedprime.data.batches import EmbeddedSamples, SampleSource
+    from fedprime.data.batches import EmbeddedSamples
     from fedprime.data.inspection import Inspection
+    from fedprime.data.sources import SampleSource
 
 __all__ = ["FORMATS", "Format", "look_at_data"]
 
@@ -134,7 +135,8 @@ def _check(words: list[str]) -> int:
 def _seen_through(reference: str, modalities: tuple[str, ...], source: "SampleSource") -> "EmbeddedSamples":
     with importing():
         from fedprime.backbones import SMALL, load_backbone
-        from fedprime.data.batches import DataError, EmbeddedSamples
+        from fedprime.data.batches import EmbeddedSamples
+        from fedprime.data.sources import DataError
         from fedprime.experiment.embedded_data import source_kinds
     kinds = source_kinds(source)
     if reference == SMALL:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fedprime.data.batches import SampleSource
 from fedprime.data.images import InputError
+from fedprime.data.sources import SampleSource
 from fedprime.reproducibility.atomic_files import replaced_file
 
 __all__ = ["draw_contact_sheet"]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fedprime.data.batches import EmbeddedSamples, SampleSource
+from fedprime.data.batches import EmbeddedSamples
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import SampleSource
 
 __all__ = ["EXPECTED", "Inspection", "inspect"]
 

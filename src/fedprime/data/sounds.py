@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
+from fedprime.data.sources import DataError
 
 __all__ = ["VERSION", "read_sound", "write_sound"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from fedprime.data.batches import DataError
+from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.seeding import stream
 

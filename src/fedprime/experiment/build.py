@@ -12,13 +12,14 @@ from torch import Tensor
 from fedprime.backbones import SHIPPED, SMALL, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.small_weights import INSTALL, lacking_weights
-from fedprime.data.batches import DataError, Encoded, KnownWorld, SampleSource, Shard
+from fedprime.data.batches import Encoded, Shard
 from fedprime.data.missingness.evidence import best_possible, client_given_label
 from fedprime.data.missingness.mechanisms import Mechanism
 from fedprime.data.missingness.patterns import all_patterns, pattern_counts, pattern_name
 from fedprime.data.odd_values import OddValues
 from fedprime.data.partition import PartitionError
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import DataError, KnownWorld, SampleSource
 from fedprime.experiment.embedded_data import embedded_samples, opened_source, source_kinds
 from fedprime.experiment.missingness import draw_missingness, draw_scenarios
 from fedprime.experiment.partitioning import label_groups, partition, split_of

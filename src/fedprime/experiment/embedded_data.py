@@ -13,7 +13,7 @@ import torch
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import block_of
 from fedprime.backbones.layers import states_before
-from fedprime.data.batches import DataError, EmbeddedSamples, Encoded, KnownWorld, SampleSource, ValueKind
+from fedprime.data.batches import EmbeddedSamples, Encoded
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.in_order import num_cores
 from fedprime.data.sets.builtin import BuiltinWorld
@@ -23,6 +23,7 @@ from fedprime.data.sets.mmimdb import open_mmimdb
 from fedprime.data.sets.registered import find_data_set, open_registered
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
+from fedprime.data.sources import DataError, KnownWorld, SampleSource, ValueKind
 from fedprime.data.splits import with_all_splits
 from fedprime.experiment.embedding_stores import block_store, embedding_store, state_store
 from fedprime.experiment.odd_values import leave_out_odd_values, refuse_absent

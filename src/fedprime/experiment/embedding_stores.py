@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import BlockBackbone
 from fedprime.backbones.composite import CompositeBackbone
-from fedprime.data.batches import IdentifiedSource, SampleSource
 from fedprime.data.embeddings.cache import EmbeddingCache
 from fedprime.data.embeddings.cache_folder import CacheFolder
 from fedprime.data.embeddings.hidden_states import BETWEEN
 from fedprime.data.embeddings.store import EmbeddingStore
 from fedprime.data.missingness.patterns import all_patterns
+from fedprime.data.sources import IdentifiedSource, SampleSource
 from fedprime.reproducibility.environment import device_name, numeric_environment
 
 __all__ = ["block_store", "embedding_store", "state_store"]

@@ -8,7 +8,8 @@ import torch
 
 from fedprime.backbones import NAMES
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Encoded, SampleSource
+from fedprime.data.batches import Encoded
+from fedprime.data.sources import SampleSource
 from fedprime.experiment.build import Experiment, build_experiment, chosen_backbone
 from fedprime.experiment.own_objects import OwnObjects
 from fedprime.experiment.run_folder import RunError, RunFolder

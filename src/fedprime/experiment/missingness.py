@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fedprime.data.batches import DataError, EmbeddedSamples, SampleSource, Shard
+from fedprime.data.batches import EmbeddedSamples, Shard
 from fedprime.data.missingness.drift import Drift, DriftingShard, drift_stages
 from fedprime.data.missingness.kinds import ANY, MechanismKind
 from fedprime.data.missingness.logistic import ByLabel, ByObserved
 from fedprime.data.missingness.mechanisms import BySite, Mechanism, OverClients, Split, deal_groups
 from fedprime.data.missingness.patterns import all_patterns, draw_present, pattern_shares, what_is_left
+from fedprime.data.sources import DataError, SampleSource
 from fedprime.experiment.partitioning import Partition, label_groups, what_is_there
 
 __all__ = ["ClientSamples", "draw_missingness", "draw_scenarios", "scenario_shares"]

@@ -3,8 +3,9 @@
 import copy
 from collections.abc import Callable
 
-from fedprime.data.batches import DataError, EmbeddedSamples, Encoded
+from fedprime.data.batches import EmbeddedSamples, Encoded
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import DataError
 
 __all__ = ["leave_out_odd_values", "refuse_absent"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import IdentifiedSource, SampleSource
+from fedprime.data.sources import IdentifiedSource, SampleSource
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.methods.method import Method
 from fedprime.settings.problems import SettingsError

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from fedprime.data.batches import DataError, SampleSource
 from fedprime.data.missingness.mechanisms import Split
 from fedprime.data.odd_values import place_of
 from fedprime.data.partition import (
@@ -18,6 +17,7 @@ from fedprime.data.partition import (
     partition_by_site,
     partition_evenly,
 )
+from fedprime.data.sources import DataError, SampleSource
 from fedprime.reproducibility.errors import counted
 
 __all__ = ["Partition", "PartitionKind", "label_groups", "partition", "split_of", "usable_splits", "what_is_there"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.federation.start_round import (
     CANDIDATES,
     LocalSamples,

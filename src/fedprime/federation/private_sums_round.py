@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.federation.start_round import LocalSamples, StartRound, by_block, head_of, read_blocks
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.calibration import USUAL_TEMPERATURE

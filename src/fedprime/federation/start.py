@@ -9,7 +9,7 @@ Source: see docs/learning.md.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.federation.calibration_rounds import ShrinkageRound, TemperatureRound
 from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.private_sums_round import PrivateSumsRound

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.federation.start_round import CANDIDATES, LocalSamples, StartRound, by_block, head_of, read_blocks
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.class_sums import ClassSums, sum_blocks

@@ -15,7 +15,8 @@ from pydantic import Field
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch, Shard, Task
+from fedprime.data.batches import Batch, Shard
+from fedprime.data.sources import Task
 from fedprime.methods.aggregation.robust import Aggregation, robust_mean
 from fedprime.models.prompted_model import HeadKind, PromptedModel, Weights
 from fedprime.models.prompts import Prompter

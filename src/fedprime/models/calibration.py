@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 
 __all__ = [
     "SCALES",

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.models.prompted_model import Weights
 from fedprime.models.readout import Blocks
 

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.models.class_sums import ClassSums
 
 __all__ = ["SHRINKAGES", "BlockDiscriminant", "frequencies_of", "label_counts", "log_frequencies"]

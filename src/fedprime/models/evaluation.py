@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fedprime.data.batches import Shard, Task
+from fedprime.data.batches import Shard
 from fedprime.data.missingness.patterns import all_patterns, pattern_name
+from fedprime.data.sources import Task
 from fedprime.models.calibration import as_target, log_likelihoods
 from fedprime.models.prompted_model import PromptedModel
 

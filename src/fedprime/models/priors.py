@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.models.discriminant import frequencies_of, log_frequencies
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
 

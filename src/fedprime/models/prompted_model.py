@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.backbones.layers import check_layers, states_before, tokens_before
-from fedprime.data.batches import Batch, Task
+from fedprime.data.batches import Batch
+from fedprime.data.sources import Task
 from fedprime.models.hub import upload_folder
 from fedprime.models.model_card import CARD
 from fedprime.models.model_folder import STATISTICS, ModelError

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fedprime.backbones import NAMES, load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.models.backbone_copy import copy_backbone, found_reference, is_copy, saved_reference
 from fedprime.models.model_card import CARD
 from fedprime.models.model_folder import (

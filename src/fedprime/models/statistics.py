@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fedprime.data.batches import Task
+from fedprime.data.sources import Task
 from fedprime.models.calibration import USUAL_TEMPERATURE
 from fedprime.models.class_sums import ClassSums
 from fedprime.models.discriminant import BlockDiscriminant, log_frequencies

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Batch, Task
+from fedprime.data.batches import Batch
+from fedprime.data.sources import Task
 from fedprime.methods import METHODS
 from fedprime.methods.fedprime import FedPrime
 from fedprime.methods.head_only import HeadOnly

@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from fedprime.data.batches import ValueKind
 from fedprime.data.images import InputError, read_image
 from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import read_sound
+from fedprime.data.sources import ValueKind
 from fedprime.models.discriminant import frequencies_of
 from fedprime.models.explanation import explain
 from fedprime.models.prompted_model import PromptedModel

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.frames import frame_columns, frame_part, named_cells
 from fedprime.data.sets.table.labels import read_known_labels
 from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
+from fedprime.data.sources import DataError
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import Predictions, Scores, score
 from fedprime.models.prediction import predict_samples, with_prior

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.data.batches import Encoded, SampleSource
+from fedprime.data.batches import Encoded
+from fedprime.data.sources import SampleSource
 from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.experiment.loading import (
     change_settings,

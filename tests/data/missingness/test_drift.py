@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedprime.data.batches import EmbeddedSamples, Task
+from fedprime.data.batches import EmbeddedSamples
 from fedprime.data.missingness.drift import Drift, DriftingShard, drift_stages
 from fedprime.data.missingness.kinds import ANY
 from fedprime.data.missingness.mechanisms import Split
 from fedprime.data.missingness.patterns import all_patterns
+from fedprime.data.sources import Task
 
 TWO, THREE = ("image", "text"), ("image", "text", "readings")
 examples = settings(max_examples=50, deadline=None, derandomize=True)

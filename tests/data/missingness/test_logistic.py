@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from jaxtyping import Int
 from scipy import stats
 
-from fedprime.data.batches import Task
 from fedprime.data.missingness.kinds import ANY
 from fedprime.data.missingness.logistic import ByLabel, ByObserved, logistic_rates, summarise
 from fedprime.data.missingness.mechanisms import Split
 from fedprime.data.missingness.patterns import pattern_numbers, pattern_shares
+from fedprime.data.sources import Task
 from fedprime.reproducibility.seeding import stream
 
 NUM_LABELS = 4

@@ -9,7 +9,6 @@ import pytest
 from jaxtyping import Float, Int
 from scipy import stats
 
-from fedprime.data.batches import Task
 from fedprime.data.missingness.drift import Drift, drift_stages
 from fedprime.data.missingness.kinds import ANY, MechanismKind, MissingnessKind
 from fedprime.data.missingness.logistic import ByLabel, ByObserved
@@ -21,6 +20,7 @@ from fedprime.data.missingness.patterns import (
     pattern_numbers,
     pattern_shares,
 )
+from fedprime.data.sources import Task
 from fedprime.reproducibility.seeding import stream
 
 NUM_CLIENTS, NUM_LABELS, NUM_SITES = 6, 4, 5

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.annotations import find_folder, read_json, read_json_lines, read_rows
+from fedprime.data.sources import DataError
 
 
 def test_json_holds_an_object(tmp_path: Path):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from jaxtyping import Float, Int, UInt8
 from scipy.stats import chi2_contingency, chisquare
 
-from fedprime.data.batches import KnownWorld
 from fedprime.data.sets import builtin, scenes
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.data.sets.scenes import CELL_SIZE, FILLERS, INGREDIENTS, draw_image
+from fedprime.data.sources import KnownWorld
 from fedprime.reproducibility.seeding import stream
 
 EVERYTHING = BuiltinWorld.modalities

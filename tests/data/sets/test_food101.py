@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError, SampleSource
 from fedprime.data.sets.food101 import open_food101
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import DataError, SampleSource
 from miniatures import DISHES, write_food101, write_kaggle_food101, write_photo
 
 

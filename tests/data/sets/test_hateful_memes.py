@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError, SampleSource
 from fedprime.data.sets.hateful_memes import open_hateful_memes
+from fedprime.data.sources import DataError, SampleSource
 from miniatures import write_hateful_memes
 
 

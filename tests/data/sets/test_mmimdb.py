@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError, SampleSource
 from fedprime.data.sets.mmimdb import GENRES, open_mmimdb
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import DataError, SampleSource
 from miniatures import write_mmimdb
 
 

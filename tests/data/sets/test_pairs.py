@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError
 from fedprime.data.images import InputError
 from fedprime.data.sets.pairs import Pair, open_pairs
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import DataError
 from miniatures import write_photo
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets import registered
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.data.sets.registered import DATA_SETS, data_set_names, find_data_set, open_registered
+from fedprime.data.sources import DataError
 from fedprime.reproducibility.plugins import PluginError
 
 

@@ -5,8 +5,9 @@ from collections.abc import Collection
 import numpy as np
 from jaxtyping import Float, Int
 
-from fedprime.data.batches import KnownWorld, Shard
+from fedprime.data.batches import Shard
 from fedprime.data.missingness.patterns import pattern_numbers
+from fedprime.data.sources import KnownWorld
 
 __all__ = ["best_possible", "client_given_label", "told_by_patterns"]
 

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fedprime.data.batches import SampleSource
 from fedprime.data.missingness.mechanisms import Split, patterns_at, spread
 from fedprime.data.missingness.patterns import all_patterns
 from fedprime.data.odd_values import place_of
+from fedprime.data.sources import SampleSource
 from fedprime.reproducibility.seeding import stream
 
 __all__ = ["ByLabel", "ByObserved", "logistic_rates", "summarise"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fedprime.data.batches import DataError
+from fedprime.data.sources import DataError
 
 __all__ = ["find_folder", "read_json", "read_json_lines", "read_rows"]
 

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fedprime.data.batches import Task
 from fedprime.data.sets.scenes import INGREDIENTS, draw_image, draw_style, write_title
+from fedprime.data.sources import Task
 from fedprime.reproducibility.seeding import stream, stream_seed
 
 __all__ = ["BuiltinWorld"]

@@ -13,10 +13,10 @@ Two layouts are known; photos lie in ``images/train/CLASS/*.jpg`` and ``images/t
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.annotations import find_folder, read_json, read_rows
 from fedprime.data.sets.pairs import Pair, open_pairs
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import DataError
 from fedprime.data.splits import named_splits
 
 __all__ = ["open_food101"]

@@ -11,10 +11,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.annotations import find_folder, read_json_lines
 from fedprime.data.sets.pairs import Pair, open_pairs
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import DataError
 
 __all__ = ["open_hateful_memes"]
 

@@ -11,10 +11,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.annotations import find_folder, read_json
 from fedprime.data.sets.pairs import Pair, open_pairs
 from fedprime.data.sets.table.table import Table
+from fedprime.data.sources import DataError
 from fedprime.data.splits import named_splits
 
 __all__ = ["GENRES", "open_mmimdb"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedprime.reproducibility.plugins import find_registered, registered_names
 
 if TYPE_CHECKING:
-    import fedprime.data.batches
+    import fedprime.data.sources
 
 __all__ = ["DATA_SETS", "data_set_names", "find_data_set", "open_registered"]
 
@@ -26,7 +26,7 @@ def data_set_names() -> tuple[str, ...]:
     return registered_names(_GROUP, DATA_SETS)
 
 
-def find_data_set(name: str) -> "Callable[..., fedprime.data.batches.SampleSource] | None":
+def find_data_set(name: str) -> "Callable[..., fedprime.data.sources.SampleSource] | None":
     """Returns what an installed package registers to open a data set; None for one that fedprime opens itself.
 
     Args:
@@ -38,7 +38,7 @@ def find_data_set(name: str) -> "Callable[..., fedprime.data.batches.SampleSourc
     return find_registered(_GROUP, "data set", name, dict.fromkeys(DATA_SETS))
 
 
-def open_registered(name: str, path: str, options: Mapping[str, Any]) -> "fedprime.data.batches.SampleSource":
+def open_registered(name: str, path: str, options: Mapping[str, Any]) -> "fedprime.data.sources.SampleSource":
     """Opens a data set of an installed package.
 
     Args:
@@ -49,7 +49,7 @@ def open_registered(name: str, path: str, options: Mapping[str, Any]) -> "fedpri
     Raises:
         DataError: If it is not a data set, or it takes no path but is given one.
     """
-    from fedprime.data.batches import DataError
+    from fedprime.data.sources import DataError
 
     opener = find_data_set(name)
     if opener is None:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
+from fedprime.data.sources import DataError
 
 NUM = 12
 LABELS = {"text": [f"text {row}" for row in range(NUM)], "label": ["a", "b"] * (NUM // 2)}

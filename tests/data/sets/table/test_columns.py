@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.table.columns import choose_columns, column_forms, need_column
 from fedprime.data.sets.table.files import Part, open_parts
+from fedprime.data.sources import DataError
 from miniatures import write_csv, write_table
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.table.csv_format import CsvFormat, read_csv_format
+from fedprime.data.sources import DataError
 
 ROWS = "name;preis;größe\nÄpfel;3,50;groß\nBirnen;4,25;klein\n"
 

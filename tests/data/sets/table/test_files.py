@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.table.files import open_parts
+from fedprime.data.sources import DataError
 from miniatures import write_csv
 
 ROWS = [{"file_name": "a.png", "label": "007"}, {"file_name": "", "label": "x, y"}]

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.images import InputError, read_image
 from fedprime.data.sets.table.columns import column_forms
 from fedprime.data.sets.table.frames import as_samples, frame_columns, frame_part, read_sample
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, table_of
 from fedprime.data.sounds import read_sound
+from fedprime.data.sources import DataError, ValueKind
 from miniatures import write_photo, write_sound
 
 OPTIONS = TableOptions(("image=photo", "text=title+note", "facts:table=price+colour", "readings:numbers=wave"))

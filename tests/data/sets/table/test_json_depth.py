@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.table.files import open_parts
 from fedprime.data.sets.table.json_depth import refuse_odd_json
+from fedprime.data.sources import DataError
 
 
 def test_a_cell_that_is_nested_without_end_is_one_line_that_names_its_line(tmp_path: Path):

@@ -6,9 +6,9 @@ import datasets
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.table.files import Part, open_parts
 from fedprime.data.sets.table.labels import Labels, read_labels
+from fedprime.data.sources import DataError
 from miniatures import write_csv
 
 

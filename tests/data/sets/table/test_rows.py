@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.sets.table.columns import Form
 from fedprime.data.sets.table.rows import read_unlabelled
+from fedprime.data.sources import DataError, ValueKind
 from miniatures import table_rows, write_csv, write_photo
 
 STATED = ("image=file_name", "text=title+text", "facts=price+colour")

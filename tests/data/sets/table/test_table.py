@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedprime.data.batches import DataError, SampleSource
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
+from fedprime.data.sources import DataError, SampleSource
 from miniatures import DISHES, table_rows, write_csv, write_table
 
 Row = dict[str, object]

@@ -4,7 +4,7 @@ import json
 
 import pyarrow as pa
 
-from fedprime.data.batches import DataError
+from fedprime.data.sources import DataError
 
 __all__ = ["in_words"]
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 from jaxtyping import Bool
 
 from fedprime.data import images, sounds
-from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.images import InputError, file_identity, read_image
 from fedprime.data.sets.table.column_styles import column_style, kept_in, misfits
 from fedprime.data.sets.table.columns import Form, ModalityColumns
@@ -22,6 +21,7 @@ from fedprime.data.sets.table.file_names import FileNames, is_web_address
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank
 from fedprime.data.sounds import read_sound
+from fedprime.data.sources import DataError, ValueKind
 
 __all__ = ["Cells", "read_value"]
 

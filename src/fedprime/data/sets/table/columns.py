@@ -8,12 +8,12 @@ from typing import Literal, cast, get_args
 
 import pyarrow as pa
 
-from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.sets.table.embedded_files import is_embedded, looks_like_files
 from fedprime.data.sets.table.file_names import is_web_address
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.number_words import number_style
 from fedprime.data.sets.table.plain_words import cleaned, is_blank
+from fedprime.data.sources import DataError, ValueKind
 from fedprime.reproducibility.errors import nearest_name
 
 __all__ = [

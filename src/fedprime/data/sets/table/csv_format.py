@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.table.plain_words import cleaned
+from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import counted
 
 __all__ = ["CsvFormat", "read_csv_format"]

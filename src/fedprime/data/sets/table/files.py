@@ -16,12 +16,12 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from fedprime.data.batches import DataError
 from fedprime.data.sets.table.arrow_words import in_words
 from fedprime.data.sets.table.copies import tables_folder
 from fedprime.data.sets.table.csv_format import read_csv_format
 from fedprime.data.sets.table.json_depth import refuse_odd_json
 from fedprime.data.sets.table.layouts import class_folders, split_files
+from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, split_name
 
 __all__ = ["Part", "open_parts"]

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from fedprime.data.batches import DataError, ValueKind
 from fedprime.data.images import InputError, image_pixels
 from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.columns import is_sound
@@ -21,6 +20,7 @@ from fedprime.data.sets.table.labels import cell_words
 from fedprime.data.sets.table.number_words import read_row
 from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import write_sound
+from fedprime.data.sources import DataError, ValueKind
 
 __all__ = ["as_samples", "frame_columns", "frame_part", "is_hole", "named_cells", "read_sample"]
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedprime.data.batches import DataError
+from fedprime.data.sources import DataError
 
 __all__ = ["refuse_odd_json"]
 

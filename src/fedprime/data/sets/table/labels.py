@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fedprime.data.batches import DataError, Task
 from fedprime.data.sets.table.columns import column_names, need_column
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.number_words import PLAIN, TRUTH
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, kept_words
+from fedprime.data.sources import DataError, Task
 from fedprime.reproducibility.errors import counted, nearest_name
 
 __all__ = ["Labels", "cell_words", "listed_words", "read_known_labels", "read_labels"]

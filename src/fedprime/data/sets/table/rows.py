@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-from fedprime.data.batches import DataError, Task, ValueKind
 from fedprime.data.sets.table.cells import Cells
 from fedprime.data.sets.table.columns import (
     Form,
@@ -17,6 +16,7 @@ from fedprime.data.sets.table.columns import (
     usual_columns,
 )
 from fedprime.data.sets.table.files import Part, open_parts
+from fedprime.data.sources import DataError, Task, ValueKind
 
 __all__ = ["UnlabelledRows", "read_unlabelled", "unlabelled_rows"]
 

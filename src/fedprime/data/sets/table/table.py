@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fedprime.data.batches import DataError, Task
 from fedprime.data.sets.table.cells import Cells
 from fedprime.data.sets.table.columns import (
     Form,
@@ -27,6 +26,7 @@ from fedprime.data.sets.table.labels import Labels, cell_words, read_labels
 from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.readings import column_readings
+from fedprime.data.sources import DataError, Task
 from fedprime.data.splits import SPLITS, split_name
 from fedprime.reproducibility.errors import counted, nearest_name
 
