@@ -133,7 +133,7 @@ def test_a_class_that_only_the_test_has_is_told(
 ):
     folder = written(tmp_path, lambda rows: next(row for row in rows if row["split"] == "test").update(label="rare"))
     assert exit_code("data", "check", folder, "--columns", *COLUMNS) == 1
-    assert "1 classes that no training sample has: they cannot be learnt: rare" in capsys.readouterr().out
+    assert "1 class that no training sample has and that cannot be learnt: rare" in capsys.readouterr().out
     assert exit_code(*run_words(folder)) == 0
     assert sum("no training sample is of rare" in line for line in caplog.messages) == 1
 

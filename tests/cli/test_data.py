@@ -119,7 +119,7 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     assert "1 sample without image: sounds/3.wav" in said
     assert "1 with an unreadable image, which counts as missing; mend the files:" in said
-    assert "1 classes that no training sample has: they cannot be learnt: rare" in said
+    assert "1 class that no training sample has and that cannot be learnt: rare" in said
     assert "1 row without a label: left out" in said
     assert exit_code("data", "check", tmp_path, "--json", "--columns", "image=file_name") == 1
     found = json.loads(capsys.readouterr().out)

@@ -188,15 +188,22 @@ def _in_words(found: "Inspection") -> str:
     for modality, reasons in found.unreadable.items():
         lines.append(f"{len(reasons):,} with an unreadable {modality}, which counts as missing; mend the files:")
         lines += [f"  {place}: {reason}" for place, reason in list(reasons.items())[:_SHOWN]]
-    problems = {
-        "modalities that no sample has: a run would refuse them; mend paths or columns": found.absent,
-        "with nothing at all: left out": found.nothing,
-        "copies across splits: take one of each out": [" = ".join(own) for own in found.same_file],
-        "duplicates within a split: keep one of each": [" = ".join(own) for own in found.repeated],
-        "groups of labels that differ only by case, spaces or zeros in front: write each one way": found.similar_labels,
-        "classes that no training sample has: they cannot be learnt": found.only_measured,
-    }
-    lines += [f"{len(names):,} {problem}: {_first(names)}" for problem, names in problems.items() if names]
+    copies = [" = ".join(own) for own in found.same_file]
+    repeated = [" = ".join(own) for own in found.repeated]
+    similar = found.similar_labels
+    problems = (
+        ("modality", "that no sample has, which a run would refuse; mend paths or columns", found.absent),
+        ("sample", "with nothing at all, left out", found.nothing),
+        ("copy", "across splits; take one of each out", copies),
+        ("duplicate", "within a split; keep one of each", repeated),
+        (
+            "group",
+            "of labels that differ only by case, spaces or zeros in front; write each one way",
+            found.similar_labels,
+        ),
+        ("class", "that no training sample has and that cannot be learnt", found.only_measured),
+    )
+    lines += [f"{counted(len(names), noun)} {what}: {_first(names)}" for noun, what, names in problems if names]
     if found.no_label:
         lines.append(f"{counted(found.no_label, 'row')} without a label: left out")
     is_fine = found.is_sound and not found.repeated

@@ -48,3 +48,29 @@ def test_a_file_outside_of_the_folder_is_found_and_told(files: FileNames):
 def test_web_addresses_are_told_from_names():
     assert all(map(is_web_address, ("http://a/b.jpg", "HTTPS://a/b", "s3://bucket/a.png")))
     assert not any(map(is_web_address, ("photos/http.jpg", "C:\\photos\\1.jpg", "a:b")))
+
+
+def test_names_that_lead_nowhere_are_looked_for_in_the_folders_below(files: FileNames):
+    (files.folder / "more").mkdir()
+    (files.folder / "more" / "0007.jpg").write_bytes(b"123456")
+    assert files.size("0007") is None
+    assert files.look_below(["Café.jpg", "old/place\\0007", "none.jpg"]) == ["more", "photos"]
+    assert (files.size("Café.jpg"), files.size("0007"), files.size("none.jpg")) == (4, 6, None)
+    assert files.find("0007.JPG") == files.folder / "more" / "0007.jpg"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["photos/Café.jpg", "Café.jpg"], "one is where it says"),
+        (["Café.jpg", "none.jpg", "nothing.jpg"], "most are nowhere"),
+        (["twice.jpg"], "two files have the name"),
+        ([], "there are no names"),
+    ],
+)
+def test_names_are_looked_for_below_only_where_that_is_sure(words: list[str], why: str, files: FileNames):
+    for folder in ("photos", "more"):
+        (files.folder / folder).mkdir(exist_ok=True)
+        (files.folder / folder / "twice.jpg").touch()
+    assert files.look_below(words) == [], why
+    assert files.size("twice.jpg") is None

@@ -183,3 +183,17 @@ def test_how_columns_are_written_is_known_to_who_reads_other_rows(tmp_path: Path
     write_csv(tmp_path / "metadata.csv", rows)
     table = open_table(str(tmp_path), TableOptions(columns=("facts:table=x+n",)))
     assert table.about()["styles"] == {"x": "numbers with decimal comma, in €"}
+
+
+def test_files_in_another_folder_than_the_table_says_are_found_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "pictures").mkdir()
+    rows: list[Row] = []
+    for number in range(6):
+        (tmp_path / "pictures" / f"{number:03}.jpg").write_bytes(b"1")
+        rows.append({"id": f"{number:03}", "label": "ab"[number % 2], "split": "train"})
+    write_csv(tmp_path / "metadata.csv", rows)
+    found = open_table(str(tmp_path), TableOptions(columns=("image=id",)))
+    assert found.there.all()
+    assert "id: files are found in pictures/, not where the table says" in caplog.text

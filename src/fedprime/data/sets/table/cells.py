@@ -27,6 +27,8 @@ __all__ = ["Cells", "read_value"]
 
 _logger = logging.getLogger(__name__)
 
+_LOOKED_FOR = 200  # names, in folders that the table does not say
+
 _AT_ONCE = 10_000  # rows in memory while holes are looked for
 _NOT_THERE, _NO_BYTES, _WEB = "file not there", "file of 0 bytes", "web address"
 
@@ -219,6 +221,13 @@ class Cells:
         is_file = self.own.kind in ("image", "audio")
         for part, files in enumerate(self._files):
             columns = [self._columns[name][part] for name in self.own.columns]
+            if is_file and not is_embedded(columns[0].type):
+                some = [str(cell) for cell in columns[0].slice(0, _LOOKED_FOR).to_pylist() if not is_blank(cell)]
+                if folders := files.look_below([word for word in some if not is_web_address(word)]):
+                    named = ", ".join(folder if folder == "." else f"{folder}/" for folder in folders[:3])
+                    _logger.warning(
+                        "%s: files are found in %s, where the table does not say", self.own.columns[0], named
+                    )
             yield from self._file_lacks(columns[0], files) if is_file else self._cells_lack(columns)
 
     def _cells_lack(self, columns: Sequence[pa.ChunkedArray]) -> Iterator[str | None]:

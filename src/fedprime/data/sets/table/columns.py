@@ -199,9 +199,16 @@ def _parse(
         form = forms[columns[0]]
         if len(columns) > 1:
             raise DataError(f"data.columns states {word!r}: {kind}s are in one column; make a modality of each")
-        if form in ("number", "other") or (form in ("image", "audio") and form != kind):
+        is_other = form == "other" or (form in ("image", "audio") and form != kind)
+        if is_other or (form == "number" and not _may_be_names(columns[0], parts)):
             raise DataError(f"data.columns states {word!r}, but {columns[0]!r} has no {kind}s ({form})")
     return ModalityColumns(match["modality"], kind, tuple(columns))
+
+
+def _may_be_names(column: str, parts: Sequence[Part]) -> bool:
+    """Returns whether numbers may be names of files without their endings: they are whole."""
+    cells = (cell for part in parts for cell in part.column(column).slice(0, _LOOKED_AT).to_pylist())
+    return all(str(cell).strip().isdigit() for cell in cells if not is_blank(cell))
 
 
 def _refuse_objects(word: str, kind: ValueKind, column: str, parts: Sequence[Part]) -> None:

@@ -3,10 +3,14 @@
 import os
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path, PurePath
 
 __all__ = ["FileNames", "is_web_address"]
 
+_MOST_FOLDERS = 1000  # that are looked into
 _WEB_ADDRESS = re.compile(r"\s*(https?|ftps?|s3|gs|hdfs|az|abfss?|hf)://", re.IGNORECASE)
 
 
@@ -23,7 +27,8 @@ class FileNames:
     """The files below a folder by the names that cells give them.
 
     A name is taken as it is. Where no such file is there, backslashes separate folders, letters with accents are the
-    same however they are composed, and the case of an ending does not matter.
+    same however they are composed, and the case of an ending does not matter. Where none of the names leads anywhere,
+    `look_below` finds the folders that they are in.
 
     Attributes:
         folder: What names are relative to.
@@ -34,21 +39,51 @@ class FileNames:
         self.folder = folder
         self._sizes: dict[str, dict[str, int]] = {}
         self._loose: dict[Path, dict[str, str]] = {}
+        self._below: dict[str, Path] = {}
 
     def find(self, word: str) -> Path:
         """Returns the file that a cell names; as it is written, if there is none."""
         word = word.strip()
         if self._size(word) is not None:
             return self.folder / word
-        return self._find_loosely(word) or self.folder / word
+        return self._find_loosely(word) or self._below.get(_last(word)) or self.folder / word
 
     def size(self, word: str) -> int | None:
         """Returns the bytes of the file that a cell names; None if there is none."""
         word = word.strip()
         size = self._size(word)
-        if size is None and (found := self._find_loosely(word)) is not None:
+        if size is None and (found := self._find_loosely(word) or self._below.get(_last(word))) is not None:
             return found.stat().st_size if found.is_file() else None
         return size
+
+    def look_below(self, words: Sequence[str]) -> list[str]:
+        """Looks for names in the folders below, and without the endings of files, if none of them is where it says.
+
+        Args:
+            words: Some of the names that cells give.
+
+        Returns:
+            The folders that files are found in from now on: none if names are where they say, if less than half of them
+            are below, or if one of them is there twice.
+        """
+        wanted = {_last(word) for word in words}
+        if not wanted or any(self.size(word) is not None for word in words):
+            return []
+        found: dict[str, Path] = {}
+        times, folders = Counter[str](), dict[str, None]()
+        for folder in islice(_folders(self.folder), _MOST_FOLDERS):
+            files = {name: folder / name for name in _names(folder)}
+            keys = {_loose(name): path for name, path in files.items()}
+            stems = Counter(PurePath(key).stem for key in keys)
+            keys = {PurePath(key).stem: path for key, path in keys.items() if stems[PurePath(key).stem] == 1} | keys
+            if here := wanted & keys.keys():
+                times.update(here)
+                folders[folder.relative_to(self.folder).as_posix()] = None
+                found |= keys
+        if 2 * len(times) < len(wanted) or any(number > 1 for number in times.values()):
+            return []
+        self._below = found
+        return list(folders)
 
     def is_outside(self, word: str) -> bool:
         """Returns whether a name leads out of the folder."""
@@ -78,6 +113,19 @@ class FileNames:
                 return None
             place /= name
         return place
+
+
+def _last(word: str) -> str:
+    """Returns the name of the file without its folders, as `_loose` returns it."""
+    return _loose(word.strip().replace("\\", "/").rsplit("/", 1)[-1])
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Yields a folder and those below it, in order, two deep."""
+    yield folder
+    for own in sorted(own for own in folder.iterdir() if own.is_dir()):
+        yield own
+        yield from sorted(inner for inner in own.iterdir() if inner.is_dir())
 
 
 def _loose(name: str) -> str:
