@@ -196,11 +196,7 @@ def _in_words(found: "Inspection") -> str:
         ("sample", "with nothing at all, left out", found.nothing),
         ("copy", "across splits; take one of each out", copies),
         ("duplicate", "within a split; keep one of each", repeated),
-        (
-            "group",
-            "of labels that differ only by case, spaces or zeros in front; write each one way",
-            found.similar_labels,
-        ),
+        ("group", "of labels that differ only by case, spaces or zeros in front; write each one way", similar),
         ("class", "that no training sample has and that cannot be learnt", found.only_measured),
     )
     lines += [f"{counted(len(names), noun)} {what}: {_first(names)}" for noun, what, names in problems if names]

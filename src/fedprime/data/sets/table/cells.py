@@ -225,9 +225,7 @@ class Cells:
                 some = [str(cell) for cell in columns[0].slice(0, _LOOKED_FOR).to_pylist() if not is_blank(cell)]
                 if folders := files.look_below([word for word in some if not is_web_address(word)]):
                     named = ", ".join(folder if folder == "." else f"{folder}/" for folder in folders[:3])
-                    _logger.warning(
-                        "%s: files are found in %s, where the table does not say", self.own.columns[0], named
-                    )
+                    _logger.warning("%s: files are found in %s, not where the table says", self.own.columns[0], named)
             yield from self._file_lacks(columns[0], files) if is_file else self._cells_lack(columns)
 
     def _cells_lack(self, columns: Sequence[pa.ChunkedArray]) -> Iterator[str | None]:
