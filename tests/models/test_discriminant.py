@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import betabinom, dirichlet_multinomial
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from fedprime.data.sources import Task
 from fedprime.models.class_sums import ClassSums, sum_blocks
-from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, log_frequencies
+from fedprime.models.discriminant import (
+    SHRINKAGES,
+    BlockDiscriminant,
+    frequencies_of,
+    log_frequencies,
+    own_log_frequencies,
+)
 from fedprime.models.readout import Blocks
 
 
@@ -101,3 +109,36 @@ def test_frequencies_are_smoothed_by_the_shared_ones():
     counts = torch.tensor([2.0, 0.0, 0.0], dtype=torch.float64)
     found = log_frequencies(counts, 2, "one_class", shared=[0.2, 0.6, 0.2]).exp()
     np.testing.assert_allclose(found.numpy(), [2.2 / 3, 0.6 / 3, 0.2 / 3])
+
+
+@pytest.mark.parametrize("task", ["one_class", "several_labels"])
+def test_few_samples_of_many_labels_say_little_and_many_samples_nearly_all(task: Task):
+    """Counts as the shared frequencies would draw them leave these; a thousand samples elsewhere take over."""
+    shared = torch.full((100,), 0.01, dtype=torch.float64)
+    few = torch.zeros(100, dtype=torch.float64)
+    few[:40] = 1
+    found = frequencies_of(own_log_frequencies(few, 40, task, shared), task)
+    assert found.max() < 2 * 0.01
+    elsewhere = torch.zeros(100, dtype=torch.float64)
+    elsewhere[3] = 1000
+    assert frequencies_of(own_log_frequencies(elsewhere, 1000, task, shared), task)[3] > 0.99
+
+
+def test_strength_is_weighed_by_the_likelihood_of_a_dirichlet_and_multinomial():
+    """By scipy: the mean over strengths of (counts + strength * shared) / (n + strength)."""
+    shared, counts = np.array([0.6, 0.3, 0.1]), np.array([2, 5, 1])
+    strengths = 2.0 ** np.arange(-2, 14)
+    likely = np.array([dirichlet_multinomial.pmf(counts, strength * shared, 8) for strength in strengths])
+    expected = (likely / likely.sum()) @ ((counts + strengths[:, None] * shared) / (8 + strengths[:, None]))
+    found = own_log_frequencies(torch.tensor(counts).double(), 8, "one_class", torch.tensor(shared))
+    np.testing.assert_allclose(found.exp().numpy(), expected)
+
+
+def test_of_several_labels_each_has_a_beta_and_all_the_same_strength():
+    shared, counts = np.array([0.6, 0.1]), np.array([2, 5])
+    strengths = 2.0 ** np.arange(-2, 14)
+    each = [betabinom.pmf(counts, 8, strength * shared, strength * (1 - shared)) for strength in strengths]
+    likely = np.prod(each, axis=1)
+    expected = (likely / likely.sum()) @ ((counts + strengths[:, None] * shared) / (8 + strengths[:, None]))
+    found = own_log_frequencies(torch.tensor(counts).double(), 8, "several_labels", torch.tensor(shared))
+    np.testing.assert_allclose(found.sigmoid().numpy(), expected)

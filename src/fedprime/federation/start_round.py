@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedprime.data.batches import Shard
 from fedprime.methods.method import ServerState, Update
-from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies
+from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies, own_log_frequencies
 from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead
 
@@ -133,8 +133,9 @@ def own_log_prior(model: PromptedModel, train: Shard) -> Tensor:
         train: The client's training samples.
     """
     counts = label_counts(train.samples.source.labels[train.indices], len(model.label_names))
-    shared = None if model.log_prior is None else frequencies_of(model.log_prior, model.task)
-    return log_frequencies(counts, len(train), model.task, shared)
+    if model.log_prior is None:
+        return log_frequencies(counts, len(train), model.task)
+    return own_log_frequencies(counts, len(train), model.task, frequencies_of(model.log_prior, model.task))
 
 
 def head_of(model: PromptedModel) -> EvidenceHead:

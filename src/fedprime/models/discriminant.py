@@ -23,11 +23,19 @@ from torch import Tensor
 from fedprime.data.sources import Task
 from fedprime.models.class_sums import ClassSums
 
-__all__ = ["SHRINKAGES", "BlockDiscriminant", "frequencies_of", "label_counts", "log_frequencies"]
+__all__ = [
+    "SHRINKAGES",
+    "BlockDiscriminant",
+    "frequencies_of",
+    "label_counts",
+    "log_frequencies",
+    "own_log_frequencies",
+]
 
 #: What is tried as shrinkage.
 SHRINKAGES: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
 
+_STRENGTHS = tuple(2.0**power for power in range(-2, 14))  # samples that frequencies may be smoothed with
 _LEAST_DEVIATION = 1e-6  # of a coordinate that is the same for all samples
 _MOST_EXPLAINED = 1 - 1e-6  # of the variance along a discriminant, between a label and the rest
 
@@ -120,6 +128,47 @@ def log_frequencies(
     if shared is None:
         shared = torch.full_like(counts, 1 / len(counts) if task == "one_class" else 0.5)
     frequencies = (counts + torch.as_tensor(shared, dtype=torch.float64)) / (num_samples + 1)
+    return frequencies.log() if task == "one_class" else frequencies.logit()
+
+
+def own_log_frequencies(
+    counts: Float64[Tensor, " label"],
+    num_samples: int | float,
+    task: Task,
+    shared: Float64[Tensor, " label"],
+) -> Float64[Tensor, " label"]:
+    """Returns the logarithm of a client's own label frequencies; of several labels, their log-odds.
+
+    A few samples say little of frequencies, less the more labels there are. How much they are smoothed towards the
+    shared frequencies is told by the samples themselves: for each strength (as if so many more samples had the shared
+    frequencies), how likely these counts are of a client whose frequencies lie around the shared ones that closely.
+    The frequencies are the mean over strengths by that likelihood. Nobody else needs to be asked.
+
+    Source: empirical Bayes with a Dirichlet prior, or a beta for each of several labels; Good. The Estimation of
+        Probabilities. 1965.
+
+    Args:
+        counts: Samples of each class, or that each label applies to.
+        num_samples: All samples of the client.
+        task: Whether one class or several labels apply to a sample.
+        shared: Frequencies over all clients, none of them 0.
+
+    >>> shared = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    >>> counts = torch.tensor([[26.0, 24.0], [50.0, 0.0]], dtype=torch.float64)
+    >>> [own_log_frequencies(own, 50, "one_class", shared).exp()[0].item() for own in counts]  # doctest: +ELLIPSIS
+    [0.50..., 0.99...]
+    """
+    strengths = torch.tensor(_STRENGTHS, dtype=torch.float64)[:, None]
+    around, known = strengths * shared, counts + strengths * shared
+    likely = (known.lgamma() - around.lgamma()).sum(dim=1)
+    of_all = (strengths.lgamma() - (strengths + num_samples).lgamma())[:, 0]
+    if task == "one_class":
+        likely = likely + of_all
+    else:
+        without = strengths * (1 - shared)
+        likely = likely + ((without + num_samples - counts).lgamma() - without.lgamma()).sum(dim=1)
+        likely = likely + len(counts) * of_all
+    frequencies = (likely.softmax(dim=0)[:, None] * known / (num_samples + strengths)).sum(dim=0)
     return frequencies.log() if task == "one_class" else frequencies.logit()
 
 

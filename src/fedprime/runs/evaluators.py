@@ -21,7 +21,7 @@ from fedprime.federation.private_scores import mean_scores
 from fedprime.federation.start import statistics_alone
 from fedprime.federation.start_round import LocalSamples, each_alone
 from fedprime.methods.method import Method, ServerState
-from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies
+from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies, own_log_frequencies
 from fedprime.models.evaluation import Predictions, count_usage, majority_accuracy, predict, score
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.models.readout import EvidenceHead
@@ -194,7 +194,7 @@ class OwnSamples:
         of_all = log_frequencies(torch.stack(counts).sum(dim=0), sum(len(shard) for shard in shards), source.task)
         shared = frequencies_of(of_all, source.task)
         pairs = zip(counts, shards, strict=True)
-        return of_all, torch.stack([log_frequencies(own, len(shard), source.task, shared) for own, shard in pairs])
+        return of_all, torch.stack([own_log_frequencies(own, len(shard), source.task, shared) for own, shard in pairs])
 
     def _own_priors(self, personal: Collection[int]) -> Float[np.ndarray, "client output"]:
         """Returns what each client adds to scores to predict its own samples: the logarithm of its label frequencies.
