@@ -17,7 +17,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 __all__ = ["BUNDLED", "write_bundled"]
 
 _GROUPS = ("mean", "error", "worst")
-_NUM_DIGITS, _SIDE = 1797, 8
+_SIDE = 8  # pixels of a photo of a digit
 _ROWS, _COLUMNS = ([f"{name}_{index}" for index in range(_SIDE)] for name in ("row", "column"))
 _NUCLEI_DATA: Any = load_breast_cancer()  # annotated as if it were a pair
 _NUCLEI = [str(name).replace(" ", "_") for name in _NUCLEI_DATA.feature_names]

@@ -21,8 +21,7 @@ from torch import Tensor
 from fedprime.backbones import load_backbone
 from fedprime.backbones.blocks import block_of
 from fedprime.data.images import read_image
-from fedprime.reproducibility.atomic_files import replaced_file
-from machine import describe
+from machine import describe, show_page
 
 _PRINTED_MINUTES = 4
 _SIDE, _WIDTH = 224, 1280  # of the encoder's input, and of its block
@@ -99,11 +98,7 @@ def main() -> None:
             told += [f"{own:.4f}" for own in (statistics.median(blocks), max(blocks), statistics.median(shapes))]
             lines.append(f"| {make.__name__} | {times} x {_SIDE} | {' | '.join(told)} |")
             print(lines[-1], flush=True)
-    page = "\n".join([*lines, ""])
-    print(page)
-    if arguments.output:
-        with replaced_file(arguments.output / "jpeg_drafts.md") as beside:
-            beside.write_text(page)
+    show_page(lines, arguments.output and arguments.output / "jpeg_drafts.md")
 
 
 if __name__ == "__main__":

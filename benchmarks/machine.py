@@ -11,7 +11,9 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["Clock", "describe", "matmul_rates", "peak_memory_mib"]
+from fedprime.reproducibility.atomic_files import replaced_file
+
+__all__ = ["Clock", "describe", "matmul_rates", "peak_memory_mib", "show_page"]
 
 
 class Clock:
@@ -60,6 +62,15 @@ def peak_memory_mib() -> float:
     """
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
+
+
+def show_page(lines: Sequence[str], path: Path | None) -> None:
+    """Prints a page of measurements, and writes it, where that is asked for."""
+    page = "\n".join([*lines, ""])
+    print(page)
+    if path:
+        with replaced_file(path) as beside:
+            beside.write_text(page)
 
 
 def describe() -> dict[str, str]:

@@ -20,10 +20,9 @@ from safetensors.torch import load_file, save_file
 
 from fedprime.methods.aggregation.joining import Joining
 from fedprime.models.model_folder import STATISTICS, STATISTICS_DIGEST, WEIGHTS
-from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.runs.merging import merge_models
-from machine import describe, peak_memory_mib
+from machine import describe, peak_memory_mib, show_page
 
 _PRINTED_MINUTES = 10
 
@@ -92,11 +91,7 @@ def main() -> None:
                     f"| {' | '.join(cells)} | {told['two']:.0f} | {told['peak']:.0f} | {told['seconds']:.1f} |"
                 )
                 print(lines[-1], flush=True)
-    page = "\n".join([*lines, ""])
-    print(page)
-    if arguments.output:
-        with replaced_file(arguments.output / "merge_many_files.md") as beside:
-            beside.write_text(page)
+    show_page(lines, arguments.output and arguments.output / "merge_many_files.md")
 
 
 if __name__ == "__main__":

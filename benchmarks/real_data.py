@@ -195,7 +195,7 @@ def recipe_of(name: str, variant: str) -> tuple[Path, list[str]]:
     return ROOT / "recipes" / "table" / "folder.toml", [*flags, "--training.rounds", "10"]
 
 
-def run_all(names: Sequence[str], variants: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> None:
+def run_all(names: Sequence[str], asked: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> None:
     """Trains and measures everything that is not finished yet, and writes the tables."""
     output = ROOT / "docs" / "results" / "real_data"
     output.mkdir(parents=True, exist_ok=True)
@@ -203,6 +203,7 @@ def run_all(names: Sequence[str], variants: Sequence[str], methods: Sequence[str
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in names:
+        variants = [variant for variant in asked if name not in BUNDLED or variant != "absent"]
         found: dict[str, dict[str, list[dict[str, float]]]] = {variant: {} for variant in variants}
         features: dict[str, np.ndarray] = {}
         for seed in seeds:
@@ -277,9 +278,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as runs compute: embeddings of another number of threads would be made anew
-    for name in arguments.data:
-        variants = [own for own in arguments.variants if name not in BUNDLED or own != "absent"]
-        run_all([name], variants, arguments.methods, arguments.seeds)
+    run_all(arguments.data, arguments.variants, arguments.methods, arguments.seeds)
 
 
 if __name__ == "__main__":

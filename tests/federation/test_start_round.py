@@ -1,5 +1,6 @@
 """What all rounds of the start need."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from fedprime.experiment.build import Experiment
-from fedprime.federation.start_round import LocalSamples, own_log_prior, read_blocks, with_single_modalities
+from fedprime.federation.start_round import LocalSamples, each_alone, own_log_prior, read_blocks, with_single_modalities
 from fedprime.methods import METHODS
 from started import model_of
 
@@ -48,3 +49,12 @@ def test_what_goes_through_the_transformer_is_computed_once_for_the_same_prompts
         next(model.prompter.parameters()).add_(1)
     list(samples.validation_blocks(model))
     assert len(calls) == 3 * len(expected)
+
+
+def test_samples_with_several_modalities_come_again_with_each_of_them_alone(small_experiment: Experiment):
+    present = np.array([[True, True], [False, True], [True, True]])
+    shard = replace(small_experiment.validation, indices=np.array([4, 5, 6]), present=present, likelihood=None)
+    rows, alone = each_alone(shard)
+    assert rows.tolist() == [0, 2, 0, 2]
+    assert alone.indices.tolist() == [4, 6, 4, 6]
+    assert alone.present.tolist() == [[True, False], [True, False], [False, True], [False, True]]

@@ -109,8 +109,7 @@ class Site:
             name: shard if self.has_own_data else shard.rows(np.flatnonzero(owners == self.client))
             for name, (shard, owners) in measured.items()
         }
-        rows, alone = each_alone(own[VALIDATION].present)
-        return own | {EACH_ALONE: replace(own[VALIDATION].rows(rows), present=alone, likelihood=None)}
+        return own | {EACH_ALONE: each_alone(own[VALIDATION])[1]}
 
 
 def _known(scores: Scores) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from fedprime.data.sources import Task
@@ -63,11 +64,10 @@ class ShrinkageRound(StartRound):
                 mean, scale = received[f"head.moments.{block}"].double()
                 rows = (blocks.values[block].cpu()[there].double() - mean) / scale
                 bias = received[f"{CANDIDATES}bias.{block}"].double()
+                targets = _targets(labels[there], len(log_prior), model.task)[:, None]
                 for index, (own, offset) in enumerate(zip(weight.double(), bias, strict=True)):
                     logits = temperatures * (rows @ own.T + offset) + log_prior  # (temperature, sample, output)
-                    for which, target in enumerate(_targets(labels[there], len(log_prior), model.task)):
-                        likely = log_likelihoods(logits, target, model.task).sum(dim=1)
-                        found[f"likelihood.{block}"][which, index] += likely
+                    found[f"likelihood.{block}"][:, index] += log_likelihoods(logits, targets, model.task).sum(dim=-1)
                 found[f"count.{block}"] += float(there.sum())
         return found
 
@@ -161,14 +161,13 @@ class TemperatureRound(StartRound):
                 evidence = torch.stack(list(head.by_block(blocks).values()), dim=1).cpu().double()
             if self._is_of_several and blocks.several is not None:
                 evidence, labels = evidence[blocks.several.cpu()], labels[blocks.several]
-            for which, target in enumerate(_targets(labels, len(log_prior), model.task)):
-                for place, scale in enumerate(SCALES):
-                    at = torch.full((len(head.weight),), scale, dtype=torch.float64)
-                    around = curvature(evidence, log_prior, target, at, model.task)
-                    found["value"][which, place] += around.value
-                    found["gradient"][which, place] += around.gradient
-                    if which == 0:  # the same for any target
-                        found["hessian"][place] += around.hessian
+            targets = _targets(labels, len(log_prior), model.task)
+            for place, scale in enumerate(SCALES):
+                at = torch.full((len(head.weight),), scale, dtype=torch.float64)
+                around = curvature(evidence, log_prior, targets, at, model.task)
+                found["value"][:, place] += around.value
+                found["gradient"][:, place] += around.gradient
+                found["hessian"][place] += around.hessian
             found["count"] += len(labels)
         return found
 
@@ -237,5 +236,5 @@ class TemperatureRound(StartRound):
         return replace(current, shared=shared, observations={"start": told})
 
 
-def _targets(labels: Tensor, num_outputs: int, task: Task) -> tuple[Tensor, Tensor]:
-    return as_target(labels, num_outputs, task), flat_target(len(labels), num_outputs, task)
+def _targets(labels: Tensor, num_outputs: int, task: Task) -> Float64[Tensor, "target sample output"]:
+    return torch.stack([as_target(labels, num_outputs, task), flat_target(len(labels), num_outputs, task)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from fedprime.data.batches import Shard
@@ -167,23 +167,18 @@ def with_single_modalities(shard: Shard) -> Shard:
     Args:
         shard: The samples.
     """
-    rows, alone = each_alone(shard.present)
-    indices, present = np.concatenate([shard.indices, shard.indices[rows]]), np.concatenate([shard.present, alone])
-    return replace(shard, indices=indices, present=present, likelihood=None)
+    _, alone = each_alone(shard)
+    indices, present = ([getattr(own, name) for own in (shard, alone)] for name in ("indices", "present"))
+    return replace(alone, indices=np.concatenate(indices), present=np.concatenate(present))
 
 
-def each_alone(
-    present: Bool[np.ndarray, "sample modality"],
-) -> tuple[Int[np.ndarray, " row"], Bool[np.ndarray, "row modality"]]:
-    """Returns samples with several modalities again with each of them alone: which, and what is present then.
+def each_alone(shard: Shard) -> tuple[Int[np.ndarray, " row"], Shard]:
+    """Returns samples with several modalities again with each of them alone, and which rows of the shard they are.
 
     Args:
-        present: Which modalities each sample has.
-
-    >>> rows, alone = each_alone(np.array([[True, True], [False, True]]))
-    >>> rows.tolist(), alone.tolist()
-    ([0, 0], [[True, False], [False, True]])
+        shard: The samples.
     """
-    several = present.sum(axis=1) > 1
-    modalities, rows = np.nonzero((present & several[:, None]).T)
-    return rows, np.eye(present.shape[1], dtype=bool)[modalities]
+    several = shard.present.sum(axis=1) > 1
+    modalities, rows = np.nonzero((shard.present & several[:, None]).T)
+    alone = np.eye(shard.present.shape[1], dtype=bool)[modalities]
+    return rows, replace(shard.rows(rows), present=alone, likelihood=None)

@@ -88,13 +88,14 @@ def with_doubt(
 
 
 def log_likelihoods(
-    logits: Float[Tensor, "*batch sample output"], target: Float[Tensor, "sample output"], task: Task
-) -> Float[Tensor, "*batch sample"]:
+    logits: Float[Tensor, "*batch sample output"], target: Float[Tensor, "*target sample output"], task: Task
+) -> Float[Tensor, "*both sample"]:
     """Returns the logarithm of the probability of each sample's label, or of all its labels.
 
     Args:
         logits: Evidence and the logarithm of a prior.
-        target: How probable each label is; of uncertain labels, the mean over them is returned.
+        target: How probable each label is; of uncertain labels, the mean over them is returned. Axes in front are
+            joined with those of the scores.
         task: Whether one class or several labels apply to a sample.
     """
     if task == "one_class":
@@ -108,20 +109,20 @@ class Curvature:
     """The likelihood around a place: summed over samples.
 
     Attributes:
-        value: Sum of log-likelihoods.
+        value: Sum of log-likelihoods, for each target.
         gradient: Its derivatives by the temperatures.
-        hessian: Its second derivatives.
+        hessian: Its second derivatives, which are the same for any target.
     """
 
-    value: Float64[Tensor, ""]
-    gradient: Float64[Tensor, " block"]
+    value: Float64[Tensor, "*target"]
+    gradient: Float64[Tensor, "*target block"]
     hessian: Float64[Tensor, "block block"]
 
 
 def curvature(
     evidence: Float64[Tensor, "sample block output"],
     log_prior: Float64[Tensor, " output"],
-    target: Float64[Tensor, "sample output"],
+    target: Float64[Tensor, "*target sample output"],
     temperatures: Float64[Tensor, " block"],
     task: Task,
 ) -> Curvature:
@@ -130,12 +131,12 @@ def curvature(
     Args:
         evidence: What each block of each sample says; zeros where it is absent.
         log_prior: Of the labels, where the samples come from.
-        target: How probable each label of a sample is.
+        target: How probable each label of a sample is; several targets cost little more than one.
         temperatures: Where.
         task: Whether one class or several labels apply to a sample.
     """
     logits = torch.einsum("nbc,b->nc", evidence, temperatures) + log_prior
-    value = log_likelihoods(logits, target, task).sum()
+    value = log_likelihoods(logits, target, task).sum(dim=-1)
     if task == "one_class":
         probabilities = logits.softmax(dim=1)
         mean = torch.einsum("nbc,nc->nb", evidence, probabilities)
@@ -143,7 +144,7 @@ def curvature(
     else:
         probabilities = logits.sigmoid()
         hessian = -torch.einsum("nbc,nc,ndc->bd", evidence, probabilities * (1 - probabilities), evidence)
-    gradient = torch.einsum("nbc,nc->b", evidence, target - probabilities)
+    gradient = torch.einsum("nbc,...nc->...b", evidence, target - probabilities)
     return Curvature(value, gradient, hessian)
 
 

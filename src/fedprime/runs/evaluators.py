@@ -136,12 +136,11 @@ class OwnSamples:
         self, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]
     ) -> Mapping[str, float]:
         """Returns scores of samples with each of their modalities alone, where a head reads blocks."""
-        rows, alone = each_alone(shard.present)
+        rows, alone = each_alone(shard)
         if self.experiment.model.log_prior is None or not len(rows):
             return {}
-        again = replace(shard.rows(rows), present=alone, likelihood=None)
         priors = self._own_priors(personal_clients(self.experiment.method, checkpoint))[owners[rows]]
-        predictions = self._predicted(checkpoint, again, owners[rows]).with_prior(priors)
+        predictions = self._predicted(checkpoint, alone, owners[rows]).with_prior(priors)
         return {"num_samples": len(rows), "own_loss": score(predictions).loss}
 
     def _measure(self, checkpoint: Checkpoint, shard: Shard, owners: Int[np.ndarray, " sample"]) -> "_Measured":

@@ -59,6 +59,10 @@ def test_names_that_lead_nowhere_are_looked_for_in_the_folders_below(files: File
     assert files.find("0007.JPG") == files.folder / "more" / "0007.jpg"
 
 
+def test_where_there_is_no_folder_nothing_is_below(tmp_path: Path):
+    assert FileNames(tmp_path / "nowhere").look_below(["a.jpg"]) == []
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 __all__ = ["FileNames", "is_web_address"]
 
-_MOST_FOLDERS = 1000  # that are looked into
+_MOST_FOLDERS, _DEEP = 1000, 2  # that are looked into
 _WEB_ADDRESS = re.compile(r"\s*(https?|ftps?|s3|gs|hdfs|az|abfss?|hf)://", re.IGNORECASE)
 
 
@@ -122,10 +122,10 @@ def _last(word: str) -> str:
 
 def _folders(folder: Path) -> Iterator[Path]:
     """Yields a folder and those below it, in order, two deep."""
-    yield folder
-    for own in sorted(own for own in folder.iterdir() if own.is_dir()):
+    for place, inside, _ in os.walk(folder):  # passes over what cannot be listed
+        own = Path(place)
+        inside[:] = sorted(inside) if len(own.relative_to(folder).parts) < _DEEP else []
         yield own
-        yield from sorted(inner for inner in own.iterdir() if inner.is_dir())
 
 
 def _loose(name: str) -> str:
