@@ -18,7 +18,9 @@ MOMENTS = [0.1, 1.0, 3.5, *(pytest.param(seconds, marks=pytest.mark.slow) for se
 
 @pytest.mark.parametrize("seconds", MOMENTS)
 def test_ctrl_c_while_a_run_starts_is_one_line(seconds: float, tmp_path: Path):
-    command = (sys.executable, "-c", STARTED, "run", "builtin/quickstart", "--output", tmp_path / "run")
+    # More rounds than any machine makes until then: a run that is over cannot be stopped.
+    words = ("run", "builtin/quickstart", "--training.rounds=10000", "--output", tmp_path / "run")
+    command = (sys.executable, "-c", STARTED, *words)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
