@@ -10,7 +10,7 @@ from torch import nn
 
 from example_values import EXAMPLES
 from fedprime.backbones import load_backbone
-from fedprime.backbones.blocks import block_of, block_widths
+from fedprime.backbones.blocks import block_of, block_widths, blocks_by_modality
 from fedprime.backbones.composite import CompositeBackbone
 
 KINDS = ("vilt", "clip", "siglip", "siglip2", "composite", "bare composite")
@@ -21,11 +21,11 @@ def test_a_block_is_a_finite_row_that_does_not_depend_on_other_samples(
     kind: str, checkpoints: Mapping[str, Path]
 ) -> None:
     backbone = load_backbone(checkpoints[kind])
-    assert list(block_widths(backbone)) == list(backbone.modalities)
-    for modality, width in block_widths(backbone).items():
+    for modality, widths in blocks_by_modality(backbone).items():
+        assert next(iter(widths)) == modality
         embedded = backbone.embed(modality, EXAMPLES[modality])
         block = block_of(backbone, modality, embedded)
-        assert block.shape == (len(embedded), width)
+        assert block.shape == (len(embedded), sum(widths.values()))
         assert block.isfinite().all()
         assert not block.requires_grad
         for row, tokens in enumerate(embedded):
@@ -43,6 +43,18 @@ def test_without_a_word_of_the_backbone_it_is_mean_and_deviation_of_the_frozen_t
     deviation = np.stack([tokens.numpy().std(axis=0) for tokens in embedded])
     found = block_of(backbone, "text", embedded).numpy()
     np.testing.assert_allclose(found, np.concatenate([mean, deviation], axis=1), atol=1e-6)
+
+
+def test_an_image_of_linear_patches_tells_which_of_them_it_has_wherever_they_are() -> None:
+    backbone = load_backbone()
+    image = np.zeros((64, 64, 3), dtype=np.uint8)
+    image[:16, :16] = (200, 40, 40)
+    moved, another = np.roll(image, 32, axis=(0, 1)), np.zeros((64, 64, 3), dtype=np.uint8)
+    another[:16, :16] = (40, 40, 200)
+    widths = blocks_by_modality(backbone)["image"]
+    rows = block_of(backbone, "image", backbone.embed("image", [image, moved, another]))
+    patches = rows.split(list(widths.values()), dim=1)[list(widths).index("image patches")]
+    assert torch.dist(patches[0], patches[1]) < torch.dist(patches[0], patches[2])
 
 
 def test_of_a_dual_encoder_it_is_the_feature_that_the_library_gives_the_tower(checkpoints: Mapping[str, Path]) -> None:

@@ -39,7 +39,7 @@ def test_samples_of_several_modalities_have_weights_of_their_own(small_experimen
     )
     after = step.aggregate(state, sent)
     changed = {name for name, value in after.shared.items() if not torch.equal(value, state.shared[name])}
-    assert changed == {f"head.together.{block}" for block in ("summary", "image", "text")}
+    assert changed == {f"head.together.{block}" for block in ("summary", "image", "image patches", "text")}
     value = [likelihood(answers(step, model, clients, at)) for at in (state, after)]
     assert value[1] > value[0]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone, Embedded, Tokens
+from fedprime.backbones.blocks import block_of, blocks_by_modality
 from fedprime.data.batches import Batch
 from fedprime.experiment.build import Experiment
 from fedprime.methods import METHODS
@@ -202,9 +203,13 @@ class CountingBackbone:
         self.reference = self.inside.reference
         self.options = self.inside.options
         self.fingerprint, self.device = self.inside.fingerprint, self.inside.device
+        self.blocks = blocks_by_modality(self.inside)
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Tensor]:
         return self.inside.embed(modality, values)
+
+    def block(self, modality: str, embedded: Sequence[Tensor]) -> Tensor:
+        return block_of(self.inside, modality, embedded)
 
     def assemble(self, embedded: Embedded) -> Tokens:
         tokens = self.inside.assemble(embedded)

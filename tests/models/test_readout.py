@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
+from fedprime.backbones.blocks import blocks_by_modality
 from fedprime.data.batches import Batch
 from fedprime.models.readout import SUMMARY, WIDEST, Blocks, EvidenceHead, frozen_blocks, readout_widths
 from fedprime.reproducibility.seeding import torch_stream
@@ -30,7 +31,7 @@ def test_the_paper_reads_the_summary_alone(tiny: Backbone):
 
 
 def test_a_block_for_each_modality_stands_beside_it(tiny: Backbone):
-    assert list(readout_widths(tiny, "blocks")) == [SUMMARY, *tiny.modalities]
+    assert list(readout_widths(tiny, "blocks")) == [SUMMARY, "image", "image patches", "text"]
 
 
 def test_blocks_know_where_they_are_missing(tiny: Backbone):
@@ -42,10 +43,24 @@ def test_blocks_know_where_they_are_missing(tiny: Backbone):
 
 def test_blocks_that_somebody_has_kept_are_not_computed_again(tiny: Backbone):
     whole = batch(tiny, (True, False), (True, True))
-    width = readout_widths(tiny, "blocks")["image"]
-    kept = {"image": [torch.full((width,), 1.0), torch.full((width,), 2.0)], "text": [None, torch.zeros(width)]}
+    widths = {name: sum(own.values()) for name, own in blocks_by_modality(tiny).items()}
+    images = [torch.full((widths["image"],), 1.0), torch.full((widths["image"],), 2.0)]
+    kept = {"image": images, "text": [None, torch.zeros(widths["text"])]}
     found = frozen_blocks(tiny, Batch(whole.embedded, whole.present, whole.labels, kept.__getitem__))
     assert found.values["image"][:, 0].tolist() == [1, 2]
+
+
+def test_a_head_of_an_earlier_version_says_what_it_said_then():
+    blocks = Blocks(
+        {name: torch.randn(3, 4, generator=torch_stream(0, name)) for name in ("image", "image patches")},
+        {name: torch.ones(3, dtype=torch.bool) for name in ("image", "image patches")},
+    )
+    earlier = EvidenceHead({"image": 4}, 2, torch_stream(0, "head"))
+    without_together = {name: value for name, value in earlier.state_dict().items() if "together" not in name}
+    today = EvidenceHead({"image": 4, "image patches": 4}, 2, torch_stream(1, "head"))
+    today.load_state_dict(without_together | today.lacking(without_together))
+    assert torch.equal(today(blocks), earlier(blocks))
+    assert today.lacking(today.state_dict()) == {}
 
 
 def test_a_modality_that_no_sample_has_has_a_block_of_nothing(tiny: Backbone):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from fedprime.experiment.build import build_experiment
-from fedprime.experiment.run_folder import RunFolder
+from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.federation.differential_privacy import ClientPrivacy
-from fedprime.models.prompted_model import STATISTICS, Weights
+from fedprime.methods.method import ServerState
+from fedprime.models.prompted_model import STATISTICS, PromptedModel, Weights
 from fedprime.runs.evaluators import SiteSamples
 from fedprime.runs.run import start_run
-from fedprime.runs.saved_models import save_models
+from fedprime.runs.saved_models import check_blocks, save_models
 from fedprime.runtime.in_process import InProcessClients
 from fedprime.settings.reading import read_settings
 
@@ -44,10 +46,20 @@ def test_a_closed_form_carries_the_sums_that_it_was_made_from(made: Callable[...
     found = load_file(run / "model" / STATISTICS)
     assert found["sums.num_samples"].item() == NUM_TRAIN
     assert found["sums.labels"].sum().item() == NUM_TRAIN
-    assert blocks_of(run / "model") == {"summary", "image", "text"}
+    assert blocks_of(run / "model") == {"summary", "image", "image patches", "text"}
     checkpoint = RunFolder(run).load_checkpoint()
     for name, value in checkpoint.state.server.items():
         assert torch.equal(found[name], value), name
+
+
+def test_a_run_that_an_earlier_version_began_is_not_gone_on_with(made: Callable[..., Path]):
+    run = RunFolder(made("--method.readout=blocks", "--method.start=closed-form"))
+    checkpoint, model = run.load_checkpoint(), PromptedModel.from_pretrained(run.path)
+    check_blocks(run, model, checkpoint)
+    earlier = {name: value for name, value in checkpoint.state.shared.items() if "image patches" not in name}
+    begun = replace(checkpoint, state=ServerState(earlier))
+    with pytest.raises(RunError, match=r"was begun by an earlier version.*did not read image patches; go on with that"):
+        check_blocks(run, model, begun)
 
 
 def test_where_prompts_were_trained_the_sums_are_those_of_the_model_that_is_saved(made: Callable[..., Path]):
@@ -91,7 +103,7 @@ def test_what_sites_summed_up_still_holds_for_all_that_no_prompt_reaches(
 
     model = build_experiment(settings).model
     save_models(run, settings.method, model, checkpoint, SiteSamples(_NoClients(), NO_PRIVACY), "shared")
-    assert blocks_of(run.model_path) == {"image", "text"}
+    assert blocks_of(run.model_path) == {"image", "image patches", "text"}
     save_models(run, settings.method, model, checkpoint, SiteSamples(_NoClients(), NO_PRIVACY), "none")
     assert not (run.model_path / STATISTICS).exists()
 

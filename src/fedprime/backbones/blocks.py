@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 
-__all__ = ["BlockBackbone", "block_of", "block_widths", "blocks_by_modality"]
+__all__ = ["BlockBackbone", "block_of", "block_widths", "blocks_by_modality", "moments"]
 
 _AT_ONCE = 64  # samples whose blocks are computed together, which bounds memory where a tower runs for them
 
@@ -75,9 +75,10 @@ def block_of(
             if isinstance(backbone, BlockBackbone):
                 blocks.append(backbone.block(modality, chunk).cpu())
             else:
-                blocks.append(torch.stack([torch.cat(_moments(tokens)) for tokens in chunk]))
+                blocks.append(torch.stack([moments(tokens) for tokens in chunk]))
     return torch.cat(blocks)
 
 
-def _moments(tokens: Float[Tensor, "token width"]) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
-    return tokens.mean(dim=0), tokens.std(dim=0, correction=0)
+def moments(tokens: Float[Tensor, "token width"]) -> Float[Tensor, " block"]:
+    """Returns the mean of tokens and, behind it, the standard deviation of each coordinate."""
+    return torch.cat([tokens.mean(dim=0), tokens.std(dim=0, correction=0)])

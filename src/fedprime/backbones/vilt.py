@@ -3,6 +3,7 @@
 Source: Kim, Son, Kim. ViLT: Vision-and-Language Transformer Without Convolution or Region Supervision. ICML 2021.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 
 from fedprime.backbones import backbone
 from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_modalities
+from fedprime.backbones.blocks import moments
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
 from fedprime.backbones.computation import PLAIN, Computation
+from fedprime.backbones.kernel_mean import NUM_FEATURES, KernelMean
 from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
@@ -37,6 +40,7 @@ _VERSIONS = {"image": 1, "text": 1, "readings": 1}
 #: Everything that can enter ViLT's transformer.
 MODALITIES = tuple(_KINDS)
 
+_PLAIN, _PLAIN_SIDE = (0, 85, 170, 255), 64  # red, green and blue, and pixels, of plain pictures
 _TEXT_TYPE, _IMAGE_TYPE = 0, 1  # rows of ViLT's token-type table
 # Of the configuration: what the shapes of the weights do not tell.
 _SHAPE_SETTINGS = ("num_attention_heads", "hidden_act", "layer_norm_eps", "patch_size", "image_size")
@@ -56,6 +60,7 @@ class ViltBackbone:
         embeds_in_threads: True: several threads may call `embed` at a time.
         model: The `transformers` model, in evaluation mode, its parameters frozen; those of its layers have the type of
             numbers that the precision names, all others are float32.
+        blocks: By modality, how many numbers the moments of its tokens are, and of images their patches' kernel mean.
     """
 
     embeds_in_threads = True
@@ -97,6 +102,7 @@ class ViltBackbone:
         self._config: Any = model.config
         self.dim: int = self._config.hidden_size
         self.feature_dim = self.dim
+        self.blocks: Mapping[str, Mapping[str, int]] = {name: self._block_widths(name) for name in modalities}
         self.num_layers: int = self._config.num_hidden_layers
         config = model.config.to_dict()
         shape = {name: config[name] for name in _SHAPE_SETTINGS}
@@ -176,6 +182,28 @@ class ViltBackbone:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
         embed = {"image": self._embed_images, "text": self._embed_texts, "readings": self._embed_readings}[modality]
         return embed_in_chunks(embed, values)
+
+    def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ dim"]]) -> Float[Tensor, "sample block"]:
+        """Returns the moments of a modality's tokens, and of an image which patches it has.
+
+        Args:
+            modality: One of `modalities`.
+            embedded: What `embed` returned for each sample.
+        """
+        if modality != "image":
+            return torch.stack([moments(tokens) for tokens in embedded])
+        return torch.stack([torch.cat([moments(tokens), self._patches.of(tokens)]) for tokens in embedded])
+
+    def _block_widths(self, modality: str) -> dict[str, int]:
+        own = {modality: 2 * self.dim}
+        return own | {"image patches": NUM_FEATURES} if modality == "image" else own
+
+    @cached_property
+    def _patches(self) -> KernelMean:
+        """What compares patches; where they lie is told by plain pictures, so that no data is asked for it."""
+        colours = itertools.product(_PLAIN, repeat=3)
+        plain = [np.full((_PLAIN_SIDE, _PLAIN_SIDE, 3), colour, dtype=np.uint8) for colour in colours]
+        return KernelMean(torch.cat(self._embed_images(plain)).cpu())
 
     def assemble(self, embedded: Embedded) -> Tokens:
         """Joins the summary token, image tokens and text tokens of a batch; missing modalities and padding are masked.

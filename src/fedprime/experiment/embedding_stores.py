@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import BlockBackbone
 from fedprime.backbones.composite import CompositeBackbone
+from fedprime.backbones.vilt import ViltBackbone
 from fedprime.data.embeddings.cache import EmbeddingCache
 from fedprime.data.embeddings.cache_folder import CacheFolder
 from fedprime.data.embeddings.hidden_states import BETWEEN
@@ -56,7 +57,7 @@ def block_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Back
         backbone: What embeds it.
     """
     folder = CacheFolder.of_environment()
-    runs_a_tower = isinstance(backbone, BlockBackbone) and not isinstance(backbone, CompositeBackbone)
+    runs_a_tower = isinstance(backbone, BlockBackbone) and not isinstance(backbone, CompositeBackbone | ViltBackbone)
     if folder is None or not isinstance(source, IdentifiedSource) or not runs_a_tower:
         return EmbeddingStore()
 

@@ -248,13 +248,17 @@ class PromptedModel(nn.Module):
         """Sets everything that is trained; a pool takes the number of prompts that comes.
 
         Args:
-            weights: A value for every parameter; names that begin with `BESIDE_MODEL` are passed over.
+            weights: A value for every parameter, but for those that heads of earlier versions did not have; names that
+                begin with `BESIDE_MODEL` are passed over.
 
         Raises:
             ModelError: If a parameter is missing, unknown, or of another shape.
         """
         own = dict(self.named_parameters())
         weights = {name: value for name, value in weights.items() if not name.startswith(BESIDE_MODEL)}
+        if isinstance(self.head, EvidenceHead):
+            of_head = {name.removeprefix("head."): value for name, value in weights.items()}
+            weights |= {f"head.{name}": value for name, value in self.head.lacking(of_head).items()}
         problems = [f"{name} is missing" for name in own if name not in weights]
         problems += [f"{name} is unknown" for name in weights if name not in own]
         resizable = {f"prompter.{name}" for name in self.prompter.resizable}

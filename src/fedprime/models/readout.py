@@ -35,6 +35,8 @@ SUMMARY = "summary"
 #: Coordinates of a block at most; wider ones are projected by a fixed random rotation.
 WIDEST = 1536
 
+_PARTS_OF_BLOCK = ("weight", "bias", "moments")  # without which a block says nothing
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -139,6 +141,21 @@ class EvidenceHead(nn.Module):
     def widths(self) -> dict[str, int]:
         """By block, its coordinates."""
         return {name: weight.shape[1] for name, weight in self.weight.items()}
+
+    def lacking(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns values for what heads of earlier versions did not have; these change nothing of what is said.
+
+        Args:
+            weights: Values of a head, by the names of its parameters.
+        """
+        known = self.state_dict()
+        old = [name for name in self.widths if not any(f"{part}.{name}" in weights for part in _PARTS_OF_BLOCK)]
+        silent = [f"{part}.{name}" for name in old for part in _PARTS_OF_BLOCK]
+        values = {name: torch.zeros_like(known[name]) for name in silent}
+        for name in old:
+            values[f"moments.{name}"][1] = 1
+        together = {f"together.{name}" for name in self.widths} - weights.keys()
+        return values | {name: torch.ones_like(known[name]) for name in together}
 
     def forward(self, blocks: Blocks) -> Float[Tensor, "sample output"]:
         """Returns what the blocks of each sample say together.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -44,7 +43,6 @@ HeadKind = Literal["linear", "pooled", "paper", "evidence"]
 _PROMPTER_PLUGINS = "fedprime.prompters"
 #: What wraps a backbone to read it in another way, by the name that a saved model carries.
 _READING_PLUGINS = "fedprime.readings"
-_MOMENTS = "head.moments."
 
 
 @dataclass(frozen=True)
@@ -186,19 +184,13 @@ def read_model(
     except TypeError as error:
         raise broken(folder, error) from error
     about = read_about(config, folder)
-    return ModelParts(backbone, prompter, label_names, task, **reading, about=about), _completed(weights)
+    return ModelParts(backbone, prompter, label_names, task, **reading, about=about), weights
 
 
 def _way_to_backbone(reference: str) -> str:
     if reference in NAMES:
         return f"versions of fedprime differ in {reference!r}: use the one that saved the model, or train it again"
     return "load the backbone it was trained with"
-
-
-def _completed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns values of a model, with those that heads of earlier versions did not have; these change nothing."""
-    blocks = [name.removeprefix(_MOMENTS) for name in weights if name.startswith(_MOMENTS)]
-    return {f"head.together.{block}": torch.ones(1) for block in blocks} | dict(weights)
 
 
 def _reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from fedprime.runs.callbacks import Callback, EarlyStopping
 from fedprime.runs.evaluators import Evaluator, OwnSamples, SiteClients, SiteSamples
 from fedprime.runs.metrics import absent_clients, best_round, progress_after, run_totals
 from fedprime.runs.round_maker import RoundMaker, sound_round, start_of
-from fedprime.runs.saved_models import describe_models, save_models, statistics_of_start
+from fedprime.runs.saved_models import check_blocks, describe_models, save_models, statistics_of_start
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.settings import Settings
@@ -292,6 +292,7 @@ def _go_on(
     callbacks = [*callbacks, EarlyStopping(training.patience)]
     with run.locked(), opened as clients:
         checkpoint = run.newest_sound()
+        check_blocks(run, model, checkpoint)
         run.drop_unfinished(checkpoint, len(start))
         clients.kept.update(checkpoint.kept)
         clients.residuals.update(checkpoint.residuals)

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedprime.experiment.run_folder import Checkpoint, RunFolder
+from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder
 from fedprime.methods.method import Method, ServerState
 from fedprime.models.class_sums import ClassSums
 from fedprime.models.model_folder import describe_training
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import NoPrompts
-from fedprime.models.readout import SUMMARY
+from fedprime.models.readout import SUMMARY, EvidenceHead
 from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.strict_json import parse_json
 from fedprime.runs.evaluators import Evaluator, personal_clients
 from fedprime.settings.settings import Settings
 
-__all__ = ["describe_models", "save_models", "statistics_of_start"]
+__all__ = ["check_blocks", "describe_models", "save_models", "statistics_of_start"]
 
 
 def statistics_of_start(state: ServerState, history: Sequence[Mapping[str, Any]]) -> Statistics:
@@ -53,6 +53,26 @@ def _shared_statistics(
         before = Statistics.of_weights(start)
         return before.of_blocks(before.sums.total.keys() - {SUMMARY})
     return found
+
+
+def check_blocks(run: RunFolder, model: PromptedModel, checkpoint: Checkpoint) -> None:
+    """Refuses to go on with a run whose head reads fewer blocks than that of this version.
+
+    Args:
+        run: The run.
+        model: A model of this version.
+        checkpoint: What the run has come to.
+
+    Raises:
+        RunError: If the run was begun by an earlier version.
+    """
+    if isinstance(model.head, EvidenceHead):
+        of_head = {name.removeprefix("head."): value for name, value in checkpoint.state.shared.items()}
+        if unread := [name.removeprefix("bias.") for name in model.head.lacking(of_head) if name.startswith("bias.")]:
+            raise RunError(
+                f"{run.path} was begun by an earlier version of fedprime, whose head did not read "
+                f"{', '.join(unread)}; go on with that version (environment.json names its commit), or start anew"
+            )
 
 
 def save_models(

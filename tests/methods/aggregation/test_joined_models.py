@@ -115,7 +115,7 @@ def test_a_block_whose_sums_all_tell_is_in_closed_form_and_the_others_are_averag
     assert torch.equal(weights["head.weight.text"], head["head.weight.text"])
     mean = sum(model.weights()["head.moments.image"] for model in models.values()) / 2
     assert torch.allclose(weights["head.moments.image"], mean, atol=1e-6)
-    assert any("sums of image, summary" in note for note in found.notes)
+    assert any("sums of image, image patches, summary" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("method", [POOLED, METHODS["pfpt"](num_prompts=4), METHODS["fedavg-p"](num_prompts=4)])
