@@ -481,3 +481,12 @@ def test_samples_are_those_of_their_version() -> None:
         assert sample["readings"] == pytest.approx(readings, abs=1e-4)
         # Caches hold embeddings of these: who changes them raises the version of the world, and pins the new ones.
         assert (np.asarray(sample["image"]).astype(int).sum(), sample["text"]) == (pixels, title)
+
+
+def test_ingredients_are_those_that_the_title_names() -> None:
+    world = BuiltinWorld(20)
+    for index in range(20):
+        named = world.ingredients(index, "text")
+        title = world.read(index, ("text",))["text"]
+        assert isinstance(title, str)
+        assert all(any(name in title for name in INGREDIENTS[number]) for number in named)

@@ -160,6 +160,15 @@ class BuiltinWorld:
         del modality  # each of a sample follows from the same
         return f"{self._name} {index} {self.version}"
 
+    def ingredients(self, index: int, modality: str) -> Int[np.ndarray, " drawn"]:
+        """Returns which ingredients a sample's image shows or its title names, to whoever reads perfectly.
+
+        Args:
+            index: Which sample.
+            modality: ``image`` or ``text``.
+        """
+        return self._draw_ingredients(index, {"image": _IMAGE, "text": _TITLE}[modality])[0]
+
     def posterior(
         self,
         indices: Int[np.ndarray, " sample"],
