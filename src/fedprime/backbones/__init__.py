@@ -110,11 +110,7 @@ def _load(
 
 
 def backbone_plugin(reference: str) -> str:
-    """Returns the name by which an installed package registers the backbone of a reference; empty if none does.
-
-    Args:
-        reference: As for `load_backbone`.
-    """
+    """Returns the name by which an installed package registers the backbone of a reference; empty if none does."""
     name = reference.partition(":")[0]
     return name if name in plugin_names(_GROUP) and reference not in NAMES and not Path(reference).exists() else ""
 

@@ -35,14 +35,7 @@ def attend_in_steps(
     values: Float[Tensor, "sample head row width"],
     mask: Bool[Tensor, "sample 1 1 row"] | None,
 ) -> Float[Tensor, "sample head read width"]:
-    """Returns the same as `attend`, by two matrix products and a softmax.
-
-    Args:
-        queries: Of the rows that are read.
-        keys: Of all rows.
-        values: Of all rows.
-        mask: True where a row may be looked at; None where all may.
-    """
+    """Returns the same as `attend`, by two matrix products and a softmax."""
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
     if mask is not None:
         scores = scores + torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, -torch.inf)

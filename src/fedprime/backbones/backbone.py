@@ -132,8 +132,6 @@ def assemble(
         embedded: By modality, one entry per sample; None where it is missing. All entries have the same number of
             samples, those of one modality lie on one device.
         summary: Embedding of the summary token, which is always there and comes first; tokens go where it is.
-        modalities: The modalities to join, in order.
-        columns: As in `Tokens`.
 
     Raises:
         BackboneError: If `embedded` has other modalities than those, or a sample has none.
@@ -170,8 +168,6 @@ def check_modalities(kind: str, modalities: Sequence[str], possible: Sequence[st
 
     Args:
         kind: What the backbone is called.
-        modalities: What it is asked to read.
-        possible: What it can read.
 
     Raises:
         BackboneError: If it cannot read one of them, is asked for one twice, or for none.

@@ -25,32 +25,19 @@ class BlockBackbone(Protocol):
     blocks: Mapping[str, Mapping[str, int]]
 
     def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample block"]:
-        """Returns the vectors of each sample, side by side; those of one do not depend on the others.
-
-        Args:
-            modality: One of its modalities.
-            embedded: What `embed` returned for each sample.
-        """
+        """Returns the vectors of each sample, side by side; those of one do not depend on the others."""
         ...
 
 
 def blocks_by_modality(backbone: Backbone) -> dict[str, dict[str, int]]:
-    """Returns how many numbers each block of each modality has, by name.
-
-    Args:
-        backbone: Any backbone.
-    """
+    """Returns how many numbers each block of each modality has, by name."""
     if isinstance(backbone, BlockBackbone):
         return {modality: dict(backbone.blocks[modality]) for modality in backbone.modalities}
     return {modality: {modality: 2 * backbone.dim} for modality in backbone.modalities}
 
 
 def block_widths(backbone: Backbone) -> dict[str, int]:
-    """Returns how many numbers each block has, by name, whatever modality it is of.
-
-    Args:
-        backbone: Any backbone.
-    """
+    """Returns how many numbers each block has, by name, whatever modality it is of."""
     return {name: width for own in blocks_by_modality(backbone).values() for name, width in own.items()}
 
 
@@ -61,11 +48,6 @@ def block_of(
 
     They are what the backbone says, or else one: the mean of the embedded tokens and the standard deviation of each
     coordinate over them, for a mean alone cannot tell two things from twice the thing between them.
-
-    Args:
-        backbone: Any backbone.
-        modality: One of its modalities.
-        embedded: What `embed` returned for each sample.
     """
     width = sum(blocks_by_modality(backbone)[modality].values())
     blocks = [torch.empty(0, width)]

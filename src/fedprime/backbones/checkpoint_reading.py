@@ -51,7 +51,6 @@ def reading_checkpoint(reference: str | Path, expected: str) -> Iterator[None]:
     """Silences the library while it reads; all else is as in `reading_files`.
 
     Args:
-        reference: What is read.
         expected: What files a folder would need to have.
 
     Raises:
@@ -66,7 +65,6 @@ def reading_files(reference: str | Path, expected: str) -> Iterator[None]:
     """Turns whatever is raised while files are read into one error of one line.
 
     Args:
-        reference: What is read.
         expected: What files a folder would need to have.
 
     Raises:
@@ -85,11 +83,7 @@ def reading_files(reference: str | Path, expected: str) -> Iterator[None]:
 
 
 def read_model_type(reference: str | Path) -> str:
-    """Returns the kind of model that a checkpoint's ``config.json`` names, such as ``vilt`` or ``clip``.
-
-    Args:
-        reference: Folder or hub name.
-    """
+    """Returns the kind of model that a checkpoint's ``config.json`` names, such as ``vilt`` or ``clip``."""
     path = Path(reference)
     if not path.exists() and (path.is_absolute() or len(path.parts) > 2 or str(reference).startswith(".")):
         raise ValueError("there is no such folder")  # a name on the hub looks otherwise
@@ -106,7 +100,6 @@ def load_whole(model_class: Any, reference: str | Path, unread: str = "", **opti
 
     Args:
         model_class: A class of `transformers` with ``from_pretrained``.
-        reference: Folder or hub name.
         unread: How the names of weights begin that may be missing, because nothing reads them.
         **options: More arguments of ``from_pretrained``.
     """
@@ -127,11 +120,7 @@ def load_whole(model_class: Any, reference: str | Path, unread: str = "", **opti
 
 
 def load_tokenizer(reference: str | Path) -> Any:
-    """Loads a tokenizer, and refuses one without words.
-
-    Args:
-        reference: Folder or hub name.
-    """
+    """Loads a tokenizer, and refuses one without words."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(reference)
@@ -150,7 +139,6 @@ def fingerprint_of(
 
     Args:
         shape: What the weights do not tell about the model, as plain JSON values.
-        weights: The weights by name.
         tokenizer: Its spelling and vocabulary count.
         image_processor: What decides the pixels counts.
     """

@@ -46,7 +46,6 @@ class JointLayers(nn.Module):
         """Draws the weights from the seed of the composition; what a modality draws does not depend on the others.
 
         Args:
-            composition: The shape.
             encoders: By modality, what is projected.
         """
         super().__init__()
@@ -70,7 +69,6 @@ class JointLayers(nn.Module):
         """Returns an encoder's tokens in the common width.
 
         Args:
-            modality: Which modality they are of.
             tokens: What its encoder made of a value.
         """
         tokens = tokens[:, : self.projections[modality].in_features]  # what is behind them is for blocks alone
@@ -109,12 +107,9 @@ class CompositeBackbone:
         """Puts loaded parts together; see `from_pretrained`.
 
         Args:
-            composition: What ``composite.json`` says.
             encoders: By modality, its encoder; at least those to read. They stay where they are.
             joint: Projections and joint layers.
-            reference: Where it was loaded from.
             modalities: What to read, in order; none named means all, in the order of the composition.
-            computation: How the joint layers compute.
 
         Raises:
             BackboneError: If it cannot read one of the modalities.
@@ -153,9 +148,7 @@ class CompositeBackbone:
         """Loads a composite, of which only the encoders of the modalities that it shall read.
 
         Args:
-            folder: Where its ``composite.json`` lies.
             modalities: What to read, in order; none named means all.
-            computation: How to compute.
 
         Raises:
             BackboneError: If the composite or one of its encoders cannot be loaded.
@@ -203,10 +196,6 @@ class CompositeBackbone:
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the tokens of a modality's encoder, in its own width.
 
-        Args:
-            modality: One of `modalities`.
-            values: What its encoder takes.
-
         Raises:
             BackboneError: If the modality is none of `modalities`, or a value is not of its kind.
         """
@@ -215,20 +204,11 @@ class CompositeBackbone:
         return embed_in_chunks(self.encoders[modality].encode, values)
 
     def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample block"]:
-        """Returns what a modality's encoder pools its tokens to.
-
-        Args:
-            modality: One of `modalities`.
-            embedded: What `embed` returned for each sample.
-        """
+        """Returns what a modality's encoder pools its tokens to."""
         return torch.stack([self.encoders[modality].pool(tokens) for tokens in embedded])
 
     def assemble(self, embedded: Embedded) -> Tokens:
-        """Joins the summary token and the tokens, in the common width, of what is there of each sample.
-
-        Args:
-            embedded: By modality, one entry per sample; None where it is missing.
-        """
+        """Joins the summary token and the tokens, in the common width, of what is there of each sample."""
         projected = {
             name: self._projected(name, parts) if name in self.modalities else parts for name, parts in embedded.items()
         }
@@ -244,28 +224,15 @@ class CompositeBackbone:
         return [None if part is None else next(projected) for part in parts]
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
-        """Runs the joint layers and returns the normalised output of the summary token.
-
-        Args:
-            tokens: Prompts and input tokens.
-        """
+        """Runs the joint layers and returns the normalised output of the summary token."""
         return self.encode_together([tokens])[0]
 
     def encode_together(self, batches: Sequence[Tokens]) -> list[Float[Tensor, "sample dim"]]:
-        """Runs the joint layers once for several batches and returns what `encode` returns for each.
-
-        Args:
-            batches: Prompts and input tokens.
-        """
+        """Runs the joint layers once for several batches and returns what `encode` returns for each."""
         return run_layers(self.joint.layers, self.joint.layernorm, batches, checkpointing=self._checkpointing)
 
     def advance(self, tokens: Tokens, layer: int) -> Tokens:
-        """Runs the joint layers below one, and returns the tokens that go into it.
-
-        Args:
-            tokens: Input tokens.
-            layer: The layer, from 0.
-        """
+        """Runs the joint layers below one, and returns the tokens that go into it."""
         return advance_layers(self.joint.layers, tokens, layer)
 
 

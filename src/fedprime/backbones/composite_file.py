@@ -145,9 +145,6 @@ class Composition(_Checked):
 def read_composition(folder: Path) -> Composition:
     """Reads the file of a folder.
 
-    Args:
-        folder: The folder.
-
     Raises:
         BackboneError: If the file is broken, or says something that cannot be; the message names all of it.
     """
@@ -178,12 +175,7 @@ def read_composition(folder: Path) -> Composition:
 
 
 def write_composition(composition: Composition, folder: Path) -> None:
-    """Writes the file into a folder.
-
-    Args:
-        composition: What it says.
-        folder: Where to.
-    """
+    """Writes the file into a folder."""
     content = dataclasses.asdict(composition)
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
 

@@ -71,11 +71,6 @@ class DualEncoderBackbone:
 
         Args:
             model: A `transformers` model with ``text_model`` and ``vision_model``.
-            tokenizer: Its tokenizer.
-            image_processor: Its image processor.
-            reference: Where the model was loaded from.
-            modalities: What to read, in order: ``image``, ``text`` or both.
-            computation: How to compute.
 
         Raises:
             BackboneError: If it cannot read one of the modalities.
@@ -127,9 +122,7 @@ class DualEncoderBackbone:
         """Loads a checkpoint: a folder as `save_pretrained` writes it, or the name of one on the hub.
 
         Args:
-            reference: Folder or hub name.
             modalities: What to read, in order: ``image``, ``text`` or both.
-            computation: How to compute.
 
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
@@ -146,7 +139,6 @@ class DualEncoderBackbone:
         """Returns the frozen token embeddings of images or texts, as wide as their tower.
 
         Args:
-            modality: One of `modalities`.
             values: Images as (height, width, 3) uint8, or texts.
 
         Raises:
@@ -157,22 +149,13 @@ class DualEncoderBackbone:
         return embed_in_chunks(self._embed_images if modality == "image" else self._embed_texts, values)
 
     def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample feature"]:
-        """Returns the feature of a modality's tower, which runs for it, without prompts.
-
-        Args:
-            modality: One of `modalities`.
-            embedded: What `embed` returned for each sample.
-        """
+        """Returns the feature of a modality's tower, which runs for it, without prompts."""
         others = dict.fromkeys(self.modalities, [None] * len(embedded))
         features = self.encode(self.assemble({**others, modality: embedded}))
         return features.split(self._feature_widths, dim=1)[self.modalities.index(modality)]
 
     def assemble(self, embedded: Embedded) -> Tokens:
-        """Joins the tokens of a batch, each in the columns of its tower, behind a row of zeros that nothing reads.
-
-        Args:
-            embedded: By modality, one entry per sample; None where it is missing.
-        """
+        """Joins the tokens of a batch, each in the columns of its tower, behind a row of zeros that nothing reads."""
         known = dict(zip(self.modalities, self._columns, strict=True))
         widened = {
             modality: [part if part is None else self._widen(part, *known.get(modality, (0, 0))) for part in parts]
@@ -182,11 +165,7 @@ class DualEncoderBackbone:
         return backbone.assemble(widened, nothing, self.modalities, self._columns)
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
-        """Runs each tower on the samples that have its modality, and joins the towers' features.
-
-        Args:
-            tokens: Prompts and input tokens.
-        """
+        """Runs each tower on the samples that have its modality, and joins the towers' features."""
         features = []
         for index, modality in enumerate(self.modalities):
             feature = tokens.values.new_zeros(len(tokens.values), self._feature_widths[index])
@@ -204,12 +183,7 @@ class DualEncoderBackbone:
         return torch.cat(features, dim=1)
 
     def advance(self, tokens: Tokens, layer: int) -> Tokens:
-        """Runs the layers of each tower below one, and returns the tokens that go into it.
-
-        Args:
-            tokens: Input tokens.
-            layer: The layer, from 0.
-        """
+        """Runs the layers of each tower below one, and returns the tokens that go into it."""
         values = tokens.values.clone()
         for index, modality in enumerate(self.modalities):
             rows, read = self._part(tokens, index)

@@ -194,11 +194,7 @@ class EfficientNetLite:
             return cls(path)
 
     def to(self, device: torch.device) -> None:
-        """Moves the network.
-
-        Args:
-            device: Where to.
-        """
+        """Moves the network."""
         self._device = device
         self.__dict__.pop("_folded", None)  # made anew there, when there is an image
 
@@ -218,19 +214,11 @@ class EfficientNetLite:
         return encoded
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
-        """Returns the mean token.
-
-        Args:
-            tokens: Those of one image.
-        """
+        """Returns the mean token."""
         return tokens.mean(dim=0)
 
     def save(self, folder: Path) -> None:
-        """Writes the weights.
-
-        Args:
-            folder: An empty folder.
-        """
+        """Writes the weights."""
         save_file({name: value.contiguous() for name, value in self.network.state_dict().items()}, folder / _WEIGHTS)
 
 

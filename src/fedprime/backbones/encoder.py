@@ -42,9 +42,6 @@ class Encoder(Protocol):
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the tokens of each value, at least one.
 
-        Args:
-            values: Raw values of its modality.
-
         Raises:
             BackboneError: If a value is not of its kind.
         """
@@ -83,7 +80,6 @@ class PooledEncoder:
         """Wraps an encoder.
 
         Args:
-            inside: The encoder.
             shapes: Whether images and sounds have their shapes beside, where there is a picture to see them in.
         """
         self.inside = inside
@@ -98,11 +94,7 @@ class PooledEncoder:
             self.fingerprint += f" with {SHAPES}"
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns one token of each value, and its shapes behind it.
-
-        Args:
-            values: Raw values of its modality.
-        """
+        """Returns one token of each value, and its shapes behind it."""
         tokens = self.inside.encode(values)
         rows = [self.inside.pool(own).cpu() for own in tokens]
         if self.shapes_width:
@@ -111,19 +103,11 @@ class PooledEncoder:
         return [row[None] for row in rows]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
-        """Returns the one token, and its shapes behind it.
-
-        Args:
-            tokens: That of one value.
-        """
+        """Returns the one token, and its shapes behind it."""
         return tokens[0]
 
     def save(self, folder: Path) -> None:
-        """Writes what the encoder inside was loaded from.
-
-        Args:
-            folder: An empty folder.
-        """
+        """Writes what the encoder inside was loaded from."""
         self.inside.save(folder)
 
     def _shapes(self, value: object, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " shape"]:

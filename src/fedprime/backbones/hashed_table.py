@@ -53,19 +53,11 @@ class HashedTable:
         return [self._encode(value)[None] for value in values]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
-        """Returns the one token.
-
-        Args:
-            tokens: That of one row.
-        """
+        """Returns the one token."""
         return tokens[0]
 
     def save(self, folder: Path) -> None:
-        """Writes nothing: there is nothing to know.
-
-        Args:
-            folder: Where to.
-        """
+        """Writes nothing: there is nothing to know."""
 
     def _encode(self, value: object) -> Float[Tensor, " width"]:
         if isinstance(value, np.ndarray) and value.ndim == 1:

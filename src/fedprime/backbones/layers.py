@@ -38,7 +38,6 @@ def check_layers(backbone: Backbone, first: int, depth: int) -> None:
     """Refuses layers that prompts cannot enter before.
 
     Args:
-        backbone: The frozen model.
         first: The layer that prompts enter before, from 0.
         depth: How many layers from there on have prompts of their own.
 
@@ -68,8 +67,6 @@ def states_before(backbone: Backbone, embedded: Embedded, layer: int) -> list[Fl
 
     Args:
         backbone: The frozen model, one that `check_layers` lets pass.
-        embedded: What `embed` made of each sample.
-        layer: The layer that the states go into.
     """
     if not isinstance(backbone, LayeredBackbone):
         raise TypeError(f"{type(backbone).__name__} cannot be run in parts")
@@ -84,9 +81,6 @@ def tokens_before(
     """Joins the states of a batch as its embeddings would be joined.
 
     Args:
-        backbone: The frozen model.
-        embedded: What `embed` made of each sample.
-        layer: The layer that the states go into.
         states: What `states_before` returned for each sample.
     """
     tokens = backbone.assemble(embedded)

@@ -39,7 +39,6 @@ class LogMel:
 
         Args:
             sampling_rate: Samples of a second.
-            num_bands: Mel bands.
             frames_per_token: Frames of 10 ms that a patch covers.
             max_seconds: Of a longer sound, what follows is not heard.
         """
@@ -78,29 +77,17 @@ class LogMel:
         return [self._encode(sound[: self._max_samples]) for sound in as_sounds(values, self.sampling_rate)]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " block"]:
-        """Returns the mean of each band in each eighth of the sound, and its standard deviation over all of it.
-
-        Args:
-            tokens: Those of one sound.
-        """
+        """Returns the mean of each band in each eighth of the sound, and its standard deviation over all of it."""
         bands = self.bands(tokens)
         pieces = nn.functional.adaptive_avg_pool1d(bands.T, _PIECES)
         return torch.cat([pieces.T.flatten(), bands.std(dim=0, correction=0)])
 
     def bands(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, "frame band"]:
-        """Returns the spectrogram that tokens are patches of.
-
-        Args:
-            tokens: Those of one sound.
-        """
+        """Returns the spectrogram that tokens are patches of."""
         return tokens[:, :-NUM_PLACES].reshape(-1, self._num_bands)
 
     def save(self, folder: Path) -> None:
-        """Writes nothing: its settings say it all.
-
-        Args:
-            folder: Where to.
-        """
+        """Writes nothing: its settings say it all."""
 
     def _encode(self, sound: Float[np.ndarray, " time"]) -> Float[Tensor, "token width"]:
         hop = round(_HOP_SECONDS * self.sampling_rate)
@@ -128,11 +115,7 @@ class LogMel:
 
 
 def place_numbers(num_tokens: int) -> Float[np.ndarray, "token place"]:
-    """Returns sines and cosines of the position at wavelengths from 2 tokens to a thousand, of mean square 1.
-
-    Args:
-        num_tokens: How many follow each other.
-    """
+    """Returns sines and cosines of the position at wavelengths from 2 tokens to a thousand, of mean square 1."""
     waves = np.pi * 512.0 ** -np.linspace(0, 1, NUM_PLACES // 2)
     angles = np.arange(num_tokens)[:, None] * waves
     return np.sqrt(2) * np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

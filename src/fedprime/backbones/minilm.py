@@ -66,18 +66,11 @@ class MiniLM:
             return cls(load_file(folder / "model.safetensors"), Tokenizer.from_file(str(folder / "tokenizer.json")))
 
     def to(self, device: torch.device) -> None:
-        """Moves the weights.
-
-        Args:
-            device: Where to.
-        """
+        """Moves the weights."""
         self._weights = {name: value.to(device) for name, value in self._weights.items()}
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the tokens of texts.
-
-        Args:
-            values: Texts.
 
         Raises:
             BackboneError: If a value is no text.
@@ -86,19 +79,11 @@ class MiniLM:
         return [tokens for together in _few_at_once(rows) for tokens in self._run(together)]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
-        """Returns the mean token.
-
-        Args:
-            tokens: Those of one text.
-        """
+        """Returns the mean token."""
         return tokens.mean(dim=0)
 
     def save(self, folder: Path) -> None:
-        """Writes the model and its tokenizer in the format of the hub.
-
-        Args:
-            folder: An empty folder.
-        """
+        """Writes the model and its tokenizer in the format of the hub."""
         with minilm_folder() as found:
             shutil.copytree(found, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
 

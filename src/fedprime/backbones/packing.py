@@ -71,9 +71,6 @@ def pack(*batches: Tokens) -> Packed:
 
     Each batch is divided as if it were alone, so that samples are padded to the same length whatever stands beside
     them; groups of one length are then run as one.
-
-    Args:
-        batches: Padded batches.
     """
     by_shape: dict[tuple[int, bool], list[_Part]] = {}
     first_sample = first_row = 0

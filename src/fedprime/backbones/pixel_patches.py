@@ -62,19 +62,11 @@ class PixelPatches:
         return [self._encode(image) for image in as_images(values)]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " pixel"]:
-        """Returns the mean patch.
-
-        Args:
-            tokens: Those of one image.
-        """
+        """Returns the mean patch."""
         return tokens[:, : self.block_width].mean(dim=0)
 
     def save(self, folder: Path) -> None:
-        """Writes nothing: its settings say it all.
-
-        Args:
-            folder: Where to.
-        """
+        """Writes nothing: its settings say it all."""
 
     def _encode(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Float[Tensor, "token width"]:
         if 0 in image.shape:

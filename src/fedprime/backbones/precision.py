@@ -32,9 +32,7 @@ def choose_dtype(precision: Precision, dim: int, device: torch.device) -> torch.
     """Returns the type of numbers that a transformer's frozen weights are cast to.
 
     Args:
-        precision: What was asked for.
         dim: Width of its tokens.
-        device: Where it runs.
     """
     if precision == "auto":
         return torch.bfloat16 if dim >= _LEAST_DIM and multiplies_bfloat16(device) else torch.float32
@@ -43,9 +41,6 @@ def choose_dtype(precision: Precision, dim: int, device: torch.device) -> torch.
 
 def check_precision(precision: str) -> None:
     """Refuses what is no precision.
-
-    Args:
-        precision: What was asked for.
 
     Raises:
         BackboneError: If it is unknown.

@@ -48,7 +48,6 @@ class _PretrainedEncoder:
         """Wraps a loaded model; see `from_pretrained`.
 
         Args:
-            model: The model.
             processor: A tokenizer, an image processor or a feature extractor.
 
         Raises:
@@ -67,27 +66,15 @@ class _PretrainedEncoder:
         self.squared_length = float(self.width)
 
     def to(self, device: torch.device) -> None:
-        """Moves the model.
-
-        Args:
-            device: Where to.
-        """
+        """Moves the model."""
         self._whole.to(device)
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
-        """Returns the mean token.
-
-        Args:
-            tokens: Those of one value.
-        """
+        """Returns the mean token."""
         return tokens.mean(dim=0)
 
     def save(self, folder: Path) -> None:
-        """Writes the model and its processor in the format of the hub.
-
-        Args:
-            folder: An empty folder.
-        """
+        """Writes the model and its processor in the format of the hub."""
         with library_silenced():
             self._whole.save_pretrained(folder)
             self.processor.save_pretrained(folder)
@@ -104,12 +91,7 @@ class ImageModel(_PretrainedEncoder):
     version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, model: Any, processor: Any) -> None:
-        """Wraps a loaded model; see `from_pretrained`.
-
-        Args:
-            model: The model.
-            processor: Its image processor.
-        """
+        """Wraps a loaded model; see `from_pretrained`."""
         super().__init__(model, processor)
         self._read_pixels = pixel_reader(processor)
         self.fingerprint = fingerprint_of(self._shape, self._weights(), image_processor=processor)
@@ -117,9 +99,6 @@ class ImageModel(_PretrainedEncoder):
     @classmethod
     def from_pretrained(cls, reference: str | Path) -> "ImageModel":
         """Loads a model of images.
-
-        Args:
-            reference: Folder or hub name.
 
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
@@ -165,8 +144,6 @@ class TextModel(_PretrainedEncoder):
         """Wraps a loaded model; see `from_pretrained`.
 
         Args:
-            model: The model.
-            processor: Its tokenizer.
             max_tokens: As many word pieces of a text are read, or fewer if the model cannot read so many.
         """
         super().__init__(model, processor)
@@ -180,10 +157,6 @@ class TextModel(_PretrainedEncoder):
     def from_pretrained(cls, reference: str | Path, max_tokens: int) -> "TextModel":
         """Loads a model of texts.
 
-        Args:
-            reference: Folder or hub name.
-            max_tokens: As many word pieces of a text are read.
-
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
         """
@@ -192,9 +165,6 @@ class TextModel(_PretrainedEncoder):
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the tokens of texts.
-
-        Args:
-            values: Texts.
 
         Raises:
             BackboneError: If a value is no text, or one in which the tokenizer finds nothing.
@@ -218,12 +188,7 @@ class AudioModel(_PretrainedEncoder):
     version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, model: Any, processor: Any) -> None:
-        """Wraps a loaded model; see `from_pretrained`.
-
-        Args:
-            model: The model.
-            processor: Its feature extractor.
-        """
+        """Wraps a loaded model; see `from_pretrained`."""
         super().__init__(model, processor)
         self.sampling_rate: int = processor.sampling_rate
         hearing = {name: value for name, value in processor.to_dict().items() if name != "mel_filters"}
@@ -233,9 +198,6 @@ class AudioModel(_PretrainedEncoder):
     @classmethod
     def from_pretrained(cls, reference: str | Path) -> "AudioModel":
         """Loads a model of sounds.
-
-        Args:
-            reference: Folder or hub name.
 
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.

@@ -22,7 +22,6 @@ def embed_in_chunks(embed: Callable[[Sequence[object]], list[Tensor]], values: S
 
     Args:
         embed: Embeds the values of a chunk.
-        values: All of them.
     """
     embedded: list[Tensor] = []
     with torch.no_grad():
@@ -33,9 +32,6 @@ def embed_in_chunks(embed: Callable[[Sequence[object]], list[Tensor]], values: S
 
 def as_texts(values: Sequence[object]) -> list[str]:
     """Returns values as the texts that they are.
-
-    Args:
-        values: The values.
 
     Raises:
         BackboneError: If one is no text.
@@ -50,9 +46,6 @@ def as_texts(values: Sequence[object]) -> list[str]:
 
 def as_images(values: Sequence[object]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
     """Returns values as the images that they are.
-
-    Args:
-        values: The values.
 
     Raises:
         BackboneError: If one is no (height, width, 3) array of bytes.

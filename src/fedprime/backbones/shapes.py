@@ -52,11 +52,7 @@ def shapes_of(picture: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, " shape"]:
 
 
 def look_of(image: UInt8[np.ndarray, "_ _ 3"]) -> Float[np.ndarray, " look"]:
-    """Returns the shapes of an image, and behind them the square root of the share that each of some colours has.
-
-    Args:
-        image: Its pixels.
-    """
+    """Returns the shapes of an image, and behind them the square root of the share that each of some colours has."""
     rows, columns = (max(1, size // _LARGE) for size in image.shape[:2])
     resized = Image.fromarray(image[::rows, ::columns]).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     pixels = np.asarray(resized)

@@ -47,7 +47,6 @@ class ShippedTokenizer:
         """Reads the file of a folder.
 
         Args:
-            folder: That of the checkpoint.
             max_tokens: As many word pieces of a text are kept.
         """
         self.backend_tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -61,7 +60,6 @@ class ShippedTokenizer:
         """Returns the word pieces of texts.
 
         Args:
-            texts: The texts.
             truncation: True.
             max_length: As many as it was made for.
         """

@@ -39,9 +39,7 @@ def load_small(
     backbone.
 
     Args:
-        modalities: What to read, in order.
         kinds: What each is: image, text, audio, table or numbers; none means that each is what its name says.
-        computation: How to compute.
 
     Raises:
         BackboneError: If nothing is to be read or a kind is unknown, or weights are not on this machine.

@@ -82,19 +82,11 @@ class TableTokens:
         return [self._encode(self._cells(value)) for value in values]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
-        """Returns the whole row: the cells' places side by side, zeros for empty cells.
-
-        Args:
-            tokens: Those of one row.
-        """
+        """Returns the whole row: the cells' places side by side, zeros for empty cells."""
         return tokens.sum(dim=0)
 
     def save(self, folder: Path) -> None:
-        """Writes nothing: its settings say it all.
-
-        Args:
-            folder: Where to.
-        """
+        """Writes nothing: its settings say it all."""
 
     def _cells(self, value: object) -> Mapping[str, object]:
         if isinstance(value, np.ndarray) and value.shape == (len(self._numbers),) and not self._categories:

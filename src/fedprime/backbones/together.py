@@ -37,9 +37,6 @@ def keeps_bits(backbone: Backbone) -> bool:
     """Says whether features and gradients of batches run together are, to the bit, those of each batch by itself.
 
     It is tried, on random tokens of batches of several sizes: it depends on processor, library and width.
-
-    Args:
-        backbone: The frozen model.
     """
     if not isinstance(backbone, JoiningBackbone):
         return False

@@ -78,13 +78,8 @@ class ViltBackbone:
         """Wraps a loaded model; see `from_pretrained`.
 
         Args:
-            model: The model.
             tokenizer: A `transformers` tokenizer with ``[CLS]`` first and ``[SEP]`` last.
             image_processor: A `transformers` image processor for ViLT.
-            reference: Where the model was loaded from.
-            modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
-            options: How else it was loaded.
-            computation: How to compute.
 
         Raises:
             BackboneError: If it cannot read one of the modalities.
@@ -132,7 +127,6 @@ class ViltBackbone:
             modalities: What to read, in order: any of ``image``, ``text``, ``readings``.
             max_text_tokens: As many word pieces of a text are read; 0 for as many as the model was trained for. For
                 more, its positions are stretched.
-            computation: How to compute.
 
         Raises:
             BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
@@ -172,7 +166,6 @@ class ViltBackbone:
         """Returns the frozen token embeddings of raw values: words with positions and types, or patches likewise.
 
         Args:
-            modality: One of `modalities`.
             values: Images as (height, width, 3) uint8, texts, or rows of numbers as one-dimensional arrays.
 
         Raises:
@@ -206,11 +199,7 @@ class ViltBackbone:
         return KernelMean(torch.cat(self._embed_images(plain)).cpu())
 
     def assemble(self, embedded: Embedded) -> Tokens:
-        """Joins the summary token, image tokens and text tokens of a batch; missing modalities and padding are masked.
-
-        Args:
-            embedded: By modality, one entry per sample; None where it is missing.
-        """
+        """Joins the tokens of a batch behind the summary token; missing modalities and padding are masked."""
         return backbone.assemble(embedded, self._summary, self.modalities)
 
     @cached_property
@@ -219,28 +208,15 @@ class ViltBackbone:
         return self.embed_words(start)[0, 0]
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample dim"]:
-        """Runs the transformer and returns the normalised output of the summary token.
-
-        Args:
-            tokens: Prompts and input tokens.
-        """
+        """Runs the transformer and returns the normalised output of the summary token."""
         return self.encode_together([tokens])[0]
 
     def encode_together(self, batches: Sequence[Tokens]) -> list[Float[Tensor, "sample dim"]]:
-        """Runs the transformer once for several batches and returns what `encode` returns for each.
-
-        Args:
-            batches: Prompts and input tokens.
-        """
+        """Runs the transformer once for several batches and returns what `encode` returns for each."""
         return run_layers(self._layers, self.model.layernorm, batches, checkpointing=self._checkpointing)
 
     def advance(self, tokens: Tokens, layer: int) -> Tokens:
-        """Runs the layers below one, and returns the tokens that go into it.
-
-        Args:
-            tokens: Input tokens.
-            layer: The layer, from 0.
-        """
+        """Runs the layers below one, and returns the tokens that go into it."""
         return advance_layers(self._layers, tokens, layer)
 
     def embed_words(self, word_ids: Int[Tensor, "sample token"]) -> Float[Tensor, "sample token dim"]:
@@ -270,11 +246,7 @@ class ViltBackbone:
         return torch.cat([class_token, patches], dim=1) + embeddings.token_type_embeddings.weight[_IMAGE_TYPE]
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Returns the word pieces of texts, ``[CLS]`` first and ``[SEP]`` last, cut to the model's position table.
-
-        Args:
-            texts: The texts.
-        """
+        """Returns the word pieces of texts, ``[CLS]`` first and ``[SEP]`` last, cut to the model's position table."""
         return self._tokenizer(list(texts), truncation=True, max_length=self._config.max_position_embeddings)[
             "input_ids"
         ]

@@ -58,9 +58,6 @@ def read_original_checkpoint(path: Path) -> "ViltModel":
     Their two kinds of layer norm have different epsilons, which `transformers` does not tell apart; here each has its
     own.
 
-    Args:
-        path: The ``.ckpt`` file.
-
     Raises:
         ValueError: If there are no weights of a ViLT in it.
         pickle.UnpicklingError: If it holds anything but weights and plain values.

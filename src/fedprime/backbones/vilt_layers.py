@@ -61,8 +61,6 @@ def advance_layers(layers: Iterable[nn.Module], tokens: Tokens, layer: int) -> T
     """Runs the layers from the one that the tokens name up to another, and returns the tokens that go into that.
 
     Args:
-        layers: All layers, as `LayerParts` says.
-        tokens: Input tokens.
         layer: The layer that is not run any more.
     """
     own = cast("list[LayerParts]", list(layers)[tokens.layer : layer])

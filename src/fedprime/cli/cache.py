@@ -62,9 +62,6 @@ class _PruneOptions:
 def manage_cache(words: list[str]) -> int:
     """Shows, prunes or clears the cache, as asked for on a command line, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime cache``.
-
     Raises:
         CacheError: If there is none, or an option is no size or number of days.
         OSError: If the folder cannot be read or changed.

@@ -71,11 +71,7 @@ _OWN_WORDS = {
 
 
 def complete(words: list[str]) -> int:
-    """Prints the script of a shell, or the words that it asks for, and returns the exit code.
-
-    Args:
-        words: What stands after ``fedprime completion``.
-    """
+    """Prints the script of a shell, or the words that it asks for, and returns the exit code."""
     if words[:1] == ["words"]:
         print("\n".join(completions(words[1:])))
         return 0

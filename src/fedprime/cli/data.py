@@ -105,9 +105,6 @@ class _ShowOptions(_DataOptions):
 def look_at_data(words: list[str]) -> int:
     """Checks or shows data, as asked for on a command line, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime data``.
-
     Raises:
         DataError: If the folder cannot be used.
         PluginError: If there is no such data set.

@@ -74,9 +74,6 @@ class ClientOptions:
 def deploy(words: list[str]) -> int:
     """Makes keys, or runs a server or a client, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime deploy``.
-
     Raises:
         SettingsError: If Flower is not installed, or settings do not fit together.
         RunError: If the run cannot go on.

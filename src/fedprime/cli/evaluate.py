@@ -23,9 +23,6 @@ class _EvaluateOptions:
 def evaluate(words: list[str]) -> int:
     """Measures a finished run's model on every test scenario again, or another in its place; returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime evaluate``.
-
     Raises:
         RunError: If there is no such run, or it is not finished.
         ModelError: If there is no such model, or it is of another backbone or other labels.

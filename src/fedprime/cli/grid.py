@@ -51,9 +51,6 @@ _FLAGS = ("--output", "--processes", "--seeds", "--only", "--track", "--dry-run"
 def make_grid(words: list[str]) -> int:
     """Makes the runs of a plan, as asked for on a command line, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime grid``.
-
     Raises:
         SettingsError: If a word, the plan or a setting is wrong, with every problem.
         GridError: If the folder holds the runs of another plan, or something else.

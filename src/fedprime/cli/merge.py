@@ -25,9 +25,6 @@ class _MergeOptions:
 def merge(words: list[str]) -> int:
     """Merges saved models, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime merge``.
-
     Raises:
         ModelError: If some cannot be merged.
     """

@@ -28,9 +28,6 @@ class StudyError(FedprimeError):
 def start_study(words: list[str]) -> int:
     """Writes a project, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime new``.
-
     Raises:
         StudyError: If there is something already, or the folder's name cannot be that of a package.
     """

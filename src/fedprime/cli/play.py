@@ -38,9 +38,6 @@ class _PlayOptions:
 def play(words: list[str]) -> int:
     """Shows a page to try a model until it is stopped, or exports one; returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime play``.
-
     Raises:
         SettingsError: If the extra `page` is not installed, or the port is taken.
         ModelError: If there is no model.

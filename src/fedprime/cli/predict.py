@@ -68,9 +68,6 @@ class _PredictOptions:
 def predict_labels(words: list[str]) -> int:
     """Predicts from any subset of modalities, and returns the exit code: 1 if nothing is there of some row of a table.
 
-    Args:
-        words: What stands after ``fedprime predict``.
-
     Raises:
         SettingsError: If flags do not go together.
         InputError: If a sample cannot be used.

@@ -27,9 +27,6 @@ class _PushOptions:
 def push(words: list[str]) -> int:
     """Pushes a model to the hub, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime push``.
-
     Raises:
         ModelError: If there is no model.
         HubError: If the hub cannot be reached, or does not let this person.

@@ -13,9 +13,6 @@ _USAGE = "usage: fedprime recipes list | fedprime recipes show NAME"
 def show_recipes(words: list[str]) -> int:
     """Lists recipes and plans or shows one, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime recipes``.
-
     Raises:
         SettingsError: If there is no recipe or plan of that name.
     """

@@ -33,9 +33,6 @@ Exit code: 0 when all is reported, 1 when something had to be left out, 2 when n
 def report_runs(words: list[str]) -> int:
     """Reports runs, as asked for on a command line, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime report``.
-
     Raises:
         SettingsError: If a flag is wrong.
         ReportError: If nothing can be reported.

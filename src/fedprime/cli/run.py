@@ -24,9 +24,6 @@ ABSENT = 3
 def run_recipe(words: list[str]) -> int:
     """Makes a run, or continues one, as asked for on a command line, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime run``.
-
     Raises:
         SettingsError: If a word, the recipe or a setting is wrong, with every problem.
         RunError: If the folder is in the way, or is no run that can be continued.
@@ -114,12 +111,7 @@ def where_it_lies(path: Path) -> str:
 
 
 def exit_code(results: Mapping[str, Any], path: Path) -> int:
-    """Returns the exit code of a finished run: 3 if a client never answered and the settings do not allow it.
-
-    Args:
-        results: The final table.
-        path: The run folder.
-    """
+    """Returns the exit code of a finished run: 3 if a client never answered and the settings do not allow it."""
     never = [client for client, found in results.get("absent_clients", {}).items() if not found["answered"]]
     if not never:
         return 0

@@ -43,9 +43,6 @@ another process, 2 when nothing could be done, 130 when stopped by Ctrl-C."""
 def tune_settings(words: list[str]) -> int:
     """Makes a search, as asked for on a command line, and returns the exit code.
 
-    Args:
-        words: What stands after ``fedprime tune``.
-
     Raises:
         SettingsError: If a word, the plan, a range or a setting is wrong, with every problem.
         TuningError: If Optuna is not installed, or the folder holds another search.

@@ -78,7 +78,6 @@ class EmbeddedSamples:
 
         Args:
             modalities: The modalities in use, in the order of the backbone.
-            embed: The backbone's `embed`.
             store: Where embeddings are kept; in memory, if not given.
             block: Makes one vector of each embedding; without it batches have no blocks.
             states: Makes and keeps hidden states; without it batches have none.
@@ -261,12 +260,7 @@ class Shard:
         return replace(self, indices=self.indices[rows], present=self.present[rows])
 
     def at(self, round_number: int, num_rounds: int) -> "Shard":
-        """Returns the shard as it is in a round; what is present of most shards never changes.
-
-        Args:
-            round_number: Which round, from 0.
-            num_rounds: Rounds of the whole run.
-        """
+        """Returns the shard as it is in a round; what is present of most shards never changes."""
         del round_number, num_rounds
         return self
 
@@ -274,7 +268,6 @@ class Shard:
         """Yields all samples once, in batches; the last may be smaller.
 
         Args:
-            batch_size: Samples per batch.
             rng: Shuffles the samples; without one they come in their own order.
         """
         order = np.arange(len(self)) if rng is None else rng.permutation(len(self))

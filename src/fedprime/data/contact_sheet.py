@@ -26,7 +26,6 @@ def draw_contact_sheet(source: SampleSource, indices: Sequence[int], path: Path,
 
     Args:
         indices: Which samples, at least one.
-        columns: How many samples stand beside each other.
     """
     columns = min(columns, len(indices))
     rows = -(-len(indices) // columns)

@@ -29,7 +29,6 @@ def divide_by_length(batch: Batch, dim: int, most_values: int = _MOST_VALUES) ->
     A batch that is small enough stays as it is.
 
     Args:
-        batch: The samples of an optimiser step.
         dim: Width of a token.
         most_values: Tokens of a part times their width, more or less; a sample is never divided.
 
@@ -51,7 +50,6 @@ def num_values(batch: Batch, dim: int) -> int:
     """Returns how many numbers the tokens of a batch have.
 
     Args:
-        batch: The samples.
         dim: Width of a token.
     """
     return int(_lengths(batch).sum()) * dim

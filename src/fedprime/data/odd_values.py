@@ -28,7 +28,6 @@ class OddValues:
         """Begins without any.
 
         Args:
-            source: The data set.
             num_named: Values of each modality that the log names.
         """
         self._source, self._num_named = source, num_named
@@ -68,7 +67,6 @@ def embed_usable(
     """Reads and embeds values: together, or where that fails each by itself, so that one costs no other.
 
     Args:
-        indices: What to read.
         read: Returns a value, or raises whatever its reader does.
         embed: The backbone's `embed` of one modality.
 

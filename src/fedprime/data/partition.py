@@ -62,7 +62,6 @@ def draw_label_shares(
     Draws until every client gets enough samples.
 
     Args:
-        labels: Class of every sample that is divided.
         num_labels: How many classes there are, also those that no sample has.
         alpha: Concentration: at 0.1 a client has few labels, at 100 all have the same mix.
         min_samples: Samples that every client gets at least.
@@ -98,7 +97,6 @@ def partition_by_shares(
     """Divides the samples of each label among the clients by shares.
 
     Args:
-        labels: Class of every sample.
         shares: Share of each label that every client gets, as from `draw_label_shares`.
 
     Raises:

@@ -71,10 +71,6 @@ def without_repeats(splits: Mapping[str, Sequence[str]], place: str) -> dict[str
     """Returns the ids of each split, each id once: of those in several, the test keeps it before the validation split.
 
     So nothing is trained on that is measured on. The log counts what was taken out.
-
-    Args:
-        splits: By name, the ids.
-        place: Where they were found, for messages.
     """
     seen: set[str] = set()
     kept: dict[str, list[str]] = {}
@@ -92,9 +88,7 @@ def most_frequent(classes: Sequence[str], num_classes: int | None, place: str) -
     """Returns the classes that most samples have; of equally frequent ones, the first by name.
 
     Args:
-        classes: The class of every sample, of all splits.
         num_classes: How many are wanted; None for all.
-        place: Where they were found, for messages.
 
     Raises:
         DataError: If there are fewer.
@@ -122,7 +116,6 @@ def with_all_splits(
     apart for it.
 
     Args:
-        splits: By name, the samples.
         groups: By sample of the data set, its class or rarest label.
         validation_share: Share of the training samples to set apart for validation.
         test_share: Share of the training samples to set apart for the test, before that.
@@ -141,11 +134,6 @@ def with_validation(
     """Returns splits of which one is for validation; where there is none, training samples are set apart for it.
 
     Which ones depends on no seed of a run; every class gives its share, up to one sample.
-
-    Args:
-        splits: By name, the samples.
-        groups: By sample of the data set, its class or rarest label.
-        share: Share of the training samples to set apart.
     """
     if len(splits.get("validation", ())):
         return dict(splits)
@@ -162,8 +150,6 @@ def set_apart(
 
     Args:
         samples: Which samples of the data set, in order.
-        groups: By sample of the data set, its class or rarest label.
-        share: Share of the samples to set apart.
         split: What for; another split draws others.
     """
     order = stream(0, f"{split} split").permutation(len(samples))

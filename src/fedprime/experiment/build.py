@@ -95,8 +95,6 @@ class Experiment:
         known, which is everywhere but in a world whose samples come about in a known way.
 
         Args:
-            shard: The samples and what is present of each.
-            owners: The client that each sample belongs to.
             personal: The clients that have models of their own.
         """
         if not isinstance(self.source, KnownWorld):
@@ -183,7 +181,6 @@ def build_experiment(
     """Builds everything that a run works with; the same settings build the same experiment.
 
     Args:
-        settings: The settings.
         source: A data set in the place of the one that the settings name.
         backbone: A frozen model in the place of the one that the settings name.
         method: A federated method in the place of the one that the settings name.
@@ -262,11 +259,7 @@ def _suitable(method: Method, settings: Settings) -> Method:
 
 
 def chosen_backbone(settings: Settings) -> str:
-    """Returns the name of the backbone: what the settings say, or for "auto" what suits the data and is at hand.
-
-    Args:
-        settings: The settings.
-    """
+    """Returns the name of the backbone: what the settings say, or for "auto" what suits the data and is at hand."""
     if settings.backbone != "auto":
         return settings.backbone
     return TINY if settings.data.name == "builtin" or lacking_weights(("image", "text")) else SMALL
@@ -289,8 +282,6 @@ def configured_backbone(settings: Settings, modalities: Sequence[str], kinds: st
     """Loads the backbone as the settings say.
 
     Args:
-        settings: The settings.
-        modalities: What it shall read.
         kinds: What each is, for a backbone that reads whatever the data has.
 
     Raises:
@@ -308,9 +299,5 @@ def configured_backbone(settings: Settings, modalities: Sequence[str], kinds: st
 
 
 def build_method(settings: Settings) -> Method:
-    """Builds the method, with its quirks; it takes from the settings what it knows.
-
-    Args:
-        settings: The settings.
-    """
+    """Builds the method, with its quirks; it takes from the settings what it knows."""
     return settings.method

@@ -46,11 +46,7 @@ class Checkpoint:
         return tuple(sorted({*self.state.personal, *self.kept}))
 
     def weights(self, client: int) -> Weights:
-        """Returns a client's model.
-
-        Args:
-            client: Which client.
-        """
+        """Returns a client's model."""
         return {**self.state.answer(client), **self.kept.get(client, {})}
 
 
@@ -58,8 +54,6 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, facts: Mapping[str, str]
     """Writes a checkpoint.
 
     Args:
-        path: The file.
-        checkpoint: What it holds.
         facts: What else it says.
     """
     tensors = {name: value.contiguous() for name, value in _named(checkpoint)}
@@ -68,9 +62,6 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, facts: Mapping[str, str]
 
 def load_checkpoint(path: Path) -> tuple[Checkpoint, dict[str, str]]:
     """Returns what a file holds, and what else it says.
-
-    Args:
-        path: The file.
 
     Raises:
         BrokenCheckpointError: If it is no checkpoint.
@@ -93,9 +84,6 @@ def load_checkpoint(path: Path) -> tuple[Checkpoint, dict[str, str]]:
 
 def round_of(path: Path) -> int:
     """Returns the round that comes next, without reading values.
-
-    Args:
-        path: The file.
 
     Raises:
         BrokenCheckpointError: If it is no checkpoint.

@@ -147,7 +147,6 @@ def with_three_splits(source: SampleSource, validation_share: float, test_share:
     """Returns a data set with samples for training, validation and test: the given one if it has them, else a copy.
 
     Args:
-        source: The data set.
         validation_share: Share of the training samples to set apart for validation, if there is no such split.
         test_share: Share of the samples to set apart for the test, if there is neither.
 
@@ -184,9 +183,6 @@ _latest: dict[object, EmbeddedSamples] = {}
 def source_kinds(source: SampleSource) -> dict[str, ValueKind]:
     """Returns what the values of each modality of a data set are, as far as that is known.
 
-    Args:
-        source: The data set.
-
     Raises:
         DataError: If it does not say of what kind they are.
     """
@@ -199,9 +195,6 @@ def source_kinds(source: SampleSource) -> dict[str, ValueKind]:
 
 def opened_source(data: DataSettings) -> SampleSource:
     """Opens the data set that the settings name.
-
-    Args:
-        data: The settings of the data set.
 
     Raises:
         DataError: If it cannot be found, read or used.
@@ -225,12 +218,8 @@ def embedded_samples(
     """Returns the samples; runs of one process that follow each other on the same ones embed each once.
 
     Args:
-        data: The settings of the data set.
-        backbone: What embeds them.
-        source: The data set, if it has been opened already.
         is_own: Whether that is another than the settings name; it is then not kept for the next run.
         may_be_empty: Whether all cells of a modality may be empty, as at a site that has none of it.
-        watch: Is told how far the values are encoded.
 
     Raises:
         DataError: If the data set cannot be found, read or used, or lacks a modality that the backbone reads.
@@ -267,10 +256,6 @@ def _embedded(
 
 def seen_through(backbone: Backbone, source: SampleSource) -> EmbeddedSamples:
     """Returns a data set as a backbone sees it; nothing is read yet.
-
-    Args:
-        backbone: What embeds it.
-        source: The data set.
 
     Raises:
         DataError: If the data set lacks a modality that the backbone reads.

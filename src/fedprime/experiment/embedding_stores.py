@@ -19,12 +19,7 @@ __all__ = ["block_store", "embedding_store", "state_store"]
 
 
 def embedding_store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
-    """Returns where embeddings are kept: on disk too, unless the environment says no or the data has no identities.
-
-    Args:
-        source: The data set.
-        backbone: What embeds it.
-    """
+    """Returns where embeddings are kept: on disk too, unless the environment says no or the data has no identities."""
     folder = CacheFolder.of_environment()
     if folder is None or not isinstance(source, IdentifiedSource):
         return EmbeddingStore()
@@ -53,8 +48,6 @@ def block_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Back
 
     Args:
         embeddings: Where the embeddings are kept that blocks are made of; knows the values.
-        source: The data set.
-        backbone: What embeds it.
     """
     folder = CacheFolder.of_environment()
     runs_a_tower = isinstance(backbone, BlockBackbone) and not isinstance(backbone, CompositeBackbone | ViltBackbone)
@@ -83,9 +76,6 @@ def state_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Back
 
     Args:
         embeddings: Where the embeddings are kept that the states are made of; knows the values.
-        source: The data set.
-        backbone: What embeds it.
-        layer: The layer that the states go into.
     """
     folder = CacheFolder.of_environment()
     if folder is None or not isinstance(source, IdentifiedSource):

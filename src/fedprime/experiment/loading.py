@@ -38,10 +38,6 @@ CHANGEABLE = (
 def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
     """Raises a `RunError` that says what differs if a run has other settings than expected.
 
-    Args:
-        run: The run.
-        settings: The settings that it should have.
-
     Raises:
         SettingsError: If its settings cannot be read.
     """
@@ -57,9 +53,6 @@ def refuse_other_settings(run: RunFolder, settings: Settings) -> None:
 def saved_settings(run: RunFolder) -> Settings:
     """Returns the settings of a run, as it wrote them down.
 
-    Args:
-        run: The run.
-
     Raises:
         SettingsError: If they cannot be read.
         RunError: If they are not what the run wrote.
@@ -74,7 +67,6 @@ def change_settings(run: RunFolder, settings: Settings) -> None:
 
     Args:
         run: The run, locked.
-        settings: All settings that it should have.
 
     Raises:
         RunError: If others differ, or the file of the settings is not what the run wrote.
@@ -103,11 +95,9 @@ def load_experiment(
     """Rebuilds the experiment of a run and makes sure that it is the same.
 
     Args:
-        run: The run.
         source: The data set that the run began with, if that was not the one of its settings.
         backbone: The frozen model, likewise.
         method: The federated method, likewise.
-        watch: Is told how far the values are encoded.
 
     Raises:
         RunError: If objects, backbone, owners or masks are not those that the run began with.
@@ -134,12 +124,7 @@ def load_experiment(
 
 
 def refuse_other_backbone(run: RunFolder, backbone: Backbone) -> None:
-    """Raises a `RunError` that says what differs if a run began with another backbone.
-
-    Args:
-        run: The run.
-        backbone: The backbone that there is now.
-    """
+    """Raises a `RunError` that says what differs if a run began with another backbone."""
     began, found = run.backbone_fingerprint(), backbone.fingerprint
     if began != found:
         remedy = (
@@ -154,11 +139,7 @@ def refuse_other_backbone(run: RunFolder, backbone: Backbone) -> None:
 
 
 def with_absolute_folders(settings: Settings) -> Settings:
-    """Returns the settings with absolute paths and the backbone that was chosen: a run can go on from elsewhere.
-
-    Args:
-        settings: The settings.
-    """
+    """Returns the settings with absolute paths and the backbone that was chosen: a run can go on from elsewhere."""
     return replace(
         settings,
         backbone=_absolute(chosen_backbone(settings)),

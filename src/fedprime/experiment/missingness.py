@@ -58,7 +58,6 @@ def draw_missingness(
         alpha: Concentration of the mixes of clients or groups: at 0.1 most have hardly more than one pattern.
         strength: Slope of the logistic model, by-label and by-observed.
         groups: By-site: groups of clients that share a mix; where samples are divided by site, sites are the groups.
-        seed: Seed of the run.
 
     Raises:
         ValueError: If that cannot be.
@@ -129,7 +128,6 @@ def scenario_shares(modalities: tuple[str, ...], rate: float) -> dict[str, Float
     """Returns the test scenarios of the paper, for any modalities: the share of samples with each pattern.
 
     Args:
-        modalities: The modalities in use.
         rate: Share of the samples that lack something where any modality may be missing.
     """
     patterns = all_patterns(len(modalities))
@@ -148,13 +146,6 @@ def draw_scenarios(
     samples: EmbeddedSamples, test: Split, num_clients: int, rate: float, seed: int
 ) -> dict[str, tuple[Shard, Int[np.ndarray, " _"]]]:
     """Draws the test scenarios of the paper; samples that really lack the only modality of one are not part of it.
-
-    Args:
-        samples: The data set, seen through a backbone.
-        test: The test samples.
-        num_clients: How many clients there are.
-        rate: Share of the samples that lack something where any modality may be missing.
-        seed: Seed of the run.
 
     Returns:
         By name, the samples with what is present of them, and the client that each belongs to.

@@ -13,9 +13,6 @@ __all__ = ["leave_out_odd_values", "refuse_absent"]
 def leave_out_odd_values(samples: EmbeddedSamples, watch: Callable[[Encoded], object] = lambda _: None) -> None:
     """Tries every value of a data set; those that cannot be used are missing from then on.
 
-    Args:
-        watch: Is told how far it is.
-
     Raises:
         DataError: If there are any, and the data set lets nobody say so.
     """

@@ -48,11 +48,7 @@ class OwnObjects:
         return found
 
     def refuse_other_places(self, settings: Settings) -> None:
-        """Raises a `SettingsError` if clients live where these objects cannot go.
-
-        Args:
-            settings: The settings of the run.
-        """
+        """Raises a `SettingsError` if clients live where these objects cannot go."""
         own = list(self.fingerprints())
         if own and settings.runtime.kind != "in-process":
             raise SettingsError(
@@ -63,11 +59,7 @@ class OwnObjects:
             )
 
     def refuse_others(self, run: RunFolder) -> None:
-        """Raises a `RunError` that says what was expected if a run began with other objects.
-
-        Args:
-            run: The run.
-        """
+        """Raises a `RunError` that says what was expected if a run began with other objects."""
         began, here = run.own_objects(), self.fingerprints()
         for part in ("source", "backbone", "method"):
             if began.get(part) == here.get(part):
@@ -84,9 +76,6 @@ def source_fingerprint(source: SampleSource) -> str:
     Else it is a digest of what is known of it without reading a sample: modalities, label names, labels, sites, what is
     there, splits and, where the data set can tell, the identities of 32 samples. Values that change behind the same
     identities go unnoticed: a data set whose files may change should have a ``fingerprint`` of its own.
-
-    Args:
-        source: The data set.
     """
     own = getattr(source, "fingerprint", None)
     if isinstance(own, str) and own:

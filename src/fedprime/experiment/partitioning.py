@@ -68,7 +68,6 @@ def partition(
         alpha: Concentration of the division by labels: at 0.1 a client has few labels, at 100 all have the same mix.
         min_samples: Training samples that every client has at least, when divided by labels.
         modalities: Those in use; samples that have none of them are left out. Not given, it is all of the data set.
-        seed: Seed of the run.
 
     Raises:
         DataError: If a split has no sample, or the training samples are all of one class.
@@ -127,9 +126,6 @@ def label_groups(source: SampleSource) -> tuple[Int[np.ndarray, " sample"], tupl
     With one class, that is the class. Of several labels it is the rarest one, over the training samples, that a sample
     has: frequent labels stand beside others, so they would tell less about it. Samples without any label are a group of
     their own.
-
-    Args:
-        source: The data set.
     """
     if source.task == "one_class":
         return source.labels, source.label_names  # pyright: ignore[reportReturnType]
@@ -149,10 +145,6 @@ def split_of(
     """Returns the samples of a split with all that missingness may depend on.
 
     Args:
-        name: Name of the split.
-        indices: Which samples.
-        owners: The client that owns each.
-        source: The data set.
         there: Which of the modalities in use every sample of the data set really has; all, if not given.
     """
     sites = np.unique(source.sites, return_inverse=True)[1]
@@ -162,10 +154,6 @@ def split_of(
 
 def what_is_there(source: SampleSource, modalities: Sequence[str]) -> Bool[np.ndarray, "sample modality"]:
     """Returns which of the modalities in use every sample of a data set really has.
-
-    Args:
-        source: The data set.
-        modalities: The modalities in use.
 
     Raises:
         DataError: If the data set has no such modality.
@@ -178,10 +166,6 @@ def what_is_there(source: SampleSource, modalities: Sequence[str]) -> Bool[np.nd
 
 def usable_splits(source: SampleSource, modalities: Sequence[str]) -> dict[str, Int[np.ndarray, " _"]]:
     """Returns the samples of every split that have at least one of the modalities in use; the log counts the others.
-
-    Args:
-        source: The data set.
-        modalities: The modalities in use.
 
     Raises:
         DataError: If a split has none, or the training samples are all of one class.

@@ -58,7 +58,6 @@ def drop_lines(path: Path, next_round: int, num_start_rounds: int) -> None:
     """Drops the lines of rounds that did not come to their end.
 
     Args:
-        path: The file.
         next_round: The first that did not.
         num_start_rounds: How many rounds come before the first.
 

@@ -13,11 +13,7 @@ __all__ = ["describe_environment"]
 
 
 def describe_environment(backbone_fingerprint: str) -> dict[str, Any]:
-    """Returns versions of what a run rests on, the commit, the machine, and the backbone.
-
-    Args:
-        backbone_fingerprint: Of the frozen backbone that is trained around.
-    """
+    """Returns versions of what a run rests on, the commit, the machine, and the backbone."""
     packages = ("fedprime", "torch", "transformers", "tokenizers", "numpy", "scipy", "safetensors")
     return {
         "versions": {"python": platform.python_version()} | {package: version(package) for package in packages},

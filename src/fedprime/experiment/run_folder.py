@@ -71,9 +71,6 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """Opens a run folder.
 
-        Args:
-            path: The folder.
-
         Raises:
             RunError: If it is not a run folder.
         """
@@ -99,11 +96,7 @@ class RunFolder:
         """Makes the folder of a new run, complete from the first moment.
 
         Args:
-            path: The folder.
-            settings_toml: Every setting.
-            backbone_fingerprint: Of the frozen backbone that is trained around.
             masks: Who owns what and what is present of it.
-            missingness: The missing rates as they came out.
             checkpoint: The state before the first round.
             own_objects: Fingerprints of what is used in the place of what settings name: source, backbone, method.
 
@@ -144,11 +137,7 @@ class RunFolder:
         return self.path / "model"
 
     def client_model_path(self, client: int) -> Path:
-        """Returns where the final model of a client is, if it differs from the shared one.
-
-        Args:
-            client: Which client.
-        """
+        """Returns where the final model of a client is, if it differs from the shared one."""
         return self.path / "clients" / str(client)
 
     def save_start(self, statistics: Weights) -> None:
@@ -185,9 +174,6 @@ class RunFolder:
     def verified(self, name: str) -> Path:
         """Returns the path of a file, if it is what the run began or ended with, as far as that is known.
 
-        Args:
-            name: Of the file.
-
         Raises:
             RunError: If it is not there, or was changed.
         """
@@ -211,11 +197,7 @@ class RunFolder:
         return {name: facts[name] for name in _FIRST if name in facts}
 
     def change_settings(self, settings_toml: str) -> None:
-        """Writes other settings, on purpose; a run that was finished is not finished any more.
-
-        Args:
-            settings_toml: Every setting.
-        """
+        """Writes other settings, on purpose; a run that was finished is not finished any more."""
         (self.path / _RESULTS).unlink(missing_ok=True)  # first: without it, nothing is taken for finished
         (self.path / _CHECKSUMS).unlink(missing_ok=True)
         facts, new = self.states.facts(), hashlib.sha256(settings_toml.encode()).hexdigest()
@@ -271,8 +253,6 @@ class RunFolder:
         round that the checkpoint knows, and `drop_unfinished` removes the rest.
 
         Args:
-            metrics: What was measured in the round.
-            checkpoint: The state after it.
             keep: As many checkpoints are kept, this one among them.
             sound_round: The round after the last whose state was measured and found sound; its state is kept too.
         """
@@ -284,20 +264,11 @@ class RunFolder:
         )
 
     def note_release(self, kind: str, round_number: int) -> None:
-        """Writes down that something is made of clients' samples under noise, before it is: it counts, whoever sees it.
-
-        Args:
-            kind: What.
-            round_number: Of which round.
-        """
+        """Writes down that something is to be made of clients' samples under noise: it counts, whoever sees it."""
         append_line(self.path / _RELEASES, {"kind": kind, "round": round_number})
 
     def releases(self, kind: str) -> int:
-        """Returns how often something was made of clients' samples under noise.
-
-        Args:
-            kind: What.
-        """
+        """Returns how often something was made of clients' samples under noise."""
         path = self.path / _RELEASES
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return sum(f'"kind": "{kind}"' in line for line in lines)
@@ -314,7 +285,6 @@ class RunFolder:
         """Drops lines of metrics of rounds that the checkpoint does not know, and files that were not finished.
 
         Args:
-            checkpoint: The state that the run continues from.
             num_start_rounds: How many rounds come before the first.
 
         Raises:
@@ -328,11 +298,7 @@ class RunFolder:
                 unfinished.unlink(missing_ok=True)  # it may have been in a folder that was not finished either
 
     def save_results(self, results: Mapping[str, Any]) -> None:
-        """Writes the final table, which marks the run as finished.
-
-        Args:
-            results: The table.
-        """
+        """Writes the final table, which marks the run as finished."""
         text = dump_json(results, indent=2) + "\n"
         digests = {
             name: digest_of_file(self.path / name) for name in (*_FIRST, _METRICS) if (self.path / name).exists()
@@ -362,11 +328,7 @@ class RunFolder:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises a `RunError` that says what to do if there is something where a new run folder shall be.
-
-    Args:
-        path: The folder to be.
-    """
+    """Raises a `RunError` that says what to do if there is something where a new run folder shall be."""
     if (path / "settings.toml").is_file():
         raise RunError(
             f"{path} exists already and is not overwritten; continue it with `fedprime run --resume {path}`, or name "

@@ -38,12 +38,7 @@ class RunError(FedprimeError):
 
 
 def broken(path: Path, error: object) -> RunError:
-    """Returns the error of a file that is not what a run wrote.
-
-    Args:
-        path: The file.
-        error: What is wrong with it.
-    """
+    """Returns the error of a file that is not what a run wrote."""
     return RunError(f"{path} is broken ({error}); restore it from a copy or start the run anew")
 
 
@@ -51,11 +46,7 @@ class SavedStates:
     """The files of checkpoints in the folder of a run."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes the folder; nothing is read yet.
-
-        Args:
-            folder: Of the run.
-        """
+        """Takes the folder; nothing is read yet."""
         self._folder = folder
 
     def newest(self) -> Checkpoint:
@@ -105,7 +96,6 @@ class SavedStates:
         """Writes the newest, and keeps some of those before.
 
         Args:
-            checkpoint: The newest.
             facts: Digests of other files.
             keep: As many are kept, this one among them.
             sound_round: The round after the last whose state was measured and found sound; its state is kept too.
@@ -117,11 +107,7 @@ class SavedStates:
         (self._folder / _PENDING).unlink(missing_ok=True)
 
     def change_facts(self, facts: Mapping[str, str]) -> None:
-        """Lets what is known of the newest be something else.
-
-        Args:
-            facts: Digests of other files.
-        """
+        """Lets what is known of the newest be something else."""
         newest = self._folder / _NEWEST
         if newest.is_file():
             self._note(digest_of_file(newest), facts, set(map(str, self._rounds())))
@@ -149,11 +135,7 @@ class SavedStates:
             beside.write_text(dump_json({**kept, digest: dict(facts)}, indent=2) + "\n", encoding="utf-8")
 
     def before(self, next_round: int) -> Checkpoint | None:
-        """Returns the state before a round, if it is one of those that are kept.
-
-        Args:
-            next_round: The round.
-        """
+        """Returns the state before a round, if it is one of those that are kept."""
         path = self._earlier(next_round)
         return self._load(path)[0] if path.exists() else None
 
@@ -163,30 +145,17 @@ class SavedStates:
         return self._load(path)[0] if path.exists() else None
 
     def save_best(self, checkpoint: Checkpoint) -> None:
-        """Keeps a state beside that of the last round, in the place of the one that was kept before.
-
-        Args:
-            checkpoint: The state.
-        """
+        """Keeps a state beside that of the last round, in the place of the one that was kept before."""
         with replaced_file(self._folder / _BEST) as beside:
             save_checkpoint(beside, checkpoint, {})
 
     def save_pending(self, metrics: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-        """Writes down a round before anybody sees its state, so that it is never made a second time.
-
-        Args:
-            metrics: What is known of it.
-            checkpoint: The state after it.
-        """
+        """Writes down a round before anybody sees its state, so that it is never made a second time."""
         with replaced_file(self._folder / _PENDING) as beside:
             save_checkpoint(beside, checkpoint, {_LINE: dump_json(metrics)})
 
     def pending(self, next_round: int) -> tuple[dict[str, Any], Checkpoint] | None:
-        """Returns a round that was made and is not finished; None if there is none.
-
-        Args:
-            next_round: Which it would be.
-        """
+        """Returns a round that was made and is not finished; None if there is none."""
         path = self._folder / _PENDING
         if not path.exists():
             return None

@@ -81,7 +81,6 @@ class Site:
         """Measures weights on the client's own samples; what it has no samples for is left out.
 
         Args:
-            weights: A value for every parameter.
             names: `VALIDATION`, `EACH_ALONE` or names of test scenarios; None for all scenarios.
         """
         model, settings = self.experiment.model, self.experiment.settings
@@ -144,8 +143,6 @@ def build_site_experiment(settings: Settings, client: int, data_path: str = "", 
     """Builds what a client trains in.
 
     Args:
-        settings: The settings of the run.
-        client: The client's number.
         data_path: Folder of the client's own data; without one, the settings divide their data set among the clients.
         backbone: Where the frozen model is at the client, if not where the settings say.
 
@@ -168,19 +165,12 @@ def build_site_experiment(settings: Settings, client: int, data_path: str = "", 
 
 
 def measured_names(modalities: Sequence[str]) -> set[str]:
-    """Returns what test samples can be called that a site measures on.
-
-    Args:
-        modalities: What the backbone reads.
-    """
+    """Returns what test samples can be called that a site measures on."""
     return {LIKE_TRAIN, *scenario_shares(tuple(modalities), rate=0.0)}
 
 
 def deployable_method(settings: Settings) -> Method:
     """Returns the method of a run, if its clients can be apart from each other.
-
-    Args:
-        settings: The settings.
 
     Raises:
         SettingsError: If they cannot.
@@ -223,8 +213,6 @@ def agreed_model(settings: Settings, method: Method, agreed: Mapping[str, Any]) 
     """Returns the model before training, made of what sites say alike.
 
     Args:
-        settings: The settings of the run.
-        method: The method.
         agreed: What they say, as `agreed_facts` returns it.
 
     Raises:

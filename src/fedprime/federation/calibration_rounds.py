@@ -51,8 +51,6 @@ class ShrinkageRound(StartRound):
         """Returns, for each block, sums of log-likelihoods, and over how many samples.
 
         Args:
-            model: A model with the weights that it received.
-            samples: Its samples.
             received: What the server sent, the candidates with it.
         """
         log_prior = own_log_prior(model, samples.train)
@@ -72,11 +70,7 @@ class ShrinkageRound(StartRound):
         return found
 
     def sent(self, weights: Weights) -> Weights:
-        """Returns the form of the candidates: weights and biases of each block, for every shrinkage.
-
-        Args:
-            weights: Those of the model.
-        """
+        """Returns the form of the candidates: weights and biases of each block, for every shrinkage."""
         own = {kind: by_block(weights, f"head.{kind}.") for kind in ("weight", "bias")}
         return {
             f"{CANDIDATES}{kind}.{block}": torch.empty(len(SHRINKAGES), *value.shape, device="meta")
@@ -85,11 +79,7 @@ class ShrinkageRound(StartRound):
         }
 
     def form(self, weights: Weights) -> Weights:
-        """Returns the form of the tables.
-
-        Args:
-            weights: Those of the model.
-        """
+        """Returns the form of the tables."""
         form: Weights = {}
         for block in by_block(weights, "head.weight."):
             shape = (_NUM_TARGETS, len(SHRINKAGES), len(TEMPERATURES))
@@ -98,11 +88,7 @@ class ShrinkageRound(StartRound):
         return form
 
     def problems(self, update: Update) -> list[str]:
-        """Says why no samples can have these likelihoods.
-
-        Args:
-            update: What a client sent.
-        """
+        """Says why no samples can have these likelihoods."""
         counts, tables = by_block(update.weights, "count."), by_block(update.weights, "likelihood.")
         if any((value < 0).any() or (value != value.round()).any() for value in counts.values()):
             return ["a number of samples is no whole number from 0"]
@@ -115,7 +101,6 @@ class ShrinkageRound(StartRound):
         """Returns the head with each block's likeliest shrinkage and temperature.
 
         Args:
-            current: What the server sent out.
             updates: What came back.
         """
         shared = {name: value for name, value in current.shared.items() if not name.startswith(CANDIDATES)}
@@ -147,13 +132,7 @@ class TemperatureRound(StartRound):
         self._is_of_several = is_of_several
 
     def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:  # noqa: ARG002
-        """Returns value, gradient and second derivatives at a few places, summed over the client's validation samples.
-
-        Args:
-            model: A model with the weights that it received.
-            samples: Its samples.
-            received: Not used.
-        """
+        """Returns value, gradient and second derivatives at places, summed over the client's validation samples."""
         head, log_prior = head_of(model), own_log_prior(model, samples.train)
         found = self._zeros(len(head.weight))
         for blocks, labels in samples.validation_blocks(model):
@@ -172,11 +151,7 @@ class TemperatureRound(StartRound):
         return found
 
     def form(self, weights: Weights) -> Weights:
-        """Returns the form of what is measured.
-
-        Args:
-            weights: Those of the model.
-        """
+        """Returns the form of what is measured."""
         with torch.device("meta"):
             return self._zeros(len(by_block(weights, "head.weight.")))
 
@@ -189,11 +164,7 @@ class TemperatureRound(StartRound):
         return zeros | {"count": torch.zeros(1, dtype=torch.float64)}
 
     def problems(self, update: Update) -> list[str]:
-        """Says why no samples can have this likelihood.
-
-        Args:
-            update: What a client sent.
-        """
+        """Says why no samples can have this likelihood."""
         count, hessian = update.weights["count"], update.weights["hessian"]
         if (count < 0).any() or (count != count.round()).any():
             return ["a number of samples is no whole number from 0"]
@@ -207,12 +178,7 @@ class TemperatureRound(StartRound):
         return ["the likelihood is not concave"] if (curved > 1e-6 * (1 - curved)).any() else []
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
-        """Returns the head with a better weight for each block.
-
-        Args:
-            current: What the server sent out.
-            updates: What came back.
-        """
+        """Returns the head with a better weight for each block."""
         total = {
             name: torch.stack([update.weights[name].double() for update in updates]).sum(dim=0)
             for name in updates[0].weights

@@ -22,8 +22,6 @@ class Clients(Protocol):
         """Lets clients train from what the server answers each; a client that fails is simply absent.
 
         Args:
-            round_number: Which round, from 0.
-            clients: Who takes part.
             state: What the server sends; what it keeps for itself is not there.
 
         Returns:

@@ -119,8 +119,6 @@ def private_updates(
         asked: The clients that were asked to train, in ascending order, at least one.
         received: What the server sent out of what travels, the same to everybody.
         aligned: Name of the value that is aligned; empty if none is.
-        privacy: Norm and noise.
-        noise: Source of the noise.
     """
     sent = {update.client: clip_towards(received, update.weights, privacy.clip_norm)[0] for update in updates}
     deviation = privacy.noise_multiplier * privacy.clip_norm
@@ -139,22 +137,13 @@ def private_updates(
 
 
 def seeded_noise(seed: int, round_number: int) -> Noise:
-    """Returns noise that follows from the seed: for experiments, which must be repeatable, and not for privacy.
-
-    Args:
-        seed: Seed of the run.
-        round_number: Which round, from 0.
-    """
+    """Returns noise that follows from the seed: for experiments, which must be repeatable, and not for privacy."""
     rng = torch_stream(seed, "server", "round", round_number, "privacy")
     return lambda shape: torch.randn(tuple(shape), generator=rng, dtype=torch.float64)
 
 
 def operating_system_noise(shape: Sequence[int]) -> Float64[Tensor, "..."]:
-    """Returns noise from the operating system's cryptographic generator, by the inverse of the normal distribution.
-
-    Args:
-        shape: How much.
-    """
+    """Returns noise from the operating system's cryptographic generator, by the inverse of the normal distribution."""
     from scipy.special import ndtri  # slow to import, and few runs need it
 
     words = np.frombuffer(os.urandom(8 * math.prod(shape)), dtype=np.uint64)
@@ -178,8 +167,6 @@ def spent_epsilon(
     it is not: if `ClientPrivacy.secret`. The bound without that is taken where it is the lower one.
 
     Args:
-        privacy: Norm, noise, delta.
-        num_clients: How many clients there are.
         num_asked: How many of them are drawn, without replacement, in every round.
         rounds: How many rounds there were, each as often as it was made.
         start_rounds: How many more before the first, in which all clients are asked.

@@ -35,12 +35,7 @@ class Guard:
     max_samples: int | None = None
 
     def too_far(self, updates: Sequence[Update], asked: ServerRound) -> dict[int, str]:
-        """Says by client whose step is far beyond the others', and how long it is.
-
-        Args:
-            updates: The valid ones.
-            asked: The round that they belong to.
-        """
+        """Says by client whose step is far beyond the others', and how long it is."""
         # A median or a trimmed mean is its own guard.
         if not self.max_step or len(updates) < 2 or asked.method.aggregation != "mean":
             return {}
@@ -59,7 +54,6 @@ class Guard:
         """Returns updates that count as no more samples than one client may have.
 
         Args:
-            updates: The valid ones, at least one.
             are_sums: Whether their values are sums over samples, which are scaled down then.
         """
         if self.max_samples is None:
@@ -70,11 +64,7 @@ class Guard:
 
 
 def unsound(state: ServerState) -> str:
-    """Says which values of a state are not finite; nothing if all are.
-
-    Args:
-        state: What the server would hold.
-    """
+    """Says which values of a state are not finite; nothing if all are."""
     parts = [state.shared, state.server, *state.personal.values()]
     broken = sorted({name for part in parts for name, value in part.items() if not value.isfinite().all()})
     return f"{', '.join(broken[:3])} would not be finite" if broken else ""

@@ -24,11 +24,6 @@ def learning_rate_factor(
 ) -> float:
     """Returns the share of the initial learning rate that a round trains with, in (0, 1].
 
-    Args:
-        schedule: The shape of the decay.
-        round_number: Which round, from 0.
-        num_rounds: Rounds of the whole run.
-
     >>> [learning_rate_factor("linear", round_number, 4) for round_number in range(4)]
     [1.0, 0.75, 0.5, 0.25]
     """
@@ -151,14 +146,7 @@ def train_locally(
 
     Args:
         model: Any model of the method's shape; its weights are overwritten.
-        method: What is minimised.
-        shard: The client's samples.
-        received: A value for every parameter.
-        training: Epochs, batches, optimiser.
         client: Which client, for the order of samples.
-        round_number: Which round, from 0.
-        num_rounds: Rounds of the whole run, for the learning rate.
-        seed: Seed of the run.
 
     Returns:
         The update with *all* trained values; the runtime sends what travels and keeps the rest.
@@ -177,11 +165,7 @@ def _learning_rates(model: PromptedModel, training: LocalTraining, factor: float
 
 
 def optimizer_of(trainings: Sequence[ClientTraining]) -> torch.optim.Optimizer:
-    """Returns an optimiser of the values of clients that train alike; a step changes those that have a gradient.
-
-    Args:
-        trainings: At least one.
-    """
+    """Returns an optimiser of the values of clients that train alike; a step changes those that have a gradient."""
     options = trainings[0].options
     lr = trainings[0].lr
     trained = [pair for own in trainings for pair in own.model.named_parameters() if pair[1].requires_grad]
@@ -205,11 +189,6 @@ def optimiser_step(
     """Takes one step on a batch, whose gradients are summed over parts that are small enough to be held in memory.
 
     Args:
-        model: What is trained.
-        method: What is minimised.
-        batch: The samples.
-        received: What the client got from the server.
-        optimizer: Of the model's trained parameters.
         max_gradient_norm: Longer gradients are scaled down to it; 0 for no limit.
 
     Returns:

@@ -24,9 +24,7 @@ def noisy_scores(measured: _Scores, names: Sequence[str], privacy: ClientPrivacy
     """Returns what a site tells of what it measured: clipped, and under its share of the noise.
 
     Args:
-        measured: By name of the samples, its scores.
         names: Of all samples that are asked for; where a site has none, it tells noise.
-        privacy: The noise.
         num_clients: How many sites share it.
     """
     noise = _noise(names, privacy, 1 / num_clients)
@@ -44,8 +42,6 @@ def mean_scores(told: Mapping[int, _Scores], privacy: ClientPrivacy, num_clients
 
     Args:
         told: By client that answered, at least one, what it told.
-        privacy: The noise.
-        num_clients: How many sites share it.
     """
     names = sorted({name for scores in told.values() for name in scores})
     rest = _noise(names, privacy, (num_clients - len(told)) / num_clients)

@@ -40,7 +40,6 @@ class PrivateSumsRound(StartRound):
         """Takes what the server has to know.
 
         Args:
-            task: Whether one class or several labels apply to a sample.
             noise_multiplier: Standard deviation of the noise on the sum over clients.
             makes_head: Whether a head is made, or blocks are standardised only.
         """
@@ -49,13 +48,7 @@ class PrivateSumsRound(StartRound):
         self._makes_head = makes_head
 
     def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:  # noqa: ARG002
-        """Returns averages over the client's training samples, together of norm 1 at most.
-
-        Args:
-            model: A model with the weights that it received.
-            samples: Its samples.
-            received: Not used.
-        """
+        """Returns averages over the client's training samples, together of norm 1 at most."""
         widths, number, num_labels = head_of(model).widths, len(samples.train), len(model.label_names)
         found = {name: torch.zeros_like(value, device="cpu") for name, value in _form(widths, num_labels).items()}
         for blocks, labels in read_blocks(model, samples.train):
@@ -75,21 +68,13 @@ class PrivateSumsRound(StartRound):
         return {name: value / (number * _bound(len(widths))) for name, value in found.items()}
 
     def form(self, weights: Weights) -> Weights:
-        """Returns the form of the averages of the blocks that the head reads.
-
-        Args:
-            weights: Those of the model.
-        """
+        """Returns the form of the averages of the blocks that the head reads."""
         weight = by_block(weights, "head.weight.")
         num_labels = len(next(iter(weight.values())))
         return _form({name: value.shape[1] for name, value in weight.items()}, num_labels)
 
     def problems(self, update: Update) -> list[str]:
-        """Says that the averages of no samples are so long.
-
-        Args:
-            update: What a client sent.
-        """
+        """Says that the averages of no samples are so long."""
         length = math.sqrt(sum(float(value.square().sum()) for value in update.weights.values()))
         return [] if length <= 1 + 1e-9 else [f"its averages have norm {length:.4g}; those of samples have at most 1"]
 
@@ -97,7 +82,6 @@ class PrivateSumsRound(StartRound):
         """Returns the head that follows from what is left of all averages under the noise.
 
         Args:
-            current: What the server sent out.
             updates: One for each client that was asked, with noise on their sum.
         """
         shared = dict(current.shared)
@@ -133,11 +117,8 @@ class _Directions:
         """Takes noisy averages over clients.
 
         Args:
-            mean: The averages.
-            block: Which block.
             there: Share of the samples that have it.
             deviation: Standard deviation of the noise on each average, of samples that have it.
-            task: Whether one class or several labels apply to a sample.
         """
         self._task = task
         centre = mean[f"total.{block}"][1:] / there

@@ -70,7 +70,6 @@ class UpdateProcessor:
         Args:
             update: What it would send.
             received: What arrived of the values that travel.
-            round_number: Which round, from 0.
         """
         return update
 
@@ -91,7 +90,6 @@ class UpdateProcessor:
 
         Args:
             updates: In the order of clients.
-            asked: The round that they belong to.
         """
         return updates
 

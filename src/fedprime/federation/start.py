@@ -30,8 +30,6 @@ def start_rounds(method: Method, task: Task, processors: Sequence[UpdateProcesso
     There are none where clients share no head: each starts alone then (`started_alone`).
 
     Args:
-        method: Says how a model starts.
-        task: Whether one class or several labels apply to a sample.
         processors: Those of the run: with privacy there is one round, of bounded sums under noise.
     """
     if not (method.shares_head and method.reads_blocks):
@@ -58,10 +56,7 @@ def started_alone(method: Method, model: PromptedModel, samples: LocalSamples, r
     """Returns the values of a client that shares its head with nobody, after a start of its own.
 
     Args:
-        method: Says how a model starts.
         model: A model of the method's shape; its weights are overwritten.
-        samples: The client's samples.
-        received: What it has.
     """
     return _alone(_rounds(method, model.task), model, samples, received)[0].shared
 
@@ -71,7 +66,6 @@ def statistics_alone(model: PromptedModel, samples: LocalSamples) -> Statistics:
 
     Args:
         model: A model that reads blocks; its weights are overwritten.
-        samples: The samples.
     """
     state, chosen = _alone(_closed_form(model.task), model, samples, model.weights())
     return Statistics.of_start(ClassSums.of_weights(state.server), chosen)
@@ -91,9 +85,5 @@ def _alone(
 
 
 def is_started(weights: Weights) -> bool:
-    """Says whether blocks have been standardised.
-
-    Args:
-        weights: Those of a model.
-    """
+    """Says whether blocks have been standardised."""
     return any(bool(value[0].any()) for value in by_block(weights, "head.moments.").values())

@@ -51,9 +51,6 @@ class LocalSamples:
 
         Rounds of the start change the head and not what it reads: the summary block, which goes through the
         transformer, is computed when it is first asked for with the model's prompts, and kept.
-
-        Args:
-            model: The client's model.
         """
         prompts = {name: value for name, value in model.weights().items() if name.startswith("prompter.")}
         known = self._kept.get(SUMMARY)
@@ -92,35 +89,22 @@ class StartRound(ABC):
         """
 
     def sent(self, weights: Weights) -> Weights:  # noqa: ARG002
-        """Returns tensors of what a client is sent beside the model's weights, without content: here nothing.
-
-        Args:
-            weights: Those of the model.
-        """
+        """Returns tensors of what a client is sent beside the model's weights, without content: here nothing."""
         return {}
 
     @abstractmethod
     def form(self, weights: Weights) -> Weights:
-        """Returns tensors of the names, shapes and types that a client sends, without content.
-
-        Args:
-            weights: Those of the model.
-        """
+        """Returns tensors of the names, shapes and types that a client sends, without content."""
 
     @abstractmethod
     def problems(self, update: Update) -> list[str]:
-        """Says what is wrong with what a client sent, beyond names, shapes and values that are not finite.
-
-        Args:
-            update: What it sent.
-        """
+        """Says what is wrong with what a client sent, beyond names, shapes and values that are not finite."""
 
     @abstractmethod
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
         """Returns what the server makes of it.
 
         Args:
-            current: What the server sent out.
             updates: What came back, at least one, in the order of clients.
         """
 
@@ -130,7 +114,6 @@ def own_log_prior(model: PromptedModel, train: Shard) -> Tensor:
 
     Args:
         model: A model that knows the shared frequencies.
-        train: The client's training samples.
     """
     counts = label_counts(train.samples.source.labels[train.indices], len(model.label_names))
     if model.log_prior is None:
@@ -163,9 +146,6 @@ def with_single_modalities(shard: Shard) -> Shard:
 
     What is chosen on them holds also for patterns that few samples have, and a block that only repeats others has to
     show what it adds to each of them.
-
-    Args:
-        shard: The samples.
     """
     _, alone = each_alone(shard)
     indices, present = ([getattr(own, name) for own in (shard, alone)] for name in ("indices", "present"))
@@ -173,11 +153,7 @@ def with_single_modalities(shard: Shard) -> Shard:
 
 
 def each_alone(shard: Shard) -> tuple[Int[np.ndarray, " row"], Shard]:
-    """Returns samples with several modalities again with each of them alone, and which rows of the shard they are.
-
-    Args:
-        shard: The samples.
-    """
+    """Returns samples with several modalities again with each of them alone, and which rows of the shard they are."""
     several = shard.present.sum(axis=1) > 1
     modalities, rows = np.nonzero((shard.present & several[:, None]).T)
     alone = np.eye(shard.present.shape[1], dtype=bool)[modalities]

@@ -25,20 +25,13 @@ class SumsRound(StartRound):
         """Takes the task.
 
         Args:
-            task: Whether one class or several labels apply to a sample.
             makes_head: Whether a head is made, or blocks are standardised only.
         """
         self._task: Task = task
         self._makes_head = makes_head
 
     def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:  # noqa: ARG002
-        """Returns the sums over the client's training samples.
-
-        Args:
-            model: A model with the weights that it received.
-            samples: Its samples.
-            received: Not used.
-        """
+        """Returns the sums over the client's training samples."""
         head = head_of(model)
         sums = ClassSums.nothing(head.widths, len(model.label_names))
         for blocks, labels in read_blocks(model, samples.train):
@@ -46,22 +39,14 @@ class SumsRound(StartRound):
         return sums.weights()
 
     def form(self, weights: Weights) -> Weights:
-        """Returns the form of sums over the blocks that the head reads.
-
-        Args:
-            weights: Those of the model.
-        """
+        """Returns the form of sums over the blocks that the head reads."""
         weight = by_block(weights, "head.weight.")
         num_labels = len(next(iter(weight.values())))
         with torch.device("meta"):
             return ClassSums.nothing({name: value.shape[1] for name, value in weight.items()}, num_labels).weights()
 
     def problems(self, update: Update) -> list[str]:
-        """Says why no samples can have these sums.
-
-        Args:
-            update: What a client sent.
-        """
+        """Says why no samples can have these sums."""
         sums = ClassSums.of_weights(update.weights)
         found = sums.problems(one_class=self._task == "one_class")
         if not found and sums.num_samples != update.num_samples:
@@ -69,12 +54,7 @@ class SumsRound(StartRound):
         return found
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
-        """Returns the head that follows from all sums, as far as it does, and what clients choose from next.
-
-        Args:
-            current: What the server sent out.
-            updates: What came back.
-        """
+        """Returns the head that follows from all sums, as far as it does, and what clients choose from next."""
         first, *others = (ClassSums.of_weights(update.weights) for update in updates)
         sums = sum(others, start=first)
         shared = dict(current.shared)

@@ -27,7 +27,6 @@ def traffic(
         asked: The round.
         sent_to: The clients that were sent something, each as often as it was.
         received: What came back, as it travelled.
-        processors: All processors.
     """
     if asked.method.is_centralized:
         return {}, {}  # holder and server are one
@@ -61,7 +60,6 @@ def bytes_by_part(weights: Mapping[str, Tensor], expected: Collection[str] | Non
     """Returns how many bytes values take, by the part of the model that they belong to.
 
     Args:
-        weights: Values by name, as they travel.
         expected: The names that belong there, all if None; the others are counted together.
     """
     parts: Counter[str] = Counter()

@@ -30,8 +30,6 @@ def judged(
     Args:
         received: What came in, as it travelled.
         expected: The clients that were asked for them.
-        asked: The round that they belong to.
-        processors: All processors.
         failures: By client that has not answered, why, where that is known.
     """
     counts = Counter(update.client for update in received)
@@ -76,12 +74,7 @@ def _measured(update: Update, asked: ServerRound) -> tuple[Update, list[str]]:
 
 
 def update_problems(update: Update, form: Mapping[str, Tensor]) -> list[str]:
-    """Says what is wrong with an update: its counts, and the form of its values; nothing if it is valid.
-
-    Args:
-        update: What a client sent, as it travelled.
-        form: As for `form_problems`.
-    """
+    """Says what is wrong with an update: its counts, and the form of its values; nothing if it is valid."""
     problems: list[str] = []
     # bool counts as int for Python, nan as a float: neither is a number of samples.
     if type(update.num_samples) is not int or update.num_samples < 1:
@@ -96,7 +89,6 @@ def form_problems(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
     """Says what is wrong with values that came in: names, shapes, types, what is not finite; nothing if they are valid.
 
     Args:
-        found: Values by name, as they travelled.
         expected: Tensors of the right names, shapes and types; their content does not matter.
 
     >>> form_problems({"a": torch.zeros(2), "b": torch.zeros(1)}, {"a": torch.zeros(3)})

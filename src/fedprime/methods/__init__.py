@@ -49,20 +49,13 @@ def method_names() -> tuple[str, ...]:
 
 
 def method_place(name: str) -> str:
-    """Returns where the class of a method is, as ``"package.module:Class"``; it is not imported.
-
-    Args:
-        name: One of `method_names`.
-    """
+    """Returns where the class of a method is, as ``"package.module:Class"``; it is not imported."""
     found = METHODS.data[name] if name in METHODS else plugin_place(_GROUP, name)
     return found if isinstance(found, str) else f"{found.__module__}:{found.__qualname__}"
 
 
 def find_method(name: str) -> "type[fedprime.methods.method.Method]":
     """Returns the class of a method that comes along or that an installed package registers.
-
-    Args:
-        name: The name that settings use.
 
     Raises:
         PluginError: If there is none of that name, or what is registered is no method.

@@ -36,10 +36,8 @@ def aligned_mean(
     stays as it was.
 
     Args:
-        current: What the server sent out.
         updates: What came back, at least one.
         method: Says which parameter is aligned, and how everything else is averaged.
-        rng: Source of the alignment's initial networks.
         max_centres: How many centres there may be; a pool that is larger already keeps its size.
         likelihood: Whether evidence about a match is the mean over coordinates, or their sum as in the paper.
         num_alternations: How often to alternate between centres and matches.

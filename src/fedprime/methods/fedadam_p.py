@@ -41,13 +41,7 @@ class FedAdamP(FedAvgP):
     tau: Positive = 0.001
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
-        """Moves the weights by a step of Adam, whose running means the server keeps.
-
-        Args:
-            current: What the server holds.
-            updates: What came back.
-            rng: Not used.
-        """
+        """Moves the weights by a step of Adam, whose running means the server keeps."""
         shared, server = dict(current.shared), {}
         for name, average in self.average(updates).items():
             change = average.double() - current.shared[name].double()

@@ -22,10 +22,5 @@ class FedAvgP(Method):
     name = "fedavg-p"
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> PatternPrompts:
-        """Returns a set of prompts for each of the 2^M - 1 missing patterns.
-
-        Args:
-            backbone: The frozen model that they are for.
-            rng: Source of the initial prompts.
-        """
+        """Returns a set of prompts for each of the 2^M - 1 missing patterns."""
         return PatternPrompts(backbone.dim, len(backbone.modalities), self.num_prompts, rng, self.deep_prompts)

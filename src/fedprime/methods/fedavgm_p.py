@@ -36,13 +36,7 @@ class FedAvgMP(FedAvgP):
     server_lr: Positive = 1.0
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
-        """Moves the weights by momentum, which the server keeps.
-
-        Args:
-            current: What the server holds.
-            updates: What came back.
-            rng: Not used.
-        """
+        """Moves the weights by momentum, which the server keeps."""
         shared, server = dict(current.shared), {}
         for name, average in self.average(updates).items():
             change = average.double() - current.shared[name].double()

@@ -29,13 +29,7 @@ class FedMSplitP(FedProxP):
     answers_each = True
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
-        """Returns the mean for everybody, and for each client that took part its own mix.
-
-        Args:
-            current: What the server sent out.
-            updates: What came back.
-            rng: Not used.
-        """
+        """Returns the mean for everybody, and for each client that took part its own mix."""
         mixes: dict[int, Weights] = {update.client: {} for update in updates}
         for name in updates[0].weights:
             blocks = torch.stack([update.weights[name] for update in updates])  # (client, *block)

@@ -89,12 +89,7 @@ class FedPrime(Method):
             )
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> PromptPools:
-        """Returns the pools before training.
-
-        Args:
-            backbone: The frozen model that they are for.
-            rng: Source of the initial prompts.
-        """
+        """Returns the pools before training."""
         sizes = dict.fromkeys(self.pools, self.pool_size)
         return PromptPools(
             backbone.dim,
@@ -108,22 +103,13 @@ class FedPrime(Method):
         )
 
     def travels(self, name: str) -> bool:
-        """Says yes to everything but a client's context.
-
-        Args:
-            name: Name of the parameter.
-        """
+        """Says yes to everything but a client's context."""
         return name != CONTEXT
 
     def prepare(self, model: PromptedModel, shard: Shard, received: Weights) -> tuple[Weights, Weights]:
         """Measures the client's mean tokens, whose moments over all clients standardise queries in the next round.
 
         In the first round, nothing is known of the others: the client standardises by its own moments.
-
-        Args:
-            model: The client's model.
-            shard: Its samples.
-            received: The values that the client got from the server in this round, and those it kept.
         """
         if MOMENTS not in received:
             return received, {}
@@ -135,24 +121,12 @@ class FedPrime(Method):
         return start, {MOMENTS: measured}
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:  # noqa: ARG002
-        """Returns the task loss plus the pull of chosen prompts towards the samples they were chosen for.
-
-        Args:
-            model: The client's model.
-            batch: Some of its samples.
-            received: Not used.
-        """
+        """Returns the task loss plus the pull of chosen prompts towards the samples they were chosen for."""
         output = model(batch)
         return model.task_loss(output.logits, batch.labels) + self.pull_weight * output.chosen.distance.mean()
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
-        """Aligns the inter pools, starting from the centres of the round before, and averages everything else.
-
-        Args:
-            current: What the server sent out.
-            updates: What came back.
-            rng: Source of the alignment's initial networks.
-        """
+        """Aligns the inter pools, starting from the centres of the round before, and averages everything else."""
         num_prompts = sum(len(update.weights[ALIGNED]) for update in updates)
         return aligned_mean(
             current,
@@ -182,13 +156,7 @@ class FedIntra(FedPrime):
     aligned = ""
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
-        """Averages everything: there is no pool to align.
-
-        Args:
-            current: What the server sent out.
-            updates: What came back.
-            rng: Not used.
-        """
+        """Averages everything: there is no pool to align."""
         return Method.aggregate(self, current, updates, rng)
 
 

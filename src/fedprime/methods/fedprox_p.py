@@ -30,11 +30,5 @@ class FedProxP(FedAvgP):
     proximal_weight: NotNegative = 0.01
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
-        """Returns the task loss plus ``mu / 2`` times the squared distance of all trained values to the received ones.
-
-        Args:
-            model: The client's model.
-            batch: Some of its samples.
-            received: The values that the client got from the server in this round.
-        """
+        """Returns the task loss plus ``mu / 2`` times the squared distance of what is trained to what was received."""
         return super().loss(model, batch, received) + self.proximal_weight / 2 * model.squared_distance(received)

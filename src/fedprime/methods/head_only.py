@@ -18,10 +18,5 @@ class HeadOnly(Method):
     name = "head-only"
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> NoPrompts:  # noqa: ARG002
-        """Returns no prompts.
-
-        Args:
-            backbone: The frozen model.
-            rng: Not used.
-        """
+        """Returns no prompts."""
         return NoPrompts(backbone.dim)

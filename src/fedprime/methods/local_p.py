@@ -14,9 +14,5 @@ class LocalP(FedAvgP):
     name = "local-p"
 
     def travels(self, name: str) -> bool:  # noqa: ARG002
-        """Says no.
-
-        Args:
-            name: Name of the parameter.
-        """
+        """Says no."""
         return False

@@ -64,11 +64,7 @@ class ServerState:
     observations: Mapping[str, Any] = field(default_factory=dict)
 
     def answer(self, client: int) -> Weights:
-        """Returns the values that a client gets.
-
-        Args:
-            client: Which client.
-        """
+        """Returns the values that a client gets."""
         return {**self.shared, **self.personal.get(client, {})}
 
 
@@ -152,14 +148,7 @@ class Method:
         task: Task = "one_class",
         rng: torch.Generator | None = None,
     ) -> PromptedModel:
-        """Returns the model before training.
-
-        Args:
-            backbone: The frozen model.
-            label_names: Name of every output.
-            task: Whether one class or several labels apply to a sample.
-            rng: Source of the initial values.
-        """
+        """Returns the model before training."""
         head = "evidence" if self.reads_blocks else self.head
         prompter = self.build_prompter(backbone, rng)
         return PromptedModel(backbone, prompter, label_names, task, rng, head, self.readout, self.prompt_layer)
@@ -169,25 +158,17 @@ class Method:
 
         Args:
             model: The model before training.
-            num_clients: How many clients there are.
         """
         return ServerState(model.weights())
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> Prompter:
-        """Returns the prompts before training.
-
-        Args:
-            backbone: The frozen model that they are for.
-            rng: Source of the initial prompts.
-        """
+        """Returns the prompts before training."""
         raise NotImplementedError
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:  # noqa: ARG002
         """Returns what a client minimises on a batch: here the task loss alone.
 
         Args:
-            model: The client's model.
-            batch: Some of its samples.
             received: The values that the client got from the server in this round.
         """
         return model.task_loss(model(batch).logits, batch.labels)
@@ -197,7 +178,6 @@ class Method:
 
         Args:
             model: The client's model; its weights may be overwritten.
-            shard: Its samples.
             received: The values that the client got from the server in this round, and those it kept.
         """
         return received, {}
@@ -206,7 +186,6 @@ class Method:
         """Changes what a step of the optimiser has made of a client's model, without gradients: here nothing.
 
         Args:
-            model: The client's model.
             received: The values that the client got from the server in this round, and those it kept.
             lr: Learning rate of the step, by name of the trained value.
         """
@@ -219,44 +198,28 @@ class Method:
         Args:
             trained: What it has come to.
             received: The values that the client got from the server in this round, and those it kept.
-            num_steps: How many steps the optimiser took.
             lr: Learning rate of each, by name of the trained value.
         """
         return {}
 
     def travels(self, name: str) -> bool:  # noqa: ARG002
-        """Says whether a trained value is sent to the server; what is not sent stays at its client from round to round.
-
-        Args:
-            name: Name of the parameter.
-        """
+        """Says whether a trained value is sent to the server; what is not sent stays at its client."""
         return True
 
     def travelling(self, weights: Weights) -> Weights:
-        """Returns those of some trained values that are sent.
-
-        Args:
-            weights: Values by name.
-        """
+        """Returns those of some trained values that are sent."""
         return {name: value for name, value in weights.items() if self.travels(name)}
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
         """Returns what the server makes of a round: here the average of everything.
 
         Args:
-            current: What the server sent out.
             updates: What came back, at least one, in the order of clients.
-            rng: Source of the server's randomness in this round.
         """
         return ServerState({**current.shared, **self.average(updates)})
 
     def average(self, updates: Sequence[Update], without: Collection[str] = ()) -> Weights:
-        """Returns what the method's `aggregation` makes of the updates.
-
-        Args:
-            updates: At least one, all with the same names and shapes apart from `without`.
-            without: Names to leave out.
-        """
+        """Returns what the method's `aggregation` makes of the updates."""
         if self.aggregation == "mean":
             return weighted_mean(updates, without)
         combine = robust_mean(self.aggregation, self.hostile_share)

@@ -34,22 +34,11 @@ class PFPT(Method):
     num_alternations: Count = 5
 
     def build_prompter(self, backbone: Backbone, rng: torch.Generator | None) -> AllPrompts:
-        """Returns one set of prompts.
-
-        Args:
-            backbone: The frozen model that they are for.
-            rng: Source of the initial prompts.
-        """
+        """Returns one set of prompts."""
         return AllPrompts(backbone.dim, self.num_prompts, rng, self.deep_prompts)
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:
-        """Aligns the prompts, starting from the centres of the round before, and averages everything else.
-
-        Args:
-            current: What the server sent out.
-            updates: What came back.
-            rng: Source of the alignment's initial networks.
-        """
+        """Aligns the prompts, starting from the centres of the round before, and averages everything else."""
         return aligned_mean(
             current,
             updates,

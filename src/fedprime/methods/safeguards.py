@@ -7,11 +7,7 @@ __all__ = ["reason_against_attack", "reason_against_privacy", "reason_against_ro
 
 
 def reason_against_attack(method: Method) -> str:
-    """Says why clients of a method cannot be hostile to a server; empty if they can.
-
-    Args:
-        method: The method, with its quirks.
-    """
+    """Says why clients of a method cannot be hostile to a server; empty if they can."""
     if method.is_centralized:
         return "one holder has all samples, and nothing is sent"
     if not method.travels("head.weight"):
@@ -22,11 +18,7 @@ def reason_against_attack(method: Method) -> str:
 
 
 def reason_against_robustness(method: Method) -> str:
-    """Says why a method cannot have the robust aggregation that it is set to; empty if it can.
-
-    Args:
-        method: The method, with its quirks.
-    """
+    """Says why a method cannot have the robust aggregation that it is set to; empty if it can."""
     if method.aggregation == "mean" and method.clip_norm == 0:
         return ""
     reason = reason_against_attack(method)
@@ -36,11 +28,7 @@ def reason_against_robustness(method: Method) -> str:
 
 
 def reason_against_privacy(method: Method) -> str:
-    """Says why a method cannot be made private for its clients; empty if it can.
-
-    Args:
-        method: The method, with its quirks.
-    """
+    """Says why a method cannot be made private for its clients; empty if it can."""
     reason = reason_against_attack(method)
     if not reason and method.answers_each:
         reason = "the server answers each client by a mix of its own, made from single updates"

@@ -45,31 +45,20 @@ class ScaffoldP(FedAvgP):
     server_lr: Positive = 1.0
 
     def initial_state(self, model: PromptedModel, num_clients: int) -> ServerState:
-        """Returns the model's weights, a control variate of zero, and how many clients there are.
-
-        Args:
-            model: The model before training.
-            num_clients: How many clients there are.
-        """
+        """Returns the model's weights, a control variate of zero, and how many clients there are."""
         weights = model.weights()
         control = {CONTROL + name: torch.zeros_like(value) for name, value in weights.items()}
         return ServerState({**weights, **control}, server={_NUM_CLIENTS: torch.tensor(num_clients)})
 
     def travels(self, name: str) -> bool:
-        """Says yes to all but a client's own control variate.
-
-        Args:
-            name: Name of the value.
-        """
+        """Says yes to all but a client's own control variate."""
         return not name.startswith(OWN_CONTROL)
 
     def adjust_step(self, model: PromptedModel, received: Weights, lr: Mapping[str, float]) -> None:
         """Moves the model on by the difference of the client's and the server's control variates.
 
         Args:
-            model: The client's model.
             received: What the client got, and its own control variate if it has trained before.
-            lr: Learning rate of the step, by name of the trained value.
         """
         for name, value in model.named_parameters():
             correction = received[CONTROL + name] - received.get(OWN_CONTROL + name, 0.0)
@@ -80,9 +69,7 @@ class ScaffoldP(FedAvgP):
 
         Args:
             trained: What it has come to (y).
-            received: What the client got, and its own control variate if it has trained before.
             num_steps: How many steps it took (K).
-            lr: Learning rate of each, by name of the trained value.
         """
         concluded: Weights = {}
         for name, value in trained.items():
@@ -94,13 +81,7 @@ class ScaffoldP(FedAvgP):
         return concluded
 
     def aggregate(self, current: ServerState, updates: Sequence[Update], rng: torch.Generator) -> ServerState:  # noqa: ARG002
-        """Moves weights and control variate towards their means.
-
-        Args:
-            current: What the server holds.
-            updates: What came back.
-            rng: Not used.
-        """
+        """Moves weights and control variate towards their means."""
         share = len(updates) / current.server[_NUM_CLIENTS].item()
         shared = dict(current.shared)
         for name, average in self.average(updates).items():

@@ -19,9 +19,6 @@ COPY = "backbone"
 def copy_backbone(backbone: Backbone, folder: Path) -> str:
     """Copies a backbone with all that lies beside it, such as its licence; one that comes with fedprime stays there.
 
-    Args:
-        folder: That of the model.
-
     Returns:
         What the model refers to it by, relative to the folder.
 
@@ -59,9 +56,6 @@ def saved_reference(reference: str, folder: Path) -> dict[str, str]:
 
     Files are named relative to the model, so that both can be moved together; where they lay is said as well, so that
     the model can be moved alone.
-
-    Args:
-        folder: That of the model.
     """
     place = Path(reference)
     if reference in NAMES or not place.exists():
@@ -79,7 +73,6 @@ def found_reference(saved: Mapping[str, Any], folder: Path) -> str:
 
     Args:
         saved: What `saved_reference` returned, or `copy_backbone` under ``reference``.
-        folder: That of the model.
     """
     reference = str(saved["reference"])
     if not reference.startswith(("./", "../")):

@@ -50,25 +50,13 @@ _DAMPING = 1e-3  # of a sample's second derivatives, so that what hardly matters
 
 
 def as_target(labels: Tensor, num_outputs: int, task: Task) -> Float64[Tensor, "sample output"]:
-    """Returns the probability of each label: 1 where it applies, else 0.
-
-    Args:
-        labels: As in `Batch`.
-        num_outputs: How many labels there are.
-        task: Whether one class or several labels apply to a sample.
-    """
+    """Returns the probability of each label: 1 where it applies, else 0."""
     target = torch.nn.functional.one_hot(labels.long(), num_outputs) if task == "one_class" else labels > 0
     return target.double()
 
 
 def flat_target(num_samples: int, num_outputs: int, task: Task) -> Float64[Tensor, "sample output"]:
-    """Returns the probability of each label where nothing is known of it: all classes alike, or half.
-
-    Args:
-        num_samples: How many samples there are.
-        num_outputs: How many labels there are.
-        task: Whether one class or several labels apply to a sample.
-    """
+    """Returns the probability of each label where nothing is known of it: all classes alike, or half."""
     each = 1 / num_outputs if task == "one_class" else 0.5
     return torch.full((num_samples, num_outputs), each, dtype=torch.float64)
 
@@ -81,7 +69,6 @@ def with_doubt(
     Args:
         known: The sum for the labels of samples.
         flat: That for labels of which nothing is known.
-        num_samples: How many samples that was summed over.
     """
     doubt = 1 / (num_samples + 1)
     return (1 - doubt) * known + doubt * flat
@@ -96,7 +83,6 @@ def log_likelihoods(
         logits: Evidence and the logarithm of a prior.
         target: How probable each label is; of uncertain labels, the mean over them is returned. Axes in front are
             joined with those of the scores.
-        task: Whether one class or several labels apply to a sample.
     """
     if task == "one_class":
         return (target * logits.log_softmax(dim=-1)).sum(dim=-1)
@@ -130,10 +116,7 @@ def curvature(
 
     Args:
         evidence: What each block of each sample says; zeros where it is absent.
-        log_prior: Of the labels, where the samples come from.
         target: How probable each label of a sample is; several targets cost little more than one.
-        temperatures: Where.
-        task: Whether one class or several labels apply to a sample.
     """
     logits = torch.einsum("nbc,b->nc", evidence, temperatures) + log_prior
     value = log_likelihoods(logits, target, task).sum(dim=-1)
@@ -154,7 +137,6 @@ def best_temperatures(
     """Returns temperatures that are likely better than the best of some: Newton's step from there, held in bounds.
 
     Args:
-        places: Temperatures that were tried.
         found: What the likelihood is around each.
         num_samples: How many samples that was summed over.
     """

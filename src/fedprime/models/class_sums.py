@@ -47,12 +47,7 @@ class ClassSums:
 
     @classmethod
     def nothing(cls, widths: Mapping[str, int], num_labels: int) -> "ClassSums":
-        """Returns the sums over no samples.
-
-        Args:
-            widths: By block, its coordinates.
-            num_labels: How many classes or labels there are.
-        """
+        """Returns the sums over no samples."""
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64)
@@ -68,11 +63,7 @@ class ClassSums:
 
     @classmethod
     def of_weights(cls, weights: Mapping[str, Tensor]) -> "ClassSums":
-        """Returns the sums that `weights` made values of.
-
-        Args:
-            weights: Those values.
-        """
+        """Returns the sums that `weights` made values of."""
         parts: dict[str, dict[str, Tensor]] = {"count": {}, "first": {}, "total": {}, "second": {}}
         for name, value in weights.items():
             kind, _, block = name.removeprefix(_PREFIX).partition(".")
@@ -94,11 +85,7 @@ class ClassSums:
         return self.of_weights({name: value + theirs[name] for name, value in ours.items()})
 
     def second_moments(self, block: str) -> Float64[Tensor, "width width"]:
-        """Returns the second moments of a block as a symmetric matrix.
-
-        Args:
-            block: Which block.
-        """
+        """Returns the second moments of a block as a symmetric matrix."""
         width = len(self.total[block]) - 1
         matrix = torch.zeros(width, width, dtype=torch.float64)
         rows, columns = torch.triu_indices(width, width)
@@ -107,11 +94,7 @@ class ClassSums:
         return matrix
 
     def problems(self, *, one_class: bool) -> list[str]:
-        """Says why no samples can have these sums; nothing if some can.
-
-        Args:
-            one_class: Whether exactly one label applies to each sample.
-        """
+        """Says why no samples can have these sums; nothing if some can."""
         found: list[str] = []
         if not all(value.isfinite().all() for value in self.weights().values()):
             return ["the sums are not finite"]
@@ -152,14 +135,7 @@ class ClassSums:
 
 
 def sum_blocks(blocks: Blocks, labels: Tensor, num_labels: int, task: Task) -> ClassSums:
-    """Returns what samples sum up to.
-
-    Args:
-        blocks: Their blocks.
-        labels: As in `Batch`.
-        num_labels: How many classes or labels there are.
-        task: Whether one class or several labels apply to a sample.
-    """
+    """Returns what samples sum up to."""
     if task == "one_class":
         applies = torch.nn.functional.one_hot(labels.long(), num_labels).double()
     else:

@@ -64,8 +64,6 @@ class BlockDiscriminant:
 
         Args:
             sums: Over all samples; at least one has the block.
-            block: Which block.
-            task: Whether one class or several labels apply to a sample.
             mean_strength: A class mean counts as if so many more samples lay at the mean of all; it matters to classes
                 with few samples.
         """
@@ -118,8 +116,6 @@ def log_frequencies(
 
     Args:
         counts: Samples of each class, or that each label applies to.
-        num_samples: All samples.
-        task: Whether one class or several labels apply to a sample.
         shared: Frequencies that the samples are smoothed towards, as if one more sample had them; equal ones if None.
 
     >>> log_frequencies(torch.tensor([3.0, 0.0], dtype=torch.float64), 3, "one_class").exp().round(decimals=9).tolist()
@@ -148,9 +144,7 @@ def own_log_frequencies(
         Probabilities. 1965.
 
     Args:
-        counts: Samples of each class, or that each label applies to.
         num_samples: All samples of the client.
-        task: Whether one class or several labels apply to a sample.
         shared: Frequencies over all clients, none of them 0.
 
     >>> shared = torch.tensor([0.5, 0.5], dtype=torch.float64)
@@ -177,7 +171,6 @@ def frequencies_of(log_prior: Float[Tensor, " label"], task: Task) -> Float64[Te
 
     Args:
         log_prior: As from `log_frequencies`.
-        task: Whether one class or several labels apply to a sample.
     """
     return log_prior.double().softmax(dim=0) if task == "one_class" else log_prior.double().sigmoid()
 
@@ -186,10 +179,6 @@ def label_counts(
     labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"], num_labels: int
 ) -> Float64[Tensor, " label"]:
     """Returns how many samples each class has, or each label applies to.
-
-    Args:
-        labels: As in `Batch`.
-        num_labels: How many classes or labels there are.
 
     >>> label_counts(np.array([0, 2, 2]), 3).tolist()
     [1.0, 0.0, 2.0]

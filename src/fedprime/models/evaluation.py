@@ -37,11 +37,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
-        """Returns predictions of several models, one after the other; prompts of different models do not compare.
-
-        Args:
-            parts: At least one.
-        """
+        """Returns predictions of several models, one after the other; prompts of different models do not compare."""
         if len(parts) == 1:
             return parts[0]
         logits = [part.logits for part in parts]
@@ -53,11 +49,7 @@ class Predictions:
         )
 
     def rows(self, rows: Int[np.ndarray, " row"]) -> "Predictions":
-        """Returns some of the predictions.
-
-        Args:
-            rows: Which.
-        """
+        """Returns some of the predictions."""
         chosen = {pool: indices[rows] for pool, indices in self.chosen.items()}
         logits = None if self.logits is None else self.logits[rows]
         return Predictions(self.probabilities[rows], self.labels[rows], self.losses[rows], chosen, logits)
@@ -108,11 +100,6 @@ def predict(model: PromptedModel, shard: Shard, batch_size: int = 128) -> Predic
 
     They do not depend on the batch size, unless the samples of a batch vote for their prompts
     (`fedprime.reproduction.reading.VotedPools`).
-
-    Args:
-        model: The model.
-        shard: The samples and what is present of each.
-        batch_size: Samples at a time.
     """
     model.eval()
     scores, probabilities, labels, losses = [], [], [], []
@@ -141,8 +128,6 @@ def sample_losses(logits: Float[Tensor, "sample output"], labels: Tensor, task: 
 
     Args:
         logits: Scores, with a prior.
-        labels: As in `Batch`.
-        task: Whether one class or several labels apply to a sample.
     """
     likelihoods = log_likelihoods(logits, as_target(labels, logits.shape[1], task).to(logits.dtype), task)
     return -likelihoods if task == "one_class" else -likelihoods / logits.shape[1]
@@ -150,9 +135,6 @@ def sample_losses(logits: Float[Tensor, "sample output"], labels: Tensor, task: 
 
 def score(predictions: Predictions) -> Scores:
     """Scores predictions against the truth.
-
-    Args:
-        predictions: At least one.
 
     Raises:
         ValueError: If there are none.
@@ -181,7 +163,6 @@ def majority_accuracy(
     """Returns the accuracy of naming the likeliest class each time; of several labels, those that mostly apply.
 
     Args:
-        labels: The truth, as in `Batch`.
         log_prior: Logarithms of label frequencies; of several labels, log-odds.
 
     >>> majority_accuracy(np.array([0, 1, 1, 2]), np.log(np.array([0.2, 0.5, 0.3])))
@@ -229,9 +210,6 @@ def count_usage(
     """Counts how often each prompt was chosen for samples of each missing pattern that occurs.
 
     Args:
-        predictions: Of one model.
-        present: Which modalities each sample has.
-        modalities: Their names.
         pool_sizes: By pool, its number of prompts.
 
     Returns:

@@ -30,7 +30,6 @@ def explain(
     """Predicts from all that is there of a sample, and from every part of it.
 
     Args:
-        model: The model.
         sample: Raw values by modality: pixels, a sound as `sounds.read_sound` gives it, a text, cells by column, an
             array of numbers. What is missing is left out.
         prior: As for `predict_samples`, but for an estimate, which takes many samples.

@@ -54,10 +54,8 @@ def upload_folder(folder: Path, name: str, *, private: bool, message: str, kind:
     """Uploads all files of a folder in one commit, and returns the address where they are then.
 
     Args:
-        folder: That of a saved model.
         name: ``owner/name``; made if it is not there.
         private: Whether a repository that is made is private.
-        message: Of the commit.
         kind: Of repository.
 
     Raises:

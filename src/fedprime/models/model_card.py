@@ -40,7 +40,6 @@ def model_card(config: Mapping[str, Any], weights: Mapping[str, Tensor], *, tell
             num_samples, missing (by modality, the share of samples), scores (by scenario, accuracy and so on),
             privacy, is_centralized, and what was sent: sent_up (by part of the model, bytes), sent_bytes per client and
             round.
-        weights: Its values.
         tells_statistics: Whether sums over the training samples lie beside the model.
     """
     about = config.get("about", {})

@@ -150,7 +150,6 @@ def keep_card(before: Path, folder: Path) -> None:
 
     Args:
         before: The folder of the other, which may not be there.
-        folder: The new one.
     """
     card = before / CARD
     if card.is_file() and not _is_untouched(card):
@@ -164,7 +163,6 @@ def write_config_and_card(folder: Path, config: Mapping[str, Any], weights: Mapp
     Args:
         folder: That of the model, whose values lie there already.
         config: Without its digest.
-        weights: Its values.
     """
     config = {name: value for name, value in config.items() if name != STATISTICS_DIGEST}
     if (folder / STATISTICS).is_file():
@@ -187,7 +185,6 @@ def describe_training(folder: Path, facts: Mapping[str, Any]) -> None:
     """Adds to a saved model what became known when it was measured, and writes its card anew.
 
     Args:
-        folder: That of the model.
         facts: As `fedprime.models.model_card` tells them; plain values.
 
     Raises:

@@ -82,7 +82,6 @@ def with_prior(model: PromptedModel, predictions: Sequence[Mapping[str, Any]], p
     """Returns predictions with other label frequencies in the place of those of training.
 
     Args:
-        model: Whose predictions they are.
         predictions: As from `predict_samples`, with the prior of training.
         prior: As for `predict_samples`.
 
@@ -121,7 +120,6 @@ def predict_rows(model: PromptedModel, samples: EmbeddedSamples, rows: Int[np.nd
 
     Args:
         samples: The data set; its labels are not looked at.
-        rows: Which of it.
 
     Returns:
         As `predict_samples` does.

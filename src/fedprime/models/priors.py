@@ -31,12 +31,7 @@ class PriorError(FedprimeError):
 
 
 def uniform_log_prior(num_labels: int, task: Task) -> Float64[Tensor, " label"]:
-    """Returns the prior that prefers no label.
-
-    Args:
-        num_labels: How many classes or labels there are.
-        task: Whether one class or several labels apply to a sample.
-    """
+    """Returns the prior that prefers no label."""
     return log_frequencies(torch.zeros(num_labels, dtype=torch.float64), 0, task)
 
 
@@ -48,7 +43,6 @@ def given_log_prior(
     Args:
         frequencies: By label, how frequent it is, or of one class also how many samples there are: only ratios count.
         label_names: All labels of the model; every one has to be among them.
-        task: Whether one class or several labels apply to a sample.
 
     Raises:
         PriorError: If a label is unknown or lacks, or a frequency cannot be one.
@@ -79,7 +73,6 @@ def estimated_log_prior(
     Args:
         evidence: What is known of each sample, without a prior; at least one.
         start: The prior to begin with, which counts as one more sample.
-        task: Whether one class or several labels apply to a sample.
 
     Raises:
         PriorError: If there is no sample.

@@ -90,12 +90,7 @@ class PromptedModel(nn.Module):
         """Puts the parts together.
 
         Args:
-            backbone: The frozen model.
-            prompter: Chooses and holds the prompts.
-            label_names: Name of every output, in order.
-            task: Whether one class or several labels apply to a sample.
             rng: Source of the initial pooler and head; without one they are zero, to be loaded.
-            head: What reads the feature.
             readout: Which blocks the head reads; more than the summary feature is for "evidence" alone.
             prompt_layer: The layer of the backbone that prompts enter before, from 0.
 
@@ -132,11 +127,7 @@ class PromptedModel(nn.Module):
         return self._frozen[0]
 
     def forward(self, batch: Batch) -> Output:
-        """Returns the scores of each sample.
-
-        Args:
-            batch: Samples, embedded by this model's backbone.
-        """
+        """Returns the scores of each sample."""
         feature, chosen = self._summarise(batch)
         if isinstance(self.head, EvidenceHead):
             evidence = self.head.by_block(self._blocks(batch, feature))
@@ -148,17 +139,12 @@ class PromptedModel(nn.Module):
         """Returns all that an `EvidenceHead` reads of a batch.
 
         Args:
-            batch: Samples, embedded by this model's backbone.
             feature: The summary feature of each, where it is known.
         """
         return self._blocks(batch, self._summarise(batch)[0] if feature is None else feature)
 
     def tokens(self, batch: Batch) -> Tokens:
-        """Returns what prompts are prepended to: the tokens of a batch, as they go into the layer of the prompts.
-
-        Args:
-            batch: Samples, embedded by this model's backbone.
-        """
+        """Returns what prompts are prepended to: the tokens of a batch, as they go into the layer of the prompts."""
         if self.prompt_layer == 0:
             return self.backbone.assemble(batch.embedded)
         states = (
@@ -169,11 +155,7 @@ class PromptedModel(nn.Module):
         return tokens_before(self.backbone, batch.embedded, self.prompt_layer, states)
 
     def prompted(self, batch: Batch) -> tuple[Tokens, Chosen]:
-        """Returns what goes through the backbone, prompts in front, and the prompts that each sample was given.
-
-        Args:
-            batch: Samples, embedded by this model's backbone.
-        """
+        """Returns what goes through the backbone, prompts in front, and the prompts that each sample was given."""
         tokens = self.tokens(batch)
         chosen = self.prompter(tokens, batch.present.to(tokens.values.device))
         return tokens.prepend(chosen.prompts), chosen
@@ -195,10 +177,6 @@ class PromptedModel(nn.Module):
         """Returns cross-entropy for one class, binary cross-entropy averaged over the labels for several.
 
         Where there is a `training_prior`, it is added to the scores.
-
-        Args:
-            logits: Scores of the model.
-            labels: As in `Batch`.
         """
         labels = labels.to(logits.device)
         if self.training_prior is not None:
@@ -208,11 +186,7 @@ class PromptedModel(nn.Module):
         return nn.functional.binary_cross_entropy_with_logits(logits, labels)
 
     def squared_distance(self, weights: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-        """Returns the squared distance of everything that is trained to given values, for proximal terms.
-
-        Args:
-            weights: A value for every parameter.
-        """
+        """Returns the squared distance of everything that is trained to given values, for proximal terms."""
         return torch.stack(
             [(value - weights[name].to(value.device)).square().sum() for name, value in self.named_parameters()]
         ).sum()
@@ -228,7 +202,6 @@ class PromptedModel(nn.Module):
         """Turns scores into probabilities: over the classes, or of each label.
 
         Args:
-            logits: Scores of the model.
             log_prior: The prior to predict with, as logarithms (of several labels, log-odds); the model's own if None.
         """
         log_prior = self.log_prior if log_prior is None else log_prior
@@ -324,7 +297,6 @@ class PromptedModel(nn.Module):
         Args:
             name: ``owner/name``; made if it is not there.
             private: Whether a repository that is made is private.
-            message: Of the commit.
             card: The model card, if it is one's own.
 
         Raises:

@@ -61,12 +61,7 @@ class Prompter(nn.Module):
         raise NotImplementedError
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
-        """Returns the prompts of each sample.
-
-        Args:
-            tokens: The embedded tokens of the batch.
-            present: Which modalities each sample has.
-        """
+        """Returns the prompts of each sample."""
         raise NotImplementedError
 
 
@@ -88,7 +83,6 @@ def standardise(values: Float[Tensor, "*rows dim"], moments: Float[Tensor, "2 di
     """Shifts and scales each coordinate so that over the samples behind the moments it has mean 0 and variance 1.
 
     Args:
-        values: What is standardised.
         moments: Mean and mean square of each coordinate.
 
     >>> standardise(torch.tensor([[5.0], [1.0]]), torch.tensor([[3.0], [13.0]]))
@@ -148,12 +142,9 @@ class PromptPools(Prompter):
         """Draws the initial prompts.
 
         Args:
-            dim: Width of a prompt.
             pools: By name of the pool, its number of prompts.
             num_chosen: How many prompts of each pool a sample gets; all of a pool that has fewer.
             rng: Source of the initial prompts; without one they are zero, to be loaded.
-            learns_maps: Whether there are maps of queries and of keys.
-            standardised: Whether queries are standardised.
             context_weight: Length of the context in a query, in units of the sample's own part; 0 for no context.
             depth: How many layers have prompts of their own.
 
@@ -187,12 +178,7 @@ class PromptPools(Prompter):
         }
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:  # noqa: ARG002
-        """Returns the nearest prompts of every pool for each sample, pool after pool.
-
-        Args:
-            tokens: The embedded tokens of the batch.
-            present: Not needed here: a missing modality has no tokens.
-        """
+        """Returns the nearest prompts of every pool for each sample, pool after pool."""
         queries = _mapped(self._queries(tokens.pooled()), self.query)
         prompts, distances, indices = [], [], {}
         for name, pool in self.pools.items():
@@ -215,11 +201,7 @@ class PromptPools(Prompter):
     def choose(
         self, distance: Float[Tensor, "sample prompt"]
     ) -> tuple[Float[Tensor, "sample chosen"], Int[Tensor, "sample chosen"]]:
-        """Returns the distance of each sample to the prompts of a pool that are nearest to it, and which they are.
-
-        Args:
-            distance: Of every sample to every prompt of the pool.
-        """
+        """Returns the distance of each sample to the prompts of a pool that are nearest to it, and which they are."""
         nearest, chosen = distance.topk(min(self.num_chosen, distance.shape[1]), dim=1, largest=False)
         return nearest, chosen
 
@@ -233,15 +215,7 @@ class PatternPrompts(Prompter):
     def __init__(
         self, dim: int, num_modalities: int, num_prompts: int, rng: torch.Generator | None = None, depth: int = 1
     ) -> None:
-        """Draws the initial prompts, the same for every pattern.
-
-        Args:
-            dim: Width of a prompt.
-            num_modalities: How many modalities there are.
-            num_prompts: How many prompts a sample gets.
-            rng: Source of the initial prompts; without one they are zero, to be loaded.
-            depth: How many layers have prompts of their own.
-        """
+        """Draws the initial prompts, the same for every pattern."""
         super().__init__()
         self.depth = depth
         initial = _initial_prompts((num_prompts, depth * dim), rng).detach()
@@ -257,12 +231,7 @@ class PatternPrompts(Prompter):
         }
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
-        """Returns the prompts of each sample's missing pattern.
-
-        Args:
-            tokens: The embedded tokens of the batch.
-            present: Which modalities each sample has.
-        """
+        """Returns the prompts of each sample's missing pattern."""
         return Chosen(self.sets[pattern_index(present)], tokens.values.new_zeros(len(present)), {})
 
 
@@ -275,14 +244,7 @@ class AllPrompts(Prompter):
     resizable = frozenset({"prompts"})
 
     def __init__(self, dim: int, num_prompts: int, rng: torch.Generator | None = None, depth: int = 1) -> None:
-        """Draws the initial prompts.
-
-        Args:
-            dim: Width of a prompt.
-            num_prompts: How many prompts there are.
-            rng: Source of the initial prompts; without one they are zero, to be loaded.
-            depth: How many layers have prompts of their own.
-        """
+        """Draws the initial prompts."""
         super().__init__()
         self.depth = depth
         self.prompts = _initial_prompts((num_prompts, depth * dim), rng)
@@ -292,12 +254,7 @@ class AllPrompts(Prompter):
         return {"num_prompts": len(self.prompts), **_told_depth(self.depth)}
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
-        """Returns all prompts for each sample.
-
-        Args:
-            tokens: The embedded tokens of the batch.
-            present: Which modalities each sample has.
-        """
+        """Returns all prompts for each sample."""
         return Chosen(self.prompts.expand(len(present), -1, -1), tokens.values.new_zeros(len(present)), {})
 
 
@@ -305,11 +262,7 @@ class NoPrompts(Prompter):
     """Prepends nothing."""
 
     def __init__(self, dim: int) -> None:
-        """Takes the width that the absent prompts would have.
-
-        Args:
-            dim: Width of a prompt.
-        """
+        """Takes the width that the absent prompts would have."""
         super().__init__()
         self.dim = dim
 
@@ -318,12 +271,7 @@ class NoPrompts(Prompter):
         return {}
 
     def forward(self, tokens: Tokens, present: Bool[Tensor, "sample modality"]) -> Chosen:
-        """Returns no prompts for each sample.
-
-        Args:
-            tokens: The embedded tokens of the batch.
-            present: Which modalities each sample has.
-        """
+        """Returns no prompts for each sample."""
         return Chosen(tokens.values.new_zeros(len(present), 0, self.dim), tokens.values.new_zeros(len(present)), {})
 
 

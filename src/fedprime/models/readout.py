@@ -54,12 +54,7 @@ class Blocks:
 
 
 def readout_widths(backbone: Backbone, readout: Readout) -> dict[str, int]:
-    """Returns how many coordinates each block has, by name.
-
-    Args:
-        backbone: The frozen model.
-        readout: Which blocks are read.
-    """
+    """Returns how many coordinates each block has, by name."""
     widths = {SUMMARY: backbone.feature_dim}
     if readout == "blocks":
         widths |= block_widths(backbone)
@@ -67,12 +62,7 @@ def readout_widths(backbone: Backbone, readout: Readout) -> dict[str, int]:
 
 
 def frozen_blocks(backbone: Backbone, batch: Batch) -> Blocks:
-    """Returns the blocks of a batch that no prompt reaches, in main memory.
-
-    Args:
-        backbone: The frozen model.
-        batch: Samples, embedded by it.
-    """
+    """Returns the blocks of a batch that no prompt reaches, in main memory."""
     values: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
     by_modality = blocks_by_modality(backbone)
@@ -115,7 +105,6 @@ class EvidenceHead(nn.Module):
 
         Args:
             widths: By block, its coordinates.
-            num_outputs: How many classes or labels there are.
             rng: Source of the weights; without one they are zero, to be loaded.
         """
         super().__init__()
@@ -158,11 +147,7 @@ class EvidenceHead(nn.Module):
         return values | {name: torch.ones_like(known[name]) for name in together}
 
     def forward(self, blocks: Blocks) -> Float[Tensor, "sample output"]:
-        """Returns what the blocks of each sample say together.
-
-        Args:
-            blocks: At least those that the head reads.
-        """
+        """Returns what the blocks of each sample say together."""
         return torch.stack(list(self.by_block(blocks).values())).sum(dim=0)
 
     def by_block(self, blocks: Blocks) -> dict[str, Float[Tensor, "sample output"]]:

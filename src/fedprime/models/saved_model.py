@@ -83,8 +83,6 @@ def write_model(
 
     Args:
         folder: Where to; its parent is made if needed.
-        parts: The model.
-        weights: Its values.
         statistics: What is told of the samples behind it, in a file of its own; nothing if None.
         texts: By name of a file beside, what it says.
         standalone: Whether the backbone is copied in; a copy that is there already stays.
@@ -148,7 +146,6 @@ def read_model(
         place: As `fedprime.models.model_folder.find_model` takes it.
         backbone: The frozen backbone, if it is loaded already, or where it lies now; otherwise it is loaded from where
             the model says.
-        device: Where to run then.
 
     Raises:
         ModelError: If there is no model, a broken one, or one of another backbone.

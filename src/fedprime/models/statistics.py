@@ -60,7 +60,6 @@ class Statistics:
         """Returns the statistics that a start in closed form leaves.
 
         Args:
-            sums: Over the samples.
             chosen: What its rounds chose, one after the other: by block a temperature, or a factor of it.
         """
         temperature: dict[str, float] = {}
@@ -78,7 +77,6 @@ class Statistics:
 
         Args:
             counts: Samples of each class, or that each label applies to.
-            num_samples: All samples.
         """
         sums = replace(
             ClassSums.nothing({}, len(counts)), labels=counts, num_samples=torch.tensor(num_samples).double()
@@ -88,10 +86,6 @@ class Statistics:
     @classmethod
     def load(cls, folder: Path, model: PromptedModel) -> "Statistics | None":
         """Returns the statistics in the folder of a saved model; None if it has none.
-
-        Args:
-            folder: Where the model is.
-            model: The model.
 
         Raises:
             ModelError: If the file is broken, or of no samples that the model could have been made from.
@@ -115,11 +109,7 @@ class Statistics:
 
     @classmethod
     def of_weights(cls, weights: Mapping[str, Tensor]) -> "Statistics":
-        """Returns the statistics that `weights` made values of.
-
-        Args:
-            weights: Those values.
-        """
+        """Returns the statistics that `weights` made values of."""
         sums = {name: value for name, value in weights.items() if name.startswith("sums.")}
         temperature = {
             name.removeprefix(_TEMPERATURE): value.item()
@@ -158,11 +148,7 @@ class Statistics:
         return Statistics(ours.sums + theirs.sums, temperature, self.origins | other.origins)
 
     def of_blocks(self, blocks: Set[str]) -> "Statistics":
-        """Returns the same of some blocks alone.
-
-        Args:
-            blocks: Their names.
-        """
+        """Returns the same of some blocks alone."""
 
         def kept(values: Mapping[str, Any]) -> dict[str, Any]:
             return {block: value for block, value in values.items() if block in blocks}
@@ -178,7 +164,6 @@ class Statistics:
 
         Args:
             places: For each label of today, where it goes.
-            num_labels: How many labels there are then.
         """
 
         def placed(values: Float64[Tensor, "label *shape"]) -> Float64[Tensor, "label2 *shape"]:
@@ -192,11 +177,7 @@ class Statistics:
         return replace(self, sums=replace(sums, labels=placed(sums.labels), count=count, first=first))
 
     def head(self, task: Task) -> Weights:
-        """Returns the values of a head in closed form, of the blocks that some sample has.
-
-        Args:
-            task: Whether one class or several labels apply to a sample.
-        """
+        """Returns the values of a head in closed form, of the blocks that some sample has."""
         prior = log_frequencies(self.sums.labels, float(self.sums.num_samples), task)
         values: Weights = {"head.log_prior": prior.float()}
         for block, total in self.sums.total.items():
@@ -211,11 +192,7 @@ class Statistics:
 
 
 def digest_of(folder: Path) -> bytes:
-    """Returns what tells a saved model from others: the digest of its files.
-
-    Args:
-        folder: Where it is.
-    """
+    """Returns what tells a saved model from others: the digest of its files."""
     found = hashlib.sha256()
     for name in ("model.safetensors", STATISTICS):
         if (folder / name).is_file():
@@ -228,7 +205,6 @@ def least_error_shrinkage(spectrum: Float64[Tensor, " width"], num_samples: int 
 
     Args:
         spectrum: Eigenvalues of the covariance.
-        num_samples: Behind it.
     """
     width, trace, squared = len(spectrum), float(spectrum.sum()), float(spectrum.square().sum())
     apart = (num_samples + 1) * (squared - trace**2 / width)  # 0 for a multiple of the identity

@@ -31,7 +31,6 @@ def digest_of_values(values: Mapping[str, Tensor], facts: str = "") -> str:
 
     Args:
         values: Dense tensors in main memory.
-        facts: What else counts.
     """
     digest = hashlib.sha256(facts.encode())
     for name, value in sorted(values.items()):

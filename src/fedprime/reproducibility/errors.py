@@ -47,9 +47,6 @@ def counted(number: int, noun: str) -> str:
 def quoted(text: object, limit: int = 500) -> str:
     r"""Returns what somebody else said as one line that a terminal can show: no control characters, and not too long.
 
-    Args:
-        limit: As many characters at most.
-
     >>> quoted("\x1b[2Jfirst\nsecond", limit=12)
     '[2Jfirst ...'
     """

@@ -16,7 +16,6 @@ def held_lock(path: Path, refusal: FedprimeError) -> Iterator[None]:
     """Holds a lock while the block runs; it is let go of when the process ends, however that is.
 
     Args:
-        path: The file of the lock.
         refusal: Raised if another process holds it.
     """
     lock = FileLock(path)

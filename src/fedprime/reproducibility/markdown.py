@@ -19,8 +19,6 @@ def markdown_rows(heads: Sequence[str], rows: Sequence[Sequence[str]], num_left:
     """Returns a Markdown table of entries that are escaped already.
 
     Args:
-        heads: One per column.
-        rows: The entries.
         num_left: How many columns are set flush left; the others hold numbers.
     """
     rule = [":--" if column < num_left else "--:" for column in range(len(heads))]

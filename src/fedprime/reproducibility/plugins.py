@@ -70,29 +70,18 @@ def plugin_names(group: Group) -> tuple[str, ...]:
 
 
 def plugin_package(group: Group, name: str) -> str:
-    """Returns the name and version of the package that registers a plug-in, as ``"package 1.0"``.
-
-    Args:
-        name: One of `plugin_names`.
-    """
+    """Returns the name and version of the package that registers a plug-in, as ``"package 1.0"``."""
     distribution = _of_group(group)[name].dist
     return "an unknown package" if distribution is None else f"{distribution.name} {distribution.version}"
 
 
 def plugin_place(group: Group, name: str) -> str:
-    """Returns where the object is that a package registers, as ``"package.module:name"``; nothing is imported.
-
-    Args:
-        name: One of `plugin_names`.
-    """
+    """Returns where the object is that a package registers, as ``"package.module:name"``; nothing is imported."""
     return _of_group(group)[name].value
 
 
 def load_plugin(group: Group, name: str) -> Any:
     """Imports a plug-in and returns the object that its package registered.
-
-    Args:
-        name: One of `plugin_names`.
 
     Raises:
         PluginError: If it cannot be imported.

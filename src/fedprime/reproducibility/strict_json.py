@@ -53,10 +53,6 @@ def parse_json(text: str | bytes, *, is_lenient: bool = False) -> Any:
 def read_json(path: Path, kind: type = dict) -> Any:
     """Reads a file of JSON.
 
-    Args:
-        path: The file.
-        kind: What it must hold.
-
     Raises:
         JsonError: If it is no JSON, or holds something else.
     """
@@ -73,7 +69,6 @@ def dump_json(value: Any, indent: int | None = None) -> str:
     """Writes JSON that every reader understands: a number that is none becomes null.
 
     Args:
-        value: Plain values.
         indent: Spaces for each level; None for one line.
 
     >>> dump_json({"loss": float("nan"), "rounds": [1, 2.5]})

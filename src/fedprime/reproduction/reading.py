@@ -46,9 +46,6 @@ class VotedPools(PromptPools):
 
         Every sample votes for the prompts that are nearest to it. Of prompts with as many votes, the first of the pool
         wins.
-
-        Args:
-            distance: Of every sample to every prompt of the pool.
         """
         _, votes = super().choose(distance)
         counts = votes.flatten().bincount(minlength=distance.shape[1])
@@ -117,19 +114,11 @@ class ReferenceBackbone:
         return self.inside.embed(modality, values)
 
     def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "sample block"]:
-        """Returns the vectors of the backbone inside.
-
-        Args:
-            embedded: What `embed` returned for each sample.
-        """
+        """Returns the vectors of the backbone inside."""
         return block_of(self.inside, modality, embedded)
 
     def assemble(self, embedded: Embedded) -> Tokens:
-        """Joins the embedded modalities of a batch, if asked for with placeholders for what is missing.
-
-        Args:
-            embedded: By modality, one entry per sample; None where it is missing.
-        """
+        """Joins the embedded modalities of a batch, if asked for with placeholders for what is missing."""
         if _PLACEHOLDER_INPUT in self.quirks:
             embedded = {
                 modality: [self._placeholder(modality) if entry is None else entry for entry in entries]
@@ -139,9 +128,6 @@ class ReferenceBackbone:
 
     def encode(self, tokens: Tokens) -> Float[Tensor, "sample feature"]:
         """Returns the output of each sample's summary token, or if asked for of its first prompt.
-
-        Args:
-            tokens: Prompts, in front, and input tokens.
 
         Raises:
             BackboneError: If the output at a prompt is asked for, and there is more than one.

@@ -38,7 +38,6 @@ class SharedParameterClients:
         """Lets clients train one after the other, each from what the one before it left.
 
         Args:
-            round_number: Which round, from 0.
             clients: Who takes part, in this order.
             state: What the server holds, which is what the last client left in the round before.
 

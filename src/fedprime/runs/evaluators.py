@@ -316,20 +316,11 @@ class SiteSamples:
         return mean_scores(found, self.privacy, len(self.clients))
 
     def statistics(self, model: PromptedModel, client: int | None = None) -> None:
-        """Returns nothing.
-
-        Args:
-            model: Not used.
-            client: Not used.
-        """
+        """Returns nothing."""
 
 
 def measure_model(experiment: Experiment, folder: Path) -> dict[str, Any]:
     """Returns what a saved model scores on the test samples of an experiment, as `OwnSamples.on_test` tells it.
-
-    Args:
-        experiment: Whose samples.
-        folder: Where the model is.
 
     Raises:
         ModelError: If there is no model, or it is of another backbone or of other labels.

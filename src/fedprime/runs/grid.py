@@ -129,7 +129,6 @@ def inspect_grid(plan: Plan, folder: str | Path, runs: Sequence[PlannedRun] | No
 
     Args:
         folder: The folder of the grid, which need not exist.
-        runs: Which runs of the plan; all of them if not given.
 
     Raises:
         GridError: If the folder holds the runs of another plan, or something else.

@@ -52,9 +52,7 @@ def merge_models(
 
     Args:
         folders: At least two folders of saved models, or of finished runs.
-        output: Where to.
         prompts: Whether prompts are matched by what they are, or by position.
-        backbone: The frozen model, if it is loaded already.
         seed: Of the alignment's initial networks.
 
     Raises:

@@ -80,11 +80,7 @@ def progress_after(history: Sequence[Mapping[str, Any]], num_rounds: int, first_
 
 
 def round_metrics(finished: Round, model: PromptedModel) -> dict[str, Any]:
-    """Returns what the line of metrics of a round says apart from what is measured on samples.
-
-    Args:
-        model: A model of the method's shape.
-    """
+    """Returns what the line of metrics of a round says apart from what is measured on samples."""
     state = finished.state
     return {
         "round": finished.number,
@@ -127,7 +123,6 @@ def rejection(
 
     Args:
         scores: What was measured, as `validation_metrics` returns it; nothing, if nobody measured.
-        history: The lines of metrics before.
         guessing: The loss of a model that knows nothing.
         max_loss: How many times the loss before, or that of guessing, it may be; 0 for any loss.
     """
@@ -167,7 +162,6 @@ def run_totals(
     """Returns what ``results.json`` says apart from what is measured on samples.
 
     Args:
-        model: A model of the method's shape.
         shared: The weights that every client gets in the end.
         releases: How often a state was made under secret noise, also in rounds that were repeated.
         measurements: How often scores were.
@@ -195,7 +189,6 @@ def absent_clients(history: Sequence[Mapping[str, Any]], num_clients: int) -> di
 
     Args:
         history: The lines of metrics; those of the start count as well.
-        num_clients: How many clients there are.
 
     Returns:
         ``absent_clients``; nothing if there are none, or if the lines do not say who was asked.

@@ -48,7 +48,6 @@ class RoundMaker:
         """Makes the next round, or takes up the one that was made and that nobody has been told of.
 
         Args:
-            before: The state before it.
             history: The lines of metrics before it.
 
         Returns:
@@ -126,11 +125,7 @@ def start_of(method: Method, model: PromptedModel, settings: Settings) -> tuple[
 
 
 def sound_round(history: Sequence[dict[str, Any]]) -> int:
-    """Returns the number of the round after the last one whose state was measured and found sound; 0 for none.
-
-    Args:
-        history: The lines of metrics.
-    """
+    """Returns the number of the round after the last one whose state was measured and found sound; 0 for none."""
     return next((row["round"] + 1 for row in reversed(history) if "validation_loss" in row), 0)
 
 

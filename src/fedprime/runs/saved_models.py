@@ -39,12 +39,6 @@ def _shared_statistics(
 
     The summary feature goes through the prompts: where they were trained, whoever has the samples sums up anew. Nobody
     has the samples of sites: what they summed up before the first round still holds for all but that block.
-
-    Args:
-        start: What was summed up then, if anything was.
-        evaluator: Who measures.
-        method: The method.
-        model: The shared model; its weights are overwritten.
     """
     if start is not None and (not method.trains or isinstance(model.prompter, NoPrompts)):
         return Statistics.of_weights(start)
@@ -81,10 +75,6 @@ def save_models(
     """Saves what a run has come to: the shared model, unless nothing of it is shared, and those of single clients.
 
     Args:
-        run: Where to.
-        method: The method.
-        model: A model of the method's shape.
-        checkpoint: The weights.
         evaluator: Who sums up training samples.
         told: Which models carry such sums: "shared", "all" or "none".
     """
@@ -110,12 +100,6 @@ def describe_models(
     """Says in the models that a run has saved how they were trained and what they scored.
 
     Under privacy, nothing is told but what was under noise when it was measured.
-
-    Args:
-        run: Where they are.
-        checkpoint: What was saved.
-        results: The final table.
-        history: The lines of metrics.
     """
     privacy = results.get("privacy")
     facts: dict[str, Any] = {

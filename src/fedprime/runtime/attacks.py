@@ -30,9 +30,7 @@ def draw_hostile(num_clients: int, share: float, seed: int) -> tuple[int, ...]:
     """Draws who is hostile, in ascending order; a larger share adds to those of a smaller one.
 
     Args:
-        num_clients: How many clients there are.
         share: Share of them that is hostile, rounded to whole clients.
-        seed: Seed of the run.
     """
     order = stream(seed, "hostile clients").permutation(num_clients)
     return tuple(sorted(int(client) for client in order[: round(share * num_clients)]))
@@ -46,29 +44,15 @@ class LabelFlippedShard(Shard):
 
     @classmethod
     def of(cls, shard: Shard) -> "LabelFlippedShard":
-        """Flips the labels of a shard.
-
-        Args:
-            shard: The shard.
-        """
+        """Flips the labels of a shard."""
         return cls(shard.samples, shard.indices, shard.present, shard.likelihood, shard)
 
     def at(self, round_number: int, num_rounds: int) -> Shard:
-        """Returns the flipped shard as it is in a round.
-
-        Args:
-            round_number: Which round, from 0.
-            num_rounds: Rounds of the whole run.
-        """
+        """Returns the flipped shard as it is in a round."""
         return self if self.honest is None else self.of(self.honest.at(round_number, num_rounds))
 
     def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
-        """Yields all samples once, in batches, under wrong labels.
-
-        Args:
-            batch_size: Samples per batch.
-            rng: Shuffles the samples; without one they come in their own order.
-        """
+        """Yields all samples once, in batches, under wrong labels."""
         largest = 1 if self.samples.source.task == "several_labels" else len(self.samples.source.label_names) - 1
         for batch in super().batches(batch_size, rng):
             yield replace(batch, labels=largest - batch.labels)

@@ -27,18 +27,11 @@ class KeptWeights:
     """The kept values of one client in one run."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes the folder; nothing is read or written yet.
-
-        Args:
-            folder: Where the files are or will be.
-        """
+        """Takes the folder; nothing is read or written yet."""
         self._folder = folder
 
     def before(self, round_number: int) -> Weights:
         """Returns the values from the latest earlier round that the client trained in; none, if there is none.
-
-        Args:
-            round_number: The round to come.
 
         Raises:
             KeptWeightsError: If they cannot be read.
@@ -53,12 +46,7 @@ class KeptWeights:
             raise KeptWeightsError(f"{path} is broken ({error}); restore it from a copy, or remove it") from error
 
     def save(self, round_number: int, weights: Weights) -> None:
-        """Writes the values after a round, whole or not at all.
-
-        Args:
-            round_number: The round that they were trained in.
-            weights: The values.
-        """
+        """Writes the values after a round, whole or not at all."""
         with replaced_file(self._path(round_number)) as beside:
             save_file({name: value.contiguous() for name, value in weights.items()}, beside)
         for number in sorted(self._rounds())[:-_DEPTH]:

@@ -21,9 +21,6 @@ OpenClients = Callable[[Experiment], AbstractContextManager[KeepingClients]]
 def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
     """Brings the clients of an experiment to life where the settings say.
 
-    Args:
-        experiment: What they work on.
-
     Raises:
         SettingsError: If they cannot live there.
     """
@@ -46,11 +43,7 @@ def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
 
 
 def refuse_sites(settings: Settings) -> None:
-    """Raises a `SettingsError` that says what to do if clients live at sites, which this process does not reach.
-
-    Args:
-        settings: The settings.
-    """
+    """Raises a `SettingsError` that says what to do if clients live at sites, which this process does not reach."""
     if settings.runtime.kind == "deployment":
         raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
 
@@ -60,6 +53,5 @@ def flower_is_missing(extra: str, error: ImportError) -> SettingsError:
 
     Args:
         extra: The extra of fedprime that has it.
-        error: What was found missing.
     """
     return SettingsError([f'this needs Flower ({error}); install it: pip install "fedprime[{extra}]"'])

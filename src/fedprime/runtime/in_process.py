@@ -44,12 +44,8 @@ class InProcessClients:
         """Takes the parts.
 
         Args:
-            method: The federated method.
             model: A model of the method's shape to train in; its weights are overwritten.
             shards: The samples of every client, or by number those of some.
-            training: How a client trains.
-            num_rounds: Rounds of the whole run.
-            seed: Seed of the run.
             validation: By client, samples that nothing is fitted to; for the start alone.
             processors: What touches values on their way, of which the start has to know.
             stacked_clients: How many clients train in one pass of the backbone at most; 1 for one after the other. With
@@ -76,11 +72,6 @@ class InProcessClients:
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
         """Lets clients train; one that fails is logged with its traceback and left out.
-
-        Args:
-            round_number: Which round, from 0.
-            clients: Who takes part.
-            state: What the server holds.
 
         Raises:
             Exception: If every client fails, the failure of the last: then it is not the clients that are at fault.

@@ -33,9 +33,7 @@ class LocalClients:
         """Takes the parts.
 
         Args:
-            clients: Who trains.
             method: Says which values travel.
-            processors: What touches values on their way.
             kept: The very table in which the clients keep what does not travel.
         """
         self._clients = clients
@@ -83,8 +81,6 @@ def local_clients(experiment: Experiment, shards: Mapping[int, Shard], settings:
     """Returns clients that train in the experiment's model, some of them hostile if the settings say so.
 
     Args:
-        experiment: What they are part of.
-        shards: By client, its samples.
         settings: Those of the run; the experiment of a site with data of its own has others.
     """
     method, attack = experiment.method, settings.attack

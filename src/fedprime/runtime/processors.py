@@ -19,7 +19,6 @@ def processors_of(method: Method, settings: Settings) -> list[UpdateProcessor]:
 
     Args:
         method: The method; with a centralised one, for which holder and server are one, nothing is compressed.
-        settings: The settings of the run.
 
     Raises:
         SettingsError: If what accounts for privacy is not installed; said before training, not in its final table.

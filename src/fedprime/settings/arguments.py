@@ -47,9 +47,6 @@ class Argument:
     def read(self, value: object) -> Any:
         """Returns a value converted to the type.
 
-        Args:
-            value: As read from TOML or a flag.
-
         Raises:
             pydantic.ValidationError: If it is no such value.
         """
@@ -77,7 +74,6 @@ def read_arguments(
 
     Args:
         table: As read from TOML or flags.
-        arguments: What can be set.
         prefix: The dotted name of the table.
         title: What the settings belong to.
         remark: What to say of a name that is not among them.

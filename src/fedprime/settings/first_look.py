@@ -23,7 +23,6 @@ def refuse_plainly_wrong(recipe: Path | None, flags: Sequence[str]) -> None:
     `reading.read_settings` looks at all of it again.
 
     Args:
-        recipe: A TOML file.
         flags: As for `reading.read_settings`.
     """
     content = read_toml(recipe) if recipe else {}

@@ -67,12 +67,7 @@ def take_folder(words: list[str], flag: str) -> str | None:
 
 
 def take_switch(words: list[str], flag: str) -> bool:
-    """Removes a flag that has no value from words and returns whether it was there.
-
-    Args:
-        words: The words, which are changed.
-        flag: For example ``--open``.
-    """
+    """Removes a flag that has no value from words and returns whether it was there."""
     was_there = flag in words
     words[:] = [word for word in words if word != flag]
     return was_there
@@ -82,8 +77,6 @@ def take_values(words: list[str], flag: str, example: str) -> list[str]:
     """Removes a flag, however often it is there, with all its values from words and returns the values.
 
     Args:
-        words: The words, which are changed.
-        flag: For example ``--only``.
         example: Words that would be right, for the error.
 
     Raises:
@@ -103,12 +96,6 @@ def take_values(words: list[str], flag: str, example: str) -> list[str]:
 
 def take_numbers(words: list[str], flag: str, example: str, least: int) -> list[int]:
     """Removes a flag with all its values from words and returns them as whole numbers.
-
-    Args:
-        words: The words, which are changed.
-        flag: For example ``--seeds``.
-        example: Words that would be right, for the error.
-        least: The smallest number that is right.
 
     Raises:
         SettingsError: If it has no value, or a value is no whole number or too small.

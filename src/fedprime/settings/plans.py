@@ -119,7 +119,6 @@ def plan_of(
     """Returns the plan that tables say, as they stand in its file; the arguments are those of `read_plan`.
 
     Args:
-        content: The tables.
         path: What problems name as their place.
 
     Raises:

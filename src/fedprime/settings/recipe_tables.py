@@ -59,9 +59,6 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def dotted_values(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns by dotted name the values that stand in tables and in tables inside them.
 
-    Args:
-        prefix: What stands before the names.
-
     >>> dotted_values({"seed": 1, "data": {"path": "", "options": {"size": 3}}})
     {'seed': 1, 'data.path': '', 'data.options.size': 3}
     """
@@ -84,7 +81,6 @@ def without(tables: Mapping[str, Any], names: Collection[str], prefix: str = "")
     """Returns tables without some settings.
 
     Args:
-        names: The dotted names of what to leave out.
         prefix: What stands before the names of these tables.
 
     >>> without({"seed": 1, "training": {"lr": 0.1, "rounds": 5}}, {"training.lr"})
@@ -124,7 +120,6 @@ def name_in(content: Mapping[str, Any], section: str) -> str:
     """Returns the name that a section of nested tables of settings chooses; empty if it chooses none.
 
     Args:
-        content: The tables.
         section: ``method`` or ``data``.
     """
     table = content.get(section, {})

@@ -74,11 +74,7 @@ class EmbeddingCache:
         return found
 
     def put(self, key: bytes, tokens: Float[Tensor, "token width"]) -> None:
-        """Takes an embedding; it is written to disk with others, or when `save` is called.
-
-        Args:
-            tokens: What the backbone made of it.
-        """
+        """Takes an embedding; it is written to disk with others, or when `save` is called."""
         if self.is_writable:
             self._pending[key] = tokens.detach().cpu()
             self._pending_bytes += tokens.nbytes

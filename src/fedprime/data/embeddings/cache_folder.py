@@ -167,10 +167,7 @@ class CacheFolder:
         """Writes a chunk, for which the least recently used ones make room.
 
         Args:
-            space: Name of its space.
             description: What the space says about itself.
-            name: Name of the chunk.
-            content: Of the file.
 
         Raises:
             CacheFullError: If there is no room within the limit.
@@ -190,7 +187,6 @@ class CacheFolder:
         """Removes the least recently used chunks, and what killed processes left.
 
         Args:
-            limit_bytes: As many bytes may stay.
             unused_since: Chunks that were last used before go in any case; seconds since 1970.
 
         Returns:

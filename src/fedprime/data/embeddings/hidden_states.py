@@ -43,7 +43,6 @@ class HiddenStates:
         """Returns the states of samples before a layer.
 
         Args:
-            indices: Which samples.
             embedded: What the backbone made of each; None where a modality is missing.
             layer: The layer that the states go into.
         """

@@ -23,7 +23,6 @@ def drift_stages(modalities: Sequence[str], rate: float, lacking: str = ANY) -> 
     far as shares go, from ``max(0, 2 * rate - 1)`` to ``min(1, 2 * rate)``.
 
     Args:
-        modalities: All modalities.
         rate: Share of the samples that lack something, in the mean over rounds.
         lacking: The modality that they lack, or ``"any"``.
 
@@ -76,12 +75,7 @@ class Drift:
         return spread(len(split), stream(self._seed, "missingness", split.name))
 
     def present(self, numbers: Float[np.ndarray, " sample"], progress: float) -> Bool[np.ndarray, "sample modality"]:
-        """Returns what is present of samples at a moment.
-
-        Args:
-            numbers: Those of the samples, as from `numbers`.
-            progress: From 0 in the first round to 1 in the last.
-        """
+        """Returns what is present of samples at a moment."""
         patterns = all_patterns(int(np.log2(self._stages.shape[1] + 1)))
         return patterns[self._order[patterns_at(self.shares(progress)[self._order], numbers)]]
 
@@ -117,24 +111,13 @@ class DriftingShard(Shard):
         drift: Drift,
         numbers: Float[np.ndarray, " sample"],
     ) -> "DriftingShard":
-        """Returns the shard as it is in the first round.
-
-        Args:
-            samples: The data set, embedded.
-            indices: Which samples of it.
-            drift: What moves.
-            numbers: Those of the samples.
-        """
+        """Returns the shard as it is in the first round."""
         present = what_is_left(drift.present(numbers, 0.0), samples.there[indices])
         return cls(samples, indices, present, drift=drift, numbers=numbers)
 
     @classmethod
     def joined(cls, parts: Sequence["DriftingShard"]) -> "DriftingShard":  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Returns the samples of several holders of one data set as those of one, in the order of the data set.
-
-        Args:
-            parts: At least one.
-        """
+        """Returns the samples of several holders of one data set as those of one, in the order of the data set."""
         indices = np.concatenate([part.indices for part in parts])
         order = np.argsort(indices, kind="stable")
         numbers = np.concatenate([part.numbers for part in parts])
@@ -145,12 +128,7 @@ class DriftingShard(Shard):
         return replace(self, indices=self.indices[rows], present=self.present[rows], numbers=self.numbers[rows])
 
     def at(self, round_number: int, num_rounds: int) -> Shard:
-        """Returns the shard as it is in a round; a run of one round is at its end.
-
-        Args:
-            round_number: Which round, from 0.
-            num_rounds: Rounds of the whole run.
-        """
+        """Returns the shard as it is in a round; a run of one round is at its end."""
         progress = round_number / (num_rounds - 1) if num_rounds > 1 else 1.0
         drawn = self.drift.present(self.numbers, progress)
         return Shard(self.samples, self.indices, what_is_left(drawn, self.samples.there[self.indices]))

@@ -31,9 +31,7 @@ def best_possible(
 
     Args:
         world: The data set, with equally frequent classes.
-        shard: Samples of it, and what is present of each.
         of_client: Share of each class that every client holds.
-        owners: The client that each sample belongs to.
         personal: The clients that have models of their own.
     """
     num_classes = len(world.label_names)
@@ -55,10 +53,6 @@ def client_given_label(
     labels: Int[np.ndarray, " sample"], owners: Int[np.ndarray, " sample"], num_labels: int, num_clients: int
 ) -> Float[np.ndarray, "label client"]:
     """Returns the share of each class that every client holds; a class without samples is shared evenly.
-
-    Args:
-        labels: Class of each sample.
-        owners: The client that owns each.
 
     >>> client_given_label(np.array([0, 0, 1]), np.array([0, 1, 1]), num_labels=2, num_clients=2)
     array([[0.5, 0.5],
@@ -87,9 +81,7 @@ def told_by_patterns(
 
     Args:
         likelihood: Probability of every pattern given client and class, as from `Mechanism.likelihood`.
-        of_client: Share of each class that every client holds.
         patterns: Number of each sample's pattern.
-        owners: The client that owns each sample.
         personal: The clients whose samples are known to be theirs.
     """
     num_labels, num_clients = of_client.shape

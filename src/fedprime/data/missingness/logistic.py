@@ -44,7 +44,6 @@ class ByLabel:
 
         Args:
             shares: Share of each pattern over the training samples.
-            labels: Class of every training sample.
             strength: Slope of the logistic model.
         """
         self._shares = shares
@@ -99,8 +98,6 @@ class ByObserved:
         """Reads what the training samples lack by.
 
         Args:
-            shares: Share of each pattern over the training samples.
-            modalities: The modalities in use.
             strength: Slope of the logistic model; below 0, low values are those with which something is missing.
 
         Raises:
@@ -142,11 +139,7 @@ class ByObserved:
         del split
 
     def driver(self, pattern: int) -> str:
-        """Returns the modality whose value decides whether samples have an incomplete pattern.
-
-        Args:
-            pattern: Number of the pattern.
-        """
+        """Returns the modality whose value decides whether samples have an incomplete pattern."""
         there = _patterns(self._shares)[pattern]
         first_lacking = int(np.flatnonzero(~there)[0])
         following = (first_lacking + np.arange(1, len(there))) % len(there)
@@ -181,9 +174,6 @@ class ByObserved:
 def summarise(value: object) -> float:
     """Returns a value as one number: of a text how many characters it has, of numbers (pixels, readings) their mean.
 
-    Args:
-        value: The value of a modality.
-
     >>> summarise("tomato"), summarise(np.array([1.0, 3.0]))
     (6.0, 2.0)
     """
@@ -199,7 +189,6 @@ def logistic_rates(
         scores: Where to take it, in [-1, 1].
         reference: The scores that it is averaged over.
         rate: The mean, 0 to 1.
-        strength: The slope.
 
     >>> logistic_rates(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]), rate=0.5, strength=np.log(3)).round(6)
     array([0.25, 0.75])

@@ -56,11 +56,7 @@ class Split:
         return len(self.indices)
 
     def left_of(self, drawn: Bool[np.ndarray, "sample modality"]) -> Bool[np.ndarray, "sample modality"]:
-        """Returns what is present of each sample, given what a mechanism has drawn and what it really has.
-
-        Args:
-            drawn: What the mechanism leaves.
-        """
+        """Returns what is present of each sample, given what a mechanism has drawn and what it really has."""
         return drawn if self.there is None else what_is_left(drawn, self.there)
 
 
@@ -95,7 +91,6 @@ class OverClients:
 
         Args:
             kind: How patterns are spread over clients.
-            shares: Share of each pattern.
             alpha: Concentration of ``client-mixes``.
 
         Raises:
@@ -146,8 +141,6 @@ class BySite:
 
         Args:
             shares: Share of each pattern, the mean of the mixes.
-            num_groups: How many groups there are.
-            alpha: Concentration of the mixes.
             group_of_client: The group of every client; without it, groups are the sites of samples.
 
         Raises:
@@ -185,9 +178,6 @@ class BySite:
 def deal_groups(num_clients: int, num_groups: int, *, seed: int) -> Int[np.ndarray, " client"]:
     """Returns the group of every client, dealt at random into groups of equal size, up to one.
 
-    Args:
-        num_groups: How many groups there are.
-
     Raises:
         ValueError: If there are more groups than clients.
 
@@ -206,10 +196,6 @@ def spread(num: int, rng: np.random.Generator) -> Float[np.ndarray, " number"]:
 
     Each alone is uniform, so what is decided by it has exactly its probability; together they are even, so counts are
     met up to one (systematic sampling).
-
-    Args:
-        num: How many numbers.
-        rng: Source of randomness.
     """
     even = (np.arange(num) + rng.random()) / max(1, num)
     return rng.permutation(np.minimum(even, np.nextafter(1, 0)))  # rounding could reach 1

@@ -58,7 +58,6 @@ def pattern_shares(modalities: Sequence[str], rate: float, lacking: str = ANY) -
     """Returns the share of samples that have each pattern; they add up to 1.
 
     Args:
-        modalities: All modalities.
         rate: Share of the samples that lack something, 0 to 1.
         lacking: The modality that they lack, or ``"any"``.
 
@@ -104,7 +103,6 @@ def draw_present(
     Args:
         kind: How patterns are spread over clients.
         shares: Share of each pattern, as from `pattern_shares`.
-        owners: The client that owns each sample.
         alpha: Concentration of ``client-mixes``: at 0.1 most clients have hardly more than one pattern, at 100 all have
             the given shares.
         split: Name of the split, for example ``"train"``.
@@ -129,11 +127,6 @@ def client_shares(
 ) -> Float[np.ndarray, "client pattern"]:
     """Returns the share of every client's samples that have each pattern.
 
-    Args:
-        kind: How patterns are spread over clients.
-        shares: Share of each pattern, as from `pattern_shares`.
-        alpha: Concentration of ``client-mixes``.
-
     Raises:
         ValueError: If `alpha` is not positive.
     """
@@ -151,8 +144,6 @@ def draw_mixes(
 
     Args:
         shares: The mean.
-        num_mixes: How many to draw.
-        alpha: Concentration.
         of: Names the random stream.
 
     Raises:
@@ -170,9 +161,6 @@ def draw_mixes(
 def pattern_numbers(present: Bool[np.ndarray, "sample modality"]) -> Int[np.ndarray, " sample"]:
     """Returns the number of every sample's pattern.
 
-    Args:
-        present: What is present of each sample.
-
     >>> pattern_numbers(all_patterns(2))
     array([0, 1, 2])
     """
@@ -182,12 +170,7 @@ def pattern_numbers(present: Bool[np.ndarray, "sample modality"]) -> Int[np.ndar
 def pattern_counts(
     present: Bool[np.ndarray, "sample modality"], owners: Int[np.ndarray, " sample"], num_clients: int
 ) -> Int[np.ndarray, "client pattern"]:
-    """Counts the samples of every client that have each pattern: the rates as they came out.
-
-    Args:
-        present: What is present of each sample.
-        owners: The client that owns each sample.
-    """
+    """Counts the samples of every client that have each pattern: the rates as they came out."""
     counts = np.zeros((num_clients, 2 ** present.shape[1] - 1), dtype=np.int64)
     np.add.at(counts, (owners, pattern_numbers(present)), 1)
     return counts

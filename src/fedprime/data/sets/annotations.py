@@ -73,9 +73,6 @@ def _json_object(line: str, number: int, path: Path) -> dict[str, Any]:
 def read_rows(path: Path, num_cells: int) -> list[list[str]]:
     """Returns the rows of a CSV file, those without any cell left out.
 
-    Args:
-        num_cells: How many cells each row has.
-
     Raises:
         DataError: If it cannot be read, or a row has another number of cells.
     """

@@ -131,10 +131,6 @@ class BuiltinWorld:
     def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
         """Generates the asked modalities of one sample; the others are not computed.
 
-        Args:
-            index: Which sample, 0 to ``len(self) - 1``.
-            modalities: Which modalities, a subset of `modalities`.
-
         Returns:
             By modality: the image as (64, 64, 3) uint8, the text as a string, the readings as 6 float32.
         """

@@ -50,7 +50,6 @@ def open_pairs(
 
     Args:
         name: Of the data set, for messages.
-        folder: Of the data set.
         label_names: Name of every class or label; none means the most frequent classes of all splits, by name.
         num_classes: How many classes are used where they are not named; None for all.
         several_labels: Whether any number of labels applies to a sample.

@@ -29,9 +29,6 @@ def data_set_names() -> tuple[str, ...]:
 def find_data_set(name: str) -> "Callable[..., fedprime.data.sources.SampleSource] | None":
     """Returns what an installed package registers to open a data set; None for one that fedprime opens itself.
 
-    Args:
-        name: The name that settings use.
-
     Raises:
         PluginError: If there is no data set of that name, or it cannot be imported.
     """
@@ -42,7 +39,6 @@ def open_registered(name: str, path: str, options: Mapping[str, Any]) -> "fedpri
     """Opens a data set of an installed package.
 
     Args:
-        name: Its name.
         path: Where it is; empty if nobody said so.
         options: By name, what else it is called with.
 

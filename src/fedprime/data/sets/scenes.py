@@ -124,11 +124,7 @@ class Style:
 
 
 def draw_style(rng: np.random.Generator) -> Style:
-    """Draws a style.
-
-    Args:
-        rng: Source of randomness.
-    """
+    """Draws a style."""
     return Style(
         tint=rng.uniform(105, 175, size=3).astype(np.float32),
         noise=int(rng.integers(20, 60)),
@@ -144,8 +140,6 @@ def draw_image(
 
     Args:
         ingredients: Indices into `INGREDIENTS`, at most 16.
-        style: Background of the image.
-        rng: Source of randomness.
     """
     grid = IMAGE_SIZE // CELL_SIZE
     noise = rng.integers(-style.noise, style.noise + 1, size=(IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.int16)
@@ -169,8 +163,6 @@ def write_title(ingredients: Sequence[int] | Int[np.ndarray, " named"], style: S
 
     Args:
         ingredients: Indices into `INGREDIENTS`, in the order in which they are named.
-        style: Preferred names and fillers.
-        rng: Source of randomness.
     """
     words: list[str] = []
     for ingredient in ingredients:

@@ -32,7 +32,6 @@ def join_prompts(
     """Returns one set of prompts.
 
     Args:
-        pools: The prompts of every model.
         num_samples: What each of them counts, above 0.
         rng: Source of the alignment's initial networks.
         grows: Whether there may be more prompts than in the largest pool, up to twice as many.

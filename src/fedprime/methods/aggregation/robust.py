@@ -32,7 +32,6 @@ def clip_towards(
     """Scales the difference of trained and received values, all of them together, down to a norm.
 
     Args:
-        received: What a client got, by name.
         trained: What it sent back; names that are not received count from zero.
         clip_norm: The largest Euclidean norm that the difference may have, above 0.
 
@@ -54,9 +53,6 @@ def clip_towards(
 
 def moved(received: Float[Tensor, "*shape"], change: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Returns a value after a change, of the type that it had before: the way back from `clip_towards`.
-
-    Args:
-        change: In double precision.
 
     >>> moved(torch.tensor([1.0]), torch.tensor([0.5], dtype=torch.float64))
     tensor([1.5000])
@@ -124,7 +120,6 @@ def supported_centres(
     Args:
         matches: For each client, the centre of each of its prompts; no two of a client share one.
         combine: Makes one prompt of those that met in a centre.
-        hostile_share: Share of the clients that may be hostile.
 
     Returns:
         The centres that are left, in their order, and for each client the centre of each prompt, None if unmatched.

@@ -47,34 +47,19 @@ app = ClientApp()
 
 @app.query()
 def describe(message: Message, context: Context) -> Message:
-    """Answers which client this is, and what the server has to know about its samples.
-
-    Args:
-        message: The question.
-        context: What the node knows about itself.
-    """
+    """Answers which client this is, and what the server has to know about its samples."""
     return Message(answer("query", message.content, context.node_config), reply_to=message)
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Trains from what the server sent.
-
-    Args:
-        message: The task.
-        context: What the node knows about itself.
-    """
+    """Trains from what the server sent."""
     return Message(answer("train", message.content, context.node_config), reply_to=message)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Measures what the server sent on the client's own samples.
-
-    Args:
-        message: The task.
-        context: What the node knows about itself.
-    """
+    """Measures what the server sent on the client's own samples."""
     return Message(answer("evaluate", message.content, context.node_config), reply_to=message)
 
 
@@ -119,7 +104,6 @@ def answer(kind: str, records: RecordDict, node: Mapping[str, Any]) -> RecordDic
 
     Args:
         kind: ``query``, ``train`` or ``evaluate``.
-        records: The message.
         node: What the node knows about itself.
     """
     carry_out: Callable[[_Task], Content] = {"query": _describe, "train": _train, "evaluate": _evaluate}[kind]

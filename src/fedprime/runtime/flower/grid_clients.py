@@ -77,10 +77,7 @@ class GridClients:
         """Takes the parts; nobody is asked yet.
 
         Args:
-            grid: Flower's grid.
-            method: The federated method.
             settings: The settings of the run; they travel with every message.
-            num_clients: How many clients there are.
             run_id: Hexadecimal digits that tell this run from others.
             check: Raises an error if the engine has failed; called while waiting.
         """
@@ -110,7 +107,6 @@ class GridClients:
         """Finds out which node each client is on; waits for them as long as the settings say.
 
         Args:
-            clients: Who is looked for.
             needed: How many of them are enough.
         """
         patience = time.monotonic() + self._settings.runtime.wait_seconds
@@ -141,13 +137,7 @@ class GridClients:
                 self._refuse(self._nodes.pop(client, None), client, reason)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
-        """Lets clients train at the same time; one that fails or is late is logged and left out.
-
-        Args:
-            round_number: Which round, from 0.
-            clients: Who takes part.
-            state: What the server holds.
-        """
+        """Lets clients train at the same time; one that fails or is late is logged and left out."""
         quorum = self._settings.runtime.quorum
         self.find(clients, len(clients) if not self._nodes else max(1, math.ceil(quorum * len(clients))))
         weights = {client: self._parts(client, state.answer(client), self._processors) for client in clients}
@@ -172,8 +162,6 @@ class GridClients:
         """Lets every client that is there measure the weights after a round on its own samples.
 
         Args:
-            round_number: The round.
-            state: What the server holds after it.
             names: Which samples, as for `fedprime.experiment.site.Site.measure`.
 
         Returns:

@@ -39,9 +39,7 @@ def make_keys(folder: Path, hosts: Sequence[str], num_clients: int) -> None:
     """Makes all keys of a deployment, readable by their owner alone.
 
     Args:
-        folder: The folder to make.
         hosts: Names and addresses under which clients reach the server.
-        num_clients: How many clients there are.
 
     Raises:
         KeysError: If there is something at `folder` already, or a host is no name.

@@ -90,9 +90,6 @@ class Link:
     def register(self, public_key: Path) -> None:
         """Lets whoever has the private key take part, under the name of the file.
 
-        Args:
-            public_key: The key.
-
         Raises:
             FlowerError: If it is not accepted.
         """
@@ -118,11 +115,7 @@ class Link:
             raise FlowerError(f"the run does not start: {_last_words(done)}") from error
 
     def status(self, run: str) -> str:
-        """Returns what Flower says of a run, for example ``running`` or ``finished:completed``.
-
-        Args:
-            run: Its number.
-        """
+        """Returns what Flower says of a run, for example ``running`` or ``finished:completed``."""
         done = self._flwr("ls", _CONNECTION, "--run-id", run, "--format", "json")
         try:
             return str(json.loads(done.stdout)["runs"][0]["status"])
@@ -151,8 +144,6 @@ def started_link(keys: Path, folder: Path, host: str, port: int, job: Path) -> I
     Args:
         keys: The server's folder of `fedprime.runtime.flower.keys`.
         folder: Where it keeps its state.
-        host: Where it listens.
-        port: Where it listens.
         job: The file that tells the server's app what to do.
 
     Raises:

@@ -35,7 +35,6 @@ def simulated_grid(num_clients: int, processes: int) -> Iterator[tuple[InMemoryG
     """Runs the engine beside the block, which stays in the main thread, so that Ctrl-C ends it like any other.
 
     Args:
-        num_clients: How many clients there are.
         processes: How many of them work at the same time, each in a process of its own.
 
     Yields:
