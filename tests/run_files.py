@@ -17,6 +17,13 @@ def results_of(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in results.items() if name != "seconds"}
 
 
+def flip_bit(path: Path, place: float) -> None:
+    """Turns one bit of a file over, at a share of its length."""
+    data = bytearray(path.read_bytes())
+    data[int(place * (len(data) - 1))] ^= 4
+    path.write_bytes(data)
+
+
 def die_before_replacing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets this process be stopped at the moment when a new file of that name would take the place of the old one."""
     replace_path = Path.replace

@@ -17,7 +17,7 @@ from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
-from run_files import die_before_replacing
+from run_files import flip_bit
 
 SETTINGS = "seed = 3\n"
 MASKS = {"client.0.samples": torch.tensor([4, 7])}
@@ -284,15 +284,6 @@ def test_an_error_inside_frees_the_run(run: RunFolder):
         pass
 
 
-def test_a_run_is_finished_when_its_results_are_there(advanced: RunFolder):
-    with pytest.raises(RunError, match="is not finished; continue it with `fedprime run --resume"):
-        advanced.results()
-    results = {"accuracy": 0.1 + 0.2, "scenarios": {"full": {"loss": 1e-300}}}
-    advanced.save_results(results)
-    assert advanced.is_finished
-    assert advanced.results() == results
-
-
 def test_a_whole_run_folder_can_be_moved(advanced: RunFolder, tmp_path: Path):
     moved = RunFolder(Path(shutil.move(advanced.path, tmp_path / "elsewhere")))
     assert moved.load_checkpoint().next_round == 3
@@ -313,37 +304,12 @@ def test_what_rounding_held_back_is_saved_and_makes_nobodys_model_differ(tmp_pat
     assert all(torch.equal(found.residuals[7][name], value) for name, value in residuals[7].items())
 
 
-def flipped(path: Path, place: float) -> None:
-    """Turns one bit of a file over, at a share of its length."""
-    data = bytearray(path.read_bytes())
-    data[int(place * (len(data) - 1))] ^= 4
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("place", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
-@pytest.mark.parametrize("name", ["settings.toml", "environment.json", "missingness.json", "masks.safetensors"])
-def test_a_bit_that_flipped_in_what_a_run_began_with_is_noticed(name: str, place: float, advanced: RunFolder):
-    flipped(advanced.path / name, place)
-    with pytest.raises(RunError, match=rf"{name} was changed since the run wrote it; "):
-        advanced.refuse_changed()
-
-
-@pytest.mark.parametrize("place", [0.0, 0.2, 0.5, 0.8, 1.0])
-@pytest.mark.parametrize("name", ["metrics.jsonl", "results.json", "masks.safetensors"])
-def test_a_bit_that_flipped_in_a_finished_run_is_noticed(name: str, place: float, advanced: RunFolder):
-    advanced.save_results({"scenarios": {"full": {"accuracy": 0.5}}})
-    advanced.refuse_changed()
-    flipped(advanced.path / name, place)
-    with pytest.raises(RunError, match=f"{name} was changed since the run wrote it; restore it"):
-        READERS[name](advanced)
-
-
 @pytest.mark.parametrize("place", [place / 20 for place in range(21)])
 def test_a_bit_that_flipped_in_the_newest_checkpoint_costs_the_last_round(place: float, run: RunFolder):
     for number in range(3):
         state = ServerState(weights(float(number)))
         run.save_round({"round": number}, Checkpoint(number + 1, state), keep=3)
-    flipped(run.path / "checkpoint.safetensors", place)
+    flip_bit(run.path / "checkpoint.safetensors", place)
     sound = run.newest_sound()
     assert sound.next_round == 2
     assert same(sound.state.shared, weights(1.0))
@@ -388,28 +354,6 @@ def test_the_last_state_that_was_found_sound_is_kept_however_long_ago(run: RunFo
     for number in range(6):
         run.save_round({"round": number}, Checkpoint(number + 1, ServerState(weights(float(number)))), 2, sound_round=2)
     assert {path.stem for path in (run.path / "checkpoints").glob("*.safetensors")} == {"2", "5"}
-
-
-def test_settings_change_on_purpose_and_not_by_hand(advanced: RunFolder):
-    advanced.save_results({"scenarios": {}})
-    advanced.change_settings("seed = 3\nthreads = 2\n")
-    assert not advanced.is_finished
-    assert advanced.verified("settings.toml").read_text() == "seed = 3\nthreads = 2\n"
-    advanced.save_round({"round": 3}, Checkpoint(4, ServerState(weights(0.0))))
-    advanced.refuse_changed()
-    (advanced.path / "settings.toml").write_text(SETTINGS)
-    with pytest.raises(RunError, match=r"what may change on purpose is said by flags, as in `fedprime run --resume"):
-        advanced.refuse_changed()
-
-
-def test_a_process_that_dies_while_settings_change_leaves_what_can_go_on(
-    advanced: RunFolder, monkeypatch: pytest.MonkeyPatch
-):
-    die_before_replacing("settings.toml", monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        advanced.change_settings("seed = 3\nthreads = 2\n")
-    advanced.refuse_changed()
-    assert (advanced.path / "settings.toml").read_text() == SETTINGS
 
 
 def test_a_round_that_nobody_has_seen_is_taken_up_once(advanced: RunFolder):

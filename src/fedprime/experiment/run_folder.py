@@ -19,7 +19,6 @@ The files, in the order in which a run writes them:
     results.json            the final table; it is there when the run is finished
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,33 +39,24 @@ from fedprime.experiment.round_lines import (
     whole_lines,
 )
 from fedprime.experiment.run_environment import describe_environment
-from fedprime.experiment.saved_states import RunError, SavedStates, broken
+from fedprime.experiment.saved_states import RunError, broken, existing
+from fedprime.experiment.written_files import METRICS, WrittenFiles
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
-from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.locks import held_lock
-from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
+from fedprime.reproducibility.strict_json import dump_json
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
-#: What the start summed up.
-_START = "start.safetensors"
-#: What a run begins with, and what never changes then, apart from settings that may.
-_FIRST = ("settings.toml", "environment.json", "missingness.json", "masks.safetensors")
-_METRICS, _RESULTS, _CHECKSUMS, _RELEASES = "metrics.jsonl", "results.json", "checksums.json", "releases.jsonl"
+_START, _RELEASES = "start.safetensors", "releases.jsonl"
 
 
 class RunInUseError(RunError):
     """A run that another process is writing to."""
 
 
-class RunFolder:
-    """The files of one run.
-
-    Attributes:
-        path: The folder.
-        states: Its checkpoints.
-    """
+class RunFolder(WrittenFiles):
+    """The folder of one run."""
 
     def __init__(self, path: Path) -> None:
         """Opens a run folder.
@@ -74,7 +64,7 @@ class RunFolder:
         Raises:
             RunError: If it is not a run folder.
         """
-        self.path, self.states = path, SavedStates(path)
+        super().__init__(path)
         if not path.exists():
             raise RunError(f"there is no run folder {path}; `fedprime run` makes one")
         if not (path / "settings.toml").is_file():
@@ -113,7 +103,7 @@ class RunFolder:
                 (beside / "environment.json").write_text(dump_json(environment, indent=2) + "\n")
                 (beside / "missingness.json").write_text(dump_json(missingness, indent=2) + "\n")
                 save_file(dict(masks), beside / "masks.safetensors")
-                (beside / _METRICS).touch()
+                (beside / METRICS).touch()
                 save_checkpoint(beside / "checkpoint.safetensors", checkpoint)
         except OSError:
             refuse_existing(path)  # another process may have made it in the meantime
@@ -158,11 +148,6 @@ class RunFolder:
         except SafetensorError as error:
             raise broken(self.path / _START, error) from error
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether the run has come to its end."""
-        return (self.path / _RESULTS).exists()
-
     def masks(self) -> dict[str, Tensor]:
         """Returns who owned what and what was present of it when the run began."""
         path = self.verified("masks.safetensors")
@@ -170,41 +155,6 @@ class RunFolder:
             return load_file(path)
         except SafetensorError as error:
             raise broken(path, error) from error
-
-    def verified(self, name: str) -> Path:
-        """Returns the path of a file, if it is what the run began or ended with, as far as that is known.
-
-        Raises:
-            RunError: If it is not there, or was changed.
-        """
-        path = self._readable(name)
-        expected = self._digests().get(name, "")
-        if expected and digest_of_file(path) not in expected.split():
-            raise RunError(f"{path} was changed since the run wrote it; {_way_out(self.path, name)}")
-        return path
-
-    def refuse_changed(self) -> None:
-        """Raises a `RunError` if any file that is there is not what the run wrote, as far as that is known."""
-        for name in self._digests():
-            if (self.path / name).is_file():
-                self.verified(name)
-
-    def _digests(self) -> dict[str, str]:
-        """Returns digests by name of the file: of a finished run those that it ended with, else those of the start."""
-        if self.is_finished and (self.path / _CHECKSUMS).is_file():
-            return self._json(_CHECKSUMS)
-        facts = self.states.facts()
-        return {name: facts[name] for name in _FIRST if name in facts}
-
-    def change_settings(self, settings_toml: str) -> None:
-        """Writes other settings, on purpose; a run that was finished is not finished any more."""
-        (self.path / _RESULTS).unlink(missing_ok=True)  # first: without it, nothing is taken for finished
-        (self.path / _CHECKSUMS).unlink(missing_ok=True)
-        facts, new = self.states.facts(), hashlib.sha256(settings_toml.encode()).hexdigest()
-        # Both are right until the next round is saved: whenever the process dies, one of them is there.
-        self.states.change_facts(facts | {_FIRST[0]: f"{digest_of_file(self.path / _FIRST[0])} {new}"})
-        with replaced_file(self.path / _FIRST[0]) as beside:
-            beside.write_text(settings_toml, encoding="utf-8")
 
     def backbone_fingerprint(self) -> str:
         """Returns the fingerprint of the backbone that the run began with."""
@@ -215,19 +165,9 @@ class RunFolder:
         return self._environment("own_objects", dict, {})  # runs of earlier versions do not tell
 
     def _environment(self, key: str, kind: type, default: Any = None) -> Any:
-        found = self._json("environment.json").get(key, default)
+        found = self.table("environment.json").get(key, default)
         if not isinstance(found, kind):
             raise broken(self.path / "environment.json", f"it says nothing of {key}")
-        return found
-
-    def _json(self, name: str) -> dict[str, Any]:
-        path = self._readable(name) if name == _CHECKSUMS else self.verified(name)
-        try:
-            found = parse_json(path.read_bytes(), is_lenient=True)
-        except JsonError as error:
-            raise broken(path, error) from error
-        if not isinstance(found, dict):
-            raise broken(path, f"it holds {type(found).__name__}, expected a table")
         return found
 
     def load_checkpoint(self) -> Checkpoint:
@@ -256,12 +196,9 @@ class RunFolder:
             keep: As many checkpoints are kept, this one among them.
             sound_round: The round after the last whose state was measured and found sound; its state is kept too.
         """
-        append_line(self.path / _METRICS, metrics)
-        facts = self._digests() or {name: digest_of_file(self._readable(name)) for name in _FIRST}
-        facts[_FIRST[0]] = facts[_FIRST[0]].split(" ")[-1]
-        self.states.save(
-            checkpoint, facts | {_METRICS: digest_of_lines(whole_lines(self._metrics_path()))}, keep, sound_round
-        )
+        append_line(self.path / METRICS, metrics)
+        facts = self.facts() | {METRICS: digest_of_lines(whole_lines(self._metrics_path()))}
+        self.states.save(checkpoint, facts, keep, sound_round)
 
     def note_release(self, kind: str, round_number: int) -> None:
         """Writes down that something is to be made of clients' samples under noise: it counts, whoever sees it."""
@@ -279,7 +216,7 @@ class RunFolder:
 
     def _metrics_path(self) -> Path:
         # While a run goes on, its checkpoints say which lines belong to them.
-        return self.verified(_METRICS) if self.is_finished else self._readable(_METRICS)
+        return self.verified(METRICS) if self.is_finished else existing(self.path, METRICS)
 
     def drop_unfinished(self, checkpoint: Checkpoint, num_start_rounds: int = 0) -> None:
         """Drops lines of metrics of rounds that the checkpoint does not know, and files that were not finished.
@@ -297,35 +234,6 @@ class RunFolder:
             else:
                 unfinished.unlink(missing_ok=True)  # it may have been in a folder that was not finished either
 
-    def save_results(self, results: Mapping[str, Any]) -> None:
-        """Writes the final table, which marks the run as finished."""
-        text = dump_json(results, indent=2) + "\n"
-        digests = {
-            name: digest_of_file(self.path / name) for name in (*_FIRST, _METRICS) if (self.path / name).exists()
-        }
-        digests[_RESULTS] = hashlib.sha256(text.encode()).hexdigest()
-        with replaced_file(self.path / _CHECKSUMS) as beside:
-            beside.write_text(dump_json(digests, indent=2) + "\n", encoding="utf-8")
-        with replaced_file(self.path / _RESULTS) as beside:
-            beside.write_text(text, encoding="utf-8")
-
-    def results(self) -> dict[str, Any]:
-        """Returns the final table.
-
-        Raises:
-            RunError: If the run is not finished.
-        """
-        if not self.is_finished:
-            raise RunError(f"the run {self.path} is not finished; continue it with `fedprime run --resume {self.path}`")
-        return self._json(_RESULTS)
-
-    def _readable(self, name: str) -> Path:
-        path = self.path / name
-        if not path.is_file():
-            remedy = "restore it from a copy or start the run anew"
-            raise RunError(f"the run folder {self.path} is broken: {name} is not there; {remedy}")
-        return path
-
 
 def refuse_existing(path: Path) -> None:
     """Raises a `RunError` that says what to do if there is something where a new run folder shall be."""
@@ -336,12 +244,3 @@ def refuse_existing(path: Path) -> None:
         )
     if path.exists():
         raise RunError(f"{path} exists already and is not overwritten; name another folder with --output")
-
-
-def _way_out(folder: Path, name: str) -> str:
-    if name == "settings.toml":
-        return (
-            "put it back as it was; what may change on purpose is said by flags, as in "
-            f"`fedprime run --resume {folder} --training.rounds 50`"
-        )
-    return "restore it from a copy or start the run anew"

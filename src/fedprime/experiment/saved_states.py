@@ -24,7 +24,7 @@ from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json, read_json
 
-__all__ = ["RunError", "SavedStates", "broken"]
+__all__ = ["RunError", "SavedStates", "broken", "existing"]
 
 _logger = logging.getLogger(__name__)
 _NEWEST, _EARLIER, _BEST, _PENDING = "checkpoint.safetensors", "checkpoints", "best.safetensors", "pending.safetensors"
@@ -42,6 +42,15 @@ def broken(path: Path, error: object) -> RunError:
     return RunError(f"{path} is broken ({error}); restore it from a copy or start the run anew")
 
 
+def existing(folder: Path, name: str) -> Path:
+    """Returns the path of a file of a run; an error if it is not there."""
+    path = folder / name
+    if not path.is_file():
+        remedy = "restore it from a copy or start the run anew"
+        raise RunError(f"the run folder {folder} is broken: {name} is not there; {remedy}")
+    return path
+
+
 class SavedStates:
     """The files of checkpoints in the folder of a run."""
 
@@ -51,11 +60,7 @@ class SavedStates:
 
     def newest(self) -> Checkpoint:
         """Returns the newest; an error if it is broken."""
-        path = self._folder / _NEWEST
-        if not path.is_file():
-            remedy = "restore it from a copy or start the run anew"
-            raise RunError(f"the run folder {self._folder} is broken: {_NEWEST} is not there; {remedy}")
-        return self._load(path)[0]
+        return self._load(existing(self._folder, _NEWEST))[0]
 
     def newest_sound(self, lines_digest: Callable[[int], str]) -> Checkpoint:
         """Returns the newest that is whole and fits the lines of metrics; that it is not the newest is told.

@@ -1,0 +1,116 @@
+"""The files of a run as it wrote them: digests tell of each whether it is what the run began or ended with."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedprime.experiment.saved_states import RunError, SavedStates, broken, existing
+from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.digests import digest_of_file
+from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
+
+__all__ = ["METRICS", "WrittenFiles"]
+
+#: What a run begins with, and what never changes then, apart from settings that may.
+_FIRST = ("settings.toml", "environment.json", "missingness.json", "masks.safetensors")
+METRICS = "metrics.jsonl"
+_RESULTS, _CHECKSUMS = "results.json", "checksums.json"
+
+
+class WrittenFiles:
+    """The files of a run, read only while they are what it wrote, as far as that is known.
+
+    Attributes:
+        path: The folder.
+        states: Its checkpoints.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Takes the folder; nothing is read yet."""
+        self.path, self.states = path, SavedStates(path)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return (self.path / _RESULTS).exists()
+
+    def verified(self, name: str) -> Path:
+        """Returns the path of a file, if it is what the run began or ended with, as far as that is known.
+
+        Raises:
+            RunError: If it is not there, or was changed.
+        """
+        path = existing(self.path, name)
+        expected = self._digests().get(name, "")
+        if expected and digest_of_file(path) not in expected.split():
+            raise RunError(f"{path} was changed since the run wrote it; {_way_out(self.path, name)}")
+        return path
+
+    def refuse_changed(self) -> None:
+        """Raises a `RunError` if any file that is there is not what the run wrote, as far as that is known."""
+        for name in self._digests():
+            if (self.path / name).is_file():
+                self.verified(name)
+
+    def _digests(self) -> dict[str, str]:
+        """Returns digests by name of the file: of a finished run those that it ended with, else those of the start."""
+        if self.is_finished and (self.path / _CHECKSUMS).is_file():
+            return self.table(_CHECKSUMS)
+        facts = self.states.facts()
+        return {name: facts[name] for name in _FIRST if name in facts}
+
+    def change_settings(self, settings_toml: str) -> None:
+        """Writes other settings, on purpose; a run that was finished is not finished any more."""
+        (self.path / _RESULTS).unlink(missing_ok=True)  # first: without it, nothing is taken for finished
+        (self.path / _CHECKSUMS).unlink(missing_ok=True)
+        facts, new = self.states.facts(), hashlib.sha256(settings_toml.encode()).hexdigest()
+        # Both are right until the next round is saved: whenever the process dies, one of them is there.
+        self.states.change_facts(facts | {_FIRST[0]: f"{digest_of_file(self.path / _FIRST[0])} {new}"})
+        with replaced_file(self.path / _FIRST[0]) as beside:
+            beside.write_text(settings_toml, encoding="utf-8")
+
+    def facts(self) -> dict[str, str]:
+        """Returns digests of what the run began with, to be told with its next checkpoint."""
+        facts = self._digests() or {name: digest_of_file(existing(self.path, name)) for name in _FIRST}
+        return facts | {_FIRST[0]: facts[_FIRST[0]].split(" ")[-1]}
+
+    def save_results(self, results: Mapping[str, Any]) -> None:
+        """Writes the final table, which marks the run as finished."""
+        text = dump_json(results, indent=2) + "\n"
+        digests = {name: digest_of_file(self.path / name) for name in (*_FIRST, METRICS) if (self.path / name).exists()}
+        digests[_RESULTS] = hashlib.sha256(text.encode()).hexdigest()
+        with replaced_file(self.path / _CHECKSUMS) as beside:
+            beside.write_text(dump_json(digests, indent=2) + "\n", encoding="utf-8")
+        with replaced_file(self.path / _RESULTS) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+    def results(self) -> dict[str, Any]:
+        """Returns the final table.
+
+        Raises:
+            RunError: If the run is not finished.
+        """
+        if not self.is_finished:
+            raise RunError(f"the run {self.path} is not finished; continue it with `fedprime run --resume {self.path}`")
+        return self.table(_RESULTS)
+
+    def table(self, name: str) -> dict[str, Any]:
+        """Returns what a file of JSON says."""
+        path = existing(self.path, name) if name == _CHECKSUMS else self.verified(name)
+        try:
+            found = parse_json(path.read_bytes(), is_lenient=True)
+        except JsonError as error:
+            raise broken(path, error) from error
+        if not isinstance(found, dict):
+            raise broken(path, f"it holds {type(found).__name__}, expected a table")
+        return found
+
+
+def _way_out(folder: Path, name: str) -> str:
+    if name == "settings.toml":
+        return (
+            "put it back as it was; what may change on purpose is said by flags, as in "
+            f"`fedprime run --resume {folder} --training.rounds 50`"
+        )
+    return "restore it from a copy or start the run anew"
