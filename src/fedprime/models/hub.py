@@ -50,13 +50,12 @@ def download_model(name: str) -> Path:
         return Path(HfApi().snapshot_download(name, allow_patterns=_PATTERNS))
 
 
-def upload_folder(folder: Path, name: str, *, private: bool, message: str, kind: str = "model") -> str:
+def upload_folder(folder: Path, name: str, *, private: bool, message: str) -> str:
     """Uploads all files of a folder in one commit, and returns the address where they are then.
 
     Args:
         name: ``owner/name``; made if it is not there.
         private: Whether a repository that is made is private.
-        kind: Of repository.
 
     Raises:
         HubError: If nobody is logged in, the name is somebody else's, or the hub cannot be reached.
@@ -67,8 +66,8 @@ def upload_folder(folder: Path, name: str, *, private: bool, message: str, kind:
 
     with _told(name):
         hub = HfApi()
-        address = hub.create_repo(name, repo_type=kind, private=private, exist_ok=True)
-        hub.upload_folder(repo_id=name, repo_type=kind, folder_path=folder, commit_message=message)
+        address = hub.create_repo(name, private=private, exist_ok=True)
+        hub.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
         return str(address)
 
 

@@ -1,11 +1,8 @@
 """The model that is trained: a frozen backbone, prompts, a pooler and a head."""
 
 import copy
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,12 +12,10 @@ from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.backbones.layers import check_layers, states_before, tokens_before
 from fedprime.data.batches import Batch
 from fedprime.data.sources import Task
-from fedprime.models.hub import upload_folder
-from fedprime.models.model_card import CARD
 from fedprime.models.model_folder import STATISTICS, ModelError
 from fedprime.models.prompts import Chosen, Prompter
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
-from fedprime.models.saved_model import HeadKind, ModelParts, read_model, write_model
+from fedprime.models.saved_model import BESIDE_MODEL, HeadKind, SavedModel
 
 __all__ = [
     "BESIDE_MODEL",
@@ -35,8 +30,6 @@ __all__ = [
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]
-#: Begins the names of values that a method sends or keeps beside those of the model, which does not load them.
-BESIDE_MODEL = "method."
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,7 @@ class Encoded:
     chosen: Chosen
 
 
-class PromptedModel(nn.Module):
+class PromptedModel(SavedModel):
     """``head(pooler(encode(tokens.prepend(prompts))))`` around a frozen backbone.
 
     Everything that is a parameter of this module is trained; the backbone is not part of it, never changes and never
@@ -97,18 +90,8 @@ class PromptedModel(nn.Module):
         Raises:
             BackboneError: If the backbone has no such layer, or prompts cannot enter before it.
         """
-        super().__init__()
         check_layers(backbone, prompt_layer, prompter.depth)
-        self.prompt_layer = prompt_layer
-        # A tuple hides the backbone from torch: not a child module, so never listed, moved, trained, saved or sent.
-        self._frozen = (backbone,)
-        self.label_names = tuple(label_names)
-        self.task: Task = task
-        self.prompter = prompter
-        self.head_kind: HeadKind = head
-        self.readout: Readout = readout
-        #: What is known of the table behind it and its training, as plain values: columns, labels, forms, training.
-        self.about: dict[str, Any] = {}
+        super().__init__(backbone, prompter, label_names, task, head, readout, prompt_layer)
         #: What is added to evidence while a client trains: the logarithm of its own label frequencies, or None.
         self.training_prior: Float[Tensor, " output"] | None = None
         #: What has been computed of one batch already; any other goes through the backbone.
@@ -120,11 +103,6 @@ class PromptedModel(nn.Module):
         else:
             self.head = _paper_classifier(dim, num_outputs, rng) if head == "paper" else _linear(dim, num_outputs, rng)
         self.to(backbone.device)
-
-    @property
-    def backbone(self) -> Backbone:
-        """The frozen backbone."""
-        return self._frozen[0]
 
     def forward(self, batch: Batch) -> Output:
         """Returns the scores of each sample."""
@@ -209,135 +187,9 @@ class PromptedModel(nn.Module):
             logits = logits + log_prior.to(logits.device, logits.dtype)
         return logits.softmax(dim=1) if self.task == "one_class" else logits.sigmoid()
 
-    def weights(self) -> Weights:
-        """Returns a copy of everything that is trained, in main memory."""
-        return {name: value.detach().to("cpu", copy=True) for name, value in self.named_parameters()}
-
     def copy(self) -> "PromptedModel":
         """Returns another model with the same weights around the same backbone."""
         return copy.deepcopy(self, {id(self._frozen): self._frozen})
-
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Sets everything that is trained; a pool takes the number of prompts that comes.
-
-        Args:
-            weights: A value for every parameter, but for those that heads of earlier versions did not have; names that
-                begin with `BESIDE_MODEL` are passed over.
-
-        Raises:
-            ModelError: If a parameter is missing, unknown, or of another shape.
-        """
-        own = dict(self.named_parameters())
-        weights = {name: value for name, value in weights.items() if not name.startswith(BESIDE_MODEL)}
-        if isinstance(self.head, EvidenceHead):
-            of_head = {name.removeprefix("head."): value for name, value in weights.items()}
-            weights |= {f"head.{name}": value for name, value in self.head.lacking(of_head).items()}
-        problems = [f"{name} is missing" for name in own if name not in weights]
-        problems += [f"{name} is unknown" for name in weights if name not in own]
-        resizable = {f"prompter.{name}" for name in self.prompter.resizable}
-        for name in own.keys() & weights.keys():
-            expected, found = tuple(own[name].shape), tuple(weights[name].shape)
-            fits = (
-                expected[1:] == found[1:] and len(found) > 0 and found[0] > 0
-                if name in resizable
-                else expected == found
-            )
-            if not fits:
-                shape = ("any", *expected[1:]) if name in resizable else expected
-                problems.append(f"{name} has shape {found}, expected {shape}")
-        if problems:
-            raise ModelError("these weights are not of this model: " + "; ".join(sorted(problems)))
-        for name, value in weights.items():
-            parameter = own[name]
-            # A new tensor, never a view: whoever sent the weights keeps theirs unchanged.
-            parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
-            parameter.grad = None
-
-    def save_pretrained(
-        self,
-        folder: str | Path,
-        statistics: Mapping[str, Tensor] | None = None,
-        texts: Mapping[str, str] | None = None,
-        *,
-        standalone: bool = False,
-    ) -> None:
-        """Writes ``config.json`` and ``model.safetensors``, whole or not at all; an older model there is replaced.
-
-        Args:
-            folder: Where to; its parent is made if needed.
-            statistics: What is told of the samples behind the model, in a file of its own; nothing if None.
-            texts: By name of a file beside, what it says.
-            standalone: Whether the backbone is copied in, so that the folder is all that is needed; a copy that is
-                there already stays.
-
-        Raises:
-            ModelError: If there is anything else, which would be lost.
-            BackboneError: If the backbone cannot be copied.
-        """
-        parts = ModelParts(
-            self.backbone,
-            self.prompter,
-            self.label_names,
-            self.task,
-            self.head_kind,
-            self.readout,
-            self.prompt_layer,
-            self.about,
-        )
-        write_model(Path(folder), parts, self.weights(), statistics, texts or {}, standalone=standalone)
-
-    def push_to_hub(
-        self, name: str, *, private: bool = False, message: str = "Save a model of fedprime", card: str | None = None
-    ) -> str:
-        """Saves to the hub, and returns the address; a backbone that lies in files is copied in.
-
-        Which hub and who asks is what its library reads: HF_ENDPOINT, HF_TOKEN or ``hf auth login``, HTTPS_PROXY.
-        Statistics of training samples are not sent.
-
-        Args:
-            name: ``owner/name``; made if it is not there.
-            private: Whether a repository that is made is private.
-            card: The model card, if it is one's own.
-
-        Raises:
-            HubError: If the hub cannot be reached, or does not let this person.
-        """
-        with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
-            folder = Path(temporary) / "model"
-            has_files = Path(self.backbone.reference).exists()
-            texts = {} if card is None else {CARD: card}
-            self.save_pretrained(folder, texts=texts, standalone=has_files)
-            return upload_folder(folder, name, private=private, message=message)
-
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, backbone: Backbone | str | Path | None = None, device: str = "cpu"
-    ) -> "PromptedModel":
-        """Loads a saved model, to predict or to train on.
-
-        Args:
-            folder: What `save_pretrained` wrote, or the folder of a finished run, whose shared model is meant, or the
-                name of a model on the hub (``owner/name``), which is downloaded once.
-            backbone: The frozen backbone, if it is loaded already, or where it lies now; otherwise it is loaded from
-                where the model says.
-            device: Where to run then, as `load_backbone` takes it.
-
-        Raises:
-            ModelError: If the folder holds no model, a broken one, or one of another backbone.
-        """
-        parts, weights = read_model(folder, backbone, device)
-        model = cls(
-            parts.backbone,
-            parts.prompter,
-            parts.label_names,
-            parts.task,
-            head=parts.head,
-            readout=parts.readout,
-            prompt_layer=parts.prompt_layer,
-        )
-        model.load_weights(weights)
-        model.about = dict(parts.about)
-        return model
 
 
 def _paper_classifier(dim: int, num_outputs: int, rng: torch.Generator | None) -> nn.Sequential:

@@ -1,20 +1,19 @@
-"""A saved model: what is written of one, and the parts that it is put together from again.
+"""A model that is saved: what goes out of one, to a folder or the hub, and how it is put together from that again.
 
 What the folder itself may hold, and how its files are checked, is in `fedprime.models.model_folder`.
 """
 
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from fedprime.backbones import NAMES, load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.sources import Task
-from fedprime.models.backbone_copy import copy_backbone, found_reference, is_copy, saved_reference
+from fedprime.models.hub import upload_folder
 from fedprime.models.model_card import CARD
 from fedprime.models.model_folder import (
     STATISTICS,
@@ -29,11 +28,15 @@ from fedprime.models.model_folder import (
     write_config_and_card,
 )
 from fedprime.models.prompts import PROMPTERS, Prompter
-from fedprime.models.readout import Readout
+from fedprime.models.readout import EvidenceHead, Readout
+from fedprime.models.saved_backbone import copy_backbone, describe_backbone, is_copy, read_backbone, saved_reference
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
-__all__ = ["HeadKind", "ModelParts", "read_model", "write_model"]
+__all__ = ["BESIDE_MODEL", "HeadKind", "SavedModel"]
+
+#: Begins the names of values that a method sends or keeps beside those of the model, which does not load them.
+BESIDE_MODEL = "method."
 
 #: What reads the feature: one linear layer; a pooler and one linear layer; a pooler and the paper's classifier; or, of
 #: blocks, one linear layer for each (`fedprime.models.readout.EvidenceHead`).
@@ -41,153 +44,202 @@ HeadKind = Literal["linear", "pooled", "paper", "evidence"]
 
 #: Kinds of prompters of other packages, by the name that a saved model carries.
 _PROMPTER_PLUGINS = "fedprime.prompters"
-#: What wraps a backbone to read it in another way, by the name that a saved model carries.
-_READING_PLUGINS = "fedprime.readings"
 
 
-@dataclass(frozen=True)
-class ModelParts:
-    """What a `fedprime.models.prompted_model.PromptedModel` is put together from, but for its values.
+class SavedModel(nn.Module):
+    """A model whose values go out and come in: as tensors, to a folder, to the hub.
 
     Attributes:
-        backbone: The frozen model.
-        prompter: Chooses and holds the prompts.
-        label_names: Name of every output, in order.
-        task: Whether one class or several labels apply to a sample.
-        head: What reads the feature.
-        readout: Which blocks the head reads.
-        prompt_layer: The layer of the backbone that prompts enter before, from 0.
-        about: What is known of the table behind it and its training, as plain values.
+        head: What reads the feature, or blocks; a subclass makes it.
     """
 
-    backbone: Backbone
-    prompter: Prompter
-    label_names: Sequence[str]
-    task: Task
-    head: HeadKind
-    readout: Readout
-    prompt_layer: int
-    about: Mapping[str, Any]
+    head: nn.Module
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        prompter: Prompter,
+        label_names: Sequence[str],
+        task: Task,
+        head: HeadKind,
+        readout: Readout,
+        prompt_layer: int,
+    ) -> None:
+        """Keeps what the model is put together from."""
+        super().__init__()
+        # A tuple hides the backbone from torch: not a child module, so never listed, moved, trained, saved or sent.
+        self._frozen = (backbone,)
+        self.prompter = prompter
+        self.label_names = tuple(label_names)
+        self.task: Task = task
+        self.head_kind: HeadKind = head
+        self.readout: Readout = readout
+        self.prompt_layer = prompt_layer
+        #: What is known of the table behind it and its training, as plain values: columns, labels, forms, training.
+        self.about: dict[str, Any] = {}
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen backbone."""
+        return self._frozen[0]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Returns a copy of everything that is trained, in main memory."""
+        return {name: value.detach().to("cpu", copy=True) for name, value in self.named_parameters()}
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Sets everything that is trained; a pool takes the number of prompts that comes.
+
+        Args:
+            weights: A value for every parameter, but for those that heads of earlier versions did not have; names that
+                begin with `BESIDE_MODEL` are passed over.
+
+        Raises:
+            ModelError: If a parameter is missing, unknown, or of another shape.
+        """
+        own = dict(self.named_parameters())
+        weights = {name: value for name, value in weights.items() if not name.startswith(BESIDE_MODEL)}
+        if isinstance(self.head, EvidenceHead):
+            of_head = {name.removeprefix("head."): value for name, value in weights.items()}
+            weights |= {f"head.{name}": value for name, value in self.head.lacking(of_head).items()}
+        problems = [f"{name} is missing" for name in own if name not in weights]
+        problems += [f"{name} is unknown" for name in weights if name not in own]
+        resizable = {f"prompter.{name}" for name in self.prompter.resizable}
+        for name in own.keys() & weights.keys():
+            expected, found = tuple(own[name].shape), tuple(weights[name].shape)
+            fits = (
+                expected[1:] == found[1:] and len(found) > 0 and found[0] > 0
+                if name in resizable
+                else expected == found
+            )
+            if not fits:
+                shape = ("any", *expected[1:]) if name in resizable else expected
+                problems.append(f"{name} has shape {found}, expected {shape}")
+        if problems:
+            raise ModelError("these weights are not of this model: " + "; ".join(sorted(problems)))
+        for name, value in weights.items():
+            parameter = own[name]
+            # A new tensor, never a view: whoever sent the weights keeps theirs unchanged.
+            parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
+            parameter.grad = None
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        statistics: Mapping[str, Tensor] | None = None,
+        texts: Mapping[str, str] = {},
+        *,
+        standalone: bool = False,
+    ) -> None:
+        """Writes ``config.json`` and ``model.safetensors``, whole or not at all; an older model there is replaced.
+
+        Args:
+            folder: Where to; its parent is made if needed.
+            statistics: What is told of the samples behind the model, in a file of its own; nothing if None.
+            texts: By name of a file beside, what it says.
+            standalone: Whether the backbone is copied in, so that the folder is all that is needed; a copy that is
+                there already stays.
+
+        Raises:
+            ModelError: If there is anything else, which would be lost.
+            BackboneError: If the backbone cannot be copied.
+        """
+        folder, config, weights = Path(folder), _config(self), self.weights()
+        refuse_others(folder)
+        with replaced_folder(folder) as beside:
+            save_file(weights, beside / WEIGHTS)
+            if statistics is not None:
+                save_file(dict(statistics), beside / STATISTICS)
+            for name, text in texts.items():
+                (beside / name).write_text(text, encoding="utf-8")
+            if standalone or is_copy(self.backbone, folder):
+                config["backbone"]["reference"] = copy_backbone(self.backbone, beside)
+            else:
+                config["backbone"] |= saved_reference(self.backbone.reference, folder)
+            if CARD not in texts:
+                keep_card(folder, beside)
+            write_config_and_card(beside, config, weights)
+            for file in beside.rglob("*"):  # safetensors lets nobody else read what it writes
+                if file.is_file():
+                    file.chmod(beside.stat().st_mode & 0o666)
+
+    def push_to_hub(
+        self, name: str, *, private: bool = False, message: str = "Save a model of fedprime", card: str | None = None
+    ) -> str:
+        """Saves to the hub, and returns the address; a backbone that lies in files is copied in.
+
+        Which hub and who asks is what its library reads: HF_ENDPOINT, HF_TOKEN or ``hf auth login``, HTTPS_PROXY.
+        Statistics of training samples are not sent.
+
+        Args:
+            name: ``owner/name``; made if it is not there.
+            private: Whether a repository that is made is private.
+            card: The model card, if it is one's own.
+
+        Raises:
+            HubError: If the hub cannot be reached, or does not let this person.
+        """
+        with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
+            folder = Path(temporary) / "model"
+            has_files = Path(self.backbone.reference).exists()
+            texts = {} if card is None else {CARD: card}
+            self.save_pretrained(folder, texts=texts, standalone=has_files)
+            return upload_folder(folder, name, private=private, message=message)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, backbone: Backbone | str | Path | None = None, device: str = "cpu"
+    ) -> Self:
+        """Loads a saved model, to predict or to train on.
+
+        Args:
+            folder: What `save_pretrained` wrote, or the folder of a finished run, whose shared model is meant, or the
+                name of a model on the hub (``owner/name``), which is downloaded once.
+            backbone: The frozen backbone, if it is loaded already, or where it lies now; otherwise it is loaded from
+                where the model says.
+            device: Where to run then, as `load_backbone` takes it.
+
+        Raises:
+            ModelError: If the folder holds no model, a broken one, or one of another backbone.
+        """
+        folder = find_model(folder)
+        config, weights = load_saved(folder)
+        try:
+            saved, label_names, task = config["backbone"], config["label_names"], config["task"]
+            kind, options = _prompter_kinds()[config["prompter"]["kind"]], config["prompter"]["options"]
+        except (KeyError, TypeError) as error:
+            raise broken(folder, error) from error
+        if task not in get_args(Task):
+            raise broken(folder, ValueError(f"unknown task {task!r}"))
+        reading = _reading(config, folder)
+        backbone = read_backbone(saved, backbone, device, folder)
+        try:
+            prompter = kind(backbone.dim, **options)
+        except TypeError as error:
+            raise broken(folder, error) from error
+        about = read_about(config, folder)
+        model = cls(backbone, prompter, label_names, task, **reading)
+        model.load_weights(weights)
+        model.about = about
+        return model
 
 
-def write_model(
-    folder: Path,
-    parts: ModelParts,
-    weights: Mapping[str, Tensor],
-    statistics: Mapping[str, Tensor] | None,
-    texts: Mapping[str, str],
-    *,
-    standalone: bool,
-) -> None:
-    """Writes a model whole or not at all; an older one there is replaced.
-
-    Args:
-        folder: Where to; its parent is made if needed.
-        statistics: What is told of the samples behind it, in a file of its own; nothing if None.
-        texts: By name of a file beside, what it says.
-        standalone: Whether the backbone is copied in; a copy that is there already stays.
-
-    Raises:
-        ModelError: If there is anything else, which would be lost.
-        BackboneError: If the backbone cannot be copied.
-    """
-    refuse_others(folder)
-    config = _config(parts)
-    with replaced_folder(folder) as beside:
-        save_file(dict(weights), beside / WEIGHTS)
-        if statistics is not None:
-            save_file(dict(statistics), beside / STATISTICS)
-        for name, text in texts.items():
-            (beside / name).write_text(text, encoding="utf-8")
-        if standalone or is_copy(parts.backbone, folder):
-            config["backbone"]["reference"] = copy_backbone(parts.backbone, beside)
-        else:
-            config["backbone"] |= saved_reference(parts.backbone.reference, folder)
-        if CARD not in texts:
-            keep_card(folder, beside)
-        write_config_and_card(beside, config, weights)
-        for file in beside.rglob("*"):  # safetensors lets nobody else read what it writes
-            if file.is_file():
-                file.chmod(beside.stat().st_mode & 0o666)
-
-
-def _config(parts: ModelParts) -> dict[str, Any]:
+def _config(model: SavedModel) -> dict[str, Any]:
     names = {kind: name for name, kind in _prompter_kinds().items()}
-    backbone = parts.backbone
     config: dict[str, Any] = {
         "format": 1,
-        "task": parts.task,
-        "label_names": list(parts.label_names),
-        "backbone": {
-            "reference": backbone.reference,
-            "modalities": list(backbone.modalities),
-            "fingerprint": backbone.fingerprint,
-        },
-        "prompter": {"kind": names[type(parts.prompter)], "options": parts.prompter.options()},
-        "head": parts.head,
+        "task": model.task,
+        "label_names": list(model.label_names),
+        "backbone": describe_backbone(model.backbone),
+        "prompter": {"kind": names[type(model.prompter)], "options": model.prompter.options()},
+        "head": model.head_kind,
     }
-    if parts.readout != "summary":
-        config["readout"] = parts.readout
-    if parts.prompt_layer:
-        config["prompt_layer"] = parts.prompt_layer
-    if backbone.options:
-        config["backbone"]["options"] = dict(backbone.options)
-    config["backbone"] |= getattr(backbone, "reading", {})
-    config["about"] = {**parts.about, "kinds": dict(backbone.kinds)}
+    if model.readout != "summary":
+        config["readout"] = model.readout
+    if model.prompt_layer:
+        config["prompt_layer"] = model.prompt_layer
+    config["about"] = {**model.about, "kinds": dict(model.backbone.kinds)}
     return config
-
-
-def read_model(
-    place: str | Path, backbone: Backbone | str | Path | None, device: str
-) -> tuple[ModelParts, dict[str, Tensor]]:
-    """Returns a saved model's parts and values.
-
-    Args:
-        place: As `fedprime.models.model_folder.find_model` takes it.
-        backbone: The frozen backbone, if it is loaded already, or where it lies now; otherwise it is loaded from where
-            the model says.
-
-    Raises:
-        ModelError: If there is no model, a broken one, or one of another backbone.
-    """
-    folder = find_model(place)
-    config, weights = load_saved(folder)
-    try:
-        saved, label_names, task = config["backbone"], config["label_names"], config["task"]
-        modalities, fingerprint = tuple(saved["modalities"]), saved["fingerprint"]
-        reference = saved["reference"]
-        kind, options = _prompter_kinds()[config["prompter"]["kind"]], config["prompter"]["options"]
-    except (KeyError, TypeError) as error:
-        raise broken(folder, error) from error
-    if task not in get_args(Task):
-        raise broken(folder, ValueError(f"unknown task {task!r}"))
-    reading = _reading(config, folder)
-    if backbone is None or isinstance(backbone, str | Path):
-        source = found_reference(saved, folder) if backbone is None else backbone
-        backbone = _load_backbone(saved, source, device, folder)
-    backbone = _read_as_saved(backbone, saved, folder)
-    if backbone.fingerprint != fingerprint:
-        raise ModelError(
-            f"the model in {folder} was trained around the backbone {reference!r} with fingerprint {fingerprint}, "
-            f"found one with {backbone.fingerprint}; {_way_to_backbone(reference)}"
-        )
-    if backbone.modalities != modalities:
-        raise ModelError(
-            f"the model in {folder} was trained around a backbone that reads {', '.join(modalities)}, found one "
-            f"that reads {', '.join(backbone.modalities)}; load the backbone with the same modalities in that order"
-        )
-    try:
-        prompter = kind(backbone.dim, **options)
-    except TypeError as error:
-        raise broken(folder, error) from error
-    about = read_about(config, folder)
-    return ModelParts(backbone, prompter, label_names, task, **reading, about=about), weights
-
-
-def _way_to_backbone(reference: str) -> str:
-    if reference in NAMES:
-        return f"versions of fedprime differ in {reference!r}: use the one that saved the model, or train it again"
-    return "load the backbone it was trained with"
 
 
 def _reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -200,24 +252,6 @@ def _reading(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(layer, int):
         raise broken(folder, ValueError(f"prompt_layer is {layer!r}"))
     return {"head": head, "readout": readout, "prompt_layer": layer}
-
-
-def _load_backbone(saved: Mapping[str, Any], source: str | Path, device: str, folder: Path) -> Backbone:
-    try:
-        return load_backbone(source, tuple(saved["modalities"]), device=device, **saved.get("options", {}))
-    except TypeError as error:
-        raise broken(folder, error) from error
-
-
-def _read_as_saved(backbone: Backbone, saved: Mapping[str, Any], folder: Path) -> Backbone:
-    """Returns the backbone, wrapped as the model that was saved read it."""
-    for name in plugin_names(_READING_PLUGINS):
-        if name in saved and not hasattr(backbone, "reading"):
-            try:
-                backbone = load_plugin(_READING_PLUGINS, name)(backbone, saved[name])
-            except (TypeError, ValueError) as error:
-                raise broken(folder, error) from error
-    return backbone
 
 
 def _prompter_kinds() -> dict[str, type[Prompter]]:
