@@ -96,7 +96,7 @@ def _quick_runs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         patch.setattr("fedprime.experiment.build.load_backbone", load)
-        patch.setattr("fedprime.runs.run.plot_scenarios", write)
+        patch.setattr("fedprime.runs.run_loop.plot_scenarios", write)
         yield
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
+from torch import Tensor
 
 
 def metrics_of(folder: Path) -> list[dict[str, Any]]:
@@ -15,6 +17,10 @@ def metrics_of(folder: Path) -> list[dict[str, Any]]:
 def results_of(folder: Path) -> dict[str, Any]:
     results = json.loads((folder / "results.json").read_text())
     return {name: value for name, value in results.items() if name != "seconds"}
+
+
+def weights_of(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
 
 
 def flip_bit(path: Path, place: float) -> None:

@@ -10,9 +10,9 @@ import pytest
 from command_line import exit_code
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
-from fedprime.models.saved_backbone import copy_backbone
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.models.prompts import NoPrompts
+from fedprime.models.saved_backbone import copy_backbone
 
 LABELS = ("soup", "cake")
 ROW = ("--values", 'facts={"price": 2.5}')

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
@@ -25,11 +24,10 @@ from fedprime.data.batches import Batch
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import run_folder as checkpoints
 from fedprime.experiment.loading import load_experiment
-from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder, RunInUseError
+from fedprime.experiment.run_folder import RunError, RunFolder, RunInUseError
 from fedprime.federation.differential_privacy import ClientPrivacy, spent_epsilon
 from fedprime.methods import METHODS
 from fedprime.methods.fedavg_p import FedAvgP
-from fedprime.methods.fedprime import FedIntra
 from fedprime.methods.method import ServerState, Update
 from fedprime.models import saved_model as model
 from fedprime.models.evaluation import Predictions, predict
@@ -43,7 +41,7 @@ from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 from pretended_gpu import DEVICE, pretended_gpu
 from private_head import PrivateHead
-from run_files import metrics_of, results_of
+from run_files import metrics_of, results_of, weights_of
 
 
 @dataclass(frozen=True)
@@ -54,20 +52,6 @@ class Poisoned(FedAvgP):
 
     def loss(self, model: PromptedModel, batch: Batch, received: Weights) -> Float[Tensor, ""]:
         return super().loss(model, batch, received) * (math.nan if (batch.labels == 2).any() else 1.0)
-
-
-@dataclass(frozen=True)
-class PrivateIntra(FedIntra):
-    """FED-INTRA whose pool stays at its client."""
-
-    name = "private-intra"
-
-    def travels(self, name: str) -> bool:
-        return "pools" not in name
-
-
-def weights_of(folder: Path) -> Weights:
-    return load_file(folder / "model" / "model.safetensors")
 
 
 def files_of(folder: Path) -> set[str]:
@@ -139,88 +123,6 @@ def test_a_finished_run_holds_everything_there_is_to_know_about_it(finished_run:
         "model/model.safetensors",
     }
     assert {path.name for path in finished_run.parent.iterdir()} == {"finished"}
-
-
-def test_there_is_a_line_of_metrics_for_every_round(finished_run: Path):
-    lines = metrics_of(finished_run)
-    assert [line["round"] for line in lines] == [0, 1, 2]
-    for line in lines:
-        assert line["asked"] == line["answered"] == 4
-        assert line["left_out"] == {}
-        assert line["pool_sizes"].keys() == {"pools.inter", "pools.intra"}
-        assert line["bytes_down"] > 0
-        assert math.isfinite(line["loss"])
-
-
-def test_accuracy_is_measured_as_often_as_asked_and_at_the_end(finished_run: Path):
-    # Every second round, and the last.
-    assert ["accuracy" in line for line in metrics_of(finished_run)] == [False, True, True]
-
-
-def test_every_round_tells_which_prompts_met_in_which_centre(finished_run: Path):
-    for line in metrics_of(finished_run):
-        (inter,) = line["matches"].values()
-        assert len(inter) == line["answered"]
-        # Each client sent what it had received, and each of its prompts is at a centre of its own.
-        assert all(len(set(centres)) == len(centres) for centres in inter)
-        assert {centre for centres in inter for centre in centres} == set(range(line["pool_sizes"]["pools.inter"]))
-
-
-def test_where_accuracy_is_measured_it_is_told_how_often_each_prompt_was_chosen(finished_run: Path):
-    experiment = load_experiment(RunFolder(finished_run))
-    present = experiment.validation.present.tolist()
-    for line in metrics_of(finished_run):
-        assert ("usage" in line) == ("accuracy" in line)
-        for pool, usage in line.get("usage", {}).items():
-            for name, there in (("image", [True, False]), ("text", [False, True]), ("image+text", [True, True])):
-                if there in present:
-                    assert len(usage[name]) == line["pool_sizes"][f"pools.{pool}"]
-                    assert sum(usage[name]) == 2 * present.count(there)  # 4 prompts from 2 pools
-                else:
-                    assert name not in usage
-
-
-def test_clients_with_models_of_their_own_tell_no_usage(
-    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setitem(METHODS, PrivateIntra.name, PrivateIntra)
-    start_run(changed(small_settings, method=METHODS[PrivateIntra.name](num_prompts=4)), tmp_path / "run")
-    assert all("usage" not in line and "matches" not in line for line in metrics_of(tmp_path / "run"))
-
-
-def test_the_results_add_up_what_was_sent(finished_run: Path):
-    results, lines = results_of(finished_run), metrics_of(finished_run)
-    assert results["bytes_down"] == sum(line["bytes_down"] for line in lines)
-    assert results["bytes_up"] == sum(line["bytes_up"] for line in lines)
-    assert results["rounds"] == 3
-
-
-def test_the_results_count_the_values_that_are_trained_and_sent(finished_run: Path):
-    results = results_of(finished_run)
-    values = sum(value.numel() for value in weights_of(finished_run).values())
-    assert results["trained_values"] == results["sent_values"] == values
-    assert results["sent_bytes_per_client_and_round"] == 2 * 4 * values
-
-
-def test_the_final_model_is_the_last_checkpoint(finished_run: Path):
-    shared = RunFolder(finished_run).load_checkpoint().state.shared
-    assert all(torch.equal(shared[name], value) for name, value in weights_of(finished_run).items())
-
-
-def test_every_client_is_scored_on_its_own_test_samples(finished_run: Path):
-    results = results_of(finished_run)
-    clients = [scores for scores in results["clients"].values() if scores]
-    assert results["clients"].keys() == {"0", "1", "2", "3"}
-    assert sum(scores["num_samples"] for scores in clients) == 24
-    right = sum(scores["accuracy"] * scores["num_samples"] for scores in clients)
-    assert right / 24 == pytest.approx(results["scenarios"]["like train"]["accuracy"])
-
-
-def test_the_model_of_a_run_scores_what_its_results_say(finished_run: Path):
-    run = RunFolder(finished_run)
-    measured = OwnSamples(load_experiment(run)).on_test(Checkpoint(3, ServerState(weights_of(finished_run))))
-    assert measured["scenarios"] == run.results()["scenarios"]
-    assert measured["clients"] == run.results()["clients"]
 
 
 @pytest.fixture(scope="module")
@@ -751,16 +653,6 @@ def test_a_run_is_not_continued_with_another_backbone(stopped_run: Path):
     path.write_text(path.read_text().replace(RunFolder(stopped_run).backbone_fingerprint(), "another"))
     with pytest.raises(RunError, match=r"environment\.json was changed since the run wrote it"):
         resume_run(stopped_run)
-
-
-def test_the_limit_of_a_client_knows_its_labels(finished_run: Path):
-    # Whatever the skew, always answering a client's most frequent class is no better than the best possible.
-    experiment = load_experiment(RunFolder(finished_run))
-    results = RunFolder(finished_run).results()["clients"]
-    for client, scores in results.items():
-        own = experiment.scenarios["like train"].indices[experiment.test_owners == int(client)]
-        most_frequent = np.bincount(experiment.source.labels[own]).max() / len(own)
-        assert scores["bayes_accuracy"] >= most_frequent - 1e-9
 
 
 def with_privacy(settings: Settings, **privacy: Any) -> Settings:

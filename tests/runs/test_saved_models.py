@@ -15,9 +15,9 @@ from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import STATISTICS, PromptedModel, Weights
-from fedprime.runs.evaluators import SiteSamples
 from fedprime.runs.run import start_run
 from fedprime.runs.saved_models import check_blocks, save_models
+from fedprime.runs.site_run import SiteSamples
 from fedprime.runtime.in_process import InProcessClients
 from fedprime.settings.reading import read_settings
 

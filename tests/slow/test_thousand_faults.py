@@ -14,7 +14,7 @@ from bad_site import FAULTS
 from fake_grid import DESCRIPTION, FakeGrid
 from fedprime.experiment.run_folder import RunFolder
 from fedprime.experiment.site import deployable_method
-from fedprime.runs.run import complete_site_run
+from fedprime.runs.site_run import complete_site_run
 from fedprime.runtime.flower.client_app import NUMBER_KEY, STATE_KEY, app
 from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack

@@ -1,4 +1,4 @@
-"""Who measures what a run has come to: the process that has all samples, or the sites that have them."""
+"""Who measures what a run has come to; here the process that has all samples."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -13,11 +13,7 @@ from torch import Tensor
 
 from fedprime.data.batches import Shard
 from fedprime.experiment.build import LIKE_TRAIN, Experiment
-from fedprime.experiment.run_folder import Checkpoint, RunError
-from fedprime.experiment.site import EACH_ALONE, VALIDATION, weighted_scores
-from fedprime.federation.clients import KeepingClients
-from fedprime.federation.differential_privacy import ClientPrivacy
-from fedprime.federation.private_scores import mean_scores
+from fedprime.experiment.run_folder import Checkpoint
 from fedprime.federation.start import statistics_alone
 from fedprime.federation.start_round import LocalSamples, each_alone
 from fedprime.methods.method import Method, ServerState
@@ -29,7 +25,7 @@ from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.metrics import validation_metrics
 
-__all__ = ["Evaluator", "OwnSamples", "SiteClients", "SiteSamples", "measure_model", "personal_clients"]
+__all__ = ["Evaluator", "OwnSamples", "measure_model", "personal_clients"]
 
 
 @runtime_checkable
@@ -229,94 +225,6 @@ class _Measured:
         own = {f"own_{name}": value for name, value in own.items() if name != "num_samples"}
         own["majority_accuracy"] = majority_accuracy(self.shared.labels, self.log_prior)
         return _with_limit(self.shared, self.best) | own
-
-
-@runtime_checkable
-class SiteClients(KeepingClients, Protocol):
-    """Clients that measure on samples of their own; what they keep stays with them.
-
-    Attributes:
-        descriptions: By client that was found, what it said about itself (`fedprime.experiment.site.Site.description`).
-        failures: By client that is not used, why.
-    """
-
-    descriptions: dict[int, dict[str, Any]]
-    failures: dict[int, str]
-
-    def find(self, clients: Collection[int], needed: int) -> None:
-        """Waits for clients until enough of them are there, or for as long as the settings say."""
-        ...
-
-    def agree_on(self, facts: Mapping[str, Any]) -> None:
-        """Puts aside every client that says something else about itself, now or when it comes."""
-        ...
-
-    def evaluate(
-        self, round_number: int, state: ServerState, names: Collection[str] | None
-    ) -> dict[int, dict[str, dict[str, Any]]]:
-        """Returns the scores of the weights after a round, by client that answered and name of the samples."""
-        ...
-
-
-@dataclass(frozen=True)
-class SiteSamples:
-    """Asks sites to measure: the server has no samples.
-
-    Attributes:
-        clients: The sites.
-        privacy: If it is on, nothing is told of single sites, and of all of them under noise.
-        reads_blocks: Whether the model can be chosen by what each modality says alone.
-    """
-
-    clients: SiteClients
-    privacy: ClientPrivacy
-    reads_blocks: bool = False
-    encoding_seconds = 0.0  # sites encode
-
-    @property
-    def is_release(self) -> bool:
-        """Whether what is measured is under noise."""
-        return self.privacy.is_on
-
-    def on_validation(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Returns what the line of metrics of a round says of validation samples: nothing if no site answers."""
-        # Under privacy, each table of scores is one more that noise hides.
-        names = [VALIDATION, EACH_ALONE] if self.reads_blocks and not self.privacy.is_on else [VALIDATION]
-        found = self.clients.evaluate(checkpoint.next_round - 1, checkpoint.state, names)
-        joined = self._joined(found)
-        if VALIDATION not in joined:
-            return {}
-        return validation_metrics(joined[VALIDATION], joined.get(EACH_ALONE, {})) | {"measured_by": len(found)}
-
-    def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Returns what the final table says of test samples, and which sites measured.
-
-        Raises:
-            RunError: If no site answers.
-        """
-        found = self.clients.evaluate(checkpoint.next_round - 1, checkpoint.state, None)
-        if not found:
-            raise RunError(
-                "all rounds are done and saved, but no site measured the model; start the same again to ask them once "
-                "more"
-            )
-        return {
-            "scenarios": self._joined(found),
-            "clients": {
-                str(client): None if self.privacy.is_on else found.get(client, {}).get(LIKE_TRAIN)
-                for client in range(len(self.clients))
-            },
-            "measured_by": sorted(found),
-        }
-
-    def _joined(self, found: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-        """Returns scores over all sites; under privacy each site counts alike, whatever it has."""
-        if not self.privacy.is_on or not found:
-            return weighted_scores(found)
-        return mean_scores(found, self.privacy, len(self.clients))
-
-    def statistics(self, model: PromptedModel, client: int | None = None) -> None:
-        """Returns nothing."""
 
 
 def measure_model(experiment: Experiment, folder: Path) -> dict[str, Any]:

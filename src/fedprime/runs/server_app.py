@@ -18,7 +18,8 @@ from fedprime.experiment.run_folder import RunError
 from fedprime.experiment.site import deployable_method
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.errors import FedprimeError
-from fedprime.runs.run import complete_run, complete_site_run
+from fedprime.runs.run import complete_run
+from fedprime.runs.site_run import complete_site_run
 from fedprime.runtime.flower.grid_clients import Grid, GridClients
 from fedprime.runtime.flower.processes import JOB_VARIABLE
 from fedprime.runtime.flower.server_app import make_server_app
