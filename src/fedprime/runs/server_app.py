@@ -20,7 +20,8 @@ from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runs.run import complete_run
 from fedprime.runs.site_run import complete_site_run
-from fedprime.runtime.flower.grid_clients import Grid, GridClients
+from fedprime.runtime.flower.exchange import Grid
+from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.runtime.flower.processes import JOB_VARIABLE
 from fedprime.runtime.flower.server_app import make_server_app
 from fedprime.settings.problems import SettingsError

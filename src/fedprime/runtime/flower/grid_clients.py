@@ -3,8 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from flwr.app import Message
 
@@ -15,40 +15,25 @@ from fedprime.federation.traffic import size_bytes
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.errors import quoted
-from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, Content, MessageError, pack, unpack
+from fedprime.runtime.flower.exchange import Exchange, Grid
+from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, MessageError
 from fedprime.runtime.flower.schema import (
-    Answer,
     Description,
     Measured,
     NoisyMeasured,
     Trained,
     disagreement,
-    read_as,
 )
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml
 from fedprime.settings.settings import Settings
 
-__all__ = ["Grid", "GridClients"]
+__all__ = ["GridClients"]
 
 _logger = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 #: Whoever runs a site may have mended it.
 _ASK_AGAIN_SECONDS = 60.0
-_Said = TypeVar("_Said", bound=Answer)
-
-
-@runtime_checkable
-class Grid(Protocol):
-    """What is used of Flower's grid."""
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Returns the nodes that are connected."""
-        ...
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Sends messages and returns the replies that come in time, in any order."""
-        ...
 
 
 class GridClients:
@@ -86,10 +71,10 @@ class GridClients:
         self._processors = processors_of(method, settings)
         self._start = start_rounds(method, "one_class", self._processors)  # what travels does not depend on the task
         self._settings = settings
-        self._settings_toml = dump_toml(settings)
         self._num_clients = num_clients
-        self._run_id = run_id
         self._check = check
+        facts = {"settings": dump_toml(settings), "run": run_id}
+        self._exchange = Exchange(grid, facts, num_clients, settings.runtime.deadline_seconds, check)
         self._nodes: dict[int, int] = {}  # by client
         self._refused: dict[int, float] = {}  # by node, when
         self.kept: dict[int, Weights] = {}
@@ -151,7 +136,7 @@ class GridClients:
             try:
                 expected = state.answer(client) if round_number >= 0 else self._start[round_number].form(state.shared)
                 most = size_bytes(self._method.travelling(expected)) if self._is_deployment else None
-                said, weights_of = self._read(answer, client, round_number, Trained, PARTS, most)
+                said, weights_of = self._exchange.read(answer, client, round_number, Trained, PARTS, most)
                 updates.append(self._update(client, said, weights_of))
             except Exception as error:  # what one client sends must not end the run of all others
                 self.failures[client] = _reason(error)
@@ -176,7 +161,7 @@ class GridClients:
         form = NoisyMeasured if self._settings.privacy.is_on and self._is_deployment else Measured
         for client, answer in sorted(answers.items()):
             try:
-                said, _ = self._read(answer, client, round_number + 1, form)
+                said, _ = self._exchange.read(answer, client, round_number + 1, form)
                 self._refuse_unasked(said.scores, names)
                 scores[client] = said.scores
             except Exception as error:  # as above
@@ -194,11 +179,11 @@ class GridClients:
     def _ask_who_they_are(self, nodes: Collection[int]) -> None:
         if not nodes:
             return
-        replies = self._exchange("query", 0, dict.fromkeys(nodes, (ANY_CLIENT, {})), {})
+        replies = self._exchange.ask("query", 0, dict.fromkeys(nodes, (ANY_CLIENT, {})))
         found: dict[int, list[tuple[int, Description]]] = {}
         for node in sorted(nodes):
             try:
-                said, _ = self._read(replies.get(node), ANY_CLIENT, 0, Description)
+                said, _ = self._exchange.read(replies.get(node), ANY_CLIENT, 0, Description)
                 found.setdefault(said.client, []).append((node, said))
             except Exception as error:  # as above
                 self._refuse(node, None, _reason(error))
@@ -244,61 +229,8 @@ class GridClients:
         tasks = {node: (client, weights[client]) for node, client in client_of.items()}
         for client in sorted(weights.keys() - self._nodes.keys()):
             _logger.warning("client %d is not connected", client)
-        replies = self._exchange(kind, round_number, tasks, extra)
+        replies = self._exchange.ask(kind, round_number, tasks, extra)
         return {client: replies.get(node) for node, client in client_of.items()}
-
-    def _exchange(
-        self,
-        kind: str,
-        round_number: int,
-        tasks: Mapping[int, tuple[int, dict[str, Weights]]],
-        extra: Mapping[str, Any],
-    ) -> dict[int, Message]:
-        """Sends a task to every node and returns the replies that come before the deadline, by node."""
-        deadline = self._settings.runtime.deadline_seconds
-        facts = {"settings": self._settings_toml, "run": self._run_id, "round": round_number, **extra}
-        messages = [
-            Message(pack(Content({**facts, "client": client}, weights)), node, kind, ttl=deadline)
-            for node, (client, weights) in tasks.items()
-        ]
-        replies = self._grid.send_and_receive(messages, timeout=deadline)
-        self._check()
-        # The engine answers for a node that is gone, in its own name: a reply is known by what it replies to.
-        node_of = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
-        return {
-            node_of[reply.metadata.reply_to_message_id]: reply
-            for reply in replies
-            if reply.metadata.reply_to_message_id in node_of
-        }
-
-    def _read(
-        self,
-        reply: Message | None,
-        client: int,
-        round_number: int,
-        form: type[_Said],
-        parts: tuple[str, ...] = (),
-        max_bytes: int | None = None,
-    ) -> tuple[_Said, Mapping[str, Weights]]:
-        """Returns what a client said and its values, if that is an answer to what it was asked."""
-        if reply is None:
-            raise MessageError(f"no answer in {self._settings.runtime.deadline_seconds:g} s")
-        if reply.has_error():
-            raise MessageError(f"it failed: {_last_line(reply.error.reason)}")
-        failed = unpack(reply.content).facts.get("error") if set(reply.content) == {"facts"} else None
-        if failed is not None:
-            raise MessageError(f"it says: {_last_line(failed)}")
-        content = unpack(reply.content, parts, max_bytes)
-        said = read_as(form, content.facts)
-        expected = (self._run_id, round_number, said.client if client == ANY_CLIENT else client)
-        if (said.run, said.round, said.client) != expected:
-            raise MessageError(
-                f"it is the answer to another task: of run {said.run!r}, round {said.round}, client {said.client}, "
-                f"expected {expected[0]!r}, {round_number}, {expected[2]}"
-            )
-        if not 0 <= said.client < self._num_clients:
-            raise MessageError(f"it says that it is client {said.client} of {self._num_clients}, which begin at 0")
-        return said, content.weights
 
     def _update(self, client: int, said: Trained, weights: Mapping[str, Weights]) -> Update:
         # Under privacy, a site does not say how many samples it has.
@@ -313,11 +245,6 @@ class GridClients:
     @property
     def _is_deployment(self) -> bool:
         return self._settings.runtime.kind == "deployment"
-
-
-def _last_line(text: object) -> str:
-    """Returns the last line of what may be a traceback, as it can be shown."""
-    return quoted((str(text)[-10_000:].strip().splitlines() or ["unknown reason"])[-1]) or "unknown reason"
 
 
 def _reason(error: Exception) -> str:
