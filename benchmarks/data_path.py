@@ -38,7 +38,7 @@ from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import build_method
 from fedprime.experiment.embedded_data import embedded_samples
 from fedprime.reproducibility.seeding import stream, torch_stream
-from fedprime.settings.sections import DataSettings
+from fedprime.settings.data_settings import DataSettings
 from fedprime.settings.settings import Settings
 
 _DISTINCT = 10_000

@@ -19,8 +19,8 @@ from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, chosen_backbone
 from fedprime.methods import METHODS
 from fedprime.models.prompted_model import ModelError
+from fedprime.settings.data_settings import DataSettings
 from fedprime.settings.problems import SettingsError
-from fedprime.settings.sections import DataSettings
 from fedprime.settings.settings import Settings
 from miniatures import write_table
 

@@ -21,7 +21,7 @@ from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.data.sources import DataError
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.embedded_data import SOURCES, embedded_samples, open_data, with_three_splits
-from fedprime.settings.sections import DataSettings
+from fedprime.settings.data_settings import DataSettings
 from miniatures import write_csv, write_food101, write_photo
 
 

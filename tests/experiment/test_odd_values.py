@@ -10,7 +10,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.sources import DataError
 from fedprime.experiment.embedded_data import embedded_samples
-from fedprime.settings.sections import DataSettings
+from fedprime.settings.data_settings import DataSettings
 
 
 @pytest.fixture(scope="module")

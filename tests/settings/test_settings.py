@@ -20,12 +20,6 @@ def problems_of(*flags: str, recipe: Path | None = None) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_a_modality_named_twice_is_refused():
-    assert problems_of("--data.modalities", "text", "image", "text") == [
-        "data.modalities: text stands there more than once; name each once"
-    ]
-
-
 def test_a_wrong_method_is_told_the_nearest_right_one():
     assert problems_of("--method.name", "fed-avg-p") == [
         f"method.name: 'fed-avg-p' is no method: {', '.join(METHODS)}; one of another package is found when that is "

@@ -53,7 +53,7 @@ class _DataOptions:
     def open(self) -> "SampleSource":
         """Opens what is meant; of a data set that is known by name, all classes."""
         from fedprime.settings.arguments import read_arguments
-        from fedprime.settings.sections import data_options
+        from fedprime.settings.data_settings import data_options
 
         options: dict[str, str] = {}
         for word in self.options:

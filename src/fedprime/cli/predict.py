@@ -229,8 +229,8 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     from fedprime.experiment.embedded_data import seen_through
     from fedprime.experiment.run_folder import RunFolder
     from fedprime.models.prediction import predict_rows, with_prior
+    from fedprime.settings.data_settings import DataSettings
     from fedprime.settings.reading import read_saved_settings
-    from fedprime.settings.sections import DataSettings
 
     data = DataSettings()
     if (options.run / "settings.toml").exists():

@@ -30,7 +30,7 @@ from fedprime.experiment.odd_values import leave_out_odd_values, refuse_absent
 from fedprime.experiment.partitioning import label_groups
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.reproducibility.plugins import PluginError
-from fedprime.settings.sections import DataSettings
+from fedprime.settings.data_settings import DataSettings
 
 __all__ = [
     "SOURCES",

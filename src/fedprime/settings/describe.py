@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from fedprime.methods import DEFAULT_METHOD, find_method, method_names
 from fedprime.settings.arguments import Argument, arguments_of, described_names
-from fedprime.settings.sections import PlainSettings, data_options
+from fedprime.settings.data_settings import data_options
+from fedprime.settings.sections import PlainSettings
 
 __all__ = ["Setting", "describe_groups", "describe_settings"]
 

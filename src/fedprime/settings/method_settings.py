@@ -17,8 +17,9 @@ from fedprime.methods.safeguards import reason_against_robustness
 from fedprime.reproducibility.plugins import PluginError
 from fedprime.reproduction.quirks import Quirk, possible_quirks, quirks_of, with_quirks
 from fedprime.settings.arguments import Argument, arguments_of, read_arguments
+from fedprime.settings.data_settings import without_repetition
 from fedprime.settings.problems import SettingsError
-from fedprime.settings.sections import PAPER_SETTING, QUIRKS_SETTING, without_repetition
+from fedprime.settings.sections import PAPER_SETTING, QUIRKS_SETTING
 
 __all__ = ["method_arguments", "method_table", "read_method"]
 

@@ -11,8 +11,9 @@ from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.methods.method import Method
 from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy
 from fedprime.reproducibility.errors import nearest_name
+from fedprime.settings.data_settings import CONFIG
 from fedprime.settings.method_settings import read_method
-from fedprime.settings.sections import CONFIG, PlainSettings
+from fedprime.settings.sections import PlainSettings
 
 __all__ = ["Settings"]
 
