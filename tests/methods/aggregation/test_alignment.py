@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedprime.methods.aggregation.alignment import Alignment, _starting_centres, align
-from fedprime.methods.aggregation.mixture import Prompts
+from fedprime.methods.aggregation.alignment import Alignment, align
 from fedprime.reproducibility.seeding import torch_stream
 
 torch.set_num_threads(1)
@@ -89,12 +88,6 @@ def test_the_objective_never_rises_when_one_client_is_a_million_times_as_far_out
     prompts, _ = shuffled_copies(meanings(5, 16), num_clients=6, noise=0.2)
     objective = align([*prompts, 1e6 * meanings(5, 16)], rng=rng()).objective
     assert all(after <= before + 1e-7 * (1 + abs(before)) for before, after in itertools.pairwise(objective))
-
-
-def test_a_centre_starts_amid_the_prompts_within_its_reach_and_not_on_one_of_them() -> None:
-    points = torch.tensor([[0.0], [0.2], [1.0]], dtype=torch.float64)
-    centres, _ = _starting_centres(Prompts(points, [1, 2], 1.0), warm=points[:0], max_centres=4)
-    torch.testing.assert_close(centres.flatten().sort().values, torch.tensor([0.1, 1.0]).double())
 
 
 @examples

@@ -9,10 +9,6 @@ once. With ``alpha_t^{pq} = 1`` where prompt ``p`` of client ``t`` is matched to
 
 in turn over the centres and two small networks (``theta``, ``gamma``, ``zeta``) and over the matches (``alpha``).
 
-A descent ends where it starts from, so the start decides how many centres there will be. Two prompts of one client
-differ in meaning by assumption: their distance is the yardstick, and prompts of different clients within half of it
-start at one centre. From there prompts go where they are cheapest; popular centres draw in the stragglers.
-
 Source: Federated Prompt-Tuning with Heterogeneous and Incomplete Multimodal Client Data (ICCV 2025, arXiv 2602.07081),
 server step; Probabilistic Federated Prompt-Tuning (NeurIPS 2024, arXiv 2502.19752).
 """
@@ -21,17 +17,21 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from fedprime.methods.aggregation.alignment_start import (
+    canonical_order,
+    ordered_pools,
+    origin_and_unit,
+    starting_centres,
+)
 from fedprime.methods.aggregation.mixture import (
     DEVIATION_FLOOR,
-    ROWS_AT_ONCE,
     Mixture,
     Prompts,
     assign,
@@ -42,8 +42,7 @@ from fedprime.methods.aggregation.mixture import (
 
 __all__ = ["Alignment", "align"]
 
-# Lengths per coordinate, in units of the distance between two prompts of one client (see _origin_and_unit).
-_REACH = 0.5
+#: Per coordinate, in units of the distance between two prompts of one client.
 _START_DEVIATION = 0.25
 
 
@@ -138,21 +137,21 @@ def _align(
     num_gradient_steps: int,
     num_threads: int,
 ) -> Alignment:
-    order = _canonical_order(client_prompts)
+    order = canonical_order(client_prompts)
     sizes = [len(rows) for _, rows in order]
     dim = client_prompts[0].shape[1]
     # The one large matrix in double precision; it is standardised in place.
     points = torch.empty(sum(sizes), dim, dtype=torch.float64)
-    for place, pool in zip(points.split(sizes), _pools(client_prompts, order), strict=True):
+    for place, pool in zip(points.split(sizes), ordered_pools(client_prompts, order), strict=True):
         place.copy_(pool)
     largest = max(abs(bound.item()) for bound in points.aminmax())
     rounding = torch.finfo(client_prompts[0].dtype).eps * largest
-    origin, unit = _origin_and_unit(points.split(sizes), rounding)
+    origin, unit = origin_and_unit(points.split(sizes), rounding)
     points.sub_(origin).div_(unit)
     prompts = Prompts(points, sizes, weight=1 / dim if weigh_by_coordinates else 1.0)
     warm = points[:0] if initial_centres is None else (initial_centres.detach().to(points) - origin) / unit
 
-    centres, log_odds = _starting_centres(prompts, warm, max_centres)
+    centres, log_odds = starting_centres(prompts, warm, max_centres)
     start = torch.full_like(centres, _START_DEVIATION)
     matches, _ = assign(prompts, centres, start, log_odds, num_threads=num_threads)
     deviation_network = constant_network(dim, dim, math.log(math.expm1(_START_DEVIATION - DEVIATION_FLOOR)), rng)
@@ -172,7 +171,7 @@ def _align(
     used, matches = matches.unique(return_inverse=True)
     # From the prompts as they came: identical prompts give back the same prompts, untouched by standardising.
     centres = points.new_zeros(len(used), dim)
-    for matched, pool in zip(matches.split(sizes), _pools(client_prompts, order), strict=True):
+    for matched, pool in zip(matches.split(sizes), ordered_pools(client_prompts, order), strict=True):
         centres.index_add_(0, matched, pool)
     centres /= matches.bincount()[:, None]
     popularity = replace(model, centres=(centres - origin) / unit).log_odds.sigmoid()
@@ -231,116 +230,3 @@ def _check(
         raise ValueError(f"found likelihood={likelihood!r}, expected 'mean' or 'sum'; choose one of them")
     if fewest_steps < 1:
         raise ValueError(f"found {fewest_steps} alternations or gradient steps, expected at least 1; raise the number")
-
-
-def _doubles(pool: Float[Tensor, "prompt dim"]) -> Float64[Tensor, "prompt dim"]:
-    return pool.detach().to("cpu", torch.float64)
-
-
-def _pools(
-    client_prompts: Sequence[Float[Tensor, "_prompt dim"]], order: Sequence[tuple[int, Int64[Tensor, " _prompt"]]]
-) -> Iterator[Float64[Tensor, "_prompt dim"]]:
-    """Yields the pools, and the prompts of each, in canonical order."""
-    return (_doubles(client_prompts[client])[rows] for client, rows in order)
-
-
-def _canonical_order(
-    client_prompts: Sequence[Float[Tensor, "_prompt dim"]],
-) -> list[tuple[int, Int64[Tensor, " _prompt"]]]:
-    """Returns the clients and the rows of each in an order that depends on content only.
-
-    Sums then run in the same order however the caller sorted clients and prompts. Any order will do: that of the bytes.
-    The first coordinate nearly always decides; the bytes of whole prompts are compared only where it does not.
-    """
-
-    def by_first_coordinate(client: int) -> list[int]:
-        return sorted(_first_bytes(client_prompts[client]))
-
-    def by_bytes(client: int) -> list[bytes]:
-        return sorted(row.tobytes() for row in _doubles(client_prompts[client]).numpy())
-
-    first = [by_first_coordinate(client) for client in range(len(client_prompts))]
-    clients = sorted(range(len(client_prompts)), key=first.__getitem__)
-    ordered: list[int] = []
-    for _, tied in groupby(clients, key=first.__getitem__):
-        alike = list(tied)
-        ordered += alike if len(alike) == 1 else sorted(alike, key=by_bytes)
-    return [(client, _order_of_rows(client_prompts[client])) for client in ordered]
-
-
-def _order_of_rows(pool: Float[Tensor, "prompt dim"]) -> Int64[Tensor, " prompt"]:
-    keys: list[int] | list[bytes] = _first_bytes(pool)
-    if len(set(keys)) < len(keys):
-        keys = [row.tobytes() for row in _doubles(pool).numpy()]
-    return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
-
-
-def _first_bytes(pool: Float[Tensor, "prompt dim"]) -> list[int]:
-    """Returns the bytes of each prompt's first coordinate alone: no copy of all prompts for the order's sake."""
-    # They compare like the whole number that they make up when the first one counts most.
-    return _doubles(pool[:, :1]).contiguous().numpy()[:, 0].view(">u8").tolist()
-
-
-def _origin_and_unit(
-    pools: Sequence[Float64[Tensor, "_prompt dim"]], rounding: float
-) -> tuple[Float64[Tensor, " dim"], float]:
-    """Returns where the prompts lie and how far apart, per coordinate, two of different meaning are.
-
-    Two prompts of one client differ in meaning by assumption: their distance is the yardstick, plus what separates
-    whole clients. When no client has two, nothing tells noise from meaning: the unit is then so long that one centre
-    reaches them all. Medians over clients, so that a few wild ones do not set the scale for the others.
-    """
-    means = torch.stack([pool.mean(0) for pool in pools])
-    origin = means.median(0).values
-    squared_offsets = means.sub_(origin).square_().mean(1)
-    variances = [pool.var(0).mean() for pool in pools if len(pool) > 1]
-    if variances:
-        # The mean squared distance of two prompts is twice their (unbiased) variance.
-        unit = (2 * (torch.stack(variances).median() + squared_offsets.median())).sqrt().item()
-    else:
-        unit = 4 / _REACH * squared_offsets.max().sqrt().item()
-    return origin, unit if unit > rounding else 1.0
-
-
-def _starting_centres(
-    prompts: Prompts, warm: Float64[Tensor, "warm dim"], max_centres: int
-) -> tuple[Float64[Tensor, "centre dim"], Float64[Tensor, " centre"]]:
-    """Returns the centres to start from and the log-odds of their popularity.
-
-    A centre claims from each client the nearest prompt that is within reach and not yet claimed. Initial centres claim
-    first, all together; then, while there is room, the unclaimed prompt farthest from every centre becomes one
-    (Gonzalez 1985). A centre ends at the mean of its claims: left on a single prompt, it would hold on to that prompt.
-    """
-    from scipy.optimize import linear_sum_assignment  # slow to import, and only some methods need it
-
-    points, sizes = prompts.points, torch.tensor(prompts.sizes)
-    squared_reach = _REACH**2 / prompts.weight
-    norms = points.new_empty(len(points))
-    for place, rows in zip(norms.split(ROWS_AT_ONCE), points.split(ROWS_AT_ONCE), strict=True):
-        place.copy_(rows.square().sum(1))
-    claimed_by = torch.full((len(points),), -1)
-    nearest = torch.full_like(norms, math.inf)
-    for rows in torch.arange(len(points)).split(prompts.sizes) if len(warm) > 0 else ():
-        distances = torch.cdist(points[rows], warm).square()
-        nearest[rows] = distances.amin(1)
-        chosen, centre = map(torch.from_numpy, linear_sum_assignment(distances.clamp(max=squared_reach).numpy()))
-        claimed_by[rows[chosen]] = centre.where(distances[chosen, centre] < squared_reach, -1)
-
-    centres = list(warm)
-    first_rows = sizes.cumsum(0) - sizes
-    client = torch.arange(len(sizes)).repeat_interleave(sizes)
-    position = torch.arange(len(points)) - first_rows[client]
-    table = points.new_full((len(sizes), int(sizes.max())), math.inf)
-    while len(centres) < max_centres and (claimed_by < 0).any():
-        free = claimed_by < 0
-        leader = points[nearest.where(free, -math.inf).argmax() if centres else norms.argmin()]
-        distances = (norms - points @ (2 * leader) + leader.square().sum()).clamp(min=0)
-        nearest = torch.minimum(nearest, distances)
-        table[client, position] = distances.where(free & (distances <= squared_reach), math.inf)
-        closest, column = table.min(1)
-        claimed_by[(first_rows + column)[closest < math.inf]] = len(centres)
-        centres.append(leader)
-
-    claims = gather_statistics(prompts, claimed_by, torch.stack(centres))
-    # Half a client more on either side: no centre starts out as certain or impossible.
-    return claims.means, ((claims.counts + 0.5) / (len(sizes) + 1)).logit()
