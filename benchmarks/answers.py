@@ -25,7 +25,6 @@ from pathlib import Path
 import torch
 
 from fedprime.backbones import load_backbone
-from fedprime.experiment.build import build_method
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.settings.settings import Settings
@@ -87,7 +86,7 @@ def ask_all(
         rows = write_rows(data, folder / "data", num_rows)
         backbone = load_backbone("small", ("image", "text"))
         for place, own in ((model, backbone), (folder / "tiny", load_backbone("tiny"))):
-            untrained = build_method(Settings()).build(own, ("a", "b"), "one_class", torch_stream(0, "answers"))
+            untrained = Settings().method.build(own, ("a", "b"), "one_class", torch_stream(0, "answers"))
             untrained.save_pretrained(place)
         sources = {commit: folder / commit / "src" for commit in commits} | {_HERE: _ROOT / "src"}
         for commit in commits:

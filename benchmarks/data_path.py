@@ -35,7 +35,6 @@ from fedprime.backbones.vilt import ViltBackbone
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED
 from fedprime.data.batches import Batch, EmbeddedSamples
 from fedprime.experiment import embedded_data as samples
-from fedprime.experiment.build import build_method
 from fedprime.experiment.embedded_data import embedded_samples
 from fedprime.reproducibility.seeding import stream, torch_stream
 from fedprime.settings.data_settings import DataSettings
@@ -102,7 +101,7 @@ class Step:
 
     def __init__(self, backbone: Backbone) -> None:
         """Builds the model."""
-        self._method = build_method(Settings())
+        self._method = Settings().method
         self._model = self._method.build(backbone, ("a", "b"), "one_class", torch_stream(0, "data path"))
         self._received = self._model.weights()
 

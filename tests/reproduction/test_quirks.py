@@ -10,7 +10,7 @@ import torch
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch
-from fedprime.experiment.build import Experiment, build_method
+from fedprime.experiment.build import Experiment
 from fedprime.experiment.loading import load_experiment
 from fedprime.experiment.run_folder import RunFolder
 from fedprime.methods import METHODS
@@ -117,8 +117,8 @@ def test_the_order_of_quirks_means_nothing(tiny: Backbone, batch: Batch):
 
 def test_settings_switch_quirks_on(small_settings: Settings, tiny: Backbone):
     settings = replace(small_settings, method=with_quirks(small_settings.method, ["batch_vote"]))
-    assert type(build_method(small_settings)) is FedPrime
-    assert isinstance(build_method(settings).build_prompter(tiny, None), VotedPools)
+    assert type(small_settings.method) is FedPrime
+    assert isinstance(settings.method.build_prompter(tiny, None), VotedPools)
 
 
 # shared_parameters

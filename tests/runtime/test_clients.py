@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fedprime.experiment.build import Experiment, build_method
+from fedprime.experiment.build import Experiment
 from fedprime.federation.clients import KeepingClients
 from fedprime.reproduction.quirks import Quirk, with_quirks
 from fedprime.runtime.clients import open_clients
@@ -21,7 +21,7 @@ def living(experiment: Experiment, kind: str, quirks: tuple[Quirk, ...] = ()) ->
         runtime=replace(settings.runtime, kind=kind),
         method=with_quirks(settings.method, quirks),
     )
-    return replace(experiment, settings=settings, method=build_method(settings))
+    return replace(experiment, settings=settings, method=settings.method)
 
 
 def test_clients_live_in_this_process_if_nothing_else_is_said(small_experiment: Experiment):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
-from fedprime.experiment.build import Experiment, build_method
+from fedprime.experiment.build import Experiment
 from fedprime.federation.clients import Clients, KeepingClients
 from fedprime.federation.compression import Compression
 from fedprime.federation.processors import ServerRound, UpdateProcessor
@@ -21,7 +21,7 @@ from fedprime.settings.reading import read_settings
 def updates_of(experiment: Experiment, flags: tuple[str, ...]) -> list[Weights]:
     """What two clients send in the second round, by what the settings say of hostile ones."""
     settings = read_settings(None, flags)
-    experiment = replace(experiment, settings=settings, method=build_method(settings))
+    experiment = replace(experiment, settings=settings, method=settings.method)
     weights = experiment.model.weights()
     clients = local_clients(experiment, dict(enumerate(experiment.holders)), settings)
     assert isinstance(clients, Clients)

@@ -30,7 +30,7 @@ from fedprime.reproducibility.seeding import torch_stream
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
 
-__all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "build_method", "chosen_backbone", "configured_backbone"]
+__all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "chosen_backbone", "configured_backbone"]
 
 _logger = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ def build_experiment(
                 f"{', '.join(backbone.modalities)}; leave data.modalities out"
             ]
         )
-    method = build_method(settings) if method is None else _suitable(method, settings)
+    method = settings.method if method is None else _suitable(method, settings)
     samples = embedded_samples(settings.data, backbone, source, is_own=is_own, may_be_empty=at_site, watch=watch)
     if backbone.reference in SHIPPED and settings.data.name != "builtin":
         _logger.warning(
@@ -296,8 +296,3 @@ def configured_backbone(settings: Settings, modalities: Sequence[str], kinds: st
         kinds=kinds,
         activation_checkpointing=settings.training.activation_checkpointing,
     )
-
-
-def build_method(settings: Settings) -> Method:
-    """Builds the method, with its quirks; it takes from the settings what it knows."""
-    return settings.method

@@ -5,19 +5,19 @@ its own instead: then all of it is this client's, and nothing of it leaves the s
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from fedprime.data.batches import Shard
-from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, build_method, configured_backbone
+from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, configured_backbone
 from fedprime.experiment.missingness import scenario_shares
 from fedprime.experiment.run_folder import RunError
 from fedprime.federation.start_round import each_alone, own_log_prior
 from fedprime.methods.method import Method
-from fedprime.models.evaluation import Scores, majority_accuracy, predict, score
+from fedprime.models.evaluation import majority_accuracy, predict, score
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream_seed, torch_stream
 from fedprime.settings.problems import SettingsError
@@ -90,11 +90,11 @@ class Site:
             is_asked = name not in (VALIDATION, EACH_ALONE) if names is None else name in names
             if is_asked and len(shard):
                 predictions = predict(model, shard, settings.evaluation.batch_size)
-                scores[name] = _known(score(predictions))
+                scores[name] = score(predictions).known()
                 if model.log_prior is not None:
                     # The site's own label frequencies, which do not leave it.
                     prior = own_log_prior(model, self.shard).expand(len(shard), -1).numpy()
-                    own = _known(score(predictions.with_prior(prior)))
+                    own = score(predictions.with_prior(prior)).known()
                     scores[name] |= {f"own_{key}": value for key, value in own.items() if key != "num_samples"}
                     shared = model.log_prior.numpy()
                     scores[name]["majority_accuracy"] = majority_accuracy(predictions.labels, shared)
@@ -109,10 +109,6 @@ class Site:
             for name, (shard, owners) in measured.items()
         }
         return own | {EACH_ALONE: each_alone(own[VALIDATION])[1]}
-
-
-def _known(scores: Scores) -> dict[str, Any]:
-    return {key: value for key, value in asdict(scores).items() if value is not None}
 
 
 def weighted_scores(by_client: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -175,7 +171,7 @@ def deployable_method(settings: Settings) -> Method:
     Raises:
         SettingsError: If they cannot.
     """
-    method = build_method(settings)
+    method = settings.method
     if method.is_centralized or method.shares_parameters:
         what = method.name if method.is_centralized else "the quirk shared_parameters"
         raise SettingsError([f"{what} needs all samples in one place; choose another method for sites"])

@@ -93,6 +93,10 @@ class Scores:
     micro_f1: float | None = None
     auroc: float | None = None
 
+    def known(self) -> dict[str, float]:
+        """Returns by name those that are defined."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
 
 @torch.no_grad()
 def predict(model: PromptedModel, shard: Shard, batch_size: int = 128) -> Predictions:

@@ -1,7 +1,7 @@
 """Who measures what a run has come to; here the process that has all samples."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -251,5 +251,5 @@ def personal_clients(method: Method, checkpoint: Checkpoint) -> tuple[int, ...]:
 
 def _with_limit(predictions: Predictions, best: Float[np.ndarray, " sample"] | None) -> dict[str, float]:
     """Returns the scores that are defined, and the best possible accuracy where it is known."""
-    scores = {name: value for name, value in asdict(score(predictions)).items() if value is not None}
+    scores = score(predictions).known()
     return scores if best is None else scores | {"bayes_accuracy": float(best.mean())}
