@@ -21,7 +21,7 @@ from torch import Tensor
 from fedprime.data.sources import Task
 from fedprime.federation.start_round import LocalSamples, StartRound, by_block, head_of, read_blocks
 from fedprime.methods.method import ServerState, Update
-from fedprime.models.calibration import USUAL_TEMPERATURE
+from fedprime.models.calibration import USUAL_TEMPERATURE, as_target
 from fedprime.models.discriminant import log_frequencies
 from fedprime.models.prompted_model import PromptedModel, Weights
 
@@ -52,7 +52,7 @@ class PrivateSumsRound(StartRound):
         widths, number, num_labels = head_of(model).widths, len(samples.train), len(model.label_names)
         found = {name: torch.zeros_like(value, device="cpu") for name, value in _form(widths, num_labels).items()}
         for blocks, labels in read_blocks(model, samples.train):
-            applies = _applies(labels, num_labels, model.task)
+            applies = as_target(labels, num_labels, model.task)
             found["labels"] += _SHARE * applies.sum(dim=0) / (1 if model.task == "one_class" else num_labels**0.5)
             weighted = applies / applies.sum(dim=1, keepdim=True).clamp(min=1).sqrt()  # rows of norm 1 at most
             for block, values in blocks.values.items():
@@ -154,12 +154,6 @@ def _form(widths: dict[str, int], num_labels: int) -> Weights:
         shapes[f"total.{block}"] = (1 + width,)
         shapes[f"length.{block}"] = (1,)
     return {name: torch.empty(shape, dtype=torch.float64, device="meta") for name, shape in shapes.items()}
-
-
-def _applies(labels: Tensor, num_labels: int, task: Task) -> Float64[Tensor, "sample label"]:
-    if task == "one_class":
-        return torch.nn.functional.one_hot(labels.long(), num_labels).double()
-    return (labels > 0).double()
 
 
 def _bound(num_blocks: int) -> float:

@@ -15,6 +15,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fedprime.data.sources import Task
+from fedprime.models.calibration import as_target
 from fedprime.models.prompted_model import Weights
 from fedprime.models.readout import Blocks
 
@@ -136,10 +137,7 @@ class ClassSums:
 
 def sum_blocks(blocks: Blocks, labels: Tensor, num_labels: int, task: Task) -> ClassSums:
     """Returns what samples sum up to."""
-    if task == "one_class":
-        applies = torch.nn.functional.one_hot(labels.long(), num_labels).double()
-    else:
-        applies = (labels > 0).double()
+    applies = as_target(labels, num_labels, task)
     count: dict[str, Tensor] = {}
     first: dict[str, Tensor] = {}
     total: dict[str, Tensor] = {}
