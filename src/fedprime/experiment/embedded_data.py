@@ -1,6 +1,7 @@
 """Data sets by name, and seen through a backbone."""
 
 import copy
+import dataclasses
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -62,36 +63,15 @@ def _builtin(
     return BuiltinWorld(num_samples, num_classes, num_sites, world_seed, concept_shift, **sizes)
 
 
-def _food101(path: str, *, num_classes: int = 8) -> SampleSource:
-    return open_food101(path, num_classes)
-
-
-def _mmimdb(path: str, *, num_classes: int = 8, several_labels: bool = False) -> SampleSource:
-    return open_mmimdb(path, num_classes, several_labels=several_labels)
-
-
-def _table(
-    path: str,
-    *,
-    columns: tuple[str, ...] = (),
-    label: tuple[str, ...] = (),
-    several_labels: bool = False,
-    split: str = "",
-    client: str = "",
-    rows: tuple[str, ...] = (),
-    classes: tuple[str, ...] = (),
-    encoding: str = "",
-    delimiter: str = "",
-) -> SampleSource:
-    said = (columns, label, several_labels, split, client, rows, classes, encoding, delimiter)
-    return open_table(path, TableOptions(*said))
+def _table(path: str, **options: Any) -> SampleSource:
+    return open_table(path, TableOptions(**options))
 
 
 #: By the name of a data set, what opens it: called with its folder and those settings of data that its arguments name.
 SOURCES: Mapping[str, Callable[..., SampleSource]] = {
     "builtin": _builtin,
-    "food101": _food101,
-    "mmimdb": _mmimdb,
+    "food101": open_food101,
+    "mmimdb": open_mmimdb,
     "hateful_memes": open_hateful_memes,
     "table": _table,
 }
@@ -140,6 +120,8 @@ def _opener(name: str) -> Callable[..., SampleSource]:
 
 def _option_names(opener: Callable[..., SampleSource]) -> tuple[str, ...]:
     """Returns what an opener of a data set takes: all its arguments but the folder."""
+    if opener is _table:
+        return tuple(field.name for field in dataclasses.fields(TableOptions))
     return tuple(name for name in inspect.signature(opener).parameters if name != "path")
 
 

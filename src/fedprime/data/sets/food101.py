@@ -24,7 +24,7 @@ __all__ = ["open_food101"]
 _NAME = "food101"
 
 
-def open_food101(path: str | Path, num_classes: int | None) -> Table:
+def open_food101(path: str | Path, num_classes: int | None = 8) -> Table:
     """Opens the data set; photos are read when they are needed.
 
     The most frequent classes are counted over all splits, and their order is by name, so that there is one label map

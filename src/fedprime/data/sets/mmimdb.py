@@ -30,7 +30,7 @@ GENRES = (
 )
 
 
-def open_mmimdb(path: str | Path, num_classes: int | None, *, several_labels: bool) -> Table:
+def open_mmimdb(path: str | Path, num_classes: int | None = 8, *, several_labels: bool = False) -> Table:
     """Opens the data set; posters are read when they are needed. Of several plots, the longest counts.
 
     Source: the longest plot as in the code of Arevalo et al.
