@@ -87,8 +87,6 @@ class CompositeBackbone:
 
     Attributes:
         embeds_in_threads: True: several threads may call `embed` at a time.
-        composition: What its ``composite.json`` says.
-        encoders: By modality, its encoder.
         blocks: By modality, how many numbers its encoder pools its tokens to, and with shapes how many those are.
         joint: Projections and joint layers, in evaluation mode, their parameters frozen.
     """

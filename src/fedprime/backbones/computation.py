@@ -19,7 +19,6 @@ class Computation:
 
     Attributes:
         precision: What the frozen transformer computes with. Embeddings are float32 always.
-        device: Where it runs.
         activation_checkpointing: Whether its layers are computed again for gradients instead of being kept: less
             memory, more time, the same gradients to the bit.
     """

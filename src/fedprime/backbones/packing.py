@@ -27,7 +27,6 @@ class Group:
     """Samples of similar length; their rows follow each other, `length` for each sample.
 
     Attributes:
-        num_samples: How many samples.
         length: Rows of each.
         mask: True where a row is a token, False where it is padding; None where there is no padding.
     """

@@ -229,9 +229,6 @@ class Shard:
     """The samples of one holder, and what is present of each.
 
     Attributes:
-        samples: The data set, embedded.
-        indices: Which samples of it.
-        present: Which modalities of each are there.
         likelihood: Where what is missing tells about the class, the probability of every pattern given client and class
             (an axis has size 1 where it does not matter); the best possible accuracy depends on it.
     """

@@ -44,9 +44,7 @@ class Experiment:
 
     Attributes:
         settings: What it was built from.
-        method: The federated method.
         model: A model of the method's shape, with the initial weights.
-        source: The data set.
         odd: What of it cannot be used, and why.
         mechanism: How it comes that something is missing.
         shards: The training samples of every client.

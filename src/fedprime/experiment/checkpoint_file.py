@@ -30,7 +30,6 @@ class Checkpoint:
 
     Attributes:
         next_round: The round that comes next, from 0; those of the start come before, and are less.
-        state: What the server holds.
         kept: By client, trained values that do not travel.
         residuals: By client, what rounding held back of its last message, where values travel in fewer bits.
     """

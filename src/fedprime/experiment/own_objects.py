@@ -22,13 +22,7 @@ _NUM_IDENTITIES = 32
 
 @dataclass(frozen=True)
 class OwnObjects:
-    """What is used instead of what settings name; None where settings are followed.
-
-    Attributes:
-        source: The data set.
-        backbone: The frozen model.
-        method: The federated method.
-    """
+    """What is used instead of what settings name; None where settings are followed."""
 
     source: SampleSource | None = None
     backbone: Backbone | None = None

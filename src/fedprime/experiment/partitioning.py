@@ -35,8 +35,6 @@ class Partition:
     """Which client holds which samples.
 
     Attributes:
-        kind: How samples were divided.
-        num_clients: How many clients there are.
         train: The training samples and the client that owns each.
         validation: The validation samples, divided among the clients as the training samples are.
         test: The test samples, likewise.

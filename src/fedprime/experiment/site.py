@@ -49,7 +49,6 @@ class Site:
     """One client's part of an experiment.
 
     Attributes:
-        client: The client's number in the federation.
         experiment: What it is part of; its model's weights are overwritten.
         has_own_data: Whether all samples of the experiment are this client's.
     """

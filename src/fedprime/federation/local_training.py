@@ -39,11 +39,7 @@ class ClientTraining:
     """The local training of one client in a round, step by step; the optimiser starts anew in every round.
 
     Attributes:
-        model: What is trained.
-        options: How.
         lr: The learning rate of every value, by name.
-        num_steps: How many steps have been taken.
-        num_left: How many steps are left.
     """
 
     def __init__(

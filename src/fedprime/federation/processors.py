@@ -28,10 +28,7 @@ class ServerRound:
     """What the server knows of a round in which it asks clients to train.
 
     Attributes:
-        number: Which round, from 0.
-        seed: Seed of the run.
         clients: Those that are asked to train, in ascending order.
-        method: The federated method.
         state: What the server holds before the round.
         start: What clients measure, in a round before the first; None where they train.
     """

@@ -38,7 +38,6 @@ class Schedule:
     """How many rounds there are, and who has to answer in each.
 
     Attributes:
-        num_rounds: Rounds of the whole run.
         fraction: Share of the clients that take part in a round, in (0, 1]; at least one client does.
         quorum: Share of the asked clients that must send something valid, in [0, 1]; with 0, nobody has to.
         repeats: How often those who did not are asked again when there are too few.
@@ -59,12 +58,10 @@ class Round:
     """A finished round.
 
     Attributes:
-        number: Which round, from 0.
         state: What the server holds after it.
         asked: The clients that were asked to train.
         updates: The valid updates, in the order of clients.
         left_out: By client that failed or sent something invalid, why.
-        seconds: How long the round took.
         sent_down: Bytes of the values sent to clients, by part of the model; none for a centralised method.
         sent_up: Bytes of the values received from clients, invalid ones included, likewise.
         rejected: Why the state is that before the round, if what came in made none that can be used; else empty.

@@ -37,7 +37,6 @@ class LocalSamples:
     """What a client has.
 
     Attributes:
-        train: Its training samples.
         validation: Samples that nothing is fitted to.
     """
 

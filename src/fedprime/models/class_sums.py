@@ -32,7 +32,6 @@ class ClassSums:
 
     Attributes:
         labels: Samples of each class; of several labels, samples that each applies to.
-        num_samples: All samples.
         count: By block, those of `labels` that have it.
         first: By block, its sum over those.
         total: By block, how many samples have it, and behind that its sum over them.

@@ -80,7 +80,6 @@ class Scores:
         accuracy: Share of samples whose class, or whose every label, is right, 0 to 1.
         macro_f1: F1 per class that occurs in the truth or the predictions, averaged without weights, 0 to 1.
         loss: Mean task loss.
-        num_samples: How many samples were scored.
         micro_f1: F1 over all decisions about all labels, 0 to 1; None for one class, where it is the accuracy.
         auroc: Area under the ROC curve, 0 to 1: of the second of two classes, or the plain mean over several labels.
             Labels that all samples have, or none, do not count; None if none counts, and with more than two classes.

@@ -38,7 +38,6 @@ class Output:
 
     Attributes:
         logits: One score per class or label.
-        chosen: The prompts that each sample was given.
         evidence: Of a head that reads blocks, what each of them says: the scores are their sum.
     """
 
@@ -52,9 +51,7 @@ class Encoded:
     """What is known of a batch when its loss is asked for, because one pass of the backbone served several models.
 
     Attributes:
-        batch: The batch.
         feature: What the backbone made of it and its prompts.
-        chosen: Its prompts.
     """
 
     batch: Batch

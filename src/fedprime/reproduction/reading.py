@@ -60,18 +60,8 @@ class ReferenceBackbone:
     readings of zero. With ``prompt_readout`` the feature of a sample is the output at its first prompt.
 
     Attributes:
-        modalities: Those of the backbone inside.
-        dim: That of the backbone inside.
-        feature_dim: That of the backbone inside.
-        reference: Where the backbone inside was loaded from.
-        options: How else it was loaded.
-        device: Where it runs.
         fingerprint: That of the backbone inside and the quirks, which change features.
         quirks: Which departures, sorted.
-        inside: The backbone inside.
-        kinds: Those of the backbone inside.
-        versions: Those of the backbone inside.
-        blocks: Those of the backbone inside.
         reading: What a saved model says of this.
     """
 

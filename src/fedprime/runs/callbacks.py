@@ -36,11 +36,7 @@ class Callback:
 
 @dataclass(frozen=True)
 class AfterRound(Callback):
-    """Calls a function after each round.
-
-    Attributes:
-        function: What is called.
-    """
+    """Calls a function after each round."""
 
     function: Callable[[Progress], object]
 

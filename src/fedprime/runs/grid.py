@@ -39,12 +39,8 @@ class RunState:
     """How far a run of a grid has come.
 
     Attributes:
-        planned: The run.
         state: Whether it has not begun, has begun, is finished, is made by another process, or cannot go on.
-        rounds: How many are finished.
         reason: Why it is in use or failed, in one line.
-        results: The final table of a finished run.
-        seconds: What it took this time.
     """
 
     planned: PlannedRun

@@ -33,13 +33,7 @@ _SECONDS_TO_STOP = 10.0
 
 @dataclass(frozen=True)
 class Task:
-    """A run to make.
-
-    Attributes:
-        name: The run in words.
-        settings: Its settings.
-        folder: Its run folder, which may exist already.
-    """
+    """A run to make."""
 
     name: str
     settings: Settings
@@ -55,7 +49,6 @@ class Ending:
         results: The final table of a finished run.
         reason: Why it is not finished, in one line.
         details: Where a failed run failed, with the traceback.
-        seconds: What it took here.
     """
 
     state: Literal["finished", "in use", "failed"]
@@ -103,12 +96,7 @@ def _attempt(task: Task, watch: Callable[[Progress], None]) -> Ending:
 
 
 class _Worker:
-    """A process that makes runs.
-
-    Attributes:
-        task: The run that it is busy with.
-        connection: Where it tells about it.
-    """
+    """A process that makes runs."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")

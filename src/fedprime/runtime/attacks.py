@@ -67,9 +67,7 @@ class Attack(UpdateProcessor):
 
     Attributes:
         kind: What they send.
-        strength: How strong the attack is.
         hostile: Who sends it.
-        seed: Seed of the run.
     """
 
     kind: Literal["sign-flip", "scaling", "noise"]

@@ -25,7 +25,6 @@ class Setting:
         name: Its dotted name.
         annotation: Its type, with the range that it may have.
         default: What it is if nobody sets it; `arguments.REQUIRED` if somebody has to.
-        description: What it means.
         methods: Which methods have it; empty if it does not depend on the method.
     """
 

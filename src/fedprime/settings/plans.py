@@ -77,7 +77,6 @@ class Plan:
 
     Attributes:
         axes: By name, the labels in order.
-        seeds: The seeds.
         runs: All runs, seed after seed, so that an interrupted grid has whole seeds.
         tables: The plan as it is written: ``seeds``, ``settings`` and ``by_method`` (the recipe's
             included), and ``axes``.

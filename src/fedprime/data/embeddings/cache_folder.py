@@ -57,8 +57,6 @@ class CachedChunk:
     """A chunk file.
 
     Attributes:
-        path: The file.
-        size_bytes: Its size.
         used: When it was last used, in seconds since 1970.
     """
 

@@ -38,8 +38,6 @@ class Split:
 
     Attributes:
         name: Name of the split, for example ``"train"``.
-        indices: Which samples of the data set.
-        owners: The client that owns each.
         labels: The class of each; of several labels, the rarest that applies.
         sites: The natural group of each, numbered from 0.
         there: Which modalities each really has; None means all of them.
