@@ -27,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
-from fedprime.federation.local_training import train_locally
+from fedprime.federation.local_training import ClientTraining
 from fedprime.federation.start import started_alone, statistics_alone
 from fedprime.federation.start_round import LocalSamples
 from fedprime.methods.aggregation.joining import Joining
@@ -87,10 +87,10 @@ def site_values(experiment: Experiment, initial: Weights, samples: LocalSamples,
     """Returns what a site comes to alone, after a start in closed form of its own."""
     method, model, settings = experiment.method, experiment.model, experiment.settings
     received = started_alone(method, model, samples, initial)
-    update = train_locally(
+    update = ClientTraining(
         model, method, samples.train, received, settings.training, client=site, round_number=0, num_rounds=1,
         seed=settings.seed,
-    )  # fmt: skip
+    ).run()  # fmt: skip
     return update.weights
 
 

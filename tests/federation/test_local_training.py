@@ -17,7 +17,7 @@ from fedprime.data.micro_batches import divide_by_length
 from fedprime.data.missingness.drift import Drift, DriftingShard, drift_stages
 from fedprime.data.missingness.mechanisms import Split
 from fedprime.experiment.build import Experiment
-from fedprime.federation.local_training import learning_rate_factor, train_locally
+from fedprime.federation.local_training import ClientTraining, learning_rate_factor
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods import METHODS
 from fedprime.methods.fedavg_p import FedAvgP
@@ -96,7 +96,7 @@ def train(model: PromptedModel, shard: Shard) -> Train:
 
     def train_with(method: Method, training: LocalTraining = PLAIN, received: Weights = start, **place: int) -> Update:
         place = {"client": 0, "round_number": 0, "num_rounds": 10, "seed": 0} | place
-        return train_locally(model, method, shard, received, training, **place)
+        return ClientTraining(model, method, shard, received, training, **place).run()
 
     return train_with
 
@@ -271,7 +271,7 @@ def test_a_few_epochs_lower_the_loss_and_leave_the_backbone_alone(
     batch = next(shard.batches(12))
     loss_at_start = method.loss(model, batch, model.weights()).item()
     place = {"client": 0, "round_number": 0, "num_rounds": 1, "seed": 0}
-    update = train_locally(model, method, shard, method.initial_state(model, 4).shared, training, **place)
+    update = ClientTraining(model, method, shard, method.initial_state(model, 4).shared, training, **place).run()
     model.load_weights(update.weights)
     assert method.loss(model, batch, update.weights).item() < 0.8 * loss_at_start
     assert all(torch.equal(value, before[key]) for key, value in tiny.model.state_dict().items())
@@ -285,7 +285,9 @@ def test_where_missingness_drifts_a_client_trains_on_what_there_is_in_the_round(
     method = Watching()
     for number in (0, 1, 2):
         received = model.weights()
-        train_locally(model, method, drifting, received, PLAIN, client=0, round_number=number, num_rounds=3, seed=0)
+        ClientTraining(
+            model, method, drifting, received, PLAIN, client=0, round_number=number, num_rounds=3, seed=0
+        ).run()
     # Half of twelve lack the image at first, the text in the end, and half of those each in between.
     assert method.seen == [[6, 12], [9, 9], [12, 6]]
 
@@ -293,9 +295,11 @@ def test_where_missingness_drifts_a_client_trains_on_what_there_is_in_the_round(
 def trained_values(method: Method, experiment: Experiment, shard: Shard) -> Weights:
     model = method.build(experiment.model.backbone, experiment.source.label_names, rng=torch_stream(0, "weights"))
     training = replace(PLAIN, lr=0.5)
-    return train_locally(
-        model, method, shard, model.weights(), training, client=0, round_number=0, num_rounds=1, seed=0
-    ).weights
+    return (
+        ClientTraining(model, method, shard, model.weights(), training, client=0, round_number=0, num_rounds=1, seed=0)
+        .run()
+        .weights
+    )
 
 
 @pytest.mark.parametrize("name", ["fedprime", "fedprox-p", "pfpt", "head-only"])
@@ -348,7 +352,9 @@ def test_the_head_learns_at_its_own_rate(optimizer: str, head_lr: float, tiny: B
     model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
     start = model.weights()
     training = replace(PLAIN, optimizer=optimizer, lr=0.1, head_lr=head_lr, schedule="linear")
-    update = train_locally(model, method, shard, start, training, client=0, round_number=5, num_rounds=10, seed=0)
+    update = ClientTraining(
+        model, method, shard, start, training, client=0, round_number=5, num_rounds=10, seed=0
+    ).run()
     # In the middle of the run, both rates have fallen to a half.
     moved = {name: update.weights[name] - value for name, value in start.items()}
     assert torch.allclose(moved["prompter.sets"], torch.tensor(-0.05), atol=1e-6)
@@ -361,8 +367,8 @@ def test_a_rate_of_the_head_that_is_the_same_changes_no_bit(optimizer: str, tiny
     model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
     start, place = model.weights(), {"client": 0, "round_number": 0, "num_rounds": 10, "seed": 0}
     training = replace(PLAIN, optimizer=optimizer, lr=0.01, batch_size=4)
-    plain = train_locally(model, method, shard, start, training, **place)
-    same = train_locally(model, method, shard, start, replace(training, head_lr=0.01), **place)
-    other = train_locally(model, method, shard, start, replace(training, head_lr=0.02), **place)
+    plain = ClientTraining(model, method, shard, start, training, **place).run()
+    same = ClientTraining(model, method, shard, start, replace(training, head_lr=0.01), **place).run()
+    other = ClientTraining(model, method, shard, start, replace(training, head_lr=0.02), **place).run()
     assert all(torch.equal(value, same.weights[name]) for name, value in plain.weights.items())
     assert not torch.equal(plain.weights["head.weight"], other.weights["head.weight"])

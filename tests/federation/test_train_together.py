@@ -14,7 +14,7 @@ from fedprime.backbones.together import keeps_bits
 from fedprime.data.batches import Shard
 from fedprime.experiment.build import Experiment
 from fedprime.federation import train_together as module
-from fedprime.federation.local_training import ClientTraining, train_locally
+from fedprime.federation.local_training import ClientTraining
 from fedprime.federation.train_together import train_together
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods import METHODS
@@ -54,7 +54,7 @@ def start_of(model: PromptedModel, method: Method):
 def one_by_one(method: Method, model: PromptedModel, shards: Sequence[Shard], options: LocalTraining) -> list[Update]:
     start, other = start_of(model, method), model.copy()
     return [
-        train_locally(other, method, shard, start, options, client=client, **PLACE)
+        ClientTraining(other, method, shard, start, options, client=client, **PLACE).run()
         for client, shard in enumerate(shards)
     ]
 

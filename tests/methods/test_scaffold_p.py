@@ -11,7 +11,7 @@ from torch import Tensor
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard
 from fedprime.experiment.build import Experiment
-from fedprime.federation.local_training import train_locally
+from fedprime.federation.local_training import ClientTraining
 from fedprime.federation.rounds import Schedule, federate
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.fedavg_p import FedAvgP
@@ -58,7 +58,7 @@ def model(tiny: Backbone) -> PromptedModel:
 def trained(model: PromptedModel, shard: Shard, gradient: float, received: Weights, client: int) -> Update:
     method = Pulled(num_prompts=2, gradient=gradient)
     place = {"client": client, "round_number": 0, "num_rounds": 2, "seed": 0}
-    update = train_locally(model, method, shard, received, TRAINING, **place)
+    update = ClientTraining(model, method, shard, received, TRAINING, **place).run()
     return replace(update, num_samples=5)
 
 
@@ -105,10 +105,10 @@ def test_the_servers_learning_rate_moves_the_weights_and_not_the_control_variate
 
 def test_in_the_first_round_the_weights_are_those_of_fedavg_p_to_the_bit(model: PromptedModel, shard: Shard):
     start, place = model.weights(), {"client": 0, "round_number": 0, "num_rounds": 2, "seed": 0}
-    plain = train_locally(model, FedAvgP(num_prompts=2), shard, start, TRAINING, **place)
+    plain = ClientTraining(model, FedAvgP(num_prompts=2), shard, start, TRAINING, **place).run()
     method = ScaffoldP(num_prompts=2)
     model.load_weights(start)
-    ours = train_locally(model, method, shard, method.initial_state(model, 4).shared, TRAINING, **place)
+    ours = ClientTraining(model, method, shard, method.initial_state(model, 4).shared, TRAINING, **place).run()
     assert all(torch.equal(ours.weights[name], value) for name, value in plain.weights.items())
 
 
@@ -139,7 +139,7 @@ def test_a_head_that_is_not_trained_stays_and_so_do_its_control_variates(model: 
     method = ScaffoldP(num_prompts=2)
     start = method.initial_state(model, 4).shared
     place = {"client": 0, "round_number": 0, "num_rounds": 2, "seed": 0}
-    update = train_locally(model, method, shard, start, replace(TRAINING, head_lr=0.0), **place)
+    update = ClientTraining(model, method, shard, start, replace(TRAINING, head_lr=0.0), **place).run()
     assert torch.equal(update.weights[BIAS], start[BIAS])
     assert not update.weights[OWN_CONTROL + BIAS].any()
     assert update.weights[f"{OWN_CONTROL}prompter.sets"].any()

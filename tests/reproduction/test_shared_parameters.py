@@ -7,7 +7,7 @@ import torch
 
 from fedprime.experiment.build import Experiment
 from fedprime.federation.clients import Clients
-from fedprime.federation.local_training import train_locally
+from fedprime.federation.local_training import ClientTraining
 from fedprime.federation.rounds import Schedule, federate
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedmsplit_p import FedMSplitP
@@ -41,7 +41,7 @@ def clients_of(experiment: Experiment, method: Method) -> SharedParameterClients
 def trained_by_hand(
     experiment: Experiment, method: Method, client: int, round_number: int, received: Weights
 ) -> Update:
-    return train_locally(
+    return ClientTraining(
         built(experiment, method),
         method,
         experiment.shards[client],
@@ -51,7 +51,7 @@ def trained_by_hand(
         round_number=round_number,
         num_rounds=NUM_ROUNDS,
         seed=0,
-    )
+    ).run()
 
 
 def same(here: Weights, there: Weights) -> bool:

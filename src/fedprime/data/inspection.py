@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,6 @@ class Inspection:
 def inspect(
     source: SampleSource,
     expected: int | None = None,
-    watch: Callable[[int], None] = lambda _: None,
     embedded: EmbeddedSamples | None = None,
 ) -> Inspection:
     """Reads every value of a data set and counts what is there.
@@ -83,17 +82,14 @@ def inspect(
 
     Args:
         expected: How many samples it should have.
-        watch: Called with the number of values, or of samples, that have been read.
         embedded: The same data seen through a backbone, which every value is then put through.
     """
     if isinstance(source, Table):
-        return _inspect_table(source, expected, watch, embedded)
-    return _inspect_samples(source, expected, watch, embedded)
+        return _inspect_table(source, expected, embedded)
+    return _inspect_samples(source, expected, embedded)
 
 
-def _inspect_samples(
-    source: SampleSource, expected: int | None, watch: Callable[[int], None], embedded: EmbeddedSamples | None
-) -> Inspection:
+def _inspect_samples(source: SampleSource, expected: int | None, embedded: EmbeddedSamples | None) -> Inspection:
     unreadable: dict[str, dict[str, str]] = defaultdict(dict)
     nothing: list[str] = []
     for index, there in enumerate(source.there):
@@ -108,7 +104,6 @@ def _inspect_samples(
             if name not in found:
                 unreadable[name][str(index)] = reason
         nothing += [] if found else [str(index)]
-        watch(index + 1)
     if embedded is not None:
         embedded.try_all()
         for name, reasons in embedded.odd.reasons.items():
@@ -139,9 +134,7 @@ def _inspect_samples(
     )
 
 
-def _inspect_table(
-    table: Table, expected: int | None, watch: Callable[[int], None], embedded: EmbeddedSamples | None
-) -> Inspection:
+def _inspect_table(table: Table, expected: int | None, embedded: EmbeddedSamples | None) -> Inspection:
     def names(indices: Sequence[int] | np.ndarray) -> list[str]:
         return [table.name_of(int(index)) for index in indices]
 
@@ -150,7 +143,7 @@ def _inspect_table(
 
     rows = np.array([table.row_of(index) for index in range(len(table))])
     lost = {modality: table.cells_of(modality).lost[rows] for modality in table.modalities}
-    opened = _open_all(table, watch, embedded)
+    opened = _open_all(table, embedded)
     split_of = {int(index): split for split, own in table.splits.items() for index in own}
     classes = _count_classes(table)
     equal = opened.files + [same for same in opened.rows if same not in opened.files]
@@ -185,9 +178,9 @@ class _Opened:
     rows: list[list[int]]
 
 
-def _open_all(table: Table, watch: Callable[[int], None], embedded: EmbeddedSamples | None) -> _Opened:
+def _open_all(table: Table, embedded: EmbeddedSamples | None) -> _Opened:
     """Reads every value, puts it through a backbone if there is one, and finds equal files and equal rows."""
-    there, num_opened = table.there.copy(), 0
+    there = table.there.copy()
     unreadable: dict[str, dict[str, str]] = defaultdict(dict)
     same_file: dict[bytes, list[int]] = defaultdict(list)
     contents: list[list[bytes]] = [[np.asarray(label).tobytes()] for label in table.labels]
@@ -203,8 +196,6 @@ def _open_all(table: Table, watch: Callable[[int], None], embedded: EmbeddedSamp
                 contents[index].append(digest)
                 if own.kind in ("image", "audio"):
                     same_file[digest].append(index)
-            num_opened += 1
-            watch(num_opened)
     if embedded is not None:
         _put_through(embedded, table, there, unreadable)
     same_row: dict[bytes, list[int]] = defaultdict(list)

@@ -16,7 +16,7 @@ from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["ClientTraining", "learning_rate_factor", "optimiser_step", "optimizer_of", "train_locally"]
+__all__ = ["ClientTraining", "learning_rate_factor", "optimiser_step", "optimizer_of"]
 
 
 def learning_rate_factor(
@@ -55,7 +55,12 @@ class ClientTraining:
         num_rounds: int,
         seed: int,
     ) -> None:
-        """Loads what the client starts from; arguments are those of `train_locally`."""
+        """Loads what the client starts from.
+
+        Args:
+            model: Any model of the method's shape; its weights are overwritten.
+            client: Which client, for the order of samples.
+        """
         self.model, self._method, self._received, self.options = model, method, received, training
         self._client, self._num_samples = client, len(shard)
         now = shard.at(round_number, num_rounds)
@@ -124,31 +129,6 @@ class ClientTraining:
         concluded = self._method.conclude(trained, self._received, self.num_steps, self.lr)
         weights = {**trained, **self._measured, **concluded}
         return Update(self._client, self._num_samples, weights, {"loss": self._total_loss / self._num_seen})
-
-
-def train_locally(
-    model: PromptedModel,
-    method: Method,
-    shard: Shard,
-    received: Weights,
-    training: LocalTraining,
-    *,
-    client: int,
-    round_number: int,
-    num_rounds: int,
-    seed: int,
-) -> Update:
-    """Trains a client's model from what it received, one step after the other.
-
-    Args:
-        model: Any model of the method's shape; its weights are overwritten.
-        client: Which client, for the order of samples.
-
-    Returns:
-        The update with *all* trained values; the runtime sends what travels and keeps the rest.
-    """
-    place = {"client": client, "round_number": round_number, "num_rounds": num_rounds, "seed": seed}
-    return ClientTraining(model, method, shard, received, training, **place).run()
 
 
 def _learning_rates(model: PromptedModel, training: LocalTraining, factor: float) -> dict[str, float]:

@@ -50,8 +50,8 @@ def parse_json(text: str | bytes, *, is_lenient: bool = False) -> Any:
     return found
 
 
-def read_json(path: Path, kind: type = dict) -> Any:
-    """Reads a file of JSON.
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a file of JSON that holds a table.
 
     Raises:
         JsonError: If it is no JSON, or holds something else.
@@ -60,8 +60,8 @@ def read_json(path: Path, kind: type = dict) -> Any:
         found = parse_json(path.read_bytes())
     except JsonError as error:
         raise JsonError(f"{path} is broken ({error}); restore it from a copy") from error
-    if not isinstance(found, kind):
-        raise JsonError(f"{path} is broken (it holds {type(found).__name__}, expected {kind.__name__}); restore it")
+    if not isinstance(found, dict):
+        raise JsonError(f"{path} is broken (it holds {type(found).__name__}, expected dict); restore it")
     return found
 
 

@@ -231,15 +231,13 @@ class LimitLines:
 
     def entries(self) -> list[Line2D]:
         """Returns what a legend says of them."""
-        return [
-            Line2D([], [], color=LIMIT_COLOR, linestyle=dashes, label=name) for name, dashes in self._dashes.items()
-        ]
+        return [Line2D([], [], color=LIMIT_COLOR, linestyle="-", label=name) for name, dashes in self._dashes.items()]
 
 
-def limit_entry(blocks: Sequence[Block], dashes: Dashes = "-") -> list[Line2D]:
+def limit_entry(blocks: Sequence[Block]) -> list[Line2D]:
     """Returns the entry of the Bayes limit in a legend, if it is known for any of the blocks."""
     known = any(block.limits for block in blocks)
-    return [Line2D([], [], color=LIMIT_COLOR, linestyle=dashes, label="Bayes limit")] if known else []
+    return [Line2D([], [], color=LIMIT_COLOR, linestyle="-", label="Bayes limit")] if known else []
 
 
 def marks_in(marks: Mapping[str, Mark], blocks: Sequence[Block]) -> dict[str, Mark]:
