@@ -87,11 +87,8 @@ def site_values(experiment: Experiment, initial: Weights, samples: LocalSamples,
     """Returns what a site comes to alone, after a start in closed form of its own."""
     method, model, settings = experiment.method, experiment.model, experiment.settings
     received = started_alone(method, model, samples, initial)
-    update = ClientTraining(
-        model, method, samples.train, received, settings.training, client=site, round_number=0, num_rounds=1,
-        seed=settings.seed,
-    ).run()  # fmt: skip
-    return update.weights
+    place = {"client": site, "round_number": 0, "num_rounds": 1, "seed": settings.seed}
+    return ClientTraining(model, method, samples.train, received, settings.training, **place).run().weights
 
 
 def shuffled(weights: Weights, site: int) -> Weights:
