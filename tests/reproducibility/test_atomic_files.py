@@ -13,7 +13,7 @@ import pytest
 from safetensors import SafetensorError
 
 from fedprime.reproducibility import atomic_files as durable
-from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
+from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder, write_whole
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def test_a_file_is_written_where_there_was_none_and_its_folder_is_made(tmp_path:
 
 
 def test_a_file_replaces_the_old_one_and_leaves_nothing_beside_it(file: Path) -> None:
-    with replaced_file(file) as beside:
-        beside.write_text("new")
-    assert content(file.parent) == {"results.json": "new"}
+    write_whole(file, "näher")
+    assert file.read_bytes() == b"n\xc3\xa4her"
+    assert [path.name for path in file.parent.iterdir()] == ["results.json"]
 
 
 def test_readers_see_the_old_file_until_the_new_one_is_whole(file: Path) -> None:

@@ -18,7 +18,7 @@ from fedprime.experiment.loading import with_absolute_folders
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.experiment.site import deployable_method
 from fedprime.report.single_run import notices, scenario_table
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.strict_json import read_json
 from fedprime.runs.metrics import progress_after
 from fedprime.runtime.clients import flower_is_missing
@@ -78,8 +78,7 @@ def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, w
         "folder": str(folder.resolve()),
         "settings": str((state / "settings.toml").resolve()),
     }
-    with replaced_file(job) as beside:
-        beside.write_text(json.dumps(facts), encoding="utf-8")
+    write_whole(job, json.dumps(facts))
     with started_link(keys, state, host, port, job) as link:
         for public_key in sorted((keys / "nodes").glob("*.pub")):
             link.register(public_key)

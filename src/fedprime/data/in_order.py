@@ -13,7 +13,7 @@ _Result = TypeVar("_Result")
 
 
 def num_cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns how many cores this process may use: in a container or a job of a cluster, not all of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

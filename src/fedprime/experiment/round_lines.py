@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.experiment.saved_states import broken
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
 __all__ = ["append_line", "digest_of_lines", "drop_lines", "lines_before", "read_rounds", "whole_lines"]
@@ -67,8 +67,7 @@ def drop_lines(path: Path, next_round: int, num_start_rounds: int) -> None:
     lines = lines_before(path, next_round)
     if [parse_json(line)["round"] for line in lines] != list(range(-num_start_rounds, next_round)):
         raise broken(path, f"it has no line for some of the {num_start_rounds + next_round} finished rounds")
-    with replaced_file(path) as beside:
-        beside.write_text("".join(lines), encoding="utf-8")
+    write_whole(path, "".join(lines))
 
 
 def digest_of_lines(lines: Sequence[str]) -> str:

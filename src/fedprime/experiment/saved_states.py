@@ -19,7 +19,7 @@ from fedprime.experiment.checkpoint_file import (
     round_of,
     save_checkpoint,
 )
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import replaced_file, write_whole
 from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json, read_json
@@ -136,8 +136,7 @@ class SavedStates:
         there = digest_of_file(newest) if newest.is_file() else ""
         known = self._known() or {there: {}}  # of the first that is written, nothing has been said before
         kept = {name: own for name, own in known.items() if name == there or own.get(_ROUND) in rounds}
-        with replaced_file(self._folder / _EARLIER / _DIGESTS) as beside:
-            beside.write_text(dump_json({**kept, digest: dict(facts)}, indent=2) + "\n", encoding="utf-8")
+        write_whole(self._folder / _EARLIER / _DIGESTS, dump_json({**kept, digest: dict(facts)}, indent=2) + "\n")
 
     def before(self, next_round: int) -> Checkpoint | None:
         """Returns the state before a round, if it is one of those that are kept."""

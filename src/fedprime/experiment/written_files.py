@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.experiment.saved_states import RunError, SavedStates, broken, existing
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
@@ -67,8 +67,7 @@ class WrittenFiles:
         facts, new = self.states.facts(), hashlib.sha256(settings_toml.encode()).hexdigest()
         # Both are right until the next round is saved: whenever the process dies, one of them is there.
         self.states.change_facts(facts | {_FIRST[0]: f"{digest_of_file(self.path / _FIRST[0])} {new}"})
-        with replaced_file(self.path / _FIRST[0]) as beside:
-            beside.write_text(settings_toml, encoding="utf-8")
+        write_whole(self.path / _FIRST[0], settings_toml)
 
     def facts(self) -> dict[str, str]:
         """Returns digests of what the run began with, to be told with its next checkpoint."""
@@ -80,10 +79,8 @@ class WrittenFiles:
         text = dump_json(results, indent=2) + "\n"
         digests = {name: digest_of_file(self.path / name) for name in (*_FIRST, METRICS) if (self.path / name).exists()}
         digests[_RESULTS] = hashlib.sha256(text.encode()).hexdigest()
-        with replaced_file(self.path / _CHECKSUMS) as beside:
-            beside.write_text(dump_json(digests, indent=2) + "\n", encoding="utf-8")
-        with replaced_file(self.path / _RESULTS) as beside:
-            beside.write_text(text, encoding="utf-8")
+        write_whole(self.path / _CHECKSUMS, dump_json(digests, indent=2) + "\n")
+        write_whole(self.path / _RESULTS, text)
 
     def results(self) -> dict[str, Any]:
         """Returns the final table.

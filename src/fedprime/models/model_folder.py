@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedprime.models.hub import HubError, download_model, may_be_hub_name
 from fedprime.models.model_card import CARD, is_untouched, model_card
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import replaced_file, write_whole
 from fedprime.reproducibility.digests import digest_of_file, digest_of_json, digest_of_values
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import JsonError, parse_json
@@ -168,8 +168,7 @@ def write_config_and_card(folder: Path, config: Mapping[str, Any], weights: Mapp
     if (folder / STATISTICS).is_file():
         config[STATISTICS_DIGEST] = digest_of_file(folder / STATISTICS)
     sealed = {**config, _DIGEST: _digest(config, weights)}
-    with replaced_file(folder / _CONFIG) as beside:
-        beside.write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / _CONFIG, json.dumps(sealed, indent=2) + "\n")
     card = folder / CARD
     if not card.exists() or _is_untouched(card):
         with replaced_file(card) as beside:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["replaced_file", "replaced_folder"]
+__all__ = ["replaced_file", "replaced_folder", "write_whole"]
 
 
 @contextmanager
@@ -34,6 +34,12 @@ def replaced_file(path: Path) -> Iterator[Path]:
         raise _not_written(path, error) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file of text in UTF-8, or replaces one, as `replaced_file` does."""
+    with replaced_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 @contextmanager

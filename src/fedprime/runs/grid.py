@@ -7,7 +7,6 @@ The files of a grid:
     failures/     by run that did not come to its end, where it failed
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -17,9 +16,10 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from fedprime.data.in_order import num_cores
 from fedprime.experiment.loading import refuse_other_settings
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runs.metrics import Progress
 from fedprime.runs.processes import Ending, Task, work_off
@@ -141,10 +141,8 @@ def run_path(folder: Path, planned: PlannedRun) -> Path:
 
 def default_processes(runs: Sequence[PlannedRun]) -> int:
     """Returns how many runs to make at the same time, so that each has its threads on cores of its own."""
-    # Those that this process may use: in a container or a job of a cluster, not all that the machine has.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max((planned.settings.threads for planned in runs), default=1)
-    return max(1, min(cores // threads, len(runs)))
+    return max(1, min(num_cores() // threads, len(runs)))
 
 
 class _Ledger:
@@ -196,8 +194,7 @@ class _Ledger:
         path = self._folder / "failures" / planned.folder.with_name(f"{planned.folder.name}.txt")
         with suppress(OSError):  # a full disk may be what made the run fail
             if ending.state == "failed":
-                with replaced_file(path) as beside:
-                    beside.write_text(f"{planned.name}\n\n{ending.details}", encoding="utf-8")
+                write_whole(path, f"{planned.name}\n\n{ending.details}")
             elif ending.state == "finished":
                 path.unlink(missing_ok=True)
 
@@ -230,8 +227,7 @@ def _keep_plan(plan: Plan, folder: Path) -> None:
     with FileLock(folder / ".lock"):  # another process may have been asked for other seeds
         text = _plan_to_write(plan, folder)
         if text is not None:
-            with replaced_file(folder / "plan.toml") as beside:
-                beside.write_text(text, encoding="utf-8")
+            write_whole(folder / "plan.toml", text)
 
 
 def _plan_to_write(plan: Plan, folder: Path) -> str | None:

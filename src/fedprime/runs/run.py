@@ -22,7 +22,7 @@ from fedprime.experiment.own_objects import OwnObjects
 from fedprime.experiment.run_folder import RunError, RunFolder, refuse_existing
 from fedprime.federation.clients import KeepingClients
 from fedprime.methods.method import Method
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback
 from fedprime.runs.evaluators import OwnSamples
@@ -98,8 +98,7 @@ def _name_odd_values(run: RunFolder, experiment: Experiment) -> None:
     """Writes which values of the data could not be used, and why."""
     odd = experiment.odd.by_place()
     if odd:
-        with replaced_file(run.path / "unusable.json") as beside:
-            beside.write_text(json.dumps(odd, indent=2) + "\n", encoding="utf-8")
+        write_whole(run.path / "unusable.json", json.dumps(odd, indent=2) + "\n")
 
 
 def resume_run(

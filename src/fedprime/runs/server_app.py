@@ -16,7 +16,7 @@ from typing import Any
 from fedprime.experiment.build import Experiment
 from fedprime.experiment.run_folder import RunError
 from fedprime.experiment.site import deployable_method
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runs.run import complete_run
 from fedprime.runs.site_run import complete_site_run
@@ -55,8 +55,7 @@ def run_job(grid: Grid, job: Path) -> None:
         error = f"{failure}" if isinstance(failure, FedprimeError | OSError) else repr(failure)
         raise
     finally:
-        with replaced_file(job.with_name("outcome.json")) as beside:
-            beside.write_text(json.dumps({"attempt": facts["attempt"], "error": error}), encoding="utf-8")
+        write_whole(job.with_name("outcome.json"), json.dumps({"attempt": facts["attempt"], "error": error}))
 
 
 def _simulate(grid: Grid, config: Mapping[str, Any]) -> None:

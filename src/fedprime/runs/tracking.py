@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from fedprime.experiment.run_folder import RunFolder
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.errors import quoted
 from fedprime.reproducibility.strict_json import parse_json
@@ -149,8 +149,7 @@ class Tracking(Callback):
         return parse_json(path.read_bytes()) if path.exists() else {}
 
     def _keep(self, notes: Mapping[str, Any]) -> None:
-        with replaced_file(self._folder / "trackers.json") as beside:
-            beside.write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
+        write_whole(self._folder / "trackers.json", json.dumps(notes, indent=2) + "\n")
 
 
 def _tells_clients(settings: Settings) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import replaced_file, write_whole
 from fedprime.reproducibility.errors import FedprimeError
 
 __all__ = [
@@ -175,8 +175,7 @@ class CacheFolder:
         with self._locked():
             self._make_room(len(content))
             if not (path.parent / _DESCRIPTION).exists():
-                with replaced_file(path.parent / _DESCRIPTION) as beside:
-                    beside.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+                write_whole(path.parent / _DESCRIPTION, json.dumps(description, indent=2) + "\n")
             with replaced_file(path) as beside:
                 beside.write_bytes(content)
         self._in_use.add(path)

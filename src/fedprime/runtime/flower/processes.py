@@ -127,7 +127,7 @@ class Link:
         try:
             return subprocess.run(  # noqa: S603
                 command,
-                env=_environment(self._folder),
+                env=node_environment(self._folder),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -164,7 +164,7 @@ def started_link(keys: Path, folder: Path, host: str, port: int, job: Path) -> I
         *("--host", host, "--port", str(port)),
         *("--database", str(folder / "state.db")),
     ]
-    environment = _environment(folder) | {JOB_VARIABLE: str(job.resolve())}
+    environment = node_environment(folder) | {JOB_VARIABLE: str(job.resolve())}
     _end_leftover(folder)
     with (folder / "superlink.log").open("ab") as log:
         process = start_watched(command, environment, log)
@@ -206,12 +206,10 @@ def node_command(keys: Path, server: str, config: Mapping[str, str | int]) -> li
 
 
 def node_environment(folder: Path) -> dict[str, str]:
-    """Returns the environment of a SuperNode.
-
-    Args:
-        folder: Where it keeps what it needs.
-    """
-    return _environment(folder)
+    """Returns the environment of a program of Flower that keeps what it needs in a folder."""
+    # It starts further programs by their names.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "FLWR_HOME": str(folder.resolve()), "PATH": path}
 
 
 def stop(process: subprocess.Popen[Any]) -> None:
@@ -254,12 +252,6 @@ def _program(name: str) -> str:
     if not path.exists():
         raise FlowerError(f'{path} is not there; install Flower beside fedprime: pip install "fedprime[flower]"')
     return str(path)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    # It starts further programs by their names.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "FLWR_HOME": str(folder.resolve()), "PATH": path}
 
 
 def _reachable(host: str) -> str:
