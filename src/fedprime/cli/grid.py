@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fedprime.cli.stopping import importing, interruptible
 from fedprime.runs.trackers import TRACKERS, refuse_missing_trackers
 from fedprime.settings.first_look import refuse_plainly_wrong
-from fedprime.settings.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
+from fedprime.settings.flags import refuse_unknown_flags, take_folder, take_numbers, take_switch, take_values
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipes import find_plan, plan_name, recipe_name
 
@@ -77,8 +77,7 @@ def make_grid(words: list[str]) -> int:
     several = [f"{flag} has {len(found)} values; expected one" for flag, found in once.items() if len(found) > 1]
     if several:
         raise SettingsError(several)
-    is_dry = "--dry-run" in words
-    words = [word for word in words if word != "--dry-run"]
+    is_dry = take_switch(words, "--dry-run")
     refuse_unknown_flags(words, _FLAGS, "grid")
     refuse_plainly_wrong(None, words)
     with importing():

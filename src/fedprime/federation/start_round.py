@@ -42,7 +42,7 @@ class LocalSamples:
 
     train: Shard
     validation: Shard
-    _kept: "dict[str, _Summaries]" = field(default_factory=dict, init=False, repr=False, compare=False)
+    _kept: list[tuple[Weights, list[Tensor]]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @torch.no_grad()
     def validation_blocks(self, model: PromptedModel) -> Iterator[tuple[Blocks, Tensor]]:
@@ -52,26 +52,17 @@ class LocalSamples:
         transformer, is computed when it is first asked for with the model's prompts, and kept.
         """
         prompts = {name: value for name, value in model.weights().items() if name.startswith("prompter.")}
-        known = self._kept.get(SUMMARY)
-        if known is not None and not known.are_of(prompts):
-            known = None
+        known = next((features for own, features in self._kept if _are_equal(own, prompts)), None)
         found: list[Tensor] = []
         for number, batch in enumerate(with_single_modalities(self.validation).batches(_AT_ONCE)):
-            blocks = model.eval().read(batch, None if known is None else known.features[number])
+            blocks = model.eval().read(batch, None if known is None else known[number])
             found.append(blocks.values[SUMMARY])
             yield blocks, batch.labels
-        self._kept[SUMMARY] = _Summaries(prompts, found)
+        self._kept[:] = [(prompts, found)]
 
 
-@dataclass(frozen=True)
-class _Summaries:
-    prompts: Weights
-    features: list[Tensor]
-
-    def are_of(self, prompts: Weights) -> bool:
-        return self.prompts.keys() == prompts.keys() and all(
-            torch.equal(value, prompts[name]) for name, value in self.prompts.items()
-        )
+def _are_equal(ours: Weights, theirs: Weights) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 class StartRound(ABC):
