@@ -47,7 +47,10 @@ def _documented(name: str) -> str:
     value = getattr(fedprime, name)
     kind = "class" if isinstance(value, type) else "function" if callable(value) else "data"
     made = "()" if getattr(value, "_is_protocol", False) else ""  # a protocol's own signature says nothing
-    lines = [f".. auto{kind}:: fedprime.{name}{made}", *(["   :members:"] if kind == "class" else [])]
+    lines = [f".. auto{kind}:: fedprime.{name}{made}"]
+    if isinstance(value, type):
+        foreign = [own.__name__ for own in value.__mro__ if not own.__module__.startswith("fedprime.")]
+        lines += ["   :members:", f"   :inherited-members: {', '.join(foreign)}"]
     return "\n".join(["```{eval-rst}", *lines, "```"])
 
 
