@@ -1,18 +1,12 @@
 """Steps that go too far are left out, honest ones never; no site outweighs all others by its word."""
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 
 from fedprime.federation.guard import Guard, unsound
 from fedprime.federation.processors import ServerRound
 from fedprime.methods.method import Method, ServerState, Update
-
-
-@dataclass(frozen=True)
-class Mean(Method):
-    name = "mean"
+from plain_method import Mean
 
 
 def asked(received: float = 0.0, method: Method | None = None) -> ServerRound:

@@ -16,18 +16,11 @@ from fedprime.federation.rounds import Round, Schedule, TooFewAnswersError, fede
 from fedprime.methods.centralized import CentralizedP
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
+from plain_method import Mean
 
 Answer = Callable[[Update], Update | None]
 
-
-@dataclass(frozen=True)
-class Mean(Method):
-    """Plain FedAvg of whatever is there; values named "own..." do not travel."""
-
-    name = "mean"
-
-    def travels(self, name: str) -> bool:
-        return not name.startswith("own")
+MEAN = Mean()
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ def state() -> ServerState:
 def run(
     clients: FakeClients,
     state: ServerState,
-    method: Method = Mean(),
+    method: Method = MEAN,
     *processors: UpdateProcessor,
     rounds: int = 1,
     fraction: float = 1.0,

@@ -1,7 +1,7 @@
 """Updates are checked before they are used: what is wrong with each is said, and the others go on."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,19 +10,9 @@ from fedprime.federation.clipping import Clipping
 from fedprime.federation.compression import Compression
 from fedprime.federation.processors import ServerRound, UpdateProcessor
 from fedprime.federation.updates import form_problems, judged, update_problems
-from fedprime.methods.method import Method, ServerState, Update
+from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import Weights
-
-
-@dataclass(frozen=True)
-class Mean(Method):
-    """Plain FedAvg of whatever is there; values named "own..." do not travel."""
-
-    name = "mean"
-
-    def travels(self, name: str) -> bool:
-        return not name.startswith("own")
-
+from plain_method import Mean
 
 SHARED = {"head": torch.zeros(3), "pool": torch.zeros(2, 5)}
 ASKED = ServerRound(

@@ -11,11 +11,12 @@ from fedprime.federation.clients import Clients, KeepingClients
 from fedprime.federation.compression import Compression
 from fedprime.federation.processors import ServerRound, UpdateProcessor
 from fedprime.federation.rounds import Round, Schedule, federate
-from fedprime.methods.method import Method, ServerState, Update
+from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import Weights
 from fedprime.runtime.attacks import draw_hostile
 from fedprime.runtime.local_clients import LocalClients, local_clients
 from fedprime.settings.reading import read_settings
+from plain_method import Mean
 
 
 def updates_of(experiment: Experiment, flags: tuple[str, ...]) -> list[Weights]:
@@ -55,16 +56,6 @@ def test_rounded_values_are_sent_with_their_steps(small_experiment: Experiment, 
     first, _ = updates_of(small_experiment, (*small_flags, "--transport.bits=8"))
     assert first["head.bias"].dtype == torch.int8
     assert first["head.bias.scale"].dtype == torch.float32
-
-
-@dataclass(frozen=True)
-class Mean(Method):
-    """Plain FedAvg of whatever is there; values named "own..." do not travel."""
-
-    name = "mean"
-
-    def travels(self, name: str) -> bool:
-        return not name.startswith("own")
 
 
 @dataclass

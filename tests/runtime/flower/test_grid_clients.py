@@ -1,24 +1,24 @@
 """Clients behind a grid: the same as in process, to the bit, whatever nodes are called, whoever answers first."""
 
-import json
 import math
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from flwr.app import Array, ConfigRecord, Error, Message
+from flwr.app import ConfigRecord, Error, Message
 from torch import Tensor
 
+from bad_site import buffer, value
 from fake_grid import FakeGrid, Fault, adding_one
 from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.federation.clients import Clients
 from fedprime.federation.compression import Compression
 from fedprime.federation.rounds import Round, Schedule, TooFewAnswersError, federate
-from fedprime.methods.method import Method, ServerState
+from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients
@@ -26,6 +26,7 @@ from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
 from fedprime.runtime.local_clients import LocalClients, local_clients
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import read_settings
+from plain_method import Mean
 
 RUN = "0123456789abcdef"
 
@@ -130,13 +131,6 @@ def test_sites_that_keep_values_of_their_own_come_to_the_weights_of_one_process_
     assert grid.kept == grid.residuals == {}
 
 
-@dataclass(frozen=True)
-class Mean(Method):
-    """FedAvg of whatever there is."""
-
-    name = "mean"
-
-
 STATE = ServerState({"head": torch.zeros(3), "pool": torch.zeros(2, 5)})
 FAST = ("--runtime.kind=deployment", "--runtime.deadline_seconds=5", "--runtime.wait_seconds=0.01")
 
@@ -192,16 +186,6 @@ def sent(change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Fault:
     return fault
 
 
-def buffer(data: bytes, stype: str = "safetensors") -> Fault:
-    """A client that sends a buffer of its own making."""
-
-    def fault(_: Message, reply: Message) -> Message:
-        reply.content["weights"]["sent"] = Array("uint8", (len(data),), stype, data)
-        return reply
-
-    return fault
-
-
 def not_json(_: Message, reply: Message) -> Message:
     reply.content["facts"] = ConfigRecord({"json": "{"})
     return reply
@@ -210,11 +194,6 @@ def not_json(_: Message, reply: Message) -> Message:
 def without_weights(_: Message, reply: Message) -> Message:
     del reply.content["weights"]
     return reply
-
-
-def header(shape: list[int], num_bytes: int) -> bytes:
-    text = json.dumps({"head": {"dtype": "F32", "shape": shape, "data_offsets": [0, num_bytes]}}).encode()
-    return struct.pack("<Q", len(text)) + text
 
 
 FAULTS: dict[str, Fault] = {
@@ -227,7 +206,7 @@ FAULTS: dict[str, Fault] = {
     "sends a wrong type": sent(lambda weights: weights | {"head": torch.ones(3, dtype=torch.float64)}),
     "leaves something out": sent(lambda weights: {"pool": weights["pool"]}),
     "sends something more": sent(lambda weights: weights | {"own": torch.ones(1)}),
-    "claims 100 GB": buffer(header([25_000_000_000], 100_000_000_000)),
+    "claims 100 GB": value([25_000_000_000], [0, 100_000_000_000]),
     "claims a header of a terabyte": buffer(struct.pack("<Q", 1 << 40)),
     "sends too much": sent(lambda weights: weights | {"head": torch.ones(2_000_000)}),
     "sends a pickle": buffer(b"\x80\x04N.", "pickle"),
