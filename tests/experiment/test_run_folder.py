@@ -338,6 +338,19 @@ def test_a_bit_that_flipped_in_a_finished_run_is_noticed(name: str, place: float
         READERS[name](advanced)
 
 
+def test_a_bit_that_flipped_in_what_the_start_summed_up_is_noticed(run: RunFolder):
+    assert run.start() is None
+    run.save_start(weights(2.0))
+    found = run.start()
+    assert found is not None
+    assert same(found, weights(2.0))
+    flipped(run.path / "start.safetensors", 1.0)
+    with pytest.raises(RunError, match=r"start\.safetensors is broken \(it was changed since it was written"):
+        run.start()
+    save_file(weights(2.0), run.path / "start.safetensors")  # as earlier versions wrote it
+    assert run.start() is not None
+
+
 @pytest.mark.parametrize("place", [place / 20 for place in range(21)])
 def test_a_bit_that_flipped_in_the_newest_checkpoint_costs_the_last_round(place: float, run: RunFolder):
     for number in range(3):

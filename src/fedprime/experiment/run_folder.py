@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -43,14 +43,14 @@ from fedprime.experiment.run_environment import describe_environment
 from fedprime.experiment.saved_states import RunError, SavedStates, broken
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
-from fedprime.reproducibility.digests import digest_of_file
+from fedprime.reproducibility.digests import digest_of_file, digest_of_values
 from fedprime.reproducibility.locks import held_lock
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
 #: What the start summed up.
-_START = "start.safetensors"
+_START, _DIGEST = "start.safetensors", "digest"
 #: What a run begins with, and what never changes then, apart from settings that may.
 _FIRST = ("settings.toml", "environment.json", "missingness.json", "masks.safetensors")
 _METRICS, _RESULTS, _CHECKSUMS, _RELEASES = "metrics.jsonl", "results.json", "checksums.json", "releases.jsonl"
@@ -158,16 +158,21 @@ class RunFolder:
             statistics: As `fedprime.models.statistics.Statistics.weights` names them.
         """
         with replaced_file(self.path / _START) as beside:
-            save_file(dict(statistics), beside)
+            save_file(dict(statistics), beside, metadata={_DIGEST: digest_of_values(statistics)})
 
     def start(self) -> Weights | None:
         """Returns what `save_start` wrote; None if it has not been called."""
         if not (self.path / _START).exists():
             return None
         try:
-            return load_file(self.path / _START)
+            with safe_open(self.path / _START, framework="pt") as file:
+                found: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+                digest = (file.metadata() or {}).get(_DIGEST)
         except SafetensorError as error:
             raise broken(self.path / _START, error) from error
+        if digest not in (None, digest_of_values(found)):
+            raise broken(self.path / _START, "it was changed since it was written")
+        return found
 
     @property
     def is_finished(self) -> bool:
