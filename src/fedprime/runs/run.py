@@ -349,9 +349,7 @@ def _keep_if_best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict
         run.states.save_best(checkpoint)
 
 
-def _best(
-    run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict[str, Any]], keeps_best: bool
-) -> Checkpoint:
+def _best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict[str, Any]], keeps_best: bool) -> Checkpoint:
     """Returns the state with the likeliest validation labels, if it is to be kept; else the last one."""
     best = best_round(history) if keeps_best else None
     return checkpoint if best in (None, checkpoint.next_round - 1) else run.states.best(best + 1)
