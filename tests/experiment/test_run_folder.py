@@ -344,11 +344,16 @@ def test_a_bit_that_flipped_in_what_the_start_summed_up_is_noticed(run: RunFolde
     found = run.start()
     assert found is not None
     assert same(found, weights(2.0))
+    run.save_round({"round": 0}, Checkpoint(1, ServerState(weights(0.0))))
+    opened = RunFolder(run.path)
+    assert opened.start() is not None
+    opened.save_round({"round": 1}, Checkpoint(2, ServerState(weights(0.0))))
     flipped(run.path / "start.safetensors", 1.0)
-    with pytest.raises(RunError, match=r"start\.safetensors is broken \(it was changed since it was written"):
-        run.start()
-    save_file(weights(2.0), run.path / "start.safetensors")  # as earlier versions wrote it
-    assert run.start() is not None
+    with pytest.raises(RunError, match=r"start\.safetensors was changed since the run wrote it; restore it"):
+        RunFolder(run.path).start()
+    (run.path / "start.safetensors").unlink()
+    with pytest.raises(RunError, match=r"start\.safetensors is not there"):
+        RunFolder(run.path).start()
 
 
 @pytest.mark.parametrize("place", [place / 20 for place in range(21)])

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -43,14 +43,14 @@ from fedprime.experiment.run_environment import describe_environment
 from fedprime.experiment.saved_states import RunError, SavedStates, broken
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
-from fedprime.reproducibility.digests import digest_of_file, digest_of_values
+from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.locks import held_lock
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
 #: What the start summed up.
-_START, _DIGEST = "start.safetensors", "digest"
+_START = "start.safetensors"
 #: What a run begins with, and what never changes then, apart from settings that may.
 _FIRST = ("settings.toml", "environment.json", "missingness.json", "masks.safetensors")
 _METRICS, _RESULTS, _CHECKSUMS, _RELEASES = "metrics.jsonl", "results.json", "checksums.json", "releases.jsonl"
@@ -78,6 +78,7 @@ class RunFolder:
             RunError: If it is not a run folder.
         """
         self.path, self.states = path, SavedStates(path)
+        self._start_facts: dict[str, str] = {}  # what this process wrote of it, until a checkpoint says so
         if not path.exists():
             raise RunError(f"there is no run folder {path}; `fedprime run` makes one")
         if not (path / "settings.toml").is_file():
@@ -158,21 +159,18 @@ class RunFolder:
             statistics: As `fedprime.models.statistics.Statistics.weights` names them.
         """
         with replaced_file(self.path / _START) as beside:
-            save_file(dict(statistics), beside, metadata={_DIGEST: digest_of_values(statistics)})
+            save_file(dict(statistics), beside)
+            self._start_facts = {_START: digest_of_file(beside)}
 
     def start(self) -> Weights | None:
         """Returns what `save_start` wrote; None if it has not been called."""
-        if not (self.path / _START).exists():
+        if not (self.path / _START).exists() and _START not in self._digests():
             return None
+        path = self.verified(_START)
         try:
-            with safe_open(self.path / _START, framework="pt") as file:
-                found: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-                digest = (file.metadata() or {}).get(_DIGEST)
+            return load_file(path)
         except SafetensorError as error:
             raise broken(self.path / _START, error) from error
-        if digest not in (None, digest_of_values(found)):
-            raise broken(self.path / _START, "it was changed since it was written")
-        return found
 
     @property
     def is_finished(self) -> bool:
@@ -213,7 +211,7 @@ class RunFolder:
         if self.is_finished and (self.path / _CHECKSUMS).is_file():
             return self._json(_CHECKSUMS)
         facts = self.states.facts()
-        return {name: facts[name] for name in _FIRST if name in facts}
+        return {name: facts[name] for name in (*_FIRST, _START) if name in facts}
 
     def change_settings(self, settings_toml: str) -> None:
         """Writes other settings, on purpose; a run that was finished is not finished any more.
@@ -283,6 +281,7 @@ class RunFolder:
         """
         append_line(self.path / _METRICS, metrics)
         facts = self._digests() or {name: digest_of_file(self._readable(name)) for name in _FIRST}
+        facts |= self._start_facts
         facts[_FIRST[0]] = facts[_FIRST[0]].split(" ")[-1]
         self.states.save(
             checkpoint, facts | {_METRICS: digest_of_lines(whole_lines(self._metrics_path()))}, keep, sound_round

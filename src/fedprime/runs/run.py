@@ -300,7 +300,8 @@ def _go_on(
         first_round, started = checkpoint.next_round, time.perf_counter() - evaluator.encoding_seconds
         maker = RoundMaker(run, settings, method, model, clients, evaluator)
         _keep_if_best(run, checkpoint, history, keeps_best)
-        _best(run, checkpoint, history, keeps_best)  # before more is trained in vain
+        _best(run, checkpoint, history, keeps_best)  # it is there, as the start is, before more is trained in vain
+        run.start()
         while checkpoint.next_round < last and not _is_over(callbacks, history):
             metrics, checkpoint = maker.next(checkpoint, history)
             history.append(metrics)

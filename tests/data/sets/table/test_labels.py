@@ -116,7 +116,7 @@ def test_a_class_may_have_a_comma_in_its_name(tmp_path: Path):
 def test_objects_and_bytes_are_no_classes(cells: list[object], tmp_path: Path):
     with pytest.raises(DataError, match="in the column label; expected classes or lists of labels"):
         read(saved_parts(tmp_path, datasets.Dataset.from_dict({"label": cells})))
-    with pytest.raises(DataError, match="has the object .* in the column label"):
+    with pytest.raises(DataError, match=r"has the object .* in the column label"):
         read(csv_parts(tmp_path, label=['{"red": 1}', '{"red": 0}']))
 
 

@@ -209,8 +209,8 @@ def _open_files(files: Sequence[Path], split: str | None, folder: Path, options:
     _refuse_wide(rows, str(file))
     if form == "JSON" and len(rows) == 1 and _holds_all_rows(list(rows[0].values())):
         raise DataError(
-            f"{file} has one object for all rows; write an object for each row, a line each, as to_json(orient='records', "
-            "lines=True) of pandas does"
+            f"{file} has one object for all rows; write an object for each row, a line each, as "
+            "to_json(orient='records', lines=True) of pandas does"
         )
     return Part(_undecoded(rows), split, folder, str(file))
 

@@ -94,8 +94,8 @@ def _refuse_objects(column: str, parts: Sequence[Part]) -> None:
         inner = found.value_type if is_list(found) else found
         if (pa.types.is_nested(inner) and not is_list(inner)) or is_embedded(inner):
             raise DataError(
-                f"{part.place} has cells of {found} in the column {column}; expected classes or lists of labels, as words "
-                "or numbers"
+                f"{part.place} has cells of {found} in the column {column}; expected classes or lists of labels, as "
+                "words or numbers"
             )
 
 

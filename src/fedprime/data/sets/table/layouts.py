@@ -9,7 +9,7 @@ __all__ = ["class_folders", "part_files", "split_files"]
 
 _SPLIT_FILE = re.compile(r"([A-Za-z]+)(?:[-_.].*)?\.(parquet|csv|tsv|jsonl|json)", re.IGNORECASE)
 _TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
-#: part-00000-8f2c.snappy.parquet of Spark, part.0.parquet of Dask, data_0.parquet of DuckDB, 00000000.parquet of Polars.
+#: Such as part-00000-8f2c.snappy.parquet of Spark, part.0.parquet of Dask, data_0.parquet of DuckDB, 00000000.parquet.
 _PART_FILE = re.compile(r"((part|data)[-_.])?\d+([-_.].*)?", re.IGNORECASE)
 _FILES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".wav", ".flac", ".ogg", ".mp3", ".opus")
 
