@@ -293,6 +293,14 @@ def test_a_run_is_finished_when_its_results_are_there(advanced: RunFolder):
     assert advanced.results() == results
 
 
+def test_a_finished_run_was_measured_with_the_state_that_it_kept(advanced: RunFolder):
+    advanced.states.save_best(Checkpoint(2, ServerState(weights(1.0))))
+    advanced.save_results({"scenarios": {}})
+    assert advanced.final_checkpoint().next_round == 3
+    advanced.save_results({"scenarios": {}, "kept_round": 1})
+    assert same(advanced.final_checkpoint().state.shared, weights(1.0))
+
+
 def test_a_whole_run_folder_can_be_moved(advanced: RunFolder, tmp_path: Path):
     moved = RunFolder(Path(shutil.move(advanced.path, tmp_path / "elsewhere")))
     assert moved.load_checkpoint().next_round == 3

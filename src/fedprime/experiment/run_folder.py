@@ -255,6 +255,12 @@ class RunFolder:
         """Returns the state after the last finished round."""
         return self.states.newest()
 
+    def final_checkpoint(self) -> Checkpoint:
+        """Returns the state that a finished run was measured with: the best one, where that is not the last."""
+        last = self.load_checkpoint()
+        next_round = self.results().get("kept_round", last.next_round - 1) + 1
+        return last if next_round == last.next_round else self.states.best(next_round)
+
     def newest_sound(self) -> Checkpoint:
         """Returns the state after the last round that is whole, with its lines of metrics.
 

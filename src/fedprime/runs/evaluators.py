@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import median_low
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -286,7 +287,12 @@ class SiteSamples:
         joined = self._joined(found)
         if VALIDATION not in joined:
             return {}
-        return validation_metrics(joined[VALIDATION], joined.get(EACH_ALONE, {})) | {"measured_by": len(found)}
+        metrics = validation_metrics(joined[VALIDATION], joined.get(EACH_ALONE, {})) | {"measured_by": len(found)}
+        if self.privacy.is_on:
+            return metrics
+        # No site has rounds rejected by its word.
+        losses = [own[VALIDATION]["loss"] for own in found.values() if VALIDATION in own]
+        return metrics | {"median_loss": median_low(losses)}
 
     def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the final table says of test samples, and which sites measured.
