@@ -121,7 +121,10 @@ def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
-        with pytest.raises(OSError, match="a device or a pipe is not replaced by a file"), replaced_file(tmp_path / name):
+        with (
+            pytest.raises(OSError, match="a device or a pipe is not replaced by a file"),
+            replaced_file(tmp_path / name),
+        ):
             pass
     assert stat.S_ISFIFO((tmp_path / "link").stat().st_mode)
 

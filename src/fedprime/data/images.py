@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fedprime.reproducibility.errors import FedprimeError
 
@@ -49,6 +49,10 @@ def read_image(file: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height 
         raise InputError(f"there is no image {name}") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read {name} as an image: {error}; save it smaller") from error
+    except UnidentifiedImageError:
+        raise InputError(
+            f"cannot read {name} as an image: it is none of a known form; save it as PNG or JPEG"
+        ) from None
     # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
     except Exception as error:
         raise InputError(f"cannot read {name} as an image: {error}; save it as PNG or JPEG") from error

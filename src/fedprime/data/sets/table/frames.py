@@ -17,7 +17,7 @@ from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.columns import is_sound
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.labels import cell_words
-from fedprime.data.sets.table.number_words import read_row
+from fedprime.data.sets.table.number_words import trained_row
 from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import write_sound
 from fedprime.data.sources import DataError, ValueKind
@@ -143,31 +143,31 @@ def read_sample(
     sample: Mapping[str, object],
     kinds: Mapping[str, ValueKind],
     row: int,
-    styles: Mapping[str, str] = MappingProxyType({}),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Returns the raw values of a sample, whose images and sounds may be files or objects of libraries.
 
     Args:
         row: Its number, for messages.
-        styles: By column, how its numbers and dates were written in training.
+        about: What the model knows of the columns that it was trained on.
 
     Raises:
         InputError: If one cannot be read.
     """
     try:
-        return {name: _raw(value, kinds[name], styles) for name, value in sample.items()}
+        return {name: _raw(name, value, kinds[name], about) for name, value in sample.items()}
     except (InputError, OSError, ValueError) as error:
         raise InputError(f"row {row}: {error}") from error
 
 
-def _raw(value: object, kind: ValueKind, styles: Mapping[str, str]) -> object:
+def _raw(name: str, value: object, kind: ValueKind, about: Mapping[str, Any]) -> object:
     if isinstance(value, Path) or (isinstance(value, str) and kind in ("numbers", "image", "audio")):
         return read_value(str(value), kind)
     if kind == "image":
         return _pixels(value)
     if kind == "table" and isinstance(value, Mapping):
-        cells = {name: cell for name, cell in cast("Mapping[str, object]", value).items() if not is_hole(cell)}
-        return read_row(cells, styles)
+        cells = {column: cell for column, cell in cast("Mapping[str, object]", value).items() if not is_hole(cell)}
+        return trained_row(cells, name, about)
     return value
 
 

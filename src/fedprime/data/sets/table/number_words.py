@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.date_words import DAY_FIRST, MONTH_FIRST, TIMES, YEAR_FIRST, date_order, hours, years
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, truth
+from fedprime.reproducibility.errors import nearest_name, quoted
 
-__all__ = ["PLAIN", "TRUTH", "WordStyle", "named_style", "number_style", "read_row", "share_of_numbers"]
+__all__ = ["PLAIN", "TRUTH", "WordStyle", "named_style", "number_style", "read_row", "share_of_numbers", "trained_row"]
 
 _LEAST = 0.9  # of the words of a column of numbers that are numbers
 _SPACES = re.compile("[\u00a0\u202f'’ ]")  # noqa: RUF001
@@ -156,6 +158,25 @@ def read_row(cells: Mapping[str, object], titles: Mapping[str, str]) -> dict[str
                 )
             read[name] = style.parse(cleaned(cell))
     return read
+
+
+def trained_row(cells: Mapping[str, object], modality: str, about: Mapping[str, Any]) -> dict[str, object]:
+    """Returns a row as `read_row` does, for a model that knows which columns it was trained on, and of what form.
+
+    Args:
+        modality: What the row is; where its only column is called so, cells of it are objects with any columns.
+        about: What the model knows, as `Table.about` says it; nothing, of one that was trained on no table.
+
+    Raises:
+        InputError: If a word is nothing of its style, or a column is none that the model knows.
+    """
+    forms: Mapping[str, str] = about.get("forms", {})
+    unknown = next((name for name in cells if name not in forms), None)
+    if unknown is not None and forms and modality not in forms:
+        hint = nearest_name(unknown, forms)
+        raise InputError(f"{quoted(unknown, 100)} is no column that the model was trained on: {', '.join(forms)}{hint}")
+    numbers = {name: PLAIN.title for name, form in forms.items() if form == "number"}
+    return read_row(cells, numbers | about.get("styles", {}))
 
 
 def share_of_numbers(words: Sequence[str]) -> float:
