@@ -208,3 +208,8 @@ def test_the_words_of_a_row_are_read_as_in_training():
     with pytest.raises(InputError, match=r"prize is no column that the model was trained on: .*did you mean price\?"):
         read_sample({"facts": {"prize": 3}}, kinds, 3, about)
     assert read_sample({"facts": {"any": 3}}, kinds, 3, {"forms": {"facts": "text"}}) == {"facts": {"any": 3}}
+
+
+def test_half_of_a_character_costs_that_character():
+    rows = frame_part({"text": ["warm \ud83d\ude00", "cold \ud800"], "label": ["a", "b"]}).rows
+    assert rows["text"].to_pylist() == ["warm \U0001f600", "cold \ufffd"]

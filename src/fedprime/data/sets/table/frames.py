@@ -199,8 +199,10 @@ def _cell(cell: object, where: str) -> object:
     if is_hole(cell):
         return None
     if isinstance(cell, np.generic):
-        return cell.item()
-    if isinstance(cell, bool | int | float | str):
+        cell = cell.item()
+    if isinstance(cell, str):
+        return _whole(cell)
+    if isinstance(cell, bool | int | float):
         return cell
     if isinstance(cell, bytes):
         return {"bytes": cell, "path": None}
@@ -211,12 +213,17 @@ def _cell(cell: object, where: str) -> object:
     if isinstance(cell, np.ndarray | list | tuple | set | frozenset):
         entries = list(cast("Iterable[object]", cell))
         if any(isinstance(entry, str) for entry in entries):
-            return [str(entry) for entry in entries]
+            return [_whole(str(entry)) for entry in entries]
         try:
             return " ".join(str(float(cast("float", entry))) for entry in entries) or None
         except (TypeError, ValueError):
             raise InputError(f"{where}: {cell!r} is no array of numbers; expected numbers alone, or a hole") from None
-    return str(cell)
+    return _whole(str(cell))
+
+
+def _whole(word: str) -> str:
+    """Returns a word in which each half of a character, which Arrow cannot hold, is a sign of replacement."""
+    return word if word.isascii() else word.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _image_file(cell: object, where: str) -> dict[str, object]:
