@@ -133,3 +133,11 @@ def test_rows_that_are_too_short_are_counted_with_the_first(tmp_path: Path, capl
     file.write_text("text,price,label\na,1,b\n\nc,d\n,\n")
     read_csv_format(file)
     assert "2 lines with fewer cells than there are columns, first line 4: their last cells" in caplog.text
+
+
+def test_letters_far_behind_tell_the_encoding_too(tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    plain = b"text,label\n" + b"red rose,a\n" * 1_000_000
+    file.write_bytes(plain + "Grüße für Köln,b\nschön,a\n".encode() + "süß,b\n".encode("cp1252"))
+    with pytest.raises(DataError, match="line 1000004: a letter is not in UTF-8, as others of"):
+        read_csv_format(file)

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -156,21 +157,35 @@ def _encoding(file: Path) -> str:
             ) from error
     else:
         return "utf-8"
-    content = file.read_bytes()[: 8 * _LOOKED_AT]
-    _refuse_damaged(content, file)
-    found = _other_encoding(content)
+    lines = _lines_beyond_ascii(file)
+    _refuse_damaged(lines, file)
+    found = _other_encoding(b"".join(lines.values()))
     if not found:
         raise DataError(f"{file} is not in UTF-8, and its encoding is not clear; say what it is by --data.encoding")
     _logger.warning("%s is not in UTF-8; it is read as %s (data.encoding says otherwise)", file, found)
     return found
 
 
-def _refuse_damaged(content: bytes, file: Path) -> None:
+def _lines_beyond_ascii(file: Path) -> dict[int, bytes]:
+    """Returns by number the lines that tell an encoding, wherever in the file they stand, up to some megabytes."""
+    found: dict[int, bytes] = {}
+    size = 0
+    with file.open("rb") as opened:
+        for number, line in enumerate(opened, start=1):
+            if not line.isascii():
+                found[number] = line
+                size += len(line)
+            if size > 8 * _LOOKED_AT:
+                break
+    return found
+
+
+def _refuse_damaged(lines: Mapping[int, bytes], file: Path) -> None:
     """Raises a `DataError` where most letters are in UTF-8: to read all as something else would spoil them."""
-    text = content.decode(errors="replace")
-    num_odd = text.count("\ufffd")
-    if sum(letter > "\x7f" for letter in text) > 3 * num_odd:
-        line = text.partition("\ufffd")[0].count("\n") + 1
+    texts = {number: line.decode(errors="replace") for number, line in lines.items()}
+    num_odd = sum(text.count("\ufffd") for text in texts.values())
+    if sum(letter > "\x7f" for text in texts.values() for letter in text) > 3 * num_odd:
+        line = next(number for number, text in texts.items() if "\ufffd" in text)
         raise DataError(
             f"{file}, line {line}: a letter is not in UTF-8, as others of the file are; mend it, or say what it is by "
             "--data.encoding, as cp1252"

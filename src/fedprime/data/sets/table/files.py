@@ -320,7 +320,8 @@ def _reading(place: str, form: str, lines: Sequence[Path] = ()) -> Iterator[None
     except Exception as error:
         cause = error.__cause__ or error
         said = " ".join(str(cause).split()) or type(cause).__name__
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        is_full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or said.startswith("Not enough disk space"):  # as the library says it, without a number
             said = (
                 f"{said}; rows are kept in fedprime's cache: make room there, or name another folder by FEDPRIME_CACHE"
             )

@@ -200,8 +200,6 @@ def _cell(cell: object, where: str) -> object:
         return None
     if isinstance(cell, np.generic):
         cell = cell.item()
-    if isinstance(cell, str):
-        return _whole(cell)
     if isinstance(cell, bool | int | float):
         return cell
     if isinstance(cell, bytes):
