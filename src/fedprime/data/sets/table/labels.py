@@ -222,11 +222,11 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     if len(names) < 2:
         found = f"only one class, {quoted(names[0], 100)}" if names else "no class at all"
         raise DataError(f"{place} has {found}, in the column {column}; there is nothing to learn{_HINT}")
-    if len(names) > min(_MOST_CLASSES, max(20, known.sum() / 2)):
+    most = min(_MOST_CLASSES, max(20, int(known.sum()) // 2))
+    if len(names) > most:
         raise DataError(
             f"{place} has {counted(len(names), 'different value')} in {counted(int(known.sum()), 'row')} of the column "
-            f"{column}; expected "
-            "classes that rows share; name another column, --data.label COLUMN"
+            f"{column}; expected classes that rows share, at most {most:,}; name another column, --data.label COLUMN"
         )
     number = {name: label for label, name in enumerate(names)}
     values = np.array([0 if word is None else number[word] for word in words], dtype=np.int64)
