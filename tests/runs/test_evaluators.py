@@ -137,7 +137,7 @@ def test_a_site_that_measures_an_impossible_loss_has_no_round_rejected(
     """It tells the truth before the first round, so that what it says later is a rise."""
     grid = grid_of(tmp_path)
 
-    def lie(message: Message, reply: Message) -> Message:
+    def lie(message: Message, reply: Message) -> Message | None:
         told = unpack(reply.content).facts["scores"]
         is_first = grid.asked.count(("evaluate", 1)) == 1
         lies = told if is_first else {name: {**own, **scores} for name, own in told.items()}
