@@ -92,7 +92,7 @@ def large_png(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"no photo", "cannot identify image file"),
+        (b"no photo", "it is none of a known form"),
         (large_png(20_000, 10_000), "Image size (200000000 pixels) exceeds limit"),
     ],
     ids=["no image", "200 megapixels"],

@@ -127,6 +127,17 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path: Path, capsys: pytest.Captu
     assert found["only_measured"] == ["rare"]
 
 
+def test_words_of_a_table_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = [
+        {"file_name": f"{row}\x1b[2J.png", "text": f"\x1b[31mred {row}", "label": "ab"[row % 2]} for row in range(4)
+    ]
+    write_csv(tmp_path / "metadata.csv", rows)
+    assert exit_code("data", "check", tmp_path) == 1
+    said = capsys.readouterr()
+    assert "0 [2J.png" in said.out
+    assert "\x1b" not in said.out + said.err
+
+
 def test_a_table_is_shown_without_a_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert exit_code("data", "show", write_table(tmp_path), "--output", tmp_path / "sheet.png", "--count", 5) == 0
     assert capsys.readouterr().out == f"5 of 48 samples are drawn in {tmp_path / 'sheet.png'}\n"

@@ -284,6 +284,32 @@ def test_an_error_inside_frees_the_run(run: RunFolder):
         pass
 
 
+def test_a_finished_run_was_measured_with_the_state_that_it_kept(advanced: RunFolder):
+    advanced.states.save_best(Checkpoint(2, ServerState(weights(1.0))))
+    advanced.save_results({"scenarios": {}})
+    assert advanced.final_checkpoint().next_round == 3
+    advanced.save_results({"scenarios": {}, "kept_round": 1})
+    assert same(advanced.final_checkpoint().state.shared, weights(1.0))
+
+
+def test_a_bit_that_flipped_in_what_the_start_summed_up_is_noticed(run: RunFolder):
+    assert run.start() is None
+    run.save_start(weights(2.0))
+    found = run.start()
+    assert found is not None
+    assert same(found, weights(2.0))
+    run.save_round({"round": 0}, Checkpoint(1, ServerState(weights(0.0))))
+    opened = RunFolder(run.path)
+    assert opened.start() is not None
+    opened.save_round({"round": 1}, Checkpoint(2, ServerState(weights(0.0))))
+    flip_bit(run.path / "start.safetensors", 1.0)
+    with pytest.raises(RunError, match=r"start\.safetensors was changed since the run wrote it; restore it"):
+        RunFolder(run.path).start()
+    (run.path / "start.safetensors").unlink()
+    with pytest.raises(RunError, match=r"start\.safetensors is not there"):
+        RunFolder(run.path).start()
+
+
 def test_a_whole_run_folder_can_be_moved(advanced: RunFolder, tmp_path: Path):
     moved = RunFolder(Path(shutil.move(advanced.path, tmp_path / "elsewhere")))
     assert moved.load_checkpoint().next_round == 3

@@ -55,3 +55,34 @@ def test_a_broken_file_of_digests_is_one_line(content: str, states: SavedStates,
 def test_checkpoints_of_earlier_versions_are_known_by_nothing_and_read(states: SavedStates):
     assert states.newest().next_round == 0
     assert states.facts() == {}
+
+
+def test_the_best_is_the_one_that_was_written(states: SavedStates, tmp_path: Path):
+    states.save_best(checkpoint(3))
+    assert states.best(3).state.shared["head"].tolist() == [3.0, 3.0]
+    with pytest.raises(RunError, match=r"best\.safetensors is broken \(it is the state of another round"):
+        states.best(4)
+    flip_last_bit(tmp_path / "best.safetensors")
+    with pytest.raises(RunError, match="it was changed since it was written"):
+        states.best(3)
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(RunError, match="it is not there"):
+        states.best(3)
+
+
+def test_a_best_of_an_earlier_version_says_nothing_of_itself_and_is_read(states: SavedStates, tmp_path: Path):
+    save_checkpoint(tmp_path / "best.safetensors", checkpoint(3))
+    assert states.best(3).next_round == 3
+
+
+def test_a_round_that_nobody_has_seen_is_the_one_that_was_made(states: SavedStates, tmp_path: Path):
+    states.save_pending({"round": 3}, checkpoint(4))
+    flip_last_bit(tmp_path / "pending.safetensors")
+    with pytest.raises(RunError, match=r"pending\.safetensors is broken \(it was changed since it was written"):
+        states.pending(3)
+
+
+def flip_last_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))

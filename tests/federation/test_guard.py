@@ -59,6 +59,16 @@ def test_sums_over_too_many_samples_are_scaled_down():
     assert [update.weights["head"][0].item() for update in weighed] == [10.0, 1.0]
 
 
+def test_sums_over_other_samples_than_those_of_training_count_as_many_as_they_say():
+    told = [
+        Update(client, 5, {"value": torch.tensor([float(count)]), "count": torch.tensor([float(count)])}, {})
+        for client, count in enumerate((4, 5000, 4))
+    ]
+    weighed = Guard(max_samples=0).weighed(told, are_sums=True)
+    assert [update.weights["count"].item() for update in weighed] == [4.0, 50.0, 4.0]
+    assert [update.weights["value"].item() for update in weighed] == [4.0, 50.0, 4.0]
+
+
 def test_values_that_are_not_finite_are_named():
     fine = torch.ones(2)
     assert unsound(ServerState({"head": fine}, {3: {"query": fine}}, {"momentum": fine})) == ""

@@ -117,6 +117,27 @@ def test_a_file_is_on_the_disk_before_it_takes_its_place(file: Path, monkeypatch
     assert events == ["file", "rename", "folder"]
 
 
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with (
+            pytest.raises(OSError, match="a device or a pipe is not replaced by a file"),
+            replaced_file(tmp_path / name),
+        ):
+            pass
+    assert stat.S_ISFIFO((tmp_path / "link").stat().st_mode)
+
+
+def test_what_a_link_leads_to_is_replaced(file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    with replaced_file(link) as beside:
+        beside.write_text("new")
+    assert link.is_symlink()
+    assert file.read_text() == "new"
+
+
 def test_a_file_in_the_working_folder_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with replaced_file(Path("results.json")) as beside:

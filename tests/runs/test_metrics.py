@@ -120,6 +120,17 @@ def test_a_round_is_rejected_when_its_loss_rises_too_far(loss: float, before: li
     assert bool(rejection({"validation_loss": loss}, history, math.log(10), 20.0)) == is_rejected
 
 
+def test_sites_reject_a_round_by_the_loss_of_the_median_one():
+    history = [line(1.0, validation_loss=1e6, median_loss=0.5)]
+    assert rejection({"validation_loss": 1e6, "median_loss": 0.5}, history, 1.0, 20.0) == ""
+    assert rejection({"validation_loss": 30.0, "median_loss": 21.0}, history, 1.0, 20.0)
+
+
+def test_where_a_loss_is_left_out_no_state_is_chosen_by_it():
+    scores = {"accuracy": 0.5, "loss": 2.0, "num_samples": 3}
+    assert "selection_loss" not in validation_metrics(scores, scores)
+
+
 def test_where_nobody_measured_or_any_loss_will_do_no_round_is_rejected():
     assert rejection({}, [], 1.0, 20.0) == ""
     assert rejection({"validation_loss": 1e9}, [], 1.0, 0.0) == ""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 import torch
+from flwr.app import Message
 
 from bad_site import saying
 from command_line import exit_code
@@ -23,6 +24,7 @@ from fedprime.runs.run import resume_run, start_run
 from fedprime.runs.site_run import SiteClients, complete_site_run
 from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients
+from fedprime.runtime.flower.messages import unpack
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import read_settings
 from fedprime.settings.sections import TransportSettings
@@ -124,6 +126,26 @@ def test_a_site_that_does_not_agree_about_the_labels_is_put_aside_and_the_run_go
         complete_site_run(strict, tmp_path / "run", sites(strict, grid))
     assert not (tmp_path / "run").exists()
     assert complete_site_run(settings, tmp_path / "run", sites(settings, grid))["measured_by"] == [0, 1, 3]
+
+
+@pytest.mark.parametrize("scores", [{"loss": 1e6}, {"loss": 1e30, "num_samples": 1_000_000_000}])
+def test_a_site_that_measures_an_impossible_loss_has_no_round_rejected(
+    scores: dict[str, float], settings: Settings, tmp_path: Path
+):
+    """It tells the truth before the first round, so that what it says later is a rise."""
+    grid = grid_of(tmp_path)
+
+    def lie(message: Message, reply: Message) -> Message | None:
+        told = unpack(reply.content).facts["scores"]
+        is_first = grid.asked.count(("evaluate", 1)) == 1
+        lies = told if is_first else {name: {**own, **scores} for name, own in told.items()}
+        return saying(scores=lies)(message, reply)
+
+    grid.faults["evaluate", 1] = lie
+    complete_site_run(settings, tmp_path / "run", sites(settings, grid))
+    history = RunFolder(tmp_path / "run").metrics()
+    assert not any("rejected" in row for row in history)
+    assert max(row["validation_loss"] for row in history if "validation_loss" in row) > 1e5
 
 
 def test_without_any_client_nothing_begins(settings: Settings, tmp_path: Path):

@@ -10,7 +10,7 @@ import tyro
 from fedprime.cli.stopping import importing
 from fedprime.data.sets.registered import data_set_names
 from fedprime.data.sets.table.options import TableOptions
-from fedprime.reproducibility.errors import counted
+from fedprime.reproducibility.errors import counted, printable
 from fedprime.settings.problems import SettingsError, known_verb
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _check(words: list[str]) -> int:
 
     embedded = _seen_through(options.backbone, options.modalities, source) if options.backbone else None
     found = inspect(source, EXPECTED.get(options.format), embedded=embedded)
-    print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else _in_words(found))
+    print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else printable(_in_words(found)))
     return 0 if found.is_sound else 1
 
 

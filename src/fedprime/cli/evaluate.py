@@ -46,7 +46,7 @@ def evaluate(words: list[str]) -> int:
     results = folder.results()
     experiment = load_experiment(folder)
     if options.model is None:
-        measured = results | OwnSamples(experiment).on_test(folder.load_checkpoint())
+        measured = results | OwnSamples(experiment).on_test(folder.final_checkpoint())
     else:
         measured = results | measure_model(experiment, options.model)
     if options.json:

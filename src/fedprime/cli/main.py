@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from fedprime.cli.stopping import INTERRUPTED, close_output, importing
-from fedprime.reproducibility.errors import FedprimeError, nearest_name
+from fedprime.reproducibility.errors import FedprimeError, nearest_name, printable
 
 __all__ = ["VERBS", "main"]
 
@@ -127,15 +127,20 @@ def _print_whatever_the_encoding() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _log_to_stderr() -> None:
     # Our own log only: libraries say what matters by their errors, and the hub's library would report every retry.
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_PrintableFormatter("%(levelname)s: %(message)s"))
     logging.getLogger("fedprime").handlers = [handler]
     logging.getLogger("fedprime").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
 def _fail(message: str) -> int:
-    print(f"fedprime: {message}", file=sys.stderr)
+    print(f"fedprime: {printable(message)}", file=sys.stderr)
     return 2

@@ -239,7 +239,8 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     label = data.label or tuple(about.get("labels", ())) or ("label",)
     trained = about.get("columns", ())
     known = about.get("forms"), about.get("styles")
-    rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, label, trained, *known)
+    csv = data.encoding, data.delimiter
+    rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, label, trained, *known, csv)
     samples = seen_through(model.backbone, rows)
     samples.odd = OddValues(rows, num_named=len(rows))
     for start in range(0, len(rows), _AT_ONCE):

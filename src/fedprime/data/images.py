@@ -1,6 +1,7 @@
 """Image files as arrays of RGB pixels."""
 
 import io
+import math
 import os
 import warnings
 from hashlib import blake2b
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fedprime.reproducibility.errors import FedprimeError
 
@@ -17,6 +18,7 @@ __all__ = ["VERSION", "InputError", "file_identity", "image_pixels", "read_image
 #: Raise it when the same file gives other pixels: embeddings that were cached before are then computed anew.
 VERSION = 1
 
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused here
 
 _LOOKED_AT = 2**14  # bytes of a file at each of three places
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -42,14 +44,15 @@ def read_image(file: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height 
     if isinstance(file, Path) and file.exists() and not file.is_file():  # to open a pipe would wait for ever
         raise InputError(f"{name} is no file; name an image file")
     try:
-        with warnings.catch_warnings():
-            # From that size on Pillow warns that the image may be a bomb, and from twice that size on it refuses.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _pixels(file)
+        return _pixels(file)
     except FileNotFoundError:
         raise InputError(f"there is no image {name}") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read {name} as an image: {error}; save it smaller") from error
+    except UnidentifiedImageError:
+        raise InputError(
+            f"cannot read {name} as an image: it is none of a known form; save it as PNG or JPEG"
+        ) from None
     # Decoders raise whatever broken bytes lead them to: ValueError, SyntaxError, TypeError, struct.error.
     except Exception as error:
         raise InputError(f"cannot read {name} as an image: {error}; save it as PNG or JPEG") from error
@@ -58,6 +61,9 @@ def read_image(file: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height 
 def _pixels(file: Path | bytes) -> UInt8[np.ndarray, "height width 3"]:
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            # Pillow only warns of it, and filters of warnings are those of all threads.
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                raise Image.DecompressionBombError(f"it has {image.width:,} x {image.height:,} pixels")
             if image.format == "EPS":  # Pillow would have another program carry it out
                 raise InputError("it is a program that draws (EPS)")
             return image_pixels(image)

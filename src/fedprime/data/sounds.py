@@ -54,7 +54,8 @@ def read_sound(file: Path | bytes, name: str = "") -> dict[str, object]:
     except (soundfile.SoundFileError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot read {name} as a sound: {error}; save it as WAV or FLAC") from error
+        said = getattr(error, "error_string", error)  # all that libsndfile says, without a buffer in memory
+        raise InputError(f"cannot read {name} as a sound: {said}; save it as WAV or FLAC") from error
 
 
 def write_sound(samples: object, sampling_rate: Any) -> bytes:

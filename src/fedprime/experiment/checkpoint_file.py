@@ -12,7 +12,7 @@ from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["BrokenCheckpointError", "Checkpoint", "load_checkpoint", "round_of", "save_checkpoint"]
+__all__ = ["BrokenCheckpointError", "Checkpoint", "load_checkpoint", "named_values", "round_of", "save_checkpoint"]
 
 #: Parts of a checkpoint: those of everybody, and those that belong to one client each.
 _SINGLE = ("shared", "server")
@@ -55,7 +55,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, facts: Mapping[str, str]
     Args:
         facts: What else it says.
     """
-    tensors = {name: value.contiguous() for name, value in _named(checkpoint)}
+    tensors = {name: value.contiguous() for name, value in named_values(checkpoint)}
     save_file(tensors, path, metadata={**facts, _ROUND: str(checkpoint.next_round)})
 
 
@@ -94,7 +94,8 @@ def round_of(path: Path) -> int:
         raise BrokenCheckpointError(str(error)) from error
 
 
-def _named(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+def named_values(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+    """Yields all tensors of a checkpoint, called as in its file."""
     for part, weights in zip(_SINGLE, (checkpoint.state.shared, checkpoint.state.server), strict=True):
         yield from ((f"{part}//{name}", value) for name, value in weights.items())
     for part, owners in zip(_OWNED, (checkpoint.state.personal, checkpoint.kept, checkpoint.residuals), strict=True):

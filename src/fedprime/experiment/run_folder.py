@@ -40,7 +40,7 @@ from fedprime.experiment.round_lines import (
 )
 from fedprime.experiment.run_environment import describe_environment
 from fedprime.experiment.saved_states import RunError, broken, existing
-from fedprime.experiment.written_files import METRICS, WrittenFiles
+from fedprime.experiment.written_files import METRICS, START, WrittenFiles
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
 from fedprime.reproducibility.locks import held_lock
@@ -48,7 +48,7 @@ from fedprime.reproducibility.strict_json import dump_json
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
-_START, _RELEASES = "start.safetensors", "releases.jsonl"
+_RELEASES = "releases.jsonl"
 
 
 class RunInUseError(RunError):
@@ -136,17 +136,17 @@ class RunFolder(WrittenFiles):
         Args:
             statistics: As `fedprime.models.statistics.Statistics.weights` names them.
         """
-        with replaced_file(self.path / _START) as beside:
+        with replaced_file(self.path / START) as beside:
             save_file(dict(statistics), beside)
+            self.note_start(beside)
 
     def start(self) -> Weights | None:
         """Returns what `save_start` wrote; None if it has not been called."""
-        if not (self.path / _START).exists():
-            return None
+        path = self.start_path()
         try:
-            return load_file(self.path / _START)
+            return None if path is None else load_file(path)
         except SafetensorError as error:
-            raise broken(self.path / _START, error) from error
+            raise broken(self.path / START, error) from error
 
     def masks(self) -> dict[str, Tensor]:
         """Returns who owned what and what was present of it when the run began."""
@@ -173,6 +173,12 @@ class RunFolder(WrittenFiles):
     def load_checkpoint(self) -> Checkpoint:
         """Returns the state after the last finished round."""
         return self.states.newest()
+
+    def final_checkpoint(self) -> Checkpoint:
+        """Returns the state that a finished run was measured with: the best one, where that is not the last."""
+        last = self.load_checkpoint()
+        next_round = self.results().get("kept_round", last.next_round - 1) + 1
+        return last if next_round == last.next_round else self.states.best(next_round)
 
     def newest_sound(self) -> Checkpoint:
         """Returns the state after the last round that is whole, with its lines of metrics.

@@ -16,11 +16,12 @@ from fedprime.experiment.checkpoint_file import (
     BrokenCheckpointError,
     Checkpoint,
     load_checkpoint,
+    named_values,
     round_of,
     save_checkpoint,
 )
 from fedprime.reproducibility.atomic_files import replaced_file, write_whole
-from fedprime.reproducibility.digests import digest_of_file
+from fedprime.reproducibility.digests import digest_of_file, digest_of_values
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json, read_json
 
@@ -30,6 +31,8 @@ _logger = logging.getLogger(__name__)
 _NEWEST, _EARLIER, _BEST, _PENDING = "checkpoint.safetensors", "checkpoints", "best.safetensors", "pending.safetensors"
 #: What checkpoints say of lines of metrics, and a pending one of its own line.
 _LINES, _LINE = "metrics.jsonl", "line"
+#: What the best and a pending one say of themselves, of which digests.json knows nothing.
+_DIGEST = "digest"
 _DIGESTS, _ROUND = "digests.json", "next_round"
 
 
@@ -49,6 +52,10 @@ def existing(folder: Path, name: str) -> Path:
         remedy = "restore it from a copy or start the run anew"
         raise RunError(f"the run folder {folder} is broken: {name} is not there; {remedy}")
     return path
+
+
+def _digest(checkpoint: Checkpoint, line: str = "") -> str:
+    return digest_of_values(dict(named_values(checkpoint)), f"{checkpoint.next_round} {line}")
 
 
 class SavedStates:
@@ -143,20 +150,30 @@ class SavedStates:
         path = self._earlier(next_round)
         return self._load(path)[0] if path.exists() else None
 
-    def best(self) -> Checkpoint | None:
-        """Returns the state that `save_best` wrote; None if it has not been called."""
+    def best(self, next_round: int) -> Checkpoint:
+        """Returns the state that `save_best` wrote.
+
+        Args:
+            next_round: The round that comes after it, for it may be of another run.
+        """
         path = self._folder / _BEST
-        return self._load(path)[0] if path.exists() else None
+        if not path.exists():
+            raise broken(path, "it is not there")
+        checkpoint = self._load(path)[0]
+        if checkpoint.next_round != next_round:
+            raise broken(path, "it is the state of another round than the best")
+        return checkpoint
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Keeps a state beside that of the last round, in the place of the one that was kept before."""
         with replaced_file(self._folder / _BEST) as beside:
-            save_checkpoint(beside, checkpoint, {})
+            save_checkpoint(beside, checkpoint, {_DIGEST: _digest(checkpoint)})
 
     def save_pending(self, metrics: Mapping[str, Any], checkpoint: Checkpoint) -> None:
         """Writes down a round before anybody sees its state, so that it is never made a second time."""
         with replaced_file(self._folder / _PENDING) as beside:
-            save_checkpoint(beside, checkpoint, {_LINE: dump_json(metrics)})
+            line = dump_json(metrics)
+            save_checkpoint(beside, checkpoint, {_LINE: line, _DIGEST: _digest(checkpoint, line)})
 
     def pending(self, next_round: int) -> tuple[dict[str, Any], Checkpoint] | None:
         """Returns a round that was made and is not finished; None if there is none."""
@@ -183,7 +200,11 @@ class SavedStates:
         except (BrokenCheckpointError, OSError) as error:
             raise broken(path, error) from error
         known = self._known()
-        if known and path.name not in (_BEST, _PENDING) and digest_of_file(path) not in known:
+        if path.name in (_BEST, _PENDING):
+            is_changed = _DIGEST in facts and facts[_DIGEST] != _digest(checkpoint, facts.get(_LINE, ""))
+        else:
+            is_changed = bool(known) and digest_of_file(path) not in known
+        if is_changed:
             raise broken(path, "it was changed since it was written")
         return checkpoint, facts
 

@@ -10,11 +10,13 @@ from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
-__all__ = ["METRICS", "WrittenFiles"]
+__all__ = ["METRICS", "START", "WrittenFiles"]
 
 #: What a run begins with, and what never changes then, apart from settings that may.
 _FIRST = ("settings.toml", "environment.json", "missingness.json", "masks.safetensors")
 METRICS = "metrics.jsonl"
+#: What the start summed up, if there was one.
+START = "start.safetensors"
 _RESULTS, _CHECKSUMS = "results.json", "checksums.json"
 
 
@@ -29,6 +31,7 @@ class WrittenFiles:
     def __init__(self, path: Path) -> None:
         """Takes the folder; nothing is read yet."""
         self.path, self.states = path, SavedStates(path)
+        self._start_facts: dict[str, str] = {}  # what this process wrote of the start, until a checkpoint says so
 
     @property
     def is_finished(self) -> bool:
@@ -58,7 +61,7 @@ class WrittenFiles:
         if self.is_finished and (self.path / _CHECKSUMS).is_file():
             return self.table(_CHECKSUMS)
         facts = self.states.facts()
-        return {name: facts[name] for name in _FIRST if name in facts}
+        return {name: facts[name] for name in (*_FIRST, START) if name in facts}
 
     def change_settings(self, settings_toml: str) -> None:
         """Writes other settings, on purpose; a run that was finished is not finished any more."""
@@ -72,7 +75,15 @@ class WrittenFiles:
     def facts(self) -> dict[str, str]:
         """Returns digests of what the run began with, to be told with its next checkpoint."""
         facts = self._digests() or {name: digest_of_file(existing(self.path, name)) for name in _FIRST}
-        return facts | {_FIRST[0]: facts[_FIRST[0]].split(" ")[-1]}
+        return facts | self._start_facts | {_FIRST[0]: facts[_FIRST[0]].split(" ")[-1]}
+
+    def note_start(self, path: Path) -> None:
+        """Takes down the digest of what the start summed up, which is about to be written."""
+        self._start_facts = {START: digest_of_file(path)}
+
+    def start_path(self) -> Path | None:
+        """Returns where it lies, if it is what was written; None if there was no start."""
+        return self.verified(START) if (self.path / START).exists() or START in self._digests() else None
 
     def save_results(self, results: Mapping[str, Any]) -> None:
         """Writes the final table, which marks the run as finished."""

@@ -58,9 +58,12 @@ class Guard:
         """
         if self.max_samples is None:
             return list(updates)
-        median = statistics.median_low([update.num_samples for update in updates])
-        most = self.max_samples or _TIMES_MEDIAN * median
-        return [update if update.num_samples <= most else _as_if(update, most, are_sums) for update in updates]
+        counts = [_num_summed(update) if are_sums else update.num_samples for update in updates]
+        most = self.max_samples or _TIMES_MEDIAN * statistics.median_low(counts)
+        return [
+            update if count <= most else _as_if(update, count, most, are_sums)
+            for update, count in zip(updates, counts, strict=True)
+        ]
 
 
 def unsound(state: ServerState) -> str:
@@ -80,9 +83,15 @@ def _step(update: Update, asked: ServerRound) -> tuple[float, float]:
     return 0.0, 0.0  # likelihoods are checked by themselves
 
 
-def _as_if(update: Update, num_samples: int, are_sums: bool) -> Update:
+def _num_summed(update: Update) -> int:
+    """Returns over how many samples a client sums, as it says beside the sums: they may be others than it trains on."""
+    counts = [value.max() for name, value in update.weights.items() if name.partition(".")[0] == "count"]
+    return max([update.num_samples, *map(int, counts)])
+
+
+def _as_if(update: Update, count: int, most: int, are_sums: bool) -> Update:
+    num_samples = min(update.num_samples, most)
     if not are_sums:
         return replace(update, num_samples=num_samples)
-    share = num_samples / update.num_samples
-    weights = {name: value * share for name, value in update.weights.items()}
+    weights = {name: value * (most / count) for name, value in update.weights.items()}
     return replace(update, num_samples=num_samples, weights=weights)

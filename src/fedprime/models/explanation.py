@@ -13,7 +13,7 @@ from torch import Tensor
 from fedprime.data.batches import Batch
 from fedprime.data.images import InputError
 from fedprime.data.odd_values import embed_usable
-from fedprime.data.sets.table.number_words import read_row
+from fedprime.data.sets.table.number_words import trained_row
 from fedprime.models.priors import Prior, PriorError, given_log_prior, uniform_log_prior
 from fedprime.models.prompted_model import Output, PromptedModel
 
@@ -89,7 +89,7 @@ def _embed(model: PromptedModel, sample: Mapping[str, object]) -> dict[str, Tens
     for modality, value in sample.items():
         raw = np.asarray(value, dtype=np.float32) if kinds[modality] == "numbers" else value
         if kinds[modality] == "table" and isinstance(value, Mapping):
-            raw = read_row(cast("Mapping[str, object]", value), model.about.get("styles", {}))
+            raw = trained_row(cast("Mapping[str, object]", value), modality, model.about)
         found, reasons = embed_usable([0], lambda _, raw=raw: raw, partial(model.backbone.embed, modality))
         if reasons:
             raise InputError(f"{modality}: {reasons[0]}")

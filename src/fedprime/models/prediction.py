@@ -69,8 +69,7 @@ def predict_samples(
     predictions: list[dict[str, Any]] = []
     for start in range(0, len(rows), _AT_ONCE):
         at_once = enumerate(rows[start : start + _AT_ONCE], start=start + 1)
-        styles = model.about.get("styles", {})
-        chunk = [read_sample(sample, model.backbone.kinds, number, styles) for number, sample in at_once]
+        chunk = [read_sample(sample, model.backbone.kinds, number, model.about) for number, sample in at_once]
         embedded = _embed(model, chunk, names[start : start + _AT_ONCE])
         usable = [row for row in range(len(chunk)) if any(own[row] is not None for own in embedded.values())]
         found = iter(_predict(model, _batch({name: [own[row] for row in usable] for name, own in embedded.items()})))

@@ -25,6 +25,8 @@ Prior = Literal["train", "uniform", "estimate"] | Mapping[str, int | float]
 _MOST_STEPS = 1000
 _SETTLED = 1e-9  # of a frequency
 
+_MOST = 1e15  # samples of a class: sums of them are finite
+
 
 class PriorError(FedprimeError):
     """Label frequencies that cannot be used, or a model that cannot use any; in one line."""
@@ -56,11 +58,11 @@ def given_log_prior(
     lacking = [name for name in label_names if name not in frequencies]
     if lacking:
         raise PriorError(f"prior: it says nothing of {', '.join(lacking)}; give every label a number above 0")
-    values = torch.tensor([float(frequencies[name]) for name in label_names], dtype=torch.float64)
-    limit = float("inf") if task == "one_class" else 1.0
+    values = torch.tensor([min(frequencies[name], _MOST) for name in label_names], dtype=torch.float64)
+    limit = _MOST if task == "one_class" else 1.0
     for name, value in zip(label_names, values.tolist(), strict=True):
         if not 0 < value < limit:
-            allowed = "a number above 0" if task == "one_class" else "a share above 0 and below 1"
+            allowed = "a number above 0 and below 1e15" if task == "one_class" else "a share above 0 and below 1"
             raise PriorError(f"prior: found {value:g} for {name!r}; expected {allowed}")
     return (values / values.sum()).log() if task == "one_class" else values.logit()
 

@@ -182,6 +182,8 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
         of_clients = [row for row in missingness if "client" in row]
         patterns = of_clients[0].get("present", {})
         content["patterns"] = {name: [int(row["present"][name]) for row in of_clients] for name in patterns}
+    except RunError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise RunError(f"{path / file} is broken ({error!r}); {_REMEDY}") from error
     content["finished"] = datetime.fromtimestamp((path / "results.json").stat().st_mtime, UTC).date().isoformat()

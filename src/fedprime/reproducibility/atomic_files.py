@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all: written beside, then renamed."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,11 +19,15 @@ def replaced_file(path: Path) -> Iterator[Path]:
     Whoever reads `path`, also after a crash or a loss of power, sees the old content or the new, never a part.
 
     Args:
-        path: The file to write or replace; its folder is made if needed.
+        path: The file to write or replace; its folder is made if needed. Of a link, that is what it leads to.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If it cannot be written, or is a device or a pipe, which no file shall take the place of.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "a device or a pipe is not replaced by a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:

@@ -3,7 +3,10 @@
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["FedprimeError", "counted", "nearest_name", "quoted"]
+__all__ = ["FedprimeError", "counted", "nearest_name", "printable", "quoted"]
+
+_CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " ")
+_CONTROL |= {ord(sign): sign for sign in "\n\t"}
 
 
 class FedprimeError(ValueError):
@@ -42,6 +45,15 @@ def counted(number: int, noun: str) -> str:
     """
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def printable(text: str) -> str:
+    r"""Returns lines without what would steer a terminal or turn their direction, wherever their words come from.
+
+    >>> printable("photo\x1b[2J.jpg\n")
+    'photo [2J.jpg\n'
+    """
+    return text.translate(_CONTROL)
 
 
 def quoted(text: object, limit: int = 500) -> str:

@@ -112,7 +112,8 @@ def validation_metrics(scores: Mapping[str, Any], each_alone: Mapping[str, Any] 
     if each_alone:
         parts = (scores, each_alone)
         total = sum(part["num_samples"] for part in parts)
-        losses["selection_loss"] = sum(part["num_samples"] / total * part["own_loss"] for part in parts)
+        if all("own_loss" in part for part in parts):  # a site may leave it out
+            losses["selection_loss"] = sum(part["num_samples"] / total * part["own_loss"] for part in parts)
     return {name: scores[name] for name in names if name in scores} | losses
 
 
@@ -126,15 +127,19 @@ def rejection(
         guessing: The loss of a model that knows nothing.
         max_loss: How many times the loss before, or that of guessing, it may be; 0 for any loss.
     """
-    loss = scores.get("validation_loss")
-    if loss is None:
+    if "validation_loss" not in scores:
         return ""
+    loss = _loss_to_reject_by(scores)
     if not math.isfinite(loss):
         return "its validation loss is not finite"
-    before = next((row["validation_loss"] for row in reversed(history) if "validation_loss" in row), guessing)
+    before = next((_loss_to_reject_by(row) for row in reversed(history) if "validation_loss" in row), guessing)
     if max_loss and loss > max_loss * max(before, guessing):
         return f"its validation loss is {loss:.4g}, before it was {before:.4g} (runtime.max_loss is {max_loss:g})"
     return ""
+
+
+def _loss_to_reject_by(row: Mapping[str, Any]) -> float:
+    return row.get("median_loss", row["validation_loss"])
 
 
 def best_round(history: Sequence[Mapping[str, Any]]) -> int | None:

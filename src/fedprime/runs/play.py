@@ -189,6 +189,8 @@ def _parsed(content: bytes) -> dict[str, Any]:
         if not isinstance(asked.get(name, expected[name]), kind):
             raise InputError(f"{name} is of {type(asked[name]).__name__}; see docs/play.md for what is expected")
     prior = asked.get("prior")
+    if not all(isinstance(name, str) for name in asked.get("without", [])):
+        raise InputError("without: expected the names of modalities")
     if isinstance(prior, dict) and not all(type(number) in (int, float) for number in prior.values()):
         raise InputError("prior: expected a number for each label")
     return expected | asked

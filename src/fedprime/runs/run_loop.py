@@ -51,6 +51,8 @@ def see_through(
         first_round, started = checkpoint.next_round, time.perf_counter() - evaluator.encoding_seconds
         maker = RoundMaker(run, settings, method, model, clients, evaluator)
         _keep_if_best(run, checkpoint, history, keeps_best)
+        _best(run, checkpoint, history, keeps_best)  # it is there, as the start is, before more is trained in vain
+        run.start()
         while checkpoint.next_round < last and not _is_over(callbacks, history):
             metrics, checkpoint = maker.next(checkpoint, history)
             history.append(metrics)
@@ -62,7 +64,7 @@ def see_through(
             progress = progress_after(history, last, first_round, seconds)
             for callback in callbacks:
                 callback.round_finished(progress)
-        checkpoint = run.states.best() or checkpoint
+        checkpoint = _best(run, checkpoint, history, keeps_best)
         save_models(run, method, model, checkpoint, evaluator, told)
         if evaluator.is_release:
             run.note_release("scores", checkpoint.next_round)
@@ -91,6 +93,12 @@ def _keep_if_best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict
     """Keeps the state after the last round if no other has likelier validation labels."""
     if keeps_best and best_round(history) == checkpoint.next_round - 1:
         run.states.save_best(checkpoint)
+
+
+def _best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict[str, Any]], keeps_best: bool) -> Checkpoint:
+    """Returns the state with the likeliest validation labels, if it is to be kept; else the last one."""
+    best = best_round(history) if keeps_best else None
+    return checkpoint if best in (None, checkpoint.next_round - 1) else run.states.best(best + 1)
 
 
 def _is_over(callbacks: Sequence[Callback], history: Sequence[dict[str, Any]]) -> bool:

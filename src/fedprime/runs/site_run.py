@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median_low
 from typing import Any, Protocol, runtime_checkable
 
 from fedprime.experiment.build import LIKE_TRAIN
@@ -88,7 +89,12 @@ class SiteSamples:
         joined = self._joined(found)
         if VALIDATION not in joined:
             return {}
-        return validation_metrics(joined[VALIDATION], joined.get(EACH_ALONE, {})) | {"measured_by": len(found)}
+        metrics = validation_metrics(joined[VALIDATION], joined.get(EACH_ALONE, {})) | {"measured_by": len(found)}
+        if self.privacy.is_on:
+            return metrics
+        # No site has rounds rejected by its word.
+        losses = [own[VALIDATION]["loss"] for own in found.values() if VALIDATION in own]
+        return metrics | {"median_loss": median_low(losses)}
 
     def on_test(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Returns what the final table says of test samples, and which sites measured.

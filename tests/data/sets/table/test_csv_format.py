@@ -38,6 +38,12 @@ def test_an_encoding_that_is_not_that_of_the_west_is_detected_with_a_notice(
     assert "is read as cp1251 (data.encoding says otherwise)" in caplog.text
 
 
+def test_a_letter_that_is_none_does_not_make_a_file_one_in_utf_16(tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b"text,label\nwa\0rm,a\ncold,b\n")
+    assert read_csv_format(file).encoding == "utf-8"
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_is_found_out(delimiter: str, tmp_path: Path):
     file = tmp_path / "rows.csv"
@@ -93,6 +99,9 @@ def test_a_table_that_is_too_wide_is_one_line(tmp_path: Path):
         (b"PK\3\4" + bytes(50), "is no CSV file but an Excel file or an archive; save its table as CSV in UTF-8"),
         (b"\x1f\x8b\x08\0" + bytes(50), "is no CSV file but compressed; unpack it"),
         (b"PAR1" + bytes(50), "is no CSV file but a parquet file"),
+        (b"<!doctype html>\n<p>404</p>\n", "is no CSV file but a page of the web"),
+        (b"<?xml version='1.0'?>\n<a/>\n", "is no CSV file but XML"),
+        (b'[{"text": "a"}]', "is no CSV file but JSON"),
         (b"<!DOCTYPE html>\n<p>404</p>\n", "is no CSV file but a page of the web"),
         (b'{"text": "a"}\n{"text": "b"}\n', "is no CSV file but JSON; let its name end in .jsonl"),
         ("text,label\nblau,a\nschön,b".encode()[:-3] + b"\xc3", "ends within a letter of UTF-8; if it was cut off"),
@@ -124,3 +133,11 @@ def test_rows_that_are_too_short_are_counted_with_the_first(tmp_path: Path, capl
     file.write_text("text,price,label\na,1,b\n\nc,d\n,\n")
     read_csv_format(file)
     assert "2 lines with fewer cells than there are columns, first line 4: their last cells" in caplog.text
+
+
+def test_letters_far_behind_tell_the_encoding_too(tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    plain = b"text,label\n" + b"red rose,a\n" * 1_000_000
+    file.write_bytes(plain + "Grüße für Köln,b\nschön,a\n".encode() + "süß,b\n".encode("cp1252"))
+    with pytest.raises(DataError, match="line 1000004: a letter is not in UTF-8, as others of"):
+        read_csv_format(file)

@@ -104,7 +104,15 @@ def test_the_one_table_of_a_folder_may_have_any_name(tmp_path: Path, caplog: pyt
         ({"metadata.csv": b"a,b\n1,2,3\n"}, "line 2: 3 cells under 2 columns; put texts with commas into quotes"),
         ({"metadata.csv": b"a,a\n1,2\n"}, "has the column 'a' twice; rename one"),
         ({"metadata.csv": b'a,b\n1,"2\n'}, "cannot be read as CSV: unexpected end of data"),
-        ({"metadata.jsonl": b'{"a": 1}\n{"a": \n'}, "cannot be read as a JSON file: JSON parse error"),
+        ({"metadata.jsonl": b'{"a": 1}\n{"a": \n'}, r"metadata\.jsonl, line 2, is no row: Expecting value, letter 6"),
+        ({"metadata.jsonl": b'{"a": 1},\n{"a": 2},\n'}, "line 1, is no row: Extra data, letter 9; expected an object"),
+        ({"metadata.jsonl": b'{"a": "b"}\n{"a": "\\ud800"}\n'}, "line 2, is no row: 'utf-8' codec"),
+        ({"metadata.json": b"[]"}, "has no rows; expected one for each sample"),
+        ({"metadata.json": b'{"a": {"0": 1}, "b": {"0": 2}}'}, "has one object for all rows; write an object for each"),
+        ({"metadata.json": b'{"data": [{"a": 1}], "version": 1}'}, "has one object for all rows"),
+        ({"metadata.jsonl": b"\x1f\x8b\x08\0"}, "is no JSON file but compressed; unpack it"),
+        ({"metadata.parquet": b"<html>404"}, "is no PARQUET file but a page of the web"),
+        ({"label=a/part-0.parquet": b"", "label=b/part-0.parquet": b""}, "is a table in partitions, such as label=a"),
         ({"metadata.parquet": b"no parquet"}, "cannot be read as a PARQUET file"),
         ({"state.json": b"{}"}, "cannot be read as a data set that save_to_disk wrote"),
     ],
@@ -134,11 +142,14 @@ def test_offline_a_name_of_the_hub_gives_one_clear_line(monkeypatch: pytest.Monk
         open_parts("nobody/nothing")
 
 
-def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError("Not enough disk space. Needed: Unknown size")]
+)
+def test_a_full_disk_is_told_as_one(error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def is_full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise error
 
     (tmp_path / "metadata.csv").write_text("text,label\na,b\n")
     monkeypatch.setattr(datasets, "load_dataset", is_full)
-    with pytest.raises(DataError, match="No space left on device; rows are kept in fedprime's cache: make room there"):
+    with pytest.raises(DataError, match=r"cannot be opened: .*; rows are kept in fedprime's cache: make room there"):
         open_parts(str(tmp_path))

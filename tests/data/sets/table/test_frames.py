@@ -197,7 +197,19 @@ def test_what_cannot_be_read_of_a_sample_is_told_with_its_row(photo: Path):
 def test_the_words_of_a_row_are_read_as_in_training():
     kinds: dict[str, ValueKind] = {"facts": "table"}
     row = {"facts": {"price": "1,5", "size": 2, "colour": "red"}}
-    styles = {"price": "numbers with decimal comma"}
-    assert read_sample(row, kinds, 1, styles) == {"facts": {"price": 1.5, "size": 2, "colour": "red"}}
+    forms = {"price": "number", "size": "number", "colour": "category"}
+    about = {"forms": forms, "styles": {"price": "numbers with decimal comma"}}
+    assert read_sample(row, kinds, 1, about) == {"facts": {"price": 1.5, "size": 2, "colour": "red"}}
+    assert read_sample({"facts": {"size": "2.5"}}, kinds, 1, about) == {"facts": {"size": 2.5}}
     with pytest.raises(InputError, match="row 3: price is 'dear'; expected numbers with decimal comma, as in training"):
-        read_sample({"facts": {"price": "dear"}}, kinds, 3, styles)
+        read_sample({"facts": {"price": "dear"}}, kinds, 3, about)
+    with pytest.raises(InputError, match="row 3: size is 'large'; expected numbers, as in training"):
+        read_sample({"facts": {"size": "large"}}, kinds, 3, about)
+    with pytest.raises(InputError, match=r"prize is no column that the model was trained on: .*did you mean price\?"):
+        read_sample({"facts": {"prize": 3}}, kinds, 3, about)
+    assert read_sample({"facts": {"any": 3}}, kinds, 3, {"forms": {"facts": "text"}}) == {"facts": {"any": 3}}
+
+
+def test_half_of_a_character_costs_that_character():
+    rows = frame_part({"text": ["warm \ud83d\ude00", "cold \ud800"], "label": ["a", "b"]}).rows
+    assert rows["text"].to_pylist() == ["warm \U0001f600", "cold \ufffd"]

@@ -101,6 +101,25 @@ def test_words_that_several_cells_share_ask_whether_several_labels_are_meant(tmp
     assert read(csv_parts(tmp_path, label=["rock|roll", "jazz"])).names == ("jazz", "rock|roll")
 
 
+@pytest.mark.parametrize("cells", [["red;warm", "blue", "warm;blue"], ["red, warm", "blue", "warm, blue", "red"]])
+def test_labels_with_any_sign_between_them_are_asked_about(cells: list[str], tmp_path: Path):
+    with pytest.raises(DataError, match="are several labels meant"):
+        read(csv_parts(tmp_path, label=cells))
+
+
+def test_a_class_may_have_a_comma_in_its_name(tmp_path: Path):
+    names = ("Shoes, Men", "Shoes, Women", "Toys")
+    assert read(csv_parts(tmp_path, label=list(names))).names == names
+
+
+@pytest.mark.parametrize("cells", [[{"name": "a"}, {"name": "b"}], [b"a", b"b"], [[{"name": "a"}], [{"name": "b"}]]])
+def test_objects_and_bytes_are_no_classes(cells: list[object], tmp_path: Path):
+    with pytest.raises(DataError, match="in the column label; expected classes or lists of labels"):
+        read(saved_parts(tmp_path, datasets.Dataset.from_dict({"label": cells})))
+    with pytest.raises(DataError, match=r"has the object .* in the column label"):
+        read(csv_parts(tmp_path, label=['{"red": 1}', '{"red": 0}']))
+
+
 def test_a_column_with_a_space_in_its_name_is_shown_with_it(tmp_path: Path):
     with pytest.raises(DataError, match=r"it has 'Kategorie ', text; did you mean 'Kategorie '\?"):
         read(saved_parts(tmp_path, datasets.Dataset.from_dict({"Kategorie ": ["a"], "text": ["c"]})), "Kategorie")
@@ -114,6 +133,8 @@ def test_a_column_with_a_space_in_its_name_is_shown_with_it(tmp_path: Path):
         (["a", "\ufeffa", "b\u200b"], ("a", "b")),
         (["x", "#N/A", "y", "?", "-"], ("x", "y")),
         (["1", "1.0", "01"], ("1", "01")),
+        (["caf\u00e9", "cafe\u0301", "tea"], ("caf\u00e9", "tea")),
+        (["\x1b[31mred", "light\r\nblue", "light blue"], ("[31mred", "light blue")),
     ],
 )
 def test_what_nobody_meant_is_no_class(cells: list[str], names: tuple[str, ...], tmp_path: Path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from fedprime.data.sets.table.table import open_table
@@ -38,3 +39,30 @@ def test_folders_of_classes_are_a_table(tmp_path: Path):
     assert sizes(tmp_path) == {"train": 4, "test": 2}
     assert table.name_of(0) == "train/cat/0.png"
     assert sizes(tmp_path / "train") == {"train": 4}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("part-00000-8f2c-c000.snappy.parquet", "part-00001-8f2c-c000.snappy.parquet"),
+        ("part.0.parquet", "part.1.parquet"),
+        ("data_0.parquet", "data_1.parquet"),
+        ("00000000.parquet", "00000001.parquet"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "train"])
+def test_the_parts_that_other_programs_write_are_one_table(names: tuple[str, ...], folder: str, tmp_path: Path):
+    place = tmp_path / folder
+    place.mkdir(exist_ok=True)
+    for name in names:
+        pq.write_table(pa.table({"text": ["hello", "bye"], "label": ["x", "y"]}), place / name)
+    (place / "_SUCCESS").touch()
+    (place / f".{names[0]}.crc").write_bytes(b"crc")
+    assert sizes(tmp_path) == {"train": 4}
+
+
+def test_a_column_that_nothing_reads_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    tags = pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64()))
+    pq.write_table(pa.table({"text": ["hello", "bye"], "tags": tags, "label": ["x", "y"]}), tmp_path / "t.parquet")
+    assert len(open_table(str(tmp_path / "t.parquet"))) == 2
+    assert "left out, for nothing reads cells of their type: tags (map<string, int64" in caplog.text

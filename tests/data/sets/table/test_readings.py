@@ -1,8 +1,11 @@
 """How each column is read, in words."""
 
+from io import BytesIO
 from pathlib import Path
 
+import datasets
 import pytest
+from PIL import Image
 
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
@@ -97,3 +100,25 @@ def test_a_class_of_a_name_like_a_hole_can_be_stated(tmp_path: Path):
     (tmp_path / "metadata.csv").write_text("text,label\n" + "a b,NA\nc d,EU\n" * 8)
     table = open_table(str(tmp_path), TableOptions(classes=("EU", "NA")))
     assert (table.label_names, table.num_unlabelled) == (("EU", "NA"), 0)
+
+
+def test_what_lies_in_a_table_is_told_by_names_and_not_by_its_bytes(tmp_path: Path):
+    features = datasets.Features(
+        image=datasets.Image(),
+        label=datasets.ClassLabel(names=["red", "blue"]),
+        size=datasets.List(datasets.Value("int8")),
+    )
+    picture = BytesIO()
+    Image.new("RGB", (3, 3)).save(picture, "PNG")
+    cells = {"image": [{"bytes": picture.getvalue(), "path": None}] * 4, "label": [0, 1] * 2, "size": [[1, 2]] * 4}
+    datasets.Dataset.from_dict(cells, features=features).save_to_disk(tmp_path / "saved")
+    assert open_table(str(tmp_path / "saved")).readings == {
+        "image": "files of images, in the table",
+        "label": "2 categories (red, blue)",
+        "size": "lists, which can be stated as NAME:numbers=size",
+    }
+
+
+def test_words_that_are_stated_as_categories_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    table_of(tmp_path, *(f"0x{number:x}" for number in range(60)))
+    assert "x: words, of which each is taken for a category; write numbers all in one way" in caplog.text

@@ -24,6 +24,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_rows_are_written_as_somebody_says(tmp_path: Path):
+    (tmp_path / "new.csv").write_bytes("text~size\nschön~1\n".encode("cp1252"))
+    rows = read_unlabelled(str(tmp_path / "new.csv"), (), {"text": "text"}, csv=("cp1252", "~"))
+    assert [values for _, values in rows] == [{"text": "schön"}]
+
+
 def test_each_row_has_what_is_there_of_it(folder: Path, caplog: pytest.LogCaptureFixture):
     rows = list(read_unlabelled(str(folder), STATED, KINDS))
     assert [name for name, _ in rows] == ["photos/0.png", "photos/none.png", "row 3", "photos/3.png"]

@@ -113,6 +113,9 @@ class Cells:
             if name in forms and own.kind == "table"
         }
         self.styles = {name: style for name, style in styles.items() if style is not None}
+        for name in self._columns:
+            if own.kind == "table" and forms.get(name) == "text":
+                _logger.warning("%s: words, of which each is taken for a category; write numbers all in one way", name)
         for name, style in self.styles.items():
             if style.is_unclear:
                 _logger.warning("%s: %s; day and month may be meant otherwise: write 2024-01-31", name, style.title)

@@ -14,7 +14,7 @@ from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.number_words import number_style
 from fedprime.data.sets.table.plain_words import cleaned, is_blank
 from fedprime.data.sources import DataError, ValueKind
-from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.errors import nearest_name, quoted
 
 __all__ = [
     "Form",
@@ -22,6 +22,7 @@ __all__ = [
     "choose_columns",
     "column_forms",
     "column_names",
+    "is_list",
     "is_sound",
     "need_column",
     "usual_columns",
@@ -130,8 +131,8 @@ def choose_columns(
         has_numbers = any(form in _OF_TABLES for name, form in forms.items() if name not in apart)
         example = f"table={_ALL}, which means all numbers and categories" if has_numbers else "text=title"
         raise DataError(
-            f"{parts[0].place} has no column that looks like an image, a text or a sound, but {', '.join(forms)}; name "
-            f"those to use in data.columns, as {example}"
+            f"{parts[0].place} has no column that looks like an image, a text or a sound, but "
+            f"{quoted(', '.join(forms)) or 'the label alone'}; name those to use in data.columns, as {example}"
         )
     return chosen
 
@@ -214,11 +215,10 @@ def _may_be_names(column: str, parts: Sequence[Part]) -> bool:
 def _refuse_objects(word: str, kind: ValueKind, column: str, parts: Sequence[Part]) -> None:
     """Raises a `DataError` if a column of texts, numbers or categories holds what is none of these."""
     found = next((part.column(column).type for part in parts if column in part.rows.column_names), pa.null())
-    is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
     is_object = pa.types.is_nested(found) or pa.types.is_duration(found) or is_embedded(found)
-    is_object = is_object and not is_list
-    if (kind in ("text", "table", "numbers") and is_object) or (kind == "table" and is_list):
-        hint = f"; lists of numbers can be stated as NAME:numbers={column}" if is_list else ""
+    is_object = is_object and not is_list(found)
+    if (kind in ("text", "table", "numbers") and is_object) or (kind == "table" and is_list(found)):
+        hint = f"; lists of numbers can be stated as NAME:numbers={column}" if is_list(found) else ""
         raise DataError(
             f"data.columns states {word!r}, but cells of {column!r} are {found}; expected words or numbers{hint}"
         )
@@ -236,6 +236,11 @@ def _form_of_files(cells: pa.ChunkedArray) -> Form:
     """Returns of what form files are whose bytes stand in a data frame."""
     paths = [cell["path"] for cell in cells.slice(0, _LOOKED_AT).to_pylist() if cell and cell["path"]]
     return "audio" if sum(is_sound(path) for path in paths) > len(paths) / 2 else "image"
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Returns whether cells are lists."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def is_sound(path: str) -> bool:

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["CsvFormat", "read_csv_format"]
+__all__ = ["CsvFormat", "read_csv_format", "refuse_other_file"]
 
 _logger = logging.getLogger(__name__)
 
@@ -33,10 +34,15 @@ _OTHERS = {
     b"\x1f\x8b": "compressed; unpack it (gunzip)",
     b"PAR1": "a parquet file; let its name end in .parquet",
     b"%PDF": "a PDF; save its table as CSV in UTF-8",
-    b"<!DOCTYPE": "a page of the web; download the table itself",
+    b"<!doctype": "a page of the web; download the table itself",
     b"<html": "a page of the web; download the table itself",
+    b"<table": "a page of the web; save its table as CSV in UTF-8",
+    b"<?xml": "XML; save its table as CSV in UTF-8",
     b'{"': "JSON; let its name end in .jsonl",
+    b'[{"': "JSON; let its name end in .json",
 }
+#: How those begin that are what their name says.
+_OWN = {"CSV": (), "JSON": (b'{"', b'[{"'), "PARQUET": (b"PAR1",)}
 #: What Excel reads in the first line.
 _STATED = re.compile(r"sep=(.)\s*")
 _DELIMITERS = (",", ";", "\t", "|")
@@ -81,6 +87,7 @@ def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvF
         delimiter = "\t"
     if len(delimiter) > 1:
         raise DataError(f"data.delimiter is {delimiter!r}; expected one character, or tab")
+    refuse_other_file(file, "CSV")
     encoding = encoding or _encoding(file)
     limit = csv.field_size_limit(sys.maxsize)
     try:
@@ -115,17 +122,29 @@ def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvF
     return CsvFormat(encoding, delimiter, header, num_skipped)
 
 
+def refuse_other_file(file: Path, form: str) -> None:
+    """Raises a `DataError` if a file begins as those of another form do.
+
+    Args:
+        form: What it is said to be: CSV, JSON or PARQUET.
+    """
+    with file.open("rb") as opened:
+        start = opened.read(1000).lstrip()
+    for sign, what in _OTHERS.items():
+        if sign not in _OWN[form] and start[: len(sign)].lower() == sign.lower():
+            raise DataError(f"{file} is no {form} file but {what}")
+
+
 def _encoding(file: Path) -> str:
     with file.open("rb") as opened:
         start = opened.read(_LOOKED_AT)
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
-    other = next((what for sign, what in _OTHERS.items() if start.lstrip().startswith(sign)), None)
-    if other:
-        raise DataError(f"{file} is no CSV file but {other}")
-    if b"\0" in start[:1000]:
-        return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
+    # Of every second byte of a text in UTF-16 most are zeros; a few in a file of another encoding are but odd letters.
+    for offset, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if start[offset:1000:2].count(0) > len(start[:1000]) / 4:
+            return name
     try:
         with file.open(encoding="utf-8") as opened:
             while opened.read(_LOOKED_AT):
@@ -138,21 +157,35 @@ def _encoding(file: Path) -> str:
             ) from error
     else:
         return "utf-8"
-    content = file.read_bytes()[: 8 * _LOOKED_AT]
-    _refuse_damaged(content, file)
-    found = _other_encoding(content)
+    lines = _lines_beyond_ascii(file)
+    _refuse_damaged(lines, file)
+    found = _other_encoding(b"".join(lines.values()))
     if not found:
         raise DataError(f"{file} is not in UTF-8, and its encoding is not clear; say what it is by --data.encoding")
     _logger.warning("%s is not in UTF-8; it is read as %s (data.encoding says otherwise)", file, found)
     return found
 
 
-def _refuse_damaged(content: bytes, file: Path) -> None:
+def _lines_beyond_ascii(file: Path) -> dict[int, bytes]:
+    """Returns by number the lines that tell an encoding, wherever in the file they stand, up to some megabytes."""
+    found: dict[int, bytes] = {}
+    size = 0
+    with file.open("rb") as opened:
+        for number, line in enumerate(opened, start=1):
+            if not line.isascii():
+                found[number] = line
+                size += len(line)
+            if size > 8 * _LOOKED_AT:
+                break
+    return found
+
+
+def _refuse_damaged(lines: Mapping[int, bytes], file: Path) -> None:
     """Raises a `DataError` where most letters are in UTF-8: to read all as something else would spoil them."""
-    text = content.decode(errors="replace")
-    num_odd = text.count("\ufffd")
-    if sum(letter > "\x7f" for letter in text) > 3 * num_odd:
-        line = text.partition("\ufffd")[0].count("\n") + 1
+    texts = {number: line.decode(errors="replace") for number, line in lines.items()}
+    num_odd = sum(text.count("\ufffd") for text in texts.values())
+    if sum(letter > "\x7f" for text in texts.values() for letter in text) > 3 * num_odd:
+        line = next(number for number, text in texts.items() if "\ufffd" in text)
         raise DataError(
             f"{file}, line {line}: a letter is not in UTF-8, as others of the file are; mend it, or say what it is by "
             "--data.encoding, as cp1252"

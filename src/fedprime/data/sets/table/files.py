@@ -18,11 +18,12 @@ import pyarrow as pa
 
 from fedprime.data.sets.table.arrow_words import in_words
 from fedprime.data.sets.table.copies import tables_folder
-from fedprime.data.sets.table.csv_format import read_csv_format
-from fedprime.data.sets.table.json_depth import refuse_odd_json
-from fedprime.data.sets.table.layouts import class_folders, split_files
+from fedprime.data.sets.table.csv_format import read_csv_format, refuse_other_file
+from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_json
+from fedprime.data.sets.table.layouts import class_folders, part_files, split_files
 from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, split_name
+from fedprime.reproducibility.errors import quoted
 
 __all__ = ["Part", "open_parts"]
 
@@ -95,14 +96,12 @@ def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]
         return _open_named(path)
     if (place / "state.json").is_file() or (place / "dataset_dict.json").is_file():
         return _open_saved(place)
-    own = _metadata_file(place)
-    if own is not None:
-        return [_open_files([own], None, place, options)]
+    own = _table_files(place)
+    if own:
+        return [_open_files(own, None, place, options)]
     named = {split: folder for folder in sorted(place.iterdir()) if (split := split_name(folder.name)) in SPLITS}
-    files = {split: _metadata_file(folder) for split, folder in named.items() if folder.is_dir()}
-    parts = [
-        _open_files([file], split, file.parent, options) for split in SPLITS if (file := files.get(split)) is not None
-    ]
+    files = {split: _table_files(folder) for split, folder in named.items() if folder.is_dir()}
+    parts = [_open_files(own, split, named[split], options) for split in SPLITS if (own := files.get(split))]
     parts = parts or [_open_files(own, split, place, options) for split, own in split_files(place).items()]
     return parts or _open_otherwise(place, options)
 
@@ -141,7 +140,19 @@ def _open_classes(place: Path) -> list[Part]:
     ]
 
 
+def _table_files(folder: Path) -> list[Path]:
+    """Returns the metadata file of a folder, or the parts of its table, as Spark and other programs write them."""
+    own = _metadata_file(folder)
+    return [own] if own else part_files(folder)
+
+
 def _refuse_folder(place: Path) -> NoReturn:
+    partition = next((own.name for own in sorted(place.iterdir()) if own.is_dir() and "=" in own.name), None)
+    if partition:
+        raise DataError(
+            f"{place} is a table in partitions, such as {partition}; write it as one file, as "
+            "pandas.read_parquet(FOLDER).to_parquet('metadata.parquet') does"
+        )
     others = sorted(file.name for file in place.iterdir() if file.suffix in _READERS)
     hint = f"; or name the file: --data.path {place / others[0]}" if others else ""
     raise DataError(
@@ -164,37 +175,71 @@ def _open_files(files: Sequence[Path], split: str | None, folder: Path, options:
     if ending not in _READERS or any(other.suffix.lower() != ending for other in files):
         raise DataError(f"{file} is no table: expected a file that ends in {', '.join(_READERS)}")
     reader: dict[str, Any] = {}
-    for own in files:
-        if _READERS[ending] != "csv" and not own.stat().st_size:
+    form = _READERS[ending].upper()
+    for own in files if form != "CSV" else ():
+        if not own.stat().st_size:
             raise DataError(f"{own} is empty; expected a row for each sample")
-    if _READERS[ending] == "csv":
+        refuse_other_file(own, form)
+    if form == "CSV":
         from datasets import Features, Value
 
         # Cells are taken as they are written: "007" stays so, and a column may mix numbers and words.
         found = [read_csv_format(own, *options) for own in files]
         if any(own != found[0] for own in found):
-            raise DataError(f"{file.parent}: not all files of {split} have the columns and encoding of {file.name}")
+            raise DataError(f"{file.parent}: not all files have the columns and encoding of {file.name}")
         header = found[0].header
         reader = {"features": Features(dict.fromkeys(header, Value("string"))), "names": header, "header": 0}
         reader |= {"na_filter": False, "encoding": found[0].encoding, "sep": found[0].delimiter}
         reader |= {"skipinitialspace": True, "skiprows": found[0].num_skipped}
-    elif _READERS[ending] == "json":
+    elif form == "JSON":
         refuse_odd_json(files)
         # What a column holds is decided by all of a file: its first rows may have nothing in it.
         reader = {"chunksize": min(_WHOLE_JSON, max(own.stat().st_size for own in files) + 1)}
-    with _reading(str(file), f"{_READERS[ending].upper()} file"):
+    with _reading(str(file), f"{form} file", files if form == "JSON" else ()):
         from datasets import load_dataset
 
-        if _READERS[ending] == "parquet" and not any(_num_parquet_rows(own) for own in files):
-            raise DataError(f"{file} has no rows; expected one for each sample")
+        if form == "PARQUET":
+            if not any(_num_parquet_rows(own) for own in files):
+                raise DataError(f"{file} has no rows; expected one for each sample")
+            reader = _parquet_columns(file)
         data_files = {"table": [glob.escape(str(own)) for own in files]}
         with tables_folder() as cache:
             rows = load_dataset(_READERS[ending], data_files=data_files, split="table", cache_dir=str(cache), **reader)
         pa.default_memory_pool().release_unused()  # what parsing needed
     _refuse_wide(rows, str(file))
-    if _READERS[ending] == "json" and len(rows) == 1 and all(isinstance(cell, list) for cell in rows[0].values()):
-        raise DataError(f"{file} has a list for each column; write an object for each row, a line each")
+    if form == "JSON" and len(rows) == 1 and _holds_all_rows(list(rows[0].values())):
+        raise DataError(
+            f"{file} has one object for all rows; write an object for each row, a line each, as "
+            "to_json(orient='records', lines=True) of pandas does"
+        )
     return Part(_undecoded(rows), split, folder, str(file))
+
+
+def _holds_all_rows(cells: Sequence[object]) -> bool:
+    """Returns whether the cells of a single row are whole columns, or one of them is the table."""
+    tables = [cell for cell in cells if isinstance(cell, list) and cell and isinstance(cell[0], dict)]
+    return bool(tables) or all(isinstance(cell, list | dict) for cell in cells)
+
+
+def _parquet_columns(file: Path) -> dict[str, Any]:
+    """Returns the columns to read, if there are others that the library `datasets` cannot; these are told."""
+    from datasets import Features
+    from datasets.features.features import generate_from_arrow_type
+    from pyarrow import parquet
+
+    odd: dict[str, pa.DataType] = {}
+    schema = parquet.read_schema(file)
+    for field in schema:
+        try:
+            generate_from_arrow_type(field.type)
+        except ValueError:
+            odd[field.name] = field.type
+    if odd:
+        told = ", ".join(f"{name} ({kind})" for name, kind in odd.items())
+        _logger.warning("%s: left out, for nothing reads cells of their type: %s", file, quoted(told))
+        usable = pa.schema([field for field in schema if field.name not in odd], metadata=schema.metadata)
+        return {"columns": usable.names, "features": Features.from_arrow_schema(usable)}
+    return {}
 
 
 def _num_parquet_rows(file: Path) -> int:
@@ -252,8 +297,12 @@ def _undecoded(rows: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _reading(place: str, form: str) -> Iterator[None]:
-    """Quiet reading by the library `datasets`, whose errors come out as one line."""
+def _reading(place: str, form: str, lines: Sequence[Path] = ()) -> Iterator[None]:
+    """Quiet reading by the library `datasets`, whose errors come out as one line.
+
+    Args:
+        lines: The files, if they are JSON, of which the first bad line is named.
+    """
     # Its import takes a second, which runs on other data need not wait for.
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -271,11 +320,15 @@ def _reading(place: str, form: str) -> Iterator[None]:
     except Exception as error:
         cause = error.__cause__ or error
         said = " ".join(str(cause).split()) or type(cause).__name__
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        is_full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or said.startswith("Not enough disk space"):  # as the library says it, without a number
             said = (
                 f"{said}; rows are kept in fedprime's cache: make room there, or name another folder by FEDPRIME_CACHE"
             )
             raise DataError(f"{place} cannot be opened: {said}") from error
+        if "corresponds to no data" in said:
+            raise DataError(f"{place} has no rows; expected one for each sample") from error
+        refuse_bad_lines(lines)
         mended = "check its name" if form.endswith("hub") else "check that it is whole, or write it anew"
         raise DataError(f"{place} cannot be read as a {form}: {said.rstrip('.')}; {mended}") from error
     finally:

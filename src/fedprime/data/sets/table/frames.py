@@ -17,7 +17,7 @@ from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.columns import is_sound
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.labels import cell_words
-from fedprime.data.sets.table.number_words import read_row
+from fedprime.data.sets.table.number_words import trained_row
 from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import write_sound
 from fedprime.data.sources import DataError, ValueKind
@@ -143,31 +143,31 @@ def read_sample(
     sample: Mapping[str, object],
     kinds: Mapping[str, ValueKind],
     row: int,
-    styles: Mapping[str, str] = MappingProxyType({}),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Returns the raw values of a sample, whose images and sounds may be files or objects of libraries.
 
     Args:
         row: Its number, for messages.
-        styles: By column, how its numbers and dates were written in training.
+        about: What the model knows of the columns that it was trained on.
 
     Raises:
         InputError: If one cannot be read.
     """
     try:
-        return {name: _raw(value, kinds[name], styles) for name, value in sample.items()}
+        return {name: _raw(name, value, kinds[name], about) for name, value in sample.items()}
     except (InputError, OSError, ValueError) as error:
         raise InputError(f"row {row}: {error}") from error
 
 
-def _raw(value: object, kind: ValueKind, styles: Mapping[str, str]) -> object:
+def _raw(name: str, value: object, kind: ValueKind, about: Mapping[str, Any]) -> object:
     if isinstance(value, Path) or (isinstance(value, str) and kind in ("numbers", "image", "audio")):
         return read_value(str(value), kind)
     if kind == "image":
         return _pixels(value)
     if kind == "table" and isinstance(value, Mapping):
-        cells = {name: cell for name, cell in cast("Mapping[str, object]", value).items() if not is_hole(cell)}
-        return read_row(cells, styles)
+        cells = {column: cell for column, cell in cast("Mapping[str, object]", value).items() if not is_hole(cell)}
+        return trained_row(cells, name, about)
     return value
 
 
@@ -199,8 +199,8 @@ def _cell(cell: object, where: str) -> object:
     if is_hole(cell):
         return None
     if isinstance(cell, np.generic):
-        return cell.item()
-    if isinstance(cell, bool | int | float | str):
+        cell = cell.item()
+    if isinstance(cell, bool | int | float):
         return cell
     if isinstance(cell, bytes):
         return {"bytes": cell, "path": None}
@@ -211,12 +211,17 @@ def _cell(cell: object, where: str) -> object:
     if isinstance(cell, np.ndarray | list | tuple | set | frozenset):
         entries = list(cast("Iterable[object]", cell))
         if any(isinstance(entry, str) for entry in entries):
-            return [str(entry) for entry in entries]
+            return [_whole(str(entry)) for entry in entries]
         try:
             return " ".join(str(float(cast("float", entry))) for entry in entries) or None
         except (TypeError, ValueError):
             raise InputError(f"{where}: {cell!r} is no array of numbers; expected numbers alone, or a hole") from None
-    return str(cell)
+    return _whole(str(cell))
+
+
+def _whole(word: str) -> str:
+    """Returns a word in which each half of a character, which Arrow cannot hold, is a sign of replacement."""
+    return word if word.isascii() else word.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _image_file(cell: object, where: str) -> dict[str, object]:

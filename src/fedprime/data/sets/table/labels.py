@@ -8,20 +8,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
-from fedprime.data.sets.table.columns import column_names, need_column
+from fedprime.data.sets.table.columns import column_names, is_list, need_column
+from fedprime.data.sets.table.embedded_files import is_embedded
 from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.number_words import PLAIN, TRUTH
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, kept_words
 from fedprime.data.sources import DataError, Task
-from fedprime.reproducibility.errors import counted, nearest_name
+from fedprime.reproducibility.errors import counted, nearest_name, quoted
 
 __all__ = ["Labels", "cell_words", "listed_words", "read_known_labels", "read_labels"]
 
 _USUAL_NAMES = ("label", "labels", "class", "category", "target")
 _MOST_CLASSES = 1000
 _SEPARATORS = ("|", ";", ",")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #: Between words of a list that NumPy wrote.
 _NO_COMMA = re.compile(r"""(['"])\s+\1""")
 #: 1.0, and 1,0 but for 1,000.
@@ -68,14 +71,32 @@ def read_labels(
     columns = list(stated) or [name for name in _USUAL_NAMES if name in column_names(parts)][:1]
     if not columns:
         raise DataError(
-            f"{parts[0].place} has no column {' or '.join(_USUAL_NAMES[:3])}, but {', '.join(column_names(parts))}; "
-            "name the one with the classes, --data.label COLUMN"
+            f"{parts[0].place} has no column {' or '.join(_USUAL_NAMES[:3])}, but "
+            f"{quoted(', '.join(column_names(parts)))}; name the one with the classes, --data.label COLUMN, or several "
+            f"with yes or no for a label each{_one_column_hint(parts)}"
         )
     for column in columns:
         need_column(column, parts, "data.label")
+        _refuse_objects(column, parts)
     if len(columns) > 1:
         return _yes_or_no(tuple(columns), parts)
     return (_any_number if several_labels else _one_class)(columns[0], parts, classes)
+
+
+def _one_column_hint(parts: Sequence[Part]) -> str:
+    return "; if this is several columns, say what divides them, --data.delimiter" * (len(column_names(parts)) == 1)
+
+
+def _refuse_objects(column: str, parts: Sequence[Part]) -> None:
+    """Raises a `DataError` if a column holds structs, maps or bytes, whose words would be taken for classes."""
+    for part in parts:
+        found = part.column(column).type
+        inner = found.value_type if is_list(found) else found
+        if (pa.types.is_nested(inner) and not is_list(inner)) or is_embedded(inner):
+            raise DataError(
+                f"{part.place} has cells of {found} in the column {column}; expected classes or lists of labels, as "
+                "words or numbers"
+            )
 
 
 def read_known_labels(
@@ -162,7 +183,7 @@ def _cells(name: str, parts: Sequence[Part]) -> list[object]:
 
 
 def _word(cell: object) -> str:
-    return cleaned(str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell))
+    return cleaned(_CONTROL.sub(" ", str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)))
 
 
 def _in_order(words: set[str]) -> tuple[str, ...]:
@@ -190,6 +211,7 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     known = np.array([word is not None for word in words], dtype=bool)
     names = _all_classes(_in_order({word for word in words if word is not None}), classes, column, parts)
     place = parts[0].place
+    _refuse_json_objects(names, column, place)
     lists = [name for name in names if listed_words(name) is not None]
     joined = [] if classes else _joined_labels(names)
     if lists or joined:
@@ -198,17 +220,26 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
             "--data.several-labels; if it is one class, name all of them by --data.classes"
         )
     if len(names) < 2:
-        found = f"only one class, {names[0]}" if names else "no class at all"
+        found = f"only one class, {quoted(names[0], 100)}" if names else "no class at all"
         raise DataError(f"{place} has {found}, in the column {column}; there is nothing to learn{_HINT}")
-    if len(names) > min(_MOST_CLASSES, max(20, known.sum() / 2)):
+    most = min(_MOST_CLASSES, max(20, int(known.sum()) // 2))
+    if len(names) > most:
         raise DataError(
             f"{place} has {counted(len(names), 'different value')} in {counted(int(known.sum()), 'row')} of the column "
-            f"{column}; expected "
-            "classes that rows share; name another column, --data.label COLUMN"
+            f"{column}; expected classes that rows share, at most {most:,}; name another column, --data.label COLUMN"
         )
     number = {name: label for label, name in enumerate(names)}
     values = np.array([0 if word is None else number[word] for word in words], dtype=np.int64)
     return Labels("one_class", (column,), names, values, known)
+
+
+def _refuse_json_objects(names: Sequence[str], column: str, place: str) -> None:
+    found = next((name for name in names if name[:2] in ('{"', "{'") and name.endswith("}")), None)
+    if found:
+        raise DataError(
+            f"{place} has the object {quoted(found, 100)} in the column {column}; expected classes or lists of labels; "
+            "write each of its values into a column of its own"
+        )
 
 
 def _one_spelling(words: list[str | None]) -> list[str | None]:
@@ -221,8 +252,15 @@ def _one_spelling(words: list[str | None]) -> list[str | None]:
 
 def _joined_labels(names: Sequence[str]) -> list[str]:
     """Returns the names that are made of words which others have, too: ``Action|Drama`` beside ``Drama|War``."""
-    words = Counter(word for name in names for word in set(name.split("|")))
-    return [name for name in names if "|" in name and any(words[word] > 1 for word in name.split("|"))]
+    for sign in _SEPARATORS:
+        of_names = {name: {word.strip() for word in name.split(sign)} for name in names}
+        words = Counter(word for own in of_names.values() for word in own)
+        # A name may well have a comma: all of its words have to stand elsewhere, and one of them alone.
+        meant = all if sign == "," else any
+        joined = [name for name, own in of_names.items() if len(own) > 1 and meant(words[word] > 1 for word in own)]
+        if joined and (sign != "," or any(of_names[name] & set(names) for name in joined)):
+            return joined
+    return []
 
 
 def _any_number(column: str, parts: Sequence[Part], classes: Sequence[str]) -> Labels:
@@ -232,6 +270,7 @@ def _any_number(column: str, parts: Sequence[Part], classes: Sequence[str]) -> L
     of_rows = [_labels_in(cell, separator) for cell in cells]
     names = _in_order({label for labels in of_rows for label in labels or ()})
     names = _all_classes(names, classes, column, parts)
+    _refuse_json_objects(names, column, parts[0].place)
     if not names:
         raise DataError(
             f"{parts[0].place} has no label at all in the column {column}; there is nothing to learn{_HINT}"

@@ -6,21 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.date_words import DAY_FIRST, MONTH_FIRST, TIMES, YEAR_FIRST, date_order, hours, years
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, truth
+from fedprime.reproducibility.errors import nearest_name, quoted
 
-__all__ = ["PLAIN", "TRUTH", "WordStyle", "named_style", "number_style", "read_row", "share_of_numbers"]
+__all__ = ["PLAIN", "TRUTH", "WordStyle", "named_style", "number_style", "read_row", "share_of_numbers", "trained_row"]
 
 _LEAST = 0.9  # of the words of a column of numbers that are numbers
 _SPACES = re.compile("[\u00a0\u202f'’ ]")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_COMMA_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+_COMMA_THOUSANDS = re.compile(r"[+-]?\d{1,3}((,\d{3})+|(,\d{2})+,\d{3})(\.\d*)?")  # 1,234,567 or, in India, 12,34,567
 _POINT_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _SPACED = re.compile("[+-]?\\d{1,3}([\u00a0\u202f'’ ]\\d{3})+([.,]\\d*)?")  # noqa: RUF001
-_NEGATIVE = re.compile(r"\((\d.*)\)")  # as accountants write it
+_MINUSES = ("\u2212", "\u2013", "\uff0d")  # of typography
+_ACCOUNTED = re.compile(r"\((.*\d.*)\)")  # -3.50 as accountants write it
 _MONEY = r"[$€£¥₹]|EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN"
 _UNITS = r"%|‰|°C|°F|°|kg|mg|µg|g|lbs?|oz|km|cm|mm|m|mi|ft|ml|l|hrs?|h|min|ms|sec|s|kWh|kW|[kM]?Hz|bpm|mmHg|[kMG]B"
 _WITH_UNIT = re.compile(
@@ -51,8 +54,14 @@ class WordStyle:
         return True
 
 
+def _signed(word: str) -> str:
+    """Returns a number with the minus of computers, for which there may be another or parentheses."""
+    found = _ACCOUNTED.fullmatch(word)
+    return f"-{found[1]}" if found else f"-{word[1:]}" if word.startswith(_MINUSES) else word
+
+
 def _plain(word: str) -> float:
-    word = _NEGATIVE.sub(r"-\1", word.replace("\u2212", "-"))
+    word = _signed(word)
     if not _NUMBER.fullmatch(word):
         raise ValueError(f"{word!r} is no number")
     number = int(word) if word.lstrip("+-").isdecimal() else float(word)
@@ -62,12 +71,14 @@ def _plain(word: str) -> float:
 
 
 def _with_points(word: str) -> float:
+    word = _signed(word)
     if _COMMA_THOUSANDS.fullmatch(word):
         return _plain(word.replace(",", ""))
     return _plain(_SPACES.sub("", word) if _SPACED.fullmatch(word) else word)
 
 
 def _with_commas(word: str) -> float:
+    word = _signed(word)
     if _SPACED.fullmatch(word):
         word = _SPACES.sub("", word)
     if _POINT_THOUSANDS.fullmatch(word):
@@ -76,7 +87,7 @@ def _with_commas(word: str) -> float:
 
 
 def _with_unit(word: str, unit: str, parse: Callable[[str], float | str]) -> float | str:
-    found = _WITH_UNIT.fullmatch(word)
+    found = _WITH_UNIT.fullmatch(_signed(word))
     if found and unit in (found["before"], found["after"]) and not (found["before"] and found["after"]):
         word = found["sign"] + found["number"]
     return parse(word)
@@ -149,6 +160,25 @@ def read_row(cells: Mapping[str, object], titles: Mapping[str, str]) -> dict[str
     return read
 
 
+def trained_row(cells: Mapping[str, object], modality: str, about: Mapping[str, Any]) -> dict[str, object]:
+    """Returns a row as `read_row` does, for a model that knows which columns it was trained on, and of what form.
+
+    Args:
+        modality: What the row is; where its only column is called so, cells of it are objects with any columns.
+        about: What the model knows, as `Table.about` says it; nothing, of one that was trained on no table.
+
+    Raises:
+        InputError: If a word is nothing of its style, or a column is none that the model knows.
+    """
+    forms: Mapping[str, str] = about.get("forms", {})
+    unknown = next((name for name in cells if name not in forms), None)
+    if unknown is not None and forms and modality not in forms:
+        hint = nearest_name(unknown, forms)
+        raise InputError(f"{quoted(unknown, 100)} is no column that the model was trained on: {', '.join(forms)}{hint}")
+    numbers = {name: PLAIN.title for name, form in forms.items() if form == "number"}
+    return read_row(cells, numbers | about.get("styles", {}))
+
+
 def share_of_numbers(words: Sequence[str]) -> float:
     """Returns which share of words are numbers, whatever they are written like."""
     return max(_share(own, words) for own in (PLAIN, _THOUSANDS, _DECIMAL_COMMA)) if words else 0.0
@@ -164,7 +194,7 @@ def _of_unit(word: str, unit: str) -> str:
 
 def _common_unit(words: Sequence[str]) -> str:
     """Returns what nearly all words have before or after a number: a currency, a unit."""
-    found = [own for word in words if (own := _WITH_UNIT.fullmatch(word))]
+    found = [own for word in words if (own := _WITH_UNIT.fullmatch(_signed(word)))]
     units = Counter(own["before"] or own["after"] for own in found if bool(own["before"]) != bool(own["after"]))
     unit, count = next(iter(units.most_common(1)), ("", 0))
     return unit if count >= _LEAST * len(words) else ""

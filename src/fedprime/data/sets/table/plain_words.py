@@ -19,12 +19,13 @@ _TRUTH |= {"false": "no", "no": "no", "0": "no", "0.0": "no", "nein": "no", "non
 
 
 def cleaned(word: str) -> str:
-    r"""Returns a word without white space and unseen characters around it.
+    r"""Returns a word without white space and unseen characters around it, its accents composed.
 
     >>> cleaned("\ufeff red\u200b ")
     'red'
     """
-    return word.strip(_UNSEEN)
+    word = word.strip(_UNSEEN)
+    return word if word.isascii() else unicodedata.normalize("NFC", word)
 
 
 def is_empty(cell: object) -> bool:

@@ -90,6 +90,7 @@ def read_unlabelled(
     trained: Sequence[str] = (),
     known: Mapping[str, Form] | None = None,
     styles: Mapping[str, str] | None = None,
+    csv: tuple[str, str] = ("", ""),
 ) -> UnlabelledRows:
     """Opens rows of which nothing is read yet.
 
@@ -105,11 +106,12 @@ def read_unlabelled(
         trained: Which column was which modality in training; where nothing is stated, those that the table has are.
         known: As for `unlabelled_rows`.
         styles: Likewise.
+        csv: Encoding and delimiter of CSV files, if they are not to be found out.
 
     Raises:
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
     """
-    parts = open_parts(path)
+    parts = open_parts(path, *csv)
     names = column_names(parts)
     found = [word for word in trained if _has_columns(word, names)]
     return _open_rows(parts, path, stated or found, kinds, label, known, styles, tries_usual=not stated)
