@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from fedprime.data.sets.table.cells import Cells
 from fedprime.data.sets.table.columns import Form, ModalityColumns
-from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.labels import Labels
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.table import Table
 from fedprime.data.splits import SPLITS, most_frequent, without_repeats
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from fedprime.data.sets.table.columns import choose_columns, column_forms, need_column
-from fedprime.data.sets.table.files import Part, open_parts
+from fedprime.data.sets.table.files import open_parts
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError
 from miniatures import write_csv, write_table
 

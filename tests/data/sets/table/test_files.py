@@ -1,8 +1,6 @@
 """Where a table's rows come from, and files that are not what they should be: one clear line each."""
 
-import errno
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -140,16 +138,3 @@ def test_offline_a_name_of_the_hub_gives_one_clear_line(monkeypatch: pytest.Monk
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="there is no file or folder nobody/nothing here; looked for on the hub: "):
         open_parts("nobody/nothing")
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError("Not enough disk space. Needed: Unknown size")]
-)
-def test_a_full_disk_is_told_as_one(error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def is_full(*_: object, **__: object) -> None:
-        raise error
-
-    (tmp_path / "metadata.csv").write_text("text,label\na,b\n")
-    monkeypatch.setattr(datasets, "load_dataset", is_full)
-    with pytest.raises(DataError, match=r"cannot be opened: .*; rows are kept in fedprime's cache: make room there"):
-        open_parts(str(tmp_path))

@@ -6,8 +6,9 @@ import datasets
 import numpy as np
 import pytest
 
-from fedprime.data.sets.table.files import Part, open_parts
+from fedprime.data.sets.table.files import open_parts
 from fedprime.data.sets.table.labels import Labels, read_labels
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError
 from miniatures import write_csv
 

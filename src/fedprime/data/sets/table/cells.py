@@ -18,7 +18,7 @@ from fedprime.data.sets.table.column_styles import column_style, kept_in, misfit
 from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
-from fedprime.data.sets.table.files import Part
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank
 from fedprime.data.sounds import read_sound
 from fedprime.data.sources import DataError, ValueKind

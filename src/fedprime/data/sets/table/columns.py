@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from fedprime.data.sets.table.embedded_files import is_embedded, looks_like_files
 from fedprime.data.sets.table.file_names import is_web_address
-from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.number_words import number_style
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank
 from fedprime.data.sources import DataError, ValueKind
 from fedprime.reproducibility.errors import nearest_name, quoted

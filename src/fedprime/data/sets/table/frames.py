@@ -15,9 +15,9 @@ from PIL import Image
 from fedprime.data.images import InputError, image_pixels
 from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.columns import is_sound
-from fedprime.data.sets.table.files import Part
-from fedprime.data.sets.table.labels import cell_words
+from fedprime.data.sets.table.label_words import cell_words
 from fedprime.data.sets.table.number_words import trained_row
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import write_sound
 from fedprime.data.sources import DataError, ValueKind

@@ -1,10 +1,7 @@
 """The labels of a table: a column of classes, a column with any number of labels, or a column for each label."""
 
-import ast
-import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,22 +10,18 @@ from jaxtyping import Bool, Float, Int
 
 from fedprime.data.sets.table.columns import column_names, is_list, need_column
 from fedprime.data.sets.table.embedded_files import is_embedded
-from fedprime.data.sets.table.files import Part
-from fedprime.data.sets.table.number_words import PLAIN, TRUTH
-from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, kept_words
+from fedprime.data.sets.table.label_words import cell_words, cells_of, labels_in, listed_words, without_zeros, word_of
+from fedprime.data.sets.table.number_words import TRUTH
+from fedprime.data.sets.table.parts import Part
+from fedprime.data.sets.table.plain_words import is_empty
 from fedprime.data.sources import DataError, Task
 from fedprime.reproducibility.errors import counted, nearest_name, quoted
 
-__all__ = ["Labels", "cell_words", "listed_words", "read_known_labels", "read_labels"]
+__all__ = ["Labels", "read_known_labels", "read_labels"]
 
 _USUAL_NAMES = ("label", "labels", "class", "category", "target")
 _MOST_CLASSES = 1000
 _SEPARATORS = ("|", ";", ",")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-#: Between words of a list that NumPy wrote.
-_NO_COMMA = re.compile(r"""(['"])\s+\1""")
-#: 1.0, and 1,0 but for 1,000.
-_WHOLE = re.compile(r"[+-]?\d+(\.0+|,00?)")
 _HINT = "; if other sites or splits have more, name all classes by --data.classes"
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
 #: What classes are called that tables write in several spellings.
@@ -132,60 +125,6 @@ def read_known_labels(
     return np.array([names.index(word or "") for word in words], dtype=np.int64)
 
 
-def cell_words(name: str, parts: Sequence[Part], kept: Iterable[str] = ()) -> list[str | None]:
-    """Returns what stands in a column as words, None for a hole; 3.0 is called 3, classes by their names.
-
-    Args:
-        kept: Words that are none, though they look like one, such as NA.
-    """
-    cells = _cells(name, parts)
-    all_kept = {*kept, *kept_words(cells)}
-    return _without_zeros([None if is_blank(cell, all_kept) else _word(cell) for cell in cells])
-
-
-def _without_zeros(words: list[str | None]) -> list[str | None]:
-    # What a program once read as numbers, it writes as 1.0 where another row is empty.
-    filled = {word for word in words if word}
-    whole = {word for word in filled if _WHOLE.fullmatch(word)}
-    if not whole or not all(word in whole or PLAIN.fits(word) for word in filled):
-        return words
-    return [re.split("[.,]", word)[0] if word in whole and word else word for word in words]
-
-
-def listed_words(word: str) -> list[str] | None:
-    """Returns the words of a cell that is a list as JSON, Python or NumPy writes it; None if it is none.
-
-    >>> listed_words("['red', 'warm']"), listed_words('["red"]'), listed_words("['a' 'b']"), listed_words("red")
-    (['red', 'warm'], ['red'], ['a', 'b'], None)
-    """
-    if word[:1] + word[-1:] not in ("[]", "()", "{}"):
-        return None
-    try:
-        found = ast.literal_eval(_NO_COMMA.sub(r"\1, \1", word))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        try:
-            found = json.loads(word)
-        except (ValueError, RecursionError):
-            return None
-    if not isinstance(found, list | tuple | set) or any(isinstance(own, list | tuple | set | dict) for own in found):
-        return [] if word == "{}" else None
-    own = sorted(found, key=str) if isinstance(found, set) else found
-    return [_word(label) for label in own if not is_blank(label)]
-
-
-def _cells(name: str, parts: Sequence[Part]) -> list[object]:
-    cells: list[object] = []
-    for part in parts:
-        own = part.column(name).to_pylist()
-        names = part.class_names(name)
-        cells += own if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in own]
-    return cells
-
-
-def _word(cell: object) -> str:
-    return cleaned(_CONTROL.sub(" ", str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)))
-
-
 def _in_order(words: set[str]) -> tuple[str, ...]:
     """Sorts names, numbers by their size."""
     are_numbers = all(word.lstrip("-").isdecimal() for word in words)
@@ -264,10 +203,10 @@ def _joined_labels(names: Sequence[str]) -> list[str]:
 
 
 def _any_number(column: str, parts: Sequence[Part], classes: Sequence[str]) -> Labels:
-    cells = _cells(column, parts)
+    cells = cells_of(column, parts)
     texts = [cell for cell in cells if isinstance(cell, str) and listed_words(cell.strip()) is None]
     separator = next((sign for sign in _SEPARATORS if any(sign in text for text in texts)), _SEPARATORS[0])
-    of_rows = [_labels_in(cell, separator) for cell in cells]
+    of_rows = [labels_in(cell, separator) for cell in cells]
     names = _in_order({label for labels in of_rows for label in labels or ()})
     names = _all_classes(names, classes, column, parts)
     _refuse_json_objects(names, column, parts[0].place)
@@ -287,22 +226,11 @@ def _any_number(column: str, parts: Sequence[Part], classes: Sequence[str]) -> L
     return Labels("several_labels", (column,), names, values, np.array([own is not None for own in of_rows]))
 
 
-def _labels_in(cell: object, separator: str) -> list[str] | None:
-    if isinstance(cell, list):
-        return [_word(label) for label in cell if not is_blank(label)]
-    if is_blank(cell):
-        return None
-    listed = listed_words(_word(cell))
-    if listed is not None:
-        return listed
-    return [label.strip() for label in _word(cell).split(separator) if label.strip()]
-
-
 def _yes_or_no(columns: tuple[str, ...], parts: Sequence[Part]) -> Labels:
     values: list[list[float]] = []
     filled: list[list[bool]] = []
     for column in columns:
-        words = _without_zeros(["" if is_empty(cell) else _word(cell) for cell in _cells(column, parts)])
+        words = without_zeros(["" if is_empty(cell) else word_of(cell) for cell in cells_of(column, parts)])
         odd = next((word for word in words if word is not None and word.lower() not in (*_YES, *_NO)), None)
         if odd is not None:
             raise DataError(

@@ -8,8 +8,8 @@ from fedprime.data.sets.table.column_styles import column_style, kept_in, misfit
 from fedprime.data.sets.table.columns import Form, is_list
 from fedprime.data.sets.table.date_words import looks_like_date
 from fedprime.data.sets.table.embedded_files import is_embedded
-from fedprime.data.sets.table.files import Part
 from fedprime.data.sets.table.number_words import share_of_numbers
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, kept_words
 from fedprime.reproducibility.errors import counted
 

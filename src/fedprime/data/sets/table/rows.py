@@ -15,7 +15,8 @@ from fedprime.data.sets.table.columns import (
     column_names,
     usual_columns,
 )
-from fedprime.data.sets.table.files import Part, open_parts
+from fedprime.data.sets.table.files import open_parts
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError, Task, ValueKind
 
 __all__ = ["UnlabelledRows", "read_unlabelled", "unlabelled_rows"]

@@ -21,10 +21,12 @@ from fedprime.data.sets.table.columns import (
     column_names,
     need_column,
 )
-from fedprime.data.sets.table.files import Part, open_parts
-from fedprime.data.sets.table.labels import Labels, cell_words, read_labels
+from fedprime.data.sets.table.files import open_parts
+from fedprime.data.sets.table.label_words import cell_words
+from fedprime.data.sets.table.labels import Labels, read_labels
 from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.readings import column_readings
 from fedprime.data.sources import DataError, Task
 from fedprime.data.splits import SPLITS, split_name

@@ -1,0 +1,87 @@
+"""Words of label columns: what a cell says, and the labels of a cell that has any number of them."""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from fedprime.data.sets.table.number_words import PLAIN
+from fedprime.data.sets.table.parts import Part
+from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
+
+__all__ = ["cell_words", "cells_of", "labels_in", "listed_words", "without_zeros", "word_of"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+#: Between words of a list that NumPy wrote.
+_NO_COMMA = re.compile(r"""(['"])\s+\1""")
+#: 1.0, and 1,0 but for 1,000.
+_WHOLE = re.compile(r"[+-]?\d+(\.0+|,00?)")
+
+
+def cell_words(name: str, parts: Sequence[Part], kept: Iterable[str] = ()) -> list[str | None]:
+    """Returns what stands in a column as words, None for a hole; 3.0 is called 3, classes by their names.
+
+    Args:
+        kept: Words that are none, though they look like one, such as NA.
+    """
+    cells = cells_of(name, parts)
+    all_kept = {*kept, *kept_words(cells)}
+    return without_zeros([None if is_blank(cell, all_kept) else word_of(cell) for cell in cells])
+
+
+def without_zeros(words: list[str | None]) -> list[str | None]:
+    """Returns 3 for 3.0 where all words are numbers."""
+    # What a program once read as numbers, it writes as 1.0 where another row is empty.
+    filled = {word for word in words if word}
+    whole = {word for word in filled if _WHOLE.fullmatch(word)}
+    if not whole or not all(word in whole or PLAIN.fits(word) for word in filled):
+        return words
+    return [re.split("[.,]", word)[0] if word in whole and word else word for word in words]
+
+
+def listed_words(word: str) -> list[str] | None:
+    """Returns the words of a cell that is a list as JSON, Python or NumPy writes it; None if it is none.
+
+    >>> listed_words("['red', 'warm']"), listed_words('["red"]'), listed_words("['a' 'b']"), listed_words("red")
+    (['red', 'warm'], ['red'], ['a', 'b'], None)
+    """
+    if word[:1] + word[-1:] not in ("[]", "()", "{}"):
+        return None
+    try:
+        found = ast.literal_eval(_NO_COMMA.sub(r"\1, \1", word))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        try:
+            found = json.loads(word)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(found, list | tuple | set) or any(isinstance(own, list | tuple | set | dict) for own in found):
+        return [] if word == "{}" else None
+    own = sorted(found, key=str) if isinstance(found, set) else found
+    return [word_of(label) for label in own if not is_blank(label)]
+
+
+def cells_of(name: str, parts: Sequence[Part]) -> list[object]:
+    """Returns the cells of a column, numbers that stand for classes as their names."""
+    cells: list[object] = []
+    for part in parts:
+        own = part.column(name).to_pylist()
+        names = part.class_names(name)
+        cells += own if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in own]
+    return cells
+
+
+def word_of(cell: object) -> str:
+    """Returns a cell as one word without control characters; 3.0 is 3."""
+    return cleaned(_CONTROL.sub(" ", str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)))
+
+
+def labels_in(cell: object, separator: str) -> list[str] | None:
+    """Returns the labels of a cell that is a list, or words with a sign between them; None for a hole."""
+    if isinstance(cell, list):
+        return [word_of(label) for label in cell if not is_blank(label)]
+    if is_blank(cell):
+        return None
+    listed = listed_words(word_of(cell))
+    if listed is not None:
+        return listed
+    return [label.strip() for label in word_of(cell).split(separator) if label.strip()]
