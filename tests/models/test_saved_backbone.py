@@ -116,3 +116,13 @@ def test_the_folder_of_a_run_stands_for_its_shared_model(finished_run: Path, tmp
     (tmp_path / "settings.toml").touch()
     with pytest.raises(ModelError, match="has no shared model: it is not finished, or clients share none"):
         PromptedModel.from_pretrained(tmp_path)
+
+
+def test_a_model_that_was_loaded_from_a_folder_that_is_gone_still_knows_where_its_backbone_is(
+    composite: Backbone, tmp_path: Path
+):
+    model_around(composite).save_pretrained(tmp_path / "temporary" / "model")
+    model = PromptedModel.from_pretrained(tmp_path / "temporary" / "model")
+    shutil.rmtree(tmp_path / "temporary")
+    model.save_pretrained(tmp_path / "kept")
+    assert PromptedModel.from_pretrained(tmp_path / "kept").backbone.fingerprint == composite.fingerprint

@@ -138,6 +138,28 @@ def test_what_a_link_leads_to_is_replaced(file: Path, tmp_path: Path) -> None:
     assert file.read_text() == "new"
 
 
+def test_on_windows_no_folder_is_opened_and_what_is_flushed_is_open_for_writing(
+    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[bool, int]] = []
+    before = os.open
+
+    def recorded_open(path: Path, flags: int, *more: int, **named: object) -> int:
+        if "dir_fd" not in named:  # of `shutil.rmtree`
+            opened.append((Path(path).is_dir(), flags))
+        return before(path, flags, *more, **named)
+
+    monkeypatch.setattr(durable, "_IS_WINDOWS", True)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(os, "open", recorded_open)
+    with replaced_file(file) as beside:
+        beside.write_text("new")
+    with replaced_folder(folder) as beside:
+        (beside / "a").write_text("new")
+    assert opened == [(False, os.O_RDWR), (False, os.O_RDWR)]
+    assert file.read_text() == (folder / "a").read_text() == "new"
+
+
 def test_a_file_in_the_working_folder_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with replaced_file(Path("results.json")) as beside:

@@ -11,7 +11,7 @@ __all__ = ["INTERRUPTED", "close_output", "importing", "interruptible"]
 
 #: Exit code after Ctrl-C.
 INTERRUPTED = 128 + signal.SIGINT
-_NOBODY_READS = 128 + signal.SIGPIPE
+_NOBODY_READS = 128 + 13  # of SIGPIPE, a name that Windows lacks
 
 
 @contextmanager

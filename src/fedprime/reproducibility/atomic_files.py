@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 
 __all__ = ["replaced_file", "replaced_folder", "write_whole"]
 
+_IS_WINDOWS = os.name == "nt"
+
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
@@ -96,7 +98,9 @@ def _beside(path: Path) -> Path:
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    if _IS_WINDOWS and path.is_dir():
+        return  # folders cannot be opened there, nor is what was only read flushed
+    descriptor = os.open(path, os.O_RDWR if _IS_WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

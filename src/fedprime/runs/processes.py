@@ -29,6 +29,7 @@ from fedprime.settings.settings import Settings
 __all__ = ["Ending", "Task", "work_off"]
 
 _SECONDS_TO_STOP = 10.0
+_HAS_MASKS = hasattr(signal, "pthread_sigmask")  # Windows has none; there, a worker ignores Ctrl-C once it runs
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class _Worker:
             code = self.process.exitcode or 0
             if code < 0:
                 how = f"was killed by {signal.Signals(-code).name}"
-                remedy = "; if memory ran out, use fewer --processes" if code == -signal.SIGKILL else ""
+                remedy = "; if memory ran out, use fewer --processes" if how.endswith("SIGKILL") else ""
             else:
                 how, remedy = f"ended with exit code {code}", ""
             reason = f"the process that made it {how}{remedy}; the rounds that it finished are saved"
@@ -170,16 +171,18 @@ def _stop(processes: Sequence[BaseProcess], *, terminates: bool = True) -> None:
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
     """Lets a process be started whole, and never see Ctrl-C, which a terminal sends to all: we stop it ourselves."""
-    resource_tracker.ensure_running()  # a worker needs it, and starting it would let interrupts through again
     pressed: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
+    if _HAS_MASKS:
+        resource_tracker.ensure_running()  # a worker needs it, and starting it would let interrupts through again
     # The mask is for the worker, which inherits it. Here, another thread would still take the signal.
     handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number)) if is_main else None
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _HAS_MASKS else ()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if _HAS_MASKS:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if is_main:
             signal.signal(signal.SIGINT, handler)
         if pressed:
@@ -206,6 +209,8 @@ def _work(connection: Connection) -> None:
         except ConnectionError:
             sys.exit()
 
+    if not _HAS_MASKS:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     # An exit, so that a folder that is just being made is cleaned away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.getLogger("fedprime").addHandler(_LogSender(send))

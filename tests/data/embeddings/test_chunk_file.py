@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from fedprime.data.embeddings import chunk_file
 from fedprime.data.embeddings.chunk_file import BrokenChunkError, Chunk, chunk_bytes, count_entries
 
 
@@ -38,6 +39,19 @@ def test_a_closed_chunk_opens_its_file_again(tmp_path: Path) -> None:
     assert torch.equal(chunk.read(0), torch.ones(2, 3))
     chunk.close()
     assert torch.equal(chunk.read(1), torch.zeros(1, 3))
+
+
+def test_where_nothing_can_be_read_from_a_place_entries_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.safetensors", torch.ones(2, 3), torch.full((1, 3), 7.0))
+    monkeypatch.setattr(chunk_file, "_READS_AT", False)
+    chunk = Chunk(path)
+    assert torch.equal(chunk.read(1), torch.full((1, 3), 7.0))
+    assert torch.equal(chunk.read(0), torch.ones(2, 3))
+    os.truncate(path, 40)
+    with pytest.raises(BrokenChunkError, match="cut off in entry 1"):
+        chunk.read(1)
 
 
 def test_an_entry_that_was_cut_off_since_is_broken(tmp_path: Path) -> None:

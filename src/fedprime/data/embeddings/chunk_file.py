@@ -23,6 +23,8 @@ __all__ = ["KEY_BYTES", "BrokenChunkError", "Chunk", "chunk_bytes", "count_entri
 #: Length of a key; no two of any number of samples that fit a disk share one.
 KEY_BYTES = 16
 
+_READS_AT = hasattr(os, "preadv")  # Windows cannot; there, a file that is open could not be deleted either
+
 
 class BrokenChunkError(ValueError):
     """A chunk whose content is not what was written."""
@@ -101,22 +103,26 @@ class Chunk:
         """
         first = int(self._ends[row - 1]) if row else 0
         tokens = torch.empty(int(self._ends[row]) - first, self._width, dtype=self._dtype)
-        if self._file is None:
-            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            # Not `__del__`, which at the end of the interpreter finds `os` gone.
-            self._closing = weakref.finalize(self, os.close, self._file)
-        num_read = (
-            os.preadv(self._file, [_bytes_of(tokens)], self._start + first * self._width * tokens.element_size())
-            if tokens.nbytes
-            else 0
-        )
-        if num_read != tokens.nbytes:
+        start = self._start + first * self._width * tokens.element_size()
+        if (self._read_at(start, _bytes_of(tokens)) if tokens.nbytes else 0) != tokens.nbytes:
             raise BrokenChunkError(f"it was cut off in entry {row}")
         if not self._sound[row]:
             if _checksum(tokens) != self._checksums[row]:
                 raise BrokenChunkError(f"the checksum of entry {row} is wrong")
             self._sound[row] = True
         return tokens
+
+    def _read_at(self, start: int, values: memoryview) -> int:
+        """Fills values from that place of the file, whoever else reads it, and returns how many bytes were there."""
+        if not _READS_AT:
+            with self._path.open("rb") as file:
+                file.seek(start)
+                return file.readinto(values)
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            # Not `__del__`, which at the end of the interpreter finds `os` gone.
+            self._closing = weakref.finalize(self, os.close, self._file)
+        return os.preadv(self._file, [values], start)
 
     def close(self) -> None:
         """Closes the file; what is read next opens it again."""
