@@ -1,5 +1,7 @@
 """The page of a report in a real browser: its script runs without an error, and draws every part."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import pytest
 
 from fedprime.report.compare import group_runs
-from fedprime.report.html import html_page
+from fedprime.report.html import html_page, live_data
 from fedprime.report.html_data import page_data
 from made_runs import collected, methods_over_seeds
 
@@ -60,3 +62,41 @@ def test_a_page_is_sorted_filtered_and_hovered(
     assert told["tip"] == f"round 3\nBayes limit: 90\n{NASTY}: 80\nfedprime: 80"
     assert {"Results", "Round by round", "Pair by pair", "Settings that differ", "How to reproduce"} <= {*told["heads"]}
     assert told["width"] <= told["window"]  # nothing but tables is wider than the window
+
+
+# Chooses the second curve and another theme, reads the page again as a live page does, and tells what is there then.
+READ_AGAIN = """
+addEventListener("load", () => {
+  const select = document.querySelector("main select");
+  if (!sessionStorage.getItem("read again")) {
+    sessionStorage.setItem("read again", "yes");
+    select.selectedIndex = 1;
+    select.dispatchEvent(new Event("change"));
+    document.getElementById("theme").click();
+    return location.reload();
+  }
+  const told = document.createElement("output");
+  const words = (selector) => document.querySelector(selector).textContent;
+  told.textContent = JSON.stringify({ chosen: select.selectedIndex, theme: words("#theme"), live: words("p.live"),
+    curve: document.querySelector("main svg[role=img]").clientWidth });
+  document.body.append(told);
+});
+"""
+
+
+def test_a_live_page_keeps_what_was_chosen_and_says_when_no_round_comes(
+    told_by_page: Callable[[str, int, int], dict[str, Any]], tmp_path: Path
+):
+    row = {"pool_sizes": {}, "accuracy": 0.5, "loss": 1.0, "bytes_down": 1, "bytes_up": 1}
+    page = html_page(live_data("run", "fedprime", [row | {"round": number} for number in (0, 1)], 30))
+    path = tmp_path / "live.html"
+    path.write_text(
+        page.replace('<script type="application', f'<script>{READ_AGAIN}</script>\n<script type="application')
+    )
+    ten_minutes_ago = time.time() - 605
+    os.utime(path, (ten_minutes_ago, ten_minutes_ago))
+    told = told_by_page(path.as_uri(), 1280, 5000)
+    assert (told["chosen"], told["theme"]) == (1, "theme: light")
+    assert told["live"].startswith("2 of 30 round(s)")
+    assert "The last round ended 10 minutes ago; if the run was stopped" in told["live"]
+    assert told["curve"] <= 760

@@ -6,7 +6,9 @@ const tip = document.getElementById("tip");
 const hidden = Object.fromEntries([...Object.keys(data.axes), "\0scenario"].map((name) => [name, new Set()]));
 const shown = new Set(["accuracy", "own_accuracy" in data.scores ? "own_accuracy" : "bayes_accuracy"]);
 const others = Object.keys(data.axes).filter((axis) => axis !== data.compared);
-const picked = {}; // by name of a choice, what is chosen
+const KEPT = `fedprime ${location.pathname}`;
+const kept = data.live ? JSON.parse(sessionStorage.getItem(KEPT) || "{}") : {}; // a live page is read again and again
+const picked = kept.picked || {}; // by name of a choice, what is chosen
 const sorted = {}; // by table, [column, direction]
 const DASHES = ["5 4", "1.5 3", "8 3 2 3", "12 4"];
 
@@ -434,23 +436,36 @@ function render() {
   for (const box of main.querySelectorAll("[data-keep]")) [across[box.dataset.keep], down[box.dataset.keep]] = [box.scrollLeft, box.scrollTop];
   const focused = document.activeElement && main.contains(document.activeElement) ? [...main.querySelectorAll("button,select,summary")].indexOf(document.activeElement) : -1;
   const sections = SECTIONS.map(([title, content]) => [title, content()]).filter(([, content]) => content);
-  const live = data.live ? el("p", { class: "live" }, data.live) : null;
+  const live = data.live ? el("p", { class: "live" }, data.live, silence()) : null;
   const empty = cells().length ? null : el("p", {}, "The filters leave nothing to show.");
   main.replaceChildren(...[live, empty].filter(Boolean), ...sections.map(([title, content]) => el("section", {}, el("h2", {}, title), content)));
   for (const box of main.querySelectorAll("[data-keep]")) [box.scrollLeft, box.scrollTop] = [across[box.dataset.keep] || 0, down[box.dataset.keep] || 0];
   if (focused >= 0) main.querySelectorAll("button,select,summary")[focused]?.focus({ preventScroll: true });
+  keep();
+}
+
+function silence() {
+  const minutes = Math.floor((Date.now() - new Date(document.lastModified)) / 60000);
+  return minutes < 2 ? "" : ` The last round ended ${minutes} minutes ago; if the run was stopped, fedprime run --resume goes on with it.`;
+}
+
+function keep() {
+  if (data.live) sessionStorage.setItem(KEPT, JSON.stringify({ picked, theme }));
 }
 
 /* Theme, hints, paper */
 
 const system = matchMedia("(prefers-color-scheme: dark)");
-let theme = "system";
+let theme = kept.theme || "system";
+const button = document.getElementById("theme");
+const named = () => (button.textContent = `theme: ${theme}`);
 const paint = (name = theme) => (document.documentElement.dataset.theme = name === "system" ? (system.matches ? "dark" : "light") : name);
 system.addEventListener("change", () => paint());
-document.getElementById("theme").addEventListener("click", (event) => {
+button.addEventListener("click", () => {
   theme = { system: "light", light: "dark", dark: "system" }[theme];
-  event.currentTarget.textContent = `theme: ${theme}`;
+  named();
   paint();
+  keep();
 });
 addEventListener("beforeprint", () => { paint("light"); for (const details of document.querySelectorAll("main details.more")) if (details.querySelector("pre") || details.childElementCount > 1) details.open = true; });
 addEventListener("afterprint", () => paint());
@@ -470,6 +485,7 @@ addEventListener("keydown", (event) => {
 });
 
 document.querySelector("h1").textContent = data.name;
+named();
 paint();
 filters();
 ready = true;
