@@ -1,6 +1,6 @@
 """A pre-norm transformer layer whose weights are called as ViLT's are, without importing a library of models."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,15 +8,19 @@ from torch import Tensor, nn
 __all__ = ["LayerParts", "TransformerLayer"]
 
 
-@runtime_checkable
-class LayerParts(Protocol):
-    """What `vilt_layers` runs of a layer: this one's, or `ViltLayer` of `transformers`."""
+if TYPE_CHECKING:
 
-    attention: Any
-    intermediate: Any
-    output: Any
-    layernorm_before: Any
-    layernorm_after: Any
+    class LayerParts(Protocol):
+        """What `vilt_layers` runs of a layer: this one's, or `ViltLayer` of `transformers`."""
+
+        attention: Any
+        intermediate: Any
+        output: Any
+        layernorm_before: Any
+        layernorm_after: Any
+
+else:
+    LayerParts = Any  # since Python 3.12, no module of torch would be one at run time: its parts are no attributes
 
 
 class _Heads(nn.Module):
