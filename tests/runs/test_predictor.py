@@ -1,6 +1,8 @@
 """Data frames as a person has them: trained on, predicted for, saved, and refused."""
 
-from collections.abc import Mapping
+import json
+import pickle
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +13,23 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
+from sklearn.utils.validation import check_is_fitted
 
 import fedprime
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
 from fedprime.data.sources import DataError
-from fedprime.models.prompted_model import ModelError
+from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.prompts import NoPrompts
 from fedprime.runs.predictor import FederatedPredictor
 from fedprime.runs.run import start_run
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import read_settings
 from miniatures import DISHES, table_rows, write_csv
+from small_hub import Hub, hub_in_use
 
 COLUMNS = ("image=photo", "facts:table=price+colour")
 QUICK = ("--training.batch_size=16", "--method.num_prompts=2")
@@ -139,20 +145,60 @@ def test_a_saved_predictor_is_the_same_and_can_be_saved_again(
     assert again.get_params() == fitted.get_params()
     again.save(tmp_path / "m")
     again.save(tmp_path / "m")
-    (tmp_path / "m" / "predictor.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"predictor\.json is broken"):
-        FederatedPredictor.load(tmp_path / "m", backbone)
-    fitted.model_.save_pretrained(tmp_path / "bare")
-    with pytest.raises(ModelError, match="no predictor saved"):
+    for content in ("{", "[1]", '{"columns": 3}', '{"parameters": {"colour": "red"}}'):
+        (tmp_path / "m" / "predictor.json").write_text(content)
+        with pytest.raises(ModelError, match=r"predictor\.json is broken"):
+            FederatedPredictor.load(tmp_path / "m", backbone)
+    model = PromptedModel(backbone, NoPrompts(backbone.dim), ("soup", "cake"))
+    model.save_pretrained(tmp_path / "bare")
+    with pytest.raises(ModelError, match="names no columns of a table"):
         FederatedPredictor.load(tmp_path / "bare", backbone)
 
 
-def test_it_is_copied_and_measured_by_scikit_learn(backbone: Backbone, frame: pd.DataFrame):
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    yield from hub_in_use(tmp_path, monkeypatch)
+
+
+def test_a_predictor_comes_back_from_the_hub(hub: Hub, frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):
+    numbered = frame.assign(label=[10 * DISHES.index(label) for label in frame["label"]])
+    sent = predictor(backbone, method="closed-form").fit(numbered)
+    assert sent.push_to_hub("me/dishes") == f"{hub.address}/me/dishes"
+    told = json.loads(hub.files["me/dishes"]["predictor.json"])
+    assert set(told) == {"columns", "label", "several_labels", "forms", "classes"}  # no paths, nobody's scores
+    assert "statistics.safetensors" not in hub.files["me/dishes"]
+    found = FederatedPredictor.load("me/dishes")
+    assert found.predict(frame).dtype.kind == "i"
+    assert np.array_equal(found.predict_proba(frame), sent.predict_proba(frame))
+    assert found.score(numbered.drop(columns="label"), numbered["label"]) == sent.score(numbered)
+    assert found.results_["scenarios"] == sent.results_["scenarios"]
+    found.save(tmp_path / "m")
+    assert np.array_equal(FederatedPredictor.load(tmp_path / "m").classes_, sent.classes_)
+
+
+def test_a_run_of_a_table_is_loaded_as_a_predictor(frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):
+    fast = predictor(backbone, method="closed-form").fit(frame, folder=tmp_path / "run")
+    for place in (tmp_path / "run", tmp_path / "run" / "model"):
+        found = FederatedPredictor.load(place)
+        assert np.array_equal(found.predict_proba(frame), fast.predict_proba(frame))
+        assert (found.label, found.columns) == ("label", fast.columns_)
+        assert found.evaluate(frame) == fast.evaluate(frame)
+
+
+def test_it_is_copied_and_measured_by_scikit_learn(fitted: FederatedPredictor, backbone: Backbone, frame: pd.DataFrame):
     one = clone(predictor("tiny", seed=3))
     assert repr(one).startswith("FederatedPredictor(label='label', client='client', columns=('image=photo',")
     fast = predictor(backbone, method="closed-form")
     scores = cross_val_score(fast, frame.drop(columns=["label", "split"]), frame["label"], cv=2)
     assert scores.mean() > 0.5
+    with pytest.raises(NotFittedError, match="nothing was trained yet"):
+        one.predict(frame)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(one)
+    assert not hasattr(one, "feature_names_in_")
+    assert fitted.feature_names_in_.tolist() == ["photo", "price", "colour"]
+    assert fitted.n_features_in_ == 3
+    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict(frame), fitted.predict(frame))  # noqa: S301
 
 
 def test_labels_that_are_numbers_stay_numbers(frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):

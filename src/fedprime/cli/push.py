@@ -46,6 +46,6 @@ def push(words: list[str]) -> int:
     folder = find_model(options.model)
     model = PromptedModel.from_pretrained(folder, options.backbone)
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else None
-    own = None if card is None or is_untouched(card) else card
-    print(model.push_to_hub(options.name, private=options.private, message=options.message, card=own))
+    texts = {} if card is None or is_untouched(card) else {CARD: card}
+    print(model.push_to_hub(options.name, private=options.private, message=options.message, texts=texts))
     return 0

@@ -148,5 +148,6 @@ def _found_reference(saved: Mapping[str, Any], folder: Path) -> str:
     reference = str(saved["reference"])
     if not reference.startswith(("./", "../")):
         return reference  # a name, or a place that earlier versions saved
-    near = folder.resolve() / reference
-    return str(near) if near.exists() or "found_at" not in saved else str(saved["found_at"])
+    # Without the way through the folder, which need not last as long as the backbone does.
+    near = os.path.normpath(folder.resolve() / reference)
+    return near if Path(near).exists() or "found_at" not in saved else str(saved["found_at"])

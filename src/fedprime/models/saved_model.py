@@ -164,7 +164,12 @@ class SavedModel(nn.Module):
                     file.chmod(beside.stat().st_mode & 0o666)
 
     def push_to_hub(
-        self, name: str, *, private: bool = False, message: str = "Save a model of fedprime", card: str | None = None
+        self,
+        name: str,
+        *,
+        private: bool = False,
+        message: str = "Save a model of fedprime",
+        texts: Mapping[str, str] | None = None,
     ) -> str:
         """Saves to the hub, and returns the address; a backbone that lies in files is copied in.
 
@@ -174,7 +179,7 @@ class SavedModel(nn.Module):
         Args:
             name: ``owner/name``; made if it is not there.
             private: Whether a repository that is made is private.
-            card: The model card, if it is one's own.
+            texts: By name of a file beside, what it says, such as a model card of one's own.
 
         Raises:
             HubError: If the hub cannot be reached, or does not let this person.
@@ -182,7 +187,6 @@ class SavedModel(nn.Module):
         with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
             folder = Path(temporary) / "model"
             has_files = Path(self.backbone.reference).exists()
-            texts = {} if card is None else {CARD: card}
             self.save_pretrained(folder, texts=texts, standalone=has_files)
             return upload_folder(folder, name, private=private, message=message)
 

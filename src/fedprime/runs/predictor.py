@@ -1,17 +1,14 @@
 """A classifier with the conventions of scikit-learn, trained by a federation within a data frame."""
 
 import itertools
-import json
 import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from safetensors.torch import load_file
-from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
@@ -22,14 +19,15 @@ from fedprime.data.sets.table.table import table_of
 from fedprime.data.sources import DataError
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import Predictions, Scores, score
+from fedprime.models.model_folder import find_model
 from fedprime.models.prediction import predict_samples, with_prior
 from fedprime.models.priors import Prior
-from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
+from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.errors import nearest_name
-from fedprime.reproducibility.strict_json import JsonError, read_json
 from fedprime.runs.callbacks import ProgressLine
-from fedprime.runs.estimator import Estimator
+from fedprime.runs.estimator import Estimator, not_fitted
 from fedprime.runs.run import start_run
+from fedprime.runs.saved_predictor import PREDICTOR, as_classes, predictor_text, read_known, read_statistics
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 
@@ -40,7 +38,6 @@ _logger = logging.getLogger(__name__)
 _AT_ONCE = 64  # rows in memory
 _FRAME = "the frame"
 _RECIPE = "table/folder"  # a frame is trained on as the same rows in a folder are
-_FILE = "predictor.json"
 
 
 class FederatedPredictor(Estimator):
@@ -125,11 +122,11 @@ class FederatedPredictor(Estimator):
             if not (run / "model").exists():
                 raise ModelError(f"{settings.method.name} leaves each client a model, and none that all share")
             self.model_ = PromptedModel.from_pretrained(run / "model", self._own_backbone(), settings.device)
-            self._statistics = _statistics(run / "model")
+            self._statistics = read_statistics(run / "model")
         self.columns_, self.label_columns_ = tuple(str(own) for own in source.columns), source.label_columns
         self._forms, self._several, self._files = source.forms, data.several_labels, Path(files)
         known = [] if source.task == "several_labels" else frame_columns(frame)[source.label_columns[0]]
-        self.classes_ = _array(named_cells(known, source.label_names))
+        self.classes_ = as_classes(named_cells(known, source.label_names))
         return self
 
     def predict(
@@ -223,51 +220,63 @@ class FederatedPredictor(Estimator):
             ModelError: If nothing was trained yet, or there is something else at `folder`.
             BackboneError: If the backbone cannot be copied.
         """
-        model = self._fitted()
-        given = {name: value for name, value in self.get_params().items() if not isinstance(value, Backbone | Method)}
-        known = {"columns": self.columns_, "label": self.label_columns_, "several_labels": self._several}
-        known |= {"forms": self._forms, "classes": self.classes_.tolist(), "results": self.results_}
-        texts = {_FILE: json.dumps({"parameters": given, **known}, indent=2, default=list) + "\n"}
-        model.save_pretrained(folder, self._statistics, texts, standalone=standalone)
+        texts = {PREDICTOR: self._said(given=True)}
+        self._fitted().save_pretrained(folder, self._statistics, texts, standalone=standalone)
+
+    def push_to_hub(self, name: str, *, private: bool = False, message: str = "Save a predictor of fedprime") -> str:
+        """Saves to the hub, and returns the address; `load` takes the name.
+
+        Statistics of training samples, scores of single clients and what the constructor was given are not sent.
+
+        Args:
+            name: ``owner/name``; made if it is not there.
+            private: Whether a repository that is made is private.
+
+        Raises:
+            ModelError: If nothing was trained yet.
+            HubError: If the hub cannot be reached, or does not let this person.
+        """
+        texts = {PREDICTOR: self._said(given=False)}
+        return self._fitted().push_to_hub(name, private=private, message=message, texts=texts)
 
     @classmethod
     def load(
         cls, folder: str | Path, backbone: Backbone | str | Path | None = None, device: str = "auto"
     ) -> "FederatedPredictor":
-        """Returns what `save` wrote.
+        """Returns what `save` wrote or `push_to_hub` sent, or a predictor around any model of a table.
 
         Args:
+            folder: Of a saved predictor or model, or of a finished run; or a name on the hub.
             backbone: The frozen model, where it was one's own, or where it lies now.
             device: Where it runs, if it is not given.
 
         Raises:
-            ModelError: If there is none, or it is broken.
+            ModelError: If there is none, it is broken, or it was not trained on a table.
         """
-        folder = Path(folder)
+        folder = find_model(folder)
         model = PromptedModel.from_pretrained(folder, backbone, device)
-        if not (folder / _FILE).is_file():
-            raise ModelError(f"{folder} has no {_FILE}: it is a model that no predictor saved; use predict_samples")
+        known = read_known(folder, model)
         try:
-            known = read_json(folder / _FILE)
-            given: dict[str, Any] = {
-                name: tuple(cast("Any", own)) if isinstance(own, list) else own
-                for name, own in known["parameters"].items()
-            }
-            predictor = cls(**given)
+            predictor = cls(**known["parameters"])
             predictor.columns_, predictor.label_columns_ = tuple(known["columns"]), tuple(known["label"])
             predictor._forms, predictor._several = known["forms"], known["several_labels"]
-            predictor.classes_, predictor.results_ = _array(known["classes"]), known["results"]
-        except (JsonError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder / _FILE} is broken ({error!r}); save the predictor again") from error
-        predictor.model_, predictor._statistics, predictor._files = model, _statistics(folder), Path()
+            predictor.classes_, predictor.results_ = as_classes(known["classes"]), known["results"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder / PREDICTOR} is broken ({error!r}); save the predictor again") from error
+        predictor.model_, predictor._statistics, predictor._files = model, read_statistics(folder), Path()
         if backbone is not None:
             predictor.backbone = str(backbone) if isinstance(backbone, Path) else backbone
         return predictor
 
     def _fitted(self) -> PromptedModel:
         if not hasattr(self, "model_"):
-            raise ModelError("nothing was trained yet; call fit(frame) first, or load a predictor that was saved")
+            raise not_fitted()
         return self.model_
+
+    def _said(self, *, given: bool) -> str:
+        known = {"columns": self.columns_, "label": self.label_columns_, "several_labels": self._several}
+        known |= {"forms": self._forms, "classes": self.classes_.tolist()}
+        return predictor_text(known | ({"parameters": self.get_params(), "results": self.results_} if given else {}))
 
     def _own_backbone(self) -> Backbone | None:
         return None if isinstance(self.backbone, str) else self.backbone
@@ -289,12 +298,3 @@ class FederatedPredictor(Estimator):
         if not isinstance(self.label, str):
             raise DataError("y is one column, and label names several; leave y out")
         return frame_columns(frame) | frame_columns({self.label or "label": y})
-
-
-def _statistics(folder: Path) -> dict[str, Tensor] | None:
-    return load_file(folder / STATISTICS) if (folder / STATISTICS).is_file() else None
-
-
-def _array(labels: Sequence[object]) -> np.ndarray:
-    kinds = {type(label) for label in labels}
-    return np.array(labels, dtype=None if len(kinds) == 1 else object)

@@ -1,0 +1,80 @@
+"""What a predictor says beside its model, in ``predictor.json``, or else what the model says of its own columns."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fedprime.backbones.backbone import Backbone
+from fedprime.methods.method import Method
+from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
+from fedprime.reproducibility.strict_json import JsonError, read_json
+
+__all__ = ["PREDICTOR", "as_classes", "predictor_text", "read_known", "read_statistics"]
+
+#: The file's name.
+PREDICTOR = "predictor.json"
+
+
+def predictor_text(known: Mapping[str, Any]) -> str:
+    """Returns the content of the file.
+
+    Args:
+        known: As `read_known` returns it; what is left out is read from the model again. Methods and backbones of
+            one's own are not written.
+    """
+    given = known.get("parameters", {})
+    kept = {name: value for name, value in given.items() if not isinstance(value, Backbone | Method)}
+    return json.dumps({**known, "parameters": kept} if given else known, indent=2, default=list) + "\n"
+
+
+def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
+    """Returns what a saved predictor knows of its frame.
+
+    Args:
+        folder: Of the saved model.
+        model: That model.
+
+    Raises:
+        ModelError: If the file is broken, or there is none and the model was not trained on a table.
+    """
+    about, said = model.about, {}
+    if (folder / PREDICTOR).is_file():
+        try:
+            said = dict(read_json(folder / PREDICTOR))
+        except (JsonError, ValueError, TypeError) as error:
+            raise ModelError(f"{folder / PREDICTOR} is broken ({error!r}); save the predictor again") from error
+    elif not about.get("columns") or not about.get("labels"):
+        raise ModelError(f"the model in {folder} names no columns of a table; predict by predict_samples")
+    labels, columns = list(about.get("labels", [])), list(about.get("columns", []))
+    known: dict[str, Any] = {
+        "parameters": {"label": labels[0] if len(labels) == 1 else labels, "columns": columns},
+        "columns": columns,
+        "label": labels,
+        "several_labels": model.task == "several_labels" and len(labels) == 1,
+        "forms": about.get("forms", {}),
+        "classes": list(model.label_names),
+        "results": {"scenarios": about.get("training", {}).get("scores", {})},
+        **said,
+    }
+    given = dict(known["parameters"])
+    known["parameters"] = {name: tuple(own) if isinstance(own, list) else own for name, own in given.items()}
+    return known
+
+
+def read_statistics(folder: Path) -> dict[str, Tensor] | None:
+    """Returns what a saved model tells of its training samples, if it tells anything."""
+    return load_file(folder / STATISTICS) if (folder / STATISTICS).is_file() else None
+
+
+def as_classes(labels: Sequence[object]) -> np.ndarray:
+    """Returns labels as they stood in a frame: of one type, or of several as they are.
+
+    >>> as_classes([0, 1]).dtype.kind, as_classes(["0", 1]).dtype.kind
+    ('i', 'O')
+    """
+    return np.array(labels, dtype=None if len({type(label) for label in labels}) == 1 else object)
