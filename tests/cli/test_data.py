@@ -138,6 +138,12 @@ def test_words_of_a_table_do_not_steer_the_terminal(tmp_path: Path, capsys: pyte
     assert "\x1b" not in said.out + said.err
 
 
+def test_a_row_without_a_file_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "rows.csv").write_text("text,n,label\na,x,p\nb,y,q\nc,1,p\nd,2,q\n")
+    assert exit_code("data", "check", tmp_path / "rows.csv", "--columns", "text=text", "readings:numbers=n") == 1
+    assert "\n  row 1: readings are 'x', expected numbers" in capsys.readouterr().out
+
+
 def test_a_table_is_shown_without_a_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert exit_code("data", "show", write_table(tmp_path), "--output", tmp_path / "sheet.png", "--count", 5) == 0
     assert capsys.readouterr().out == f"5 of 48 samples are drawn in {tmp_path / 'sheet.png'}\n"

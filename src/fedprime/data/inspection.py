@@ -190,7 +190,7 @@ def _open_all(table: Table, embedded: EmbeddedSamples | None) -> _Opened:
                 digest = _digest(table, own.modality, index)
             except Exception as error:  # of whatever library decodes it
                 said = " ".join(str(error).split()) or type(error).__name__
-                unreadable[own.modality][table.name_of(index)] = f"row {table.row_of(index) + 1}: {said}"
+                unreadable[own.modality][table.name_of(index)] = _with_row(table, index, said)
                 there[index, column] = False
             else:
                 contents[index].append(digest)
@@ -212,11 +212,15 @@ def _put_through(
         embedded.there[:, number] &= there[:, table.modalities.index(modality)]
     embedded.try_all()
     for modality, reasons in embedded.odd.reasons.items():
-        unreadable[modality] |= {
-            table.name_of(index): f"row {table.row_of(index) + 1}: {reason}" for index, reason in reasons.items()
-        }
+        unreadable[modality] |= {table.name_of(index): _with_row(table, index, own) for index, own in reasons.items()}
     for number, modality in enumerate(embedded.modalities):
         there[:, table.modalities.index(modality)] &= embedded.there[:, number]
+
+
+def _with_row(table: Table, index: int, reason: str) -> str:
+    """Returns a reason with the row before it, unless the sample is called by its row."""
+    row = f"row {table.row_of(index) + 1}"
+    return reason if table.name_of(index) == row else f"{row}: {reason}"
 
 
 def _digest(table: Table, modality: str, index: int) -> bytes:

@@ -65,7 +65,10 @@ def predict(*values):
 app = gradio.Interface(
     predict,
     [component(name, kind) for name, kind in KINDS.items()],
-    [gradio.Label(num_top_classes=5, label="answer"), gradio.Dataframe(headers=["from", "answer", "probability"])],
+    [
+        gradio.Label(num_top_classes=5, label="answer"),
+        gradio.Dataframe(headers=["from", "answer", "probability"], label="of every subset"),
+    ],
     title=TITLE,
     description="Leave out whatever is missing: the model answers from the rest.",
     flagging_mode="never",
