@@ -88,12 +88,14 @@ def test_a_run_shows_a_live_line_on_a_terminal(
 
 
 def test_a_stopped_run_is_continued(stopped_run: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]):
+    (stopped_run / "live.html").write_text("1 of 3 rounds")
     assert exit_code("run", "--resume", stopped_run) == 0
     rounds = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("round ")]
     assert rounds == ["2/3", "3/3"]
     ours = load_file(stopped_run / "model" / "model.safetensors")
     theirs = load_file(finished_run / "model" / "model.safetensors")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert "1 of 3" not in (stopped_run / "live.html").read_text()  # which goes on with the run
 
 
 def test_a_finished_run_is_shown_again(finished_copy: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,6 +1,8 @@
 """What is told about a run while it is made, and how one ends before its last round."""
 
 import csv
+import sys
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fedprime.data.batches import Encoded
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.report.writing import write_report
-from fedprime.runs.callbacks import AfterRound, Callback, EarlyStopping
+from fedprime.runs.callbacks import AfterRound, Callback, EarlyStopping, ProgressLine
 from fedprime.runs.metrics import Progress
 from fedprime.runs.run import resume_run, start_run
 from fedprime.settings.settings import Settings
@@ -121,3 +124,16 @@ def test_the_report_tells_the_rounds_that_were_really_made(small_settings: Setti
     assert report.problems == ()
     rows = list(csv.DictReader((tmp_path / "report" / "runs.csv").read_text().splitlines()))
     assert {row["rounds"] for row in rows} == {"2"}
+
+
+def test_a_line_of_progress_is_written_over_all_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))  # as in a notebook
+    line = ProgressLine()
+    line.values_encoded(Encoded("image", 1000, 1000))
+    line.round_finished(Progress(1, 30, 0.5, 0.75, None, 0, 1.0))
+    line.run_finished({})
+    assert capsys.readouterr().err == "\rencoding image 1,000/1,000\rround 1/30, accuracy 75.0 %\n"
+    line.round_finished(Progress(2, 30, 0.5, None, None, 0, 1.0))
+    assert capsys.readouterr().err == f"\r{'round 2/30':27}"

@@ -19,6 +19,7 @@ __all__ = ["ABSENT", "exit_code", "run_recipe"]
 
 #: Exit code of a run that is finished although a client never answered.
 ABSENT = 3
+_LIVE = "live.html"  # as `fedprime.runs.live` calls it, which is slow to import
 
 
 def run_recipe(words: list[str]) -> int:
@@ -41,6 +42,7 @@ def run_recipe(words: list[str]) -> int:
         if recipe or folder:
             extra = " ".join([*filter(None, [recipe]), *(["--output"] if folder else [])])
             raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
+        live = live or (Path(resumed) / _LIVE).exists()  # a page that is there would else never hear of the end
         return _make(None, Path(resumed), live, trackers, words)
     named = next((word for word in words if word.endswith(".toml")), None)
     if recipe is None and named:
@@ -70,10 +72,10 @@ def _make(settings: Any, path: Path, live: bool, trackers: Sequence[str], change
     with interruptible(lambda: _saved_rounds(path)), tracked, display_run() as display:
         callbacks: list[Callback] = [display, tracked]
         if live:
-            from fedprime.runs.live import LIVE, LivePage
+            from fedprime.runs.live import LivePage
 
             callbacks.append(LivePage(path))
-            print(f"to look at while it runs: {(path / LIVE).absolute()}")
+            print(f"to look at while it runs: {(path / _LIVE).absolute()}")
         if settings is None:
             results = run.resume_run(path, changes=changes, callbacks=callbacks)
         else:

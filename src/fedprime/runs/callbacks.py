@@ -51,26 +51,29 @@ class ProgressLine(Callback):
     def __init__(self) -> None:
         """Looks who is looking."""
         self._is_seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self._length = 0
 
     def values_encoded(self, encoded: Encoded) -> None:
         """Says how far the values are encoded."""
-        if self._is_seen:
-            sys.stderr.write(f"\rencoding {encoded.modality} {encoded.done:,}/{encoded.total:,}   ")
-            sys.stderr.flush()
+        self._show(f"encoding {encoded.modality} {encoded.done:,}/{encoded.total:,}")
 
     def round_finished(self, progress: Progress) -> None:
         """Says how far the run is."""
-        if self._is_seen:
-            done = f"round {progress.round_number}/{progress.num_rounds}" if progress.start is None else "start"
-            measured = "" if progress.accuracy is None else f", accuracy {100 * progress.accuracy:.1f} %"
-            sys.stderr.write(f"\r{done}{measured}   ")
-            sys.stderr.flush()
+        done = f"round {progress.round_number}/{progress.num_rounds}" if progress.start is None else "start"
+        measured = "" if progress.accuracy is None else f", accuracy {100 * progress.accuracy:.1f} %"
+        self._show(done + measured)
 
     def run_finished(self, results: Mapping[str, Any]) -> None:
         """Ends the line."""
         del results
         if self._is_seen:
             sys.stderr.write("\n")
+
+    def _show(self, line: str) -> None:
+        if self._is_seen:
+            sys.stderr.write(f"\r{line:{self._length}}")  # over all of the line before
+            sys.stderr.flush()
+            self._length = len(line)
 
 
 @dataclass(frozen=True)
