@@ -97,6 +97,13 @@ def test_the_result_is_a_recipe_that_gives_each_method_what_was_chosen_for_it(
     assert read_settings(recipe).training.rounds == 2
 
 
+def test_flags_stand_in_the_recipe_as_a_person_writes_them(read: Callable[..., Search]):
+    flags = ["--training.rounds=7", "--data.name=builtin", "--training.activation_checkpointing=true"]
+    tables = tomllib.loads(read(PLAN, *flags).recipe({}, []))
+    assert (tables["training"]["rounds"], tables["data"]["name"]) == (7, "builtin")
+    assert tables["training"]["activation_checkpointing"] is True
+
+
 @pytest.mark.parametrize(
     ("search", "problem"),
     [

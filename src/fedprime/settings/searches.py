@@ -15,6 +15,7 @@ Without a table ``search``, the learning rate is varied, from a tenth to ten tim
 labels of a plan, so that a search is a grid that grows.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,25 @@ class Search:
             for name, value in dotted_values(settings).items()
         ]
         head = "\n".join(f"# {remark}" if remark else "#" for remark in remarks)
-        return "\n".join([head, "", tomlkit.dumps(self.base.tables["settings"]), "[by_method]", *lines, ""])
+        known = flat_settings(self.base.runs[0].settings)
+        said = dotted_values(self.base.tables["settings"])
+        shared = _nested({name: _value_of(word, known.get(name, "")) for name, word in said.items()})
+        return "\n".join([head, "", tomlkit.dumps(shared), "[by_method]", *lines, ""])
+
+
+def _value_of(word: Any, known: Any) -> Any:
+    """Returns what a flag says as a person writes it into a recipe: 2, which came as the word "2".
+
+    Args:
+        word: What was said.
+        known: What the setting is now, of the type that it has.
+    """
+    if not isinstance(word, str) or isinstance(known, str):
+        return word
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word  # "yes", which settings take for true
 
 
 def read_search(
