@@ -169,7 +169,7 @@ class SavedModel(nn.Module):
         *,
         private: bool = False,
         message: str = "Save a model of fedprime",
-        texts: Mapping[str, str] | None = None,
+        texts: Mapping[str, str] = {},
     ) -> str:
         """Saves to the hub, and returns the address; a backbone that lies in files is copied in.
 
