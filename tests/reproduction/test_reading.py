@@ -187,6 +187,7 @@ def test_a_quirk_that_backbones_do_not_have_is_refused(three: Backbone):
 def test_a_modality_that_the_research_code_does_not_know_has_no_placeholder() -> None:
     smelling = load_backbone()
     smelling.modalities = ("image", "smell")
+    smelling.blocks = {name: {name: 4} for name in smelling.modalities}
     with pytest.raises(BackboneError, match=r"placeholder_input knows .*; the backbone reads smell too"):
         ReferenceBackbone(smelling, ["placeholder_input"])
     assert ReferenceBackbone(smelling, ["prompt_readout"]).modalities == ("image", "smell")
