@@ -136,7 +136,8 @@ def main() -> None:
         for row, score in (("closed form", "accuracy"), ("Bayes limit", "bayes_accuracy")):
             found.setdefault(row, []).append({name: 100 * scores[score] for name, scores in scenarios.items()})
     names = list(found["closed form"][0])
-    lines = ["| | " + " | ".join(names) + " |", "| :-- |" + " --: |" * len(names)]
+    lines = ["# What bounds accuracy in the built-in world", ""]
+    lines += ["| | " + " | ".join(names) + " |", "| :-- |" + " --: |" * len(names)]
     for row in ("Bayes limit", *ROWS, "closed form"):
         means = [np.mean([scores[name] for scores in found[row]]) for name in names]
         lines.append(f"| {row} | " + " | ".join(f"{mean:.1f}" for mean in means) + " |")
