@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fedprime.methods import METHODS
-from fedprime.report.plots.canvas import Drawing, add_legend, house_style, marks_of, pages, save, slug
+from fedprime.report.plots.canvas import Drawing, LimitLines, add_legend, house_style, marks_of, pages, save, slug
 
 
 def simple_drawing() -> Drawing:
@@ -80,6 +80,14 @@ def test_a_legend_lies_outside_the_panels():
     assert not legend.overlaps(panel)
     assert legend.x0 >= 0
     assert legend.x1 <= figure.bbox.x1
+
+
+def test_a_legend_shows_limits_as_they_are_drawn():
+    limits, panel = LimitLines(), Figure().subplots()
+    limits.draw(panel, {"site 0": [(0.0, 0.5), (1.0, 0.5)], "site 1": [(0.0, 0.9), (1.0, 0.9)]})
+    drawn = [line.get_linestyle() for line in panel.lines]
+    assert [entry.get_linestyle() for entry in limits.entries()] == drawn
+    assert len(set(drawn)) == 2
 
 
 def test_panels_are_divided_among_figures_in_their_order():

@@ -231,7 +231,9 @@ class LimitLines:
 
     def entries(self) -> list[Line2D]:
         """Returns what a legend says of them."""
-        return [Line2D([], [], color=LIMIT_COLOR, linestyle="-", label=name) for name, dashes in self._dashes.items()]
+        return [
+            Line2D([], [], color=LIMIT_COLOR, linestyle=dashes, label=name) for name, dashes in self._dashes.items()
+        ]
 
 
 def limit_entry(blocks: Sequence[Block]) -> list[Line2D]:
