@@ -62,6 +62,9 @@ def test_the_best_is_the_one_that_was_written(states: SavedStates, tmp_path: Pat
     assert states.best(3).state.shared["head"].tolist() == [3.0, 3.0]
     with pytest.raises(RunError, match=r"best\.safetensors is broken \(it is the state of another round"):
         states.best(4)
+    with pytest.raises(RunError, match="it is the state of another round"):
+        states.best(1, made_again=3)
+    assert states.best(1, made_again=2).next_round == 3
     flip_last_bit(tmp_path / "best.safetensors")
     with pytest.raises(RunError, match="it was changed since it was written"):
         states.best(3)

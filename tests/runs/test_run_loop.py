@@ -3,17 +3,21 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from fedprime.experiment.loading import load_experiment
-from fedprime.experiment.run_folder import RunFolder
+from fedprime.experiment.run_folder import Checkpoint, RunFolder
 from fedprime.methods import METHODS
 from fedprime.methods.fedprime import FedIntra
-from fedprime.runs.run import start_run
+from fedprime.runs.callbacks import AfterRound
+from fedprime.runs.evaluators import OwnSamples
+from fedprime.runs.metrics import Progress
+from fedprime.runs.run import resume_run, start_run
 from fedprime.settings.settings import Settings
-from run_files import metrics_of, results_of, weights_of
+from run_files import flip_bit, metrics_of, results_of, weights_of
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,31 @@ def test_the_results_count_the_values_that_are_trained_and_sent(finished_run: Pa
     values = sum(value.numel() for value in weights_of(finished_run).values())
     assert results["trained_values"] == results["sent_values"] == values
     assert results["sent_bytes_per_client_and_round"] == 2 * 4 * values
+
+
+def test_a_run_goes_on_from_an_earlier_state_although_the_best_is_one_that_is_made_again(
+    small_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    measured, losses = OwnSamples.on_validation, (1.0, 1.1, 0.9)
+
+    def pretended(self: OwnSamples, checkpoint: Checkpoint) -> dict[str, Any]:
+        return measured(self, checkpoint) | {"selection_loss": losses[checkpoint.next_round - 1]}
+
+    monkeypatch.setattr(OwnSamples, "on_validation", pretended)
+    settings = replace(
+        small_settings,
+        training=replace(small_settings.training, keep="best"),
+        evaluation=replace(small_settings.evaluation, every=1),
+    )
+
+    def stop(progress: Progress) -> None:
+        if progress.round_number == len(losses):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, tmp_path / "run", callbacks=[AfterRound(stop)])
+    flip_bit(tmp_path / "run" / "checkpoint.safetensors", 0.9)
+    assert resume_run(tmp_path / "run")["kept_round"] == 2
 
 
 def test_the_final_model_is_the_last_checkpoint(finished_run: Path):

@@ -150,17 +150,18 @@ class SavedStates:
         path = self._earlier(next_round)
         return self._load(path)[0] if path.exists() else None
 
-    def best(self, next_round: int) -> Checkpoint:
+    def best(self, next_round: int, made_again: int | None = None) -> Checkpoint:
         """Returns the state that `save_best` wrote.
 
         Args:
             next_round: The round that comes after it, for it may be of another run.
+            made_again: From this round on, rounds are made again; a state after one of them is also right.
         """
         path = self._folder / _BEST
         if not path.exists():
             raise broken(path, "it is not there")
         checkpoint = self._load(path)[0]
-        if checkpoint.next_round != next_round:
+        if checkpoint.next_round != next_round and (made_again is None or checkpoint.next_round <= made_again):
             raise broken(path, "it is the state of another round than the best")
         return checkpoint
 

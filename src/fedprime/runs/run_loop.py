@@ -51,8 +51,8 @@ def see_through(
         first_round, started = checkpoint.next_round, time.perf_counter() - evaluator.encoding_seconds
         maker = RoundMaker(run, settings, method, model, clients, evaluator)
         _keep_if_best(run, checkpoint, history, keeps_best)
-        _best(run, checkpoint, history, keeps_best)  # it is there, as the start is, before more is trained in vain
-        run.start()
+        _best(run, checkpoint, history, keeps_best, goes_on=True)  # it is there, before more is trained in vain
+        run.start()  # likewise
         while checkpoint.next_round < last and not _is_over(callbacks, history):
             metrics, checkpoint = maker.next(checkpoint, history)
             history.append(metrics)
@@ -95,10 +95,23 @@ def _keep_if_best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict
         run.states.save_best(checkpoint)
 
 
-def _best(run: RunFolder, checkpoint: Checkpoint, history: Sequence[dict[str, Any]], keeps_best: bool) -> Checkpoint:
-    """Returns the state with the likeliest validation labels, if it is to be kept; else the last one."""
+def _best(
+    run: RunFolder,
+    checkpoint: Checkpoint,
+    history: Sequence[dict[str, Any]],
+    keeps_best: bool,
+    *,
+    goes_on: bool = False,
+) -> Checkpoint:
+    """Returns the state with the likeliest validation labels, if it is to be kept; else the last one.
+
+    Args:
+        goes_on: Whether more rounds are made: the state that is kept may be of one that is made again.
+    """
     best = best_round(history) if keeps_best else None
-    return checkpoint if best in (None, checkpoint.next_round - 1) else run.states.best(best + 1)
+    if best in (None, checkpoint.next_round - 1):
+        return checkpoint
+    return run.states.best(best + 1, made_again=checkpoint.next_round if goes_on else None)
 
 
 def _is_over(callbacks: Sequence[Callback], history: Sequence[dict[str, Any]]) -> bool:
