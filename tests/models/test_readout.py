@@ -63,6 +63,12 @@ def test_a_head_of_an_earlier_version_says_what_it_said_then():
     assert today.lacking(today.state_dict()) == {}
 
 
+def test_what_every_version_had_is_not_made_up():
+    head = EvidenceHead({SUMMARY: 4, "image": 4, "text": 4}, 2)
+    known = {name: value for name, value in head.state_dict().items() if not name.endswith((".text", SUMMARY))}
+    assert head.lacking(known).keys() == {"together.text", "together.summary"}
+
+
 def test_a_modality_that_no_sample_has_has_a_block_of_nothing(tiny: Backbone):
     found = frozen_blocks(tiny, batch(tiny, (True, False), (True, False)))
     assert not found.present["text"].any()

@@ -134,14 +134,18 @@ class EvidenceHead(nn.Module):
     def lacking(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns values for what heads of earlier versions did not have; these change nothing of what is said.
 
+        That is how evidence is weighed together, and blocks beside the first one of a modality: `image patches` beside
+        `image`.
+
         Args:
             weights: Values of a head, by the names of its parameters.
         """
         known = self.state_dict()
-        old = [name for name in self.widths if not any(f"{part}.{name}" in weights for part in _PARTS_OF_BLOCK)]
-        silent = [f"{part}.{name}" for name in old for part in _PARTS_OF_BLOCK]
+        named = {name.partition(".")[2] for name in weights if name.partition(".")[0] in _PARTS_OF_BLOCK}
+        added = [name for name in self.widths.keys() - named if name.partition(" ")[0] in named]
+        silent = [f"{part}.{name}" for name in added for part in _PARTS_OF_BLOCK]
         values = {name: torch.zeros_like(known[name]) for name in silent}
-        for name in old:
+        for name in added:
             values[f"moments.{name}"][1] = 1
         together = {f"together.{name}" for name in self.widths} - weights.keys()
         return values | {name: torch.ones_like(known[name]) for name in together}
