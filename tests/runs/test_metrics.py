@@ -137,6 +137,11 @@ def test_where_nobody_measured_or_any_loss_will_do_no_round_is_rejected():
     assert rejection({"validation_loss": math.nan}, [], 1.0, 0.0) == "its validation loss is not finite"
 
 
+def test_what_sites_measured_is_told_as_the_loss_of_the_median_one():
+    told = rejection({"validation_loss": 2.0, "median_loss": 50.0}, [{"validation_loss": 1.0}], 1.0, 20.0)
+    assert told == "its validation loss at the median site is 50, before it was 1 (runtime.max_loss is 20)"
+
+
 # Clients that were not there
 
 

@@ -130,11 +130,12 @@ def rejection(
     if "validation_loss" not in scores:
         return ""
     loss = _loss_to_reject_by(scores)
+    name = "validation loss at the median site" if "median_loss" in scores else "validation loss"
     if not math.isfinite(loss):
-        return "its validation loss is not finite"
+        return f"its {name} is not finite"
     before = next((_loss_to_reject_by(row) for row in reversed(history) if "validation_loss" in row), guessing)
     if max_loss and loss > max_loss * max(before, guessing):
-        return f"its validation loss is {loss:.4g}, before it was {before:.4g} (runtime.max_loss is {max_loss:g})"
+        return f"its {name} is {loss:.4g}, before it was {before:.4g} (runtime.max_loss is {max_loss:g})"
     return ""
 
 

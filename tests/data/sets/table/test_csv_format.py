@@ -98,7 +98,7 @@ def test_a_table_that_is_too_wide_is_one_line(tmp_path: Path):
     [
         (b"PK\3\4" + bytes(50), "is no CSV file but an Excel file or an archive; save its table as CSV in UTF-8"),
         (b"\x1f\x8b\x08\0" + bytes(50), "is no CSV file but compressed; unpack it"),
-        (b"PAR1" + bytes(50), "is no CSV file but a parquet file"),
+        (b"PAR1\x15\x04" + bytes(50), "is no CSV file but a parquet file"),
         (b"<!doctype html>\n<p>404</p>\n", "is no CSV file but a page of the web"),
         (b"<?xml version='1.0'?>\n<a/>\n", "is no CSV file but XML"),
         (b'[{"text": "a"}]', "is no CSV file but JSON"),
@@ -126,6 +126,13 @@ def test_what_programs_write_before_the_header_is_skipped(tmp_path: Path):
     assert read_csv_format(file) == CsvFormat("utf-8", ";", ["text", "label"], num_skipped=1)
     file.write_text("\ufeff\ufeff\n\ntext, label\u200b\na,b\n", encoding="utf-8")
     assert read_csv_format(file).header == ["text", "label"]
+
+
+@pytest.mark.parametrize("header", ["PAR1,PAR2,label", "par1,par2,label"])
+def test_columns_called_as_a_parquet_file_begins_are_columns(header: str, tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_text(f"{header}\n1,2,a\n3,4,b\n")
+    assert read_csv_format(file).header == header.split(",")
 
 
 def test_rows_that_are_too_short_are_counted_with_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -32,7 +32,7 @@ _OTHERS = {
     b"PK\x03\x04": "an Excel file or an archive; save its table as CSV in UTF-8",
     b"\xd0\xcf\x11\xe0": "an Excel file; save its table as CSV in UTF-8",
     b"\x1f\x8b": "compressed; unpack it (gunzip)",
-    b"PAR1": "a parquet file; let its name end in .parquet",
+    b"PAR1\x15": "a parquet file; let its name end in .parquet",
     b"%PDF": "a PDF; save its table as CSV in UTF-8",
     b"<!doctype": "a page of the web; download the table itself",
     b"<html": "a page of the web; download the table itself",
@@ -42,7 +42,7 @@ _OTHERS = {
     b'[{"': "JSON; let its name end in .json",
 }
 #: How those begin that are what their name says.
-_OWN = {"CSV": (), "JSON": (b'{"', b'[{"'), "PARQUET": (b"PAR1",)}
+_OWN = {"CSV": (), "JSON": (b'{"', b'[{"'), "PARQUET": (b"PAR1\x15",)}
 #: What Excel reads in the first line.
 _STATED = re.compile(r"sep=(.)\s*")
 _DELIMITERS = (",", ";", "\t", "|")
