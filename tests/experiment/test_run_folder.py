@@ -1,6 +1,7 @@
 """Run folders: complete, never overwritten, locked, and either healed or clear about what is broken."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +32,17 @@ def weights(value: float) -> Weights:
 @pytest.fixture
 def start() -> Checkpoint:
     return Checkpoint(0, ServerState(weights(0.1)))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+@pytest.mark.parametrize("name", ["settings.toml", "environment.json", "results.json", "checkpoints/digests.json"])
+def test_a_pipe_in_a_run_folder_is_one_line_instead_of_waiting_for_ever(name: str, run: RunFolder):
+    path = run.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(RunError, match=f"{name} is a device or a pipe, expected a file; restore it"):
+        RunFolder(run.path)
 
 
 @pytest.fixture

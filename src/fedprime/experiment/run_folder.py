@@ -67,6 +67,9 @@ class RunFolder(WrittenFiles):
         super().__init__(path)
         if not path.exists():
             raise RunError(f"there is no run folder {path}; `fedprime run` makes one")
+        for own in [*path.glob("*"), *path.glob("checkpoints/*")]:
+            if own.exists() and not (own.is_file() or own.is_dir()):  # reading a pipe would wait for ever
+                raise RunError(f"{own} is a device or a pipe, expected a file; restore it from a copy or move it away")
         if not (path / "settings.toml").is_file():
             raise RunError(
                 f"{path} is not a run folder: settings.toml is not there; name a folder that `fedprime run` made"
