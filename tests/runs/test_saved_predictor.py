@@ -46,6 +46,13 @@ def test_what_the_file_says_goes_over_it(model: PromptedModel, tmp_path: Path):
     assert known["columns"] == ["text:text=note"]
 
 
+@pytest.mark.parametrize("content", ["[]", "{", '{"parameters": 5}', '{"parameters": ["label"]}'])
+def test_a_broken_file_is_one_line(content: str, model: PromptedModel, tmp_path: Path):
+    (tmp_path / PREDICTOR).write_text(content)
+    with pytest.raises(ModelError, match=r"predictor\.json is broken .*; save the predictor again"):
+        read_known(tmp_path, model)
+
+
 def test_a_model_of_no_table_is_none(model: PromptedModel, tmp_path: Path):
     model.about = {}
     with pytest.raises(ModelError, match="names no columns of a table; predict by predict_samples"):

@@ -45,7 +45,8 @@ def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
     about, said = model.about, {}
     if (folder / PREDICTOR).is_file():
         try:
-            said = dict(read_json(folder / PREDICTOR))
+            said = read_json(folder / PREDICTOR)
+            said |= {"parameters": dict(said["parameters"])} if "parameters" in said else {}
         except (JsonError, ValueError, TypeError) as error:
             raise ModelError(f"{folder / PREDICTOR} is broken ({error!r}); save the predictor again") from error
     elif not about.get("columns") or not about.get("labels"):
@@ -61,8 +62,8 @@ def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
         "results": {"scenarios": about.get("training", {}).get("scores", {})},
         **said,
     }
-    given = dict(known["parameters"])
-    known["parameters"] = {name: tuple(own) if isinstance(own, list) else own for name, own in given.items()}
+    given = known["parameters"].items()
+    known["parameters"] = {name: tuple(own) if isinstance(own, list) else own for name, own in given}
     return known
 
 

@@ -140,10 +140,17 @@ def test_a_frame_of_arrow_is_read():
     assert frame_columns(pa.table({"a": [1, None]})) == {"a": [1, None]}
 
 
+class LazyFrame:
+    """What polars calls a plan of a frame."""
+
+    columns = ("a",)
+
+
 @pytest.mark.parametrize(
     ("frame", "said"),
     [
         ("abc", "found str; expected a data frame"),
+        (LazyFrame(), "found a LazyFrame, which holds no rows yet; call .collect() first"),
         ([{"a": 1}, 2], "row 2 is of int; expected a mapping"),
         ({"a": "abc"}, "column a is of str; expected a list of cells"),
         ({"a": [1], "b": []}, "differ in length: {'a': 1, 'b': 0}"),

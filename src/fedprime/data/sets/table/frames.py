@@ -46,6 +46,8 @@ def frame_columns(frame: object) -> dict[str, list[object]]:
         names = dict.fromkeys(name for row in rows for name in row)
         columns = {str(name): [row.get(name) for row in rows] for name in names}
     else:
+        if type(frame).__name__ == "LazyFrame":
+            raise DataError("found a LazyFrame, which holds no rows yet; call .collect() first")
         names = _column_names(frame)
         if names is None:
             raise DataError(
