@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from fedprime.data.sets.table.table import open_table
+from fedprime.data.sources import DataError
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -20,6 +21,13 @@ def test_shards_of_the_hub_are_read(tmp_path: Path):
         rows = pa.table({"text": [f"word {text}" for text in texts], "label": ["xy"[i % 2] for i in range(len(texts))]})
         pq.write_table(rows, tmp_path / "data" / f"{name}.parquet")
     assert sizes(tmp_path) == {"train": 5, "test": 2}
+
+
+def test_files_of_splits_that_are_numbered_are_not_the_parts_of_one(tmp_path: Path):
+    for name in ("01_train", "02_test"):
+        (tmp_path / f"{name}.csv").write_text("text,label\nhello,a\nbye,b\n")
+    with pytest.raises(DataError, match=r"or name the file: --data\.path .*01_train\.csv"):
+        open_table(str(tmp_path))
 
 
 def test_a_file_for_each_split_is_read(tmp_path: Path):

@@ -3,14 +3,15 @@
 import re
 from pathlib import Path
 
+from fedprime.data.sets.table.parts import READERS
 from fedprime.data.splits import SPLITS, split_name
 
 __all__ = ["class_folders", "part_files", "split_files"]
 
-_SPLIT_FILE = re.compile(r"([A-Za-z]+)(?:[-_.].*)?\.(parquet|csv|tsv|jsonl|json)", re.IGNORECASE)
-_TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
+_SPLIT_FILE = re.compile(rf"([A-Za-z]+)(?:[-_.].*)?({'|'.join(map(re.escape, READERS))})", re.IGNORECASE)
 #: Such as part-00000-8f2c.snappy.parquet of Spark, part.0.parquet of Dask, data_0.parquet of DuckDB, 00000000.parquet.
 _PART_FILE = re.compile(r"((part|data)[-_.])?\d+([-_.].*)?", re.IGNORECASE)
+_WORDS = re.compile(r"[A-Za-z]+")
 _FILES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".wav", ".flac", ".ogg", ".mp3", ".opus")
 
 
@@ -32,9 +33,10 @@ def split_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Returns the parts of the one table of a folder; none if it has another, or no parts."""
-    tables = [own for own in sorted(folder.iterdir()) if own.suffix.lower() in _TABLES and own.is_file()]
+    """Returns the parts of the one table of a folder; none if it has another, parts of several splits, or no parts."""
+    tables = [own for own in sorted(folder.iterdir()) if own.suffix.lower() in READERS and own.is_file()]
     are_parts = all(_PART_FILE.fullmatch(own.name) for own in tables) and len({own.suffix for own in tables}) == 1
+    are_parts = are_parts and not any(split_name(word) in SPLITS for own in tables for word in _WORDS.findall(own.stem))
     return tables if are_parts and not (folder / "_delta_log").exists() else []
 
 
