@@ -580,6 +580,12 @@ def test_a_run_goes_on_with_more_rounds_when_asked_to(stopped_run: Path, finishe
     assert any(not torch.equal(before[name], value) for name, value in weights_of(finished_copy).items())
 
 
+def test_a_finished_run_that_cannot_go_on_keeps_its_results(finished_copy: Path, tiny: Backbone):
+    with pytest.raises(RunError):
+        resume_run(finished_copy, changes=["--training.rounds", "4"], backbone=tiny)  # it began with none of one's own
+    assert RunFolder(finished_copy).results()["rounds"] == 3
+
+
 def test_a_setting_that_says_what_is_trained_cannot_change_any_more(stopped_run: Path):
     before = (stopped_run / "settings.toml").read_bytes()
     with pytest.raises(

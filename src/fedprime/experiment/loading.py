@@ -62,11 +62,12 @@ def saved_settings(run: RunFolder) -> Settings:
     return settings
 
 
-def change_settings(run: RunFolder, settings: Settings) -> None:
+def change_settings(run: RunFolder, settings: Settings, check: Callable[[], object] = lambda: None) -> None:
     """Lets a run go on with other settings, if those that differ may change after it has begun.
 
     Args:
         run: The run, locked.
+        check: Raises an error if a run that is finished could not go on: its results would be lost in vain.
 
     Raises:
         RunError: If others differ, or the file of the settings is not what the run wrote.
@@ -81,6 +82,8 @@ def change_settings(run: RunFolder, settings: Settings) -> None:
         )
     # Of a finished run, nothing but how long it goes on changes anything.
     if differing and (not run.is_finished or any(name.startswith("training.") for name in differing)):
+        if run.is_finished:
+            check()
         run.change_settings(dump_toml(with_absolute_folders(settings)))
 
 

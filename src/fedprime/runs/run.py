@@ -27,6 +27,7 @@ from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback
 from fedprime.runs.evaluators import OwnSamples
 from fedprime.runs.run_loop import before_start, see_through
+from fedprime.runs.saved_models import check_blocks
 from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.settings import Settings
@@ -128,18 +129,24 @@ def resume_run(
         SettingsError: If a setting cannot change any more.
     """
     run = RunFolder(Path(folder))
+
+    def load() -> Experiment:
+        watch = partial(_tell_encoded, callbacks)
+        return load_experiment(run, source=source, backbone=backbone, method=method, watch=watch)
+
+    def check() -> None:
+        with reproducible(saved_settings(run).threads):
+            check_blocks(run, load().model, run.load_checkpoint())
+
     if changes:
         with run.locked():
             saved_settings(run)  # says what is wrong with them
-            change_settings(run, read_settings(run.path / "settings.toml", changes))
+            change_settings(run, read_settings(run.path / "settings.toml", changes), check)
     if run.is_finished:
         return run.results()
     settings = saved_settings(run)
     with reproducible(settings.threads):
-        experiment = load_experiment(
-            run, source=source, backbone=backbone, method=method, watch=partial(_tell_encoded, callbacks)
-        )
-        return _go_on_here(run, experiment, opening, callbacks)
+        return _go_on_here(run, load(), opening, callbacks)
 
 
 def complete_run(

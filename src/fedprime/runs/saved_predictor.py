@@ -12,7 +12,7 @@ from torch import Tensor
 from fedprime.backbones.backbone import Backbone
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
-from fedprime.reproducibility.strict_json import JsonError, read_json
+from fedprime.reproducibility.strict_json import read_json
 
 __all__ = ["PREDICTOR", "as_classes", "predictor_text", "read_known", "read_statistics"]
 
@@ -47,7 +47,7 @@ def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
         try:
             said = read_json(folder / PREDICTOR)
             said |= {"parameters": dict(said["parameters"])} if "parameters" in said else {}
-        except (JsonError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise ModelError(f"{folder / PREDICTOR} is broken ({error!r}); save the predictor again") from error
     elif not about.get("columns") or not about.get("labels"):
         raise ModelError(f"the model in {folder} names no columns of a table; predict by predict_samples")
