@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.runs.saved_predictor import PREDICTOR, predictor_text, read_known, read_statistics
 
@@ -51,6 +51,12 @@ def test_a_broken_file_is_one_line(content: str, model: PromptedModel, tmp_path:
     (tmp_path / PREDICTOR).write_text(content)
     with pytest.raises(ModelError, match=r"predictor\.json is broken .*; save the predictor again"):
         read_known(tmp_path, model)
+
+
+def test_broken_statistics_are_one_line(tmp_path: Path):
+    (tmp_path / STATISTICS).write_bytes(b"broken")
+    with pytest.raises(ModelError, match=r"statistics\.safetensors is broken .*; take another copy, or leave it out"):
+        read_statistics(tmp_path)
 
 
 def test_a_model_of_no_table_is_none(model: PromptedModel, tmp_path: Path):

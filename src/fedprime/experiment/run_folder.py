@@ -68,7 +68,7 @@ class RunFolder(WrittenFiles):
         if not path.exists():
             raise RunError(f"there is no run folder {path}; `fedprime run` makes one")
         for own in [*path.glob("*"), *path.glob("checkpoints/*")]:
-            if own.exists() and not (own.is_file() or own.is_dir()):  # reading a pipe would wait for ever
+            if own.is_fifo() or own.is_char_device() or own.is_block_device():  # reading one may never end
                 raise RunError(f"{own} is a device or a pipe, expected a file; restore it from a copy or move it away")
         if not (path / "settings.toml").is_file():
             raise RunError(

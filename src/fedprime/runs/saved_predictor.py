@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -68,8 +69,16 @@ def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
 
 
 def read_statistics(folder: Path) -> dict[str, Tensor] | None:
-    """Returns what a saved model tells of its training samples, if it tells anything."""
-    return load_file(folder / STATISTICS) if (folder / STATISTICS).is_file() else None
+    """Returns what a saved model tells of its training samples, if it tells anything.
+
+    Raises:
+        ModelError: If the file is broken.
+    """
+    path = folder / STATISTICS
+    try:
+        return load_file(path) if path.is_file() else None
+    except SafetensorError as error:
+        raise ModelError(f"{path} is broken ({error!r}); take another copy, or leave it out") from error
 
 
 def as_classes(labels: Sequence[object]) -> np.ndarray:
