@@ -56,10 +56,11 @@ def test_a_run_that_an_earlier_version_began_is_not_gone_on_with(made: Callable[
     run = RunFolder(made("--method.readout=blocks", "--method.start=closed-form"))
     checkpoint, model = run.load_checkpoint(), PromptedModel.from_pretrained(run.path)
     check_blocks(run, model, checkpoint)
-    earlier = {name: value for name, value in checkpoint.state.shared.items() if "image patches" not in name}
-    begun = replace(checkpoint, state=ServerState(earlier))
-    with pytest.raises(RunError, match=r"was begun by an earlier version.*did not read image patches; go on with that"):
-        check_blocks(run, model, begun)
+    for then, said in (("image patches", "read image patches"), ("together", "weigh what several modalities say")):
+        earlier = {name: value for name, value in checkpoint.state.shared.items() if then not in name}
+        begun = replace(checkpoint, state=ServerState(earlier))
+        with pytest.raises(RunError, match=f"was begun by an earlier version.*did not {said}.*; go on with that"):
+            check_blocks(run, model, begun)
 
 
 def test_where_prompts_were_trained_the_sums_are_those_of_the_model_that_is_saved(made: Callable[..., Path]):

@@ -50,7 +50,7 @@ def _shared_statistics(
 
 
 def check_blocks(run: RunFolder, model: PromptedModel, checkpoint: Checkpoint) -> None:
-    """Refuses to go on with a run whose head reads fewer blocks than that of this version.
+    """Refuses to go on with a run whose head has less than that of this version.
 
     Args:
         run: The run.
@@ -62,10 +62,12 @@ def check_blocks(run: RunFolder, model: PromptedModel, checkpoint: Checkpoint) -
     """
     if isinstance(model.head, EvidenceHead):
         of_head = {name.removeprefix("head."): value for name, value in checkpoint.state.shared.items()}
-        if unread := [name.removeprefix("bias.") for name in model.head.lacking(of_head) if name.startswith("bias.")]:
+        if lacking := model.head.lacking(of_head):
+            unread = [name.removeprefix("bias.") for name in sorted(lacking) if name.startswith("bias.")]
             raise RunError(
-                f"{run.path} was begun by an earlier version of fedprime, whose head did not read "
-                f"{', '.join(unread)}; go on with that version (environment.json names its commit), or start anew"
+                f"{run.path} was begun by an earlier version of fedprime, whose head did not "
+                f"{'read ' + ', '.join(unread) if unread else 'weigh what several modalities say together'}; go on with "
+                "that version (environment.json names its commit), or start anew"
             )
 
 
