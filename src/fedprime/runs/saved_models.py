@@ -66,8 +66,8 @@ def check_blocks(run: RunFolder, model: PromptedModel, checkpoint: Checkpoint) -
             unread = [name.removeprefix("bias.") for name in sorted(lacking) if name.startswith("bias.")]
             raise RunError(
                 f"{run.path} was begun by an earlier version of fedprime, whose head did not "
-                f"{'read ' + ', '.join(unread) if unread else 'weigh what several modalities say together'}; go on with "
-                "that version (environment.json names its commit), or start anew"
+                f"{'read ' + ', '.join(unread) if unread else 'weigh what several modalities say together'}; go on "
+                "with that version (environment.json names its commit), or start anew"
             )
 
 

@@ -23,6 +23,17 @@ def test_shards_of_the_hub_are_read(tmp_path: Path):
     assert sizes(tmp_path) == {"train": 5, "test": 2}
 
 
+def test_one_file_with_a_number_beside_folders_that_may_be_classes_is_asked_about(tmp_path: Path):
+    (tmp_path / "2024.csv").write_text("text,label\nhello,a\nbye,b\n")
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (3, 3)).save(tmp_path / label / "0.png")
+    with pytest.raises(
+        DataError, match=r"has a table, 2024\.csv, and folders of files, such as cat, that may be classes"
+    ):
+        open_table(str(tmp_path))
+
+
 def test_files_of_splits_that_are_numbered_are_not_the_parts_of_one(tmp_path: Path):
     for name in ("01_train", "02_test"):
         (tmp_path / f"{name}.csv").write_text("text,label\nhello,a\nbye,b\n")

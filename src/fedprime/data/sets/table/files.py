@@ -48,7 +48,7 @@ def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]
     if (place / "state.json").is_file() or (place / "dataset_dict.json").is_file():
         return _open_saved(place)
     own = _table_files(place)
-    if own:
+    if len(own) > 1 or _metadata_file(place):  # a single file of any name may stand beside folders of splits or classes
         return [open_files(own, None, place, options)]
     named = {split: folder for folder in sorted(place.iterdir()) if (split := split_name(folder.name)) in SPLITS}
     files = {split: _table_files(folder) for split, folder in named.items() if folder.is_dir()}
