@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import matplotlib as mpl
+import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
@@ -68,6 +69,24 @@ def test_the_style_of_others_is_left_alone():
     with house_style():
         assert mpl.rcParams["font.size"] != before["font.size"]
     assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("number", range(1, 14))
+def test_a_legend_is_no_wider_than_its_figure_however_many_labels_there_are(number: int):
+    labels = [
+        "closed-form",
+        "head-only",
+        "fedavg-p",
+        "fedprime",
+        *(f"{name} as in its paper" for name in ("pfpt", "us")),
+    ]
+    with house_style():
+        figure = simple_drawing().figure
+        add_legend(figure, marks_of([*labels, *map(str, range(7))][:number]), lines=True)
+        figure.draw_without_rendering()
+        legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.x1
 
 
 def test_a_legend_lies_outside_the_panels():

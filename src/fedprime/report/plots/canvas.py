@@ -150,9 +150,10 @@ def add_legend(figure: Figure, marks: Mapping[str, Mark], extra: Iterable[Line2D
 
 
 def _width_of_columns(lengths: Sequence[int], number: int) -> int:
-    """Returns how many letters wide entries are in so many columns, filled one after the other."""
-    rows = math.ceil(len(lengths) / number)
-    return sum(max(lengths[first : first + rows]) + 8 for first in range(0, len(lengths), rows))
+    """Returns how many letters wide entries are in so many columns, as even as can be, the longer ones first."""
+    rows, num_longer = divmod(len(lengths), number)
+    ends = list(itertools.accumulate(rows + (column < num_longer) for column in range(number)))
+    return sum(max(lengths[start:end], default=0) + 8 for start, end in itertools.pairwise([0, *ends]))
 
 
 def share_axes(panels: Sequence[Axes], which: Literal["x", "y", "both"] = "both") -> None:
