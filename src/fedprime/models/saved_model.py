@@ -87,6 +87,13 @@ class SavedModel(nn.Module):
         """Returns a copy of everything that is trained, in main memory."""
         return {name: value.detach().to("cpu", copy=True) for name, value in self.named_parameters()}
 
+    def lacking(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns values for what heads of earlier versions did not have, as `EvidenceHead.lacking` does."""
+        if not isinstance(self.head, EvidenceHead) or all(name in weights for name, _ in self.named_parameters()):
+            return {}
+        of_head = {name.removeprefix("head."): value for name, value in weights.items()}
+        return {f"head.{name}": value for name, value in self.head.lacking(of_head).items()}
+
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Sets everything that is trained; a pool takes the number of prompts that comes.
 
@@ -99,9 +106,7 @@ class SavedModel(nn.Module):
         """
         own = dict(self.named_parameters())
         weights = {name: value for name, value in weights.items() if not name.startswith(BESIDE_MODEL)}
-        if isinstance(self.head, EvidenceHead):
-            of_head = {name.removeprefix("head."): value for name, value in weights.items()}
-            weights |= {f"head.{name}": value for name, value in self.head.lacking(of_head).items()}
+        weights |= self.lacking(weights)
         problems = [f"{name} is missing" for name in own if name not in weights]
         problems += [f"{name} is unknown" for name in weights if name not in own]
         resizable = {f"prompter.{name}" for name in self.prompter.resizable}

@@ -11,7 +11,7 @@ from fedprime.models.class_sums import ClassSums
 from fedprime.models.model_folder import describe_training
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import NoPrompts
-from fedprime.models.readout import SUMMARY, EvidenceHead
+from fedprime.models.readout import SUMMARY
 from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.strict_json import parse_json
 from fedprime.runs.evaluators import Evaluator, personal_clients
@@ -60,15 +60,14 @@ def check_blocks(run: RunFolder, model: PromptedModel, checkpoint: Checkpoint) -
     Raises:
         RunError: If the run was begun by an earlier version.
     """
-    if isinstance(model.head, EvidenceHead):
-        of_head = {name.removeprefix("head."): value for name, value in checkpoint.state.shared.items()}
-        if lacking := model.head.lacking(of_head):
-            unread = [name.removeprefix("bias.") for name in sorted(lacking) if name.startswith("bias.")]
-            raise RunError(
-                f"{run.path} was begun by an earlier version of fedprime, whose head did not "
-                f"{'read ' + ', '.join(unread) if unread else 'weigh what several modalities say together'}; go on "
-                "with that version (environment.json names its commit), or start anew"
-            )
+    if lacking := model.lacking(checkpoint.state.shared):
+        bias = "head.bias."
+        unread = [name.removeprefix(bias) for name in sorted(lacking) if name.startswith(bias)]
+        raise RunError(
+            f"{run.path} was begun by an earlier version of fedprime, whose head did not "
+            f"{'read ' + ', '.join(unread) if unread else 'weigh what several modalities say together'}; go on "
+            "with that version (environment.json names its commit), or start anew"
+        )
 
 
 def save_models(

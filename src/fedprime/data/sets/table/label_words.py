@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from fedprime.data.sets.table.number_words import PLAIN
-from fedprime.data.sets.table.parts import Part
+from fedprime.data.sets.table.parts import Part, named
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
 
 __all__ = ["cell_words", "cells_of", "labels_in", "listed_words", "without_zeros", "word_of"]
@@ -62,12 +62,7 @@ def listed_words(word: str) -> list[str] | None:
 
 def cells_of(name: str, parts: Sequence[Part]) -> list[object]:
     """Returns the cells of a column, numbers that stand for classes as their names."""
-    cells: list[object] = []
-    for part in parts:
-        own = part.column(name).to_pylist()
-        names = part.class_names(name)
-        cells += own if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in own]
-    return cells
+    return [cell for part in parts for cell in named(part.column(name).to_pylist(), part.class_names(name))]
 
 
 def word_of(cell: object) -> str:

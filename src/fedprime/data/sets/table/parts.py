@@ -18,7 +18,7 @@ from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_jso
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import quoted
 
-__all__ = ["READERS", "CsvOptions", "Part", "open_files", "reading", "undecoded"]
+__all__ = ["READERS", "CsvOptions", "Part", "named", "open_files", "reading", "undecoded"]
 
 _logger = logging.getLogger(__name__)
 
@@ -61,6 +61,11 @@ class Part:
     def class_names(self, name: str) -> list[str] | None:
         """Returns what the numbers in a column stand for; None where they are no classes."""
         return getattr(getattr(self.rows, "features", {}).get(name), "names", None)
+
+
+def named(cells: list[Any], names: Sequence[str] | None) -> list[Any]:
+    """Returns cells, numbers that stand for classes as their names; a number below zero is a hole."""
+    return cells if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in cells]
 
 
 def open_files(files: Sequence[Path], split: str | None, folder: Path, options: CsvOptions) -> Part:

@@ -9,7 +9,7 @@ from fedprime.data.sets.table.columns import Form, is_list
 from fedprime.data.sets.table.date_words import looks_like_date
 from fedprime.data.sets.table.embedded_files import is_embedded
 from fedprime.data.sets.table.number_words import share_of_numbers
-from fedprime.data.sets.table.parts import Part
+from fedprime.data.sets.table.parts import Part, named
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, kept_words
 from fedprime.reproducibility.errors import counted
 
@@ -46,10 +46,8 @@ def _reading(name: str, form: Form, parts: Sequence[Part]) -> str:
         return f"lists, which can be stated as NAME:numbers={name}" if are_lists else f"{_TITLES[form]} ({found})"
     if form in ("image", "audio") and is_embedded(columns[0].type):
         return f"{_TITLES[form]}, in the table"
-    cells = [cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()]
     names = next((names for part in parts if (names := part.class_names(name))), None)
-    if names:
-        cells = [names[cell] if cell is not None and cell >= 0 else None for cell in cells]
+    cells = named([cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()], names)
     kept = kept_words(cells)
     words = [cleaned(str(cell)) for cell in cells if not is_blank(cell, kept)]
     style = column_style(form, columns)
