@@ -3,38 +3,31 @@
     make encoders
     python benchmarks/real_data.py --seeds 0 1 2
     python benchmarks/real_data.py --seeds 0 1 2 --data digits nuclei    # from scikit-learn: nothing to download
+    python benchmarks/real_data.py --seeds 0 1 2 --data emoji stamps     # from npm and Debian; it says how
 
 Trains, measures and writes docs/results/real_data; goes on where it was stopped. The backbone is `small`. Linear models
-see raw features of the same samples with the same holes, all at one place: words, shapes and colours of photos, bands
-of sounds, numbers.
+see the same samples with the same holes, all at one place: as raw features (words, shapes and colours of photos, bands
+of sounds, numbers), and as the frozen vectors that a head of fedprime's reads.
 """
 
 import argparse
 import datetime
 import json
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from PIL import Image
-from scipy.optimize import minimize
-from scipy.special import logsumexp
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
-from bundled_data import BUNDLED, write_bundled
-from fedprime.backbones.log_mel import NUM_PLACES, LogMel
-from fedprime.data.batches import Shard
 from fedprime.data.sets.table.table import Table
-from fedprime.experiment.build import build_experiment
+from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.reproducibility.environment import processor_name
 from fedprime.runs.run import complete_run
 from fedprime.settings.reading import read_settings
+from linear_models import Features, frozen_features, linear_accuracies, raw_features
+from packaged_data import PACKAGED, write_packaged
 
 ROOT = Path(__file__).parents[1]
 DATA = (ROOT.parent / "shared" / "data").resolve()
@@ -51,148 +44,34 @@ METHODS = {
     ),
 }
 
-_WORDS = 20_000  # TF-IDF features at most
-_SIDE = 64  # pixels of an image's side, before its features are taken
-_CELL = 8  # pixels of a cell's side, each cell with a histogram of gradients
-_ANGLES = 9  # of gradients, without their sign
-_LEVELS = 4  # of each colour in the histogram of colours
-_PIECES = 8  # of a sound, each with the mean of its log-mel bands
-
-
-def shapes_and_colours(image: np.ndarray) -> Float[np.ndarray, " feature"]:
-    """Returns histograms of oriented gradients, normalised over blocks of 2 x 2 cells, and one histogram of colours.
-
-    Source: Dalal and Triggs. Histograms of Oriented Gradients for Human Detection. CVPR 2005.
-    """
-    small = np.asarray(Image.fromarray(image).convert("RGB").resize((_SIDE, _SIDE)), dtype=float) / 255
-    down, across = np.gradient(small.mean(axis=2))
-    angle = (np.arctan2(down, across) % np.pi) / np.pi * _ANGLES
-    cells = _SIDE // _CELL
-    row, column = np.indices((_SIDE, _SIDE)) // _CELL
-    place = (row * cells + column) * _ANGLES + angle.astype(int) % _ANGLES
-    histograms = np.bincount(place.ravel(), np.hypot(down, across).ravel(), cells * cells * _ANGLES)
-    histograms = histograms.reshape(cells, cells, _ANGLES)
-    blocks = np.concatenate(
-        [histograms[i : cells - 1 + i, j : cells - 1 + j] for i in range(2) for j in range(2)], axis=2
-    )
-    blocks /= np.sqrt((blocks**2).sum(axis=2, keepdims=True)) + 1e-3
-    levels = np.minimum((small * _LEVELS).astype(int), _LEVELS - 1) @ [_LEVELS**2, _LEVELS, 1]
-    colours = np.sqrt(np.bincount(levels.ravel(), minlength=_LEVELS**3) / levels.size)
-    return np.concatenate([blocks.ravel(), colours])
-
-
-def raw_features(table: Table, fitted_on: Sequence[int]) -> dict[str, Float[np.ndarray, "sample feature"]]:
-    """Returns features of every sample by modality, with zeros for what is missing.
-
-    Shapes and colours of an image, mean log-mel bands of pieces of a sound, TF-IDF of words, numbers; all but words
-    are standardised.
-
-    Args:
-        fitted_on: The samples that words and means are taken from.
-    """
-    mel = LogMel(8000, 40, 1, 2.0)
-    of_kind: dict[str, Callable[[Any], np.ndarray]] = {
-        "image": shapes_and_colours,
-        "audio": lambda sound: np.concatenate(
-            [piece.mean(axis=0) for piece in np.array_split(mel.encode([sound])[0][:, :-NUM_PLACES].numpy(), _PIECES)]
-        ),
-    }
-    features: dict[str, np.ndarray] = {}
-    for column, own in enumerate(table.columns):
-        there = table.there[:, column]
-        values = {int(index): table.read(int(index), (own.modality,)) for index in np.flatnonzero(there)}
-        known: dict[int, Any] = {index: value[own.modality] for index, value in values.items() if value}
-        train = [index for index in fitted_on if index in known]
-        if own.kind == "text":
-            words = TfidfVectorizer(max_features=_WORDS, sublinear_tf=True).fit([str(known[index]) for index in train])
-            features[own.modality] = words.transform([str(known.get(i, "")) for i in range(len(table))]).toarray()
-            continue
-        if own.kind == "table":
-            raw = {i: np.array([np.log1p(row.get(name, 0.0)) for name in own.columns]) for i, row in known.items()}
-        else:
-            raw = {index: of_kind[own.kind](value) for index, value in known.items()}
-        scaler = StandardScaler().fit(np.stack([raw[index] for index in train]))
-        block = np.zeros((len(table), len(next(iter(raw.values())))))
-        block[list(raw)] = scaler.transform(np.stack(list(raw.values())))
-        features[own.modality] = block / np.sqrt(block.shape[1])  # every modality has as much weight
-    return features
-
-
-def linear_accuracies(
-    table: Table,
-    features: Mapping[str, np.ndarray],
-    shards: Sequence[Shard],
-    validation: Shard,
-    scenarios: Mapping[str, Shard],
-) -> dict[str, dict[str, float]]:
-    """Returns by linear model (jointly, of each modality, and of what these say together) its accuracy by scenario.
-
-    Args:
-        features: As from `raw_features`.
-        shards: What the clients hold, and what is present of it.
-        validation: The samples that the weights of the modalities are chosen on.
-        scenarios: The test samples, likewise.
-    """
-    train = Shard.joined(shards)
-
-    def block(own: Shard, names: Sequence[str]) -> np.ndarray:
-        parts = [features[name][own.indices] * own.present[:, [table.modalities.index(name)]] for name in names]
-        return np.concatenate(parts, axis=1)
-
-    def fitted(names: Sequence[str], rows: Any = slice(None)) -> LogisticRegression:
-        model = LogisticRegression(C=10.0, max_iter=2000)
-        return model.fit(block(train, names)[rows], table.labels[train.indices][rows])
-
-    accuracies: dict[str, dict[str, float]] = {}
-    for title, names in {
-        "linear, jointly": table.modalities,
-        **{f"linear, {n}": (n,) for n in table.modalities},
-    }.items():
-        model = fitted(names)
-        accuracies[title] = {
-            scenario: float(model.score(block(own, names), table.labels[own.indices]))
-            for scenario, own in scenarios.items()
-        }
-    single = [fitted((name,), train.present[:, column]) for column, name in enumerate(table.modalities)]
-    classes = sorted({int(label) for label in table.labels[train.indices]})
-    prior = np.log([np.mean(table.labels[train.indices] == label) for label in classes])
-
-    def evidence(own: Shard) -> Float[np.ndarray, "modality sample class"]:
-        found = np.zeros((len(single), len(own.indices), len(classes)))
-        for column, (name, model) in enumerate(zip(table.modalities, single, strict=True)):
-            known = [classes.index(int(label)) for label in model.classes_]
-            found[column][:, known] = model.predict_log_proba(block(own, (name,))) - prior[known]
-            found[column][~own.present[:, column]] = 0.0
-        return found
-
-    def cross_entropy(weights: np.ndarray) -> float:
-        scores = np.tensordot(weights, of_validation, 1) + prior
-        chosen = scores[np.arange(len(scores)), [classes.index(int(i)) for i in table.labels[validation.indices]]]
-        return float((logsumexp(scores, axis=1) - chosen).mean())
-
-    of_validation = evidence(validation)
-    weights = minimize(cross_entropy, np.full(len(single), 0.5), bounds=[(0.0, None)] * len(single)).x
-    accuracies["linear, calibrated sum"] = {
-        scenario: float(
-            np.mean(
-                np.array(classes)[(np.tensordot(weights, evidence(own), 1) + prior).argmax(axis=1)]
-                == table.labels[own.indices]
-            )
-        )
-        for scenario, own in scenarios.items()
-    }
-    return accuracies
-
 
 def recipe_of(name: str, variant: str) -> tuple[Path, list[str]]:
-    """Returns the recipe of a variant of a data set, and flags; a data set of scikit-learn's is written first."""
-    if name not in BUNDLED:
+    """Returns the recipe of a variant of a data set, and flags; a data set that comes in a package is written first."""
+    if name not in PACKAGED:
         return ROOT / "recipes" / name / f"{variant}.toml", ["--data.path", str(DATA / name)]
-    folder = ROOT / "runs" / "bundled_data" / name
-    write_bundled(name, folder)
+    folder = ROOT / "runs" / "packaged_data" / name
+    write_packaged(name, folder)
     rate = "0.7" if variant == "missing" else "0"
-    flags = ["--data.path", str(folder), *BUNDLED[name], "--missing.rate", rate, "--backbone", "small"]
+    flags = ["--data.path", str(folder), *PACKAGED[name], "--missing.rate", rate, "--backbone", "small"]
     return ROOT / "recipes" / "table" / "folder.toml", [*flags, "--training.rounds", "10"]
+
+
+def linear_rows(experiment: Experiment, known: dict[str, Features]) -> dict[str, dict[str, float]]:
+    """Returns the accuracies of all linear models.
+
+    Args:
+        known: Features of this table by what the names of linear models on them begin with; what is not there is added.
+    """
+    table = experiment.source
+    if not isinstance(table, Table):
+        raise TypeError("the recipes of this benchmark are about tables")
+    if not known:
+        train = table.splits["train"].tolist()
+        known["linear"] = raw_features(table, train)
+        known["linear on frozen vectors"] = frozen_features(table, experiment.model.backbone, train)
+    parts = (experiment.shards, experiment.validation, experiment.scenarios)
+    models = [linear_accuracies(table, features, *parts, title=title) for title, features in known.items()]
+    return {name: accuracies for own in models for name, accuracies in own.items()}
 
 
 def run_all(names: Sequence[str], asked: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> None:
@@ -203,9 +82,9 @@ def run_all(names: Sequence[str], asked: Sequence[str], methods: Sequence[str], 
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in names:
-        variants = [variant for variant in asked if name not in BUNDLED or variant != "absent"]
+        variants = [variant for variant in asked if name not in PACKAGED or variant != "absent"]
         found: dict[str, dict[str, list[dict[str, float]]]] = {variant: {} for variant in variants}
-        features: dict[str, np.ndarray] = {}
+        features: dict[str, Features] = {}
         for seed in seeds:
             for variant in variants:
                 recipe, flags = recipe_of(name, variant)
@@ -218,17 +97,11 @@ def run_all(names: Sequence[str], asked: Sequence[str], methods: Sequence[str], 
                         scores = {scenario: own[key] for scenario, own in results["scenarios"].items() if key in own}
                         found[variant].setdefault(title, []).append(scores)
                     print(name, variant, method, seed, scores, f"{results['seconds']:.0f} s", flush=True)
-                experiment = build_experiment(read_settings(recipe, flags))
-                table = experiment.source
-                if not isinstance(table, Table):
-                    raise TypeError("the recipes of this benchmark are about tables")
                 linear = ROOT / "runs" / "real_data" / name / f"{variant}-linear-{seed}.json"
                 if not linear.exists():
-                    features = features or raw_features(table, table.splits["train"].tolist())
-                    parts = (experiment.shards, experiment.validation, experiment.scenarios)
-                    linear.write_text(json.dumps(linear_accuracies(table, features, *parts)))
-                of_linear = json.loads(linear.read_text())
-                for title, own in of_linear.items():
+                    experiment = build_experiment(read_settings(recipe, flags))
+                    linear.write_text(json.dumps(linear_rows(experiment, features)))
+                for title, own in json.loads(linear.read_text()).items():
                     found[variant].setdefault(title, []).append(own)
                 # After each variant: what is finished is there to be read while the rest goes on.
                 content = {
@@ -271,7 +144,7 @@ def main() -> None:
     """Reads the command line and does what it says."""
     parser = argparse.ArgumentParser(description="Train and measure on real files.")
     parser.add_argument(
-        "--data", nargs="+", choices=["flipkart7", "fsdd_digits", *BUNDLED], default=["flipkart7", "fsdd_digits"]
+        "--data", nargs="+", choices=["flipkart7", "fsdd_digits", *PACKAGED], default=["flipkart7", "fsdd_digits"]
     )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS))
