@@ -48,6 +48,17 @@ def test_folded_normalisation_changes_nothing_but_rounding() -> None:
     assert torch.allclose(found, expected.flatten(1).T, atol=1e-4)
 
 
+def test_each_stage_tells_the_mean_of_its_last_block() -> None:
+    network = EfficientNetLite(random_weights()).network
+    means: list[torch.Tensor] = []
+    for last in (0, 2, 4, 7, 10, 14, 15):  # 1, 2, 2, 3, 3, 4, 1 blocks
+        network._blocks[last].register_forward_hook(lambda _, __, made: means.append(made.mean(dim=(2, 3))))
+    last_map, stages = network.with_stages(torch.randn(2, 3, 64, 64, generator=torch_stream(0, "pixels")))
+    assert last_map.shape == (2, 1280, 2, 2)
+    assert [own.shape[1] for own in means] == [16, 24, 40, 80, 112, 192, 320]
+    assert torch.equal(stages, torch.cat(means, dim=1))
+
+
 def test_all_of_an_image_is_seen_whatever_its_shape() -> None:
     image = np.zeros((90, 300, 3), dtype=np.uint8)
     image[:45, :150], image[45:, 150:] = (255, 0, 0), (0, 255, 0)

@@ -38,12 +38,13 @@ ENCODERS: dict[str, tuple[Callable[[Mapping[str, Path]], Encoder], list[object]]
     "pooled log-mel": (lambda _: PooledEncoder(LogMel(8000, 8, 3, 0.5)), SOUNDS),
     "log-mel with shapes": (lambda _: PooledEncoder(LogMel(8000, 8, 3, 0.5), shapes=True), SOUNDS),
     "patches with shapes": (lambda _: PooledEncoder(PixelPatches(32, 8), shapes=True), IMAGES),
+    "pooled BERT": (lambda folders: PooledEncoder(TextModel.from_pretrained(folders["bert"], 8), shapes=True), TEXTS),
     "pooled table": (lambda _: PooledEncoder(HashedTable(), shapes=True), ROWS),
 }
 
 
-def shapes_width(encoder: Encoder) -> int:
-    return encoder.shapes_width if isinstance(encoder, PooledEncoder) else 0
+def width_behind(encoder: Encoder) -> int:
+    return encoder.shapes_width + encoder.layers_width if isinstance(encoder, PooledEncoder) else 0
 
 
 @pytest.fixture(scope="module", params=ENCODERS)
@@ -66,7 +67,7 @@ def test_every_value_becomes_finite_tokens(encoder: Encoder, name: str) -> None:
     assert len(encoded) == 3
     for tokens in encoded:
         assert len(tokens) > 0
-        assert tokens.shape[1] == encoder.width + shapes_width(encoder)
+        assert tokens.shape[1] == encoder.width + width_behind(encoder)
         assert tokens.isfinite().all()
 
 
@@ -90,7 +91,7 @@ def test_the_length_of_tokens_is_about_what_it_says(encoder: Encoder, name: str)
 def test_the_tokens_of_a_value_are_pooled_to_one_row_of_finite_numbers(encoder: Encoder, name: str) -> None:
     with torch.no_grad():
         pooled = [encoder.pool(tokens) for tokens in encoder.encode(ENCODERS[name][1])]
-    width = encoder.block_width + shapes_width(encoder)
+    width = encoder.block_width + width_behind(encoder)
     assert all(row.shape == (width,) and row.isfinite().all() for row in pooled)
     assert not torch.allclose(pooled[0], pooled[1], atol=1e-3)
 
@@ -120,6 +121,16 @@ def test_shapes_stand_behind_what_is_pooled_and_are_told_by_the_fingerprint() ->
     image = IMAGES[0]
     assert isinstance(image, np.ndarray)
     np.testing.assert_allclose(token[0, -NUM_SHAPES - NUM_COLOURS :], look_of(image), rtol=1e-6)
+
+
+def test_what_lower_layers_make_of_a_text_stands_behind_what_is_pooled(checkpoints: Mapping[str, Path]) -> None:
+    inside = TextModel.from_pretrained(checkpoints["bert"], 8)
+    pooled = PooledEncoder(inside)
+    with torch.no_grad():
+        [[tokens, layers]], [token] = inside.encode_with_layers(TEXTS[:1]), pooled.encode(TEXTS[:1])
+    assert pooled.layers_width == len(layers) == 2 * inside.width
+    assert torch.equal(token[0], torch.cat([inside.pool(tokens), layers]))
+    assert pooled.version != inside.version  # what was kept of earlier ones is made anew
 
 
 def test_the_shapes_of_a_sound_are_those_of_its_spectrogram() -> None:

@@ -25,7 +25,7 @@ def test_its_tokens_and_fingerprint_are_those_of_transformers(encoder: MiniLM) -
     with minilm_folder() as folder:
         plain = TextModel.from_pretrained(folder, MAX_TOKENS)
     assert encoder.fingerprint == plain.fingerprint
-    for found, expected in zip(encoder.encode(TEXTS), plain.encode(TEXTS), strict=True):
+    for found, expected in zip(encoder.encode_with_layers(TEXTS), plain.encode_with_layers(TEXTS), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 

@@ -51,6 +51,21 @@ def test_texts_are_the_states_of_the_library_for_a_padded_batch(checkpoints: Map
         assert (ours - theirs[mask]).abs().max() < 1e-5
 
 
+def test_lower_layers_tell_the_mean_of_what_enters_the_first_and_the_middle_one(
+    checkpoints: Mapping[str, Path],
+) -> None:
+    words = AutoTokenizer.from_pretrained(checkpoints["bert"])("pea soup", return_tensors="pt")
+    with torch.no_grad():
+        states = AutoModel.from_pretrained(checkpoints["bert"]).eval()(**words, output_hidden_states=True).hidden_states
+        encoder = TextModel.from_pretrained(checkpoints["bert"], 100)
+        [(tokens, layers)] = encoder.encode_with_layers(["pea soup"])
+    num_layers = len(states) - 1
+    assert num_layers > 1
+    assert encoder.layers_width == layers.numel()
+    torch.testing.assert_close(tokens, states[-1][0])
+    torch.testing.assert_close(layers, torch.cat([states[0][0].mean(dim=0), states[num_layers // 2][0].mean(dim=0)]))
+
+
 @pytest.mark.parametrize(("asked", "read"), [(5, 5), (16, 16), (1000, 16)])
 def test_a_text_is_read_as_far_as_asked_for_and_as_the_model_can(
     checkpoints: Mapping[str, Path], asked: int, read: int

@@ -87,7 +87,7 @@ class CompositeBackbone:
 
     Attributes:
         embeds_in_threads: True: several threads may call `embed` at a time.
-        blocks: By modality, how many numbers its encoder pools its tokens to, and with shapes how many those are.
+        blocks: By modality, how many numbers its encoder pools its tokens to, and how many stand behind these.
         joint: Projections and joint layers, in evaluation mode, their parameters frozen.
     """
 
@@ -235,8 +235,10 @@ class CompositeBackbone:
 
 
 def _block_widths(modality: str, encoder: Encoder) -> dict[str, int]:
-    shapes = encoder.shapes_width if isinstance(encoder, PooledEncoder) else 0
-    return {modality: encoder.block_width} | ({f"{modality} shapes": shapes} if shapes else {})
+    widths = {modality: encoder.block_width}
+    if isinstance(encoder, PooledEncoder):
+        widths |= {f"{modality} shapes": encoder.shapes_width, f"{modality} layers": encoder.layers_width}
+    return {name: width for name, width in widths.items() if width}
 
 
 def _first_values(name: str, parameter: Tensor, encoders: Mapping[str, Encoder], rng: torch.Generator) -> Tensor:

@@ -6,6 +6,7 @@ runs on anything. Names of weights are those of the state dict of the package ef
 
 import copy
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -112,8 +113,19 @@ class EfficientNetLite0(nn.Module):
         Args:
             pixels: Red, green, blue, as (value - 127) / 128.
         """
+        return self.with_stages(pixels)[0]
+
+    def with_stages(
+        self, pixels: Float[Tensor, "image 3 side side"]
+    ) -> tuple[Float[Tensor, "image 1280 row column"], Float[Tensor, "image channel"]]:
+        """Returns the last map, and the mean over all places of what each stage makes, side by side."""
         states = _relu6(self._bn0(self._conv_stem(pixels)))
-        return _relu6(self._bn1(self._conv_head(self._blocks(states))))
+        means, blocks = [], iter(self._blocks)
+        for number, *_ in _STAGES:
+            for block in itertools.islice(blocks, number):
+                states = block(states)
+            means.append(states.mean(dim=(2, 3)))
+        return _relu6(self._bn1(self._conv_head(states))), torch.cat(means, dim=1)
 
 
 def _relu6(states: Tensor) -> Tensor:
@@ -140,6 +152,7 @@ class EfficientNetLite:
     """
 
     width = block_width = _WIDTH
+    layers_width = sum(channels for *_, channels in _STAGES)
     squared_length = float(_WIDTH)
     is_normalised = True
     kind: ValueKind = "image"
@@ -207,10 +220,17 @@ class EfficientNetLite:
         Raises:
             BackboneError: If a value is no image.
         """
+        return [tokens for tokens, _ in self.encode_with_layers(values)]
+
+    def encode_with_layers(
+        self, values: Sequence[object]
+    ) -> list[tuple[Float[Tensor, "_ width"], Float[Tensor, " layers"]]]:
+        """Returns of each image its tokens, and the mean of what each stage of the network makes of it."""
         encoded = []
         for image in as_images(values):  # one by one: with others beside it, its last bits would be others
             pixels = _pixels(image)[None].to(self._folded._conv_stem.weight.device)
-            encoded.append(self._folded(pixels.contiguous(memory_format=torch.channels_last))[0].flatten(1).T)
+            last, stages = self._folded.with_stages(pixels.contiguous(memory_format=torch.channels_last))
+            encoded.append((last[0].flatten(1).T, stages[0]))
         return encoded
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:

@@ -26,6 +26,8 @@ __all__ = ["MAX_TOKENS", "MiniLM"]
 MAX_TOKENS = 256
 
 _WIDTH, _NUM_LAYERS, _NUM_HEADS = 384, 6, 12
+#: Layers of which is told what enters them: the word pieces by themselves, and half of the way to what the text means.
+_TOLD = (0, _NUM_LAYERS // 2)
 _EPSILON = 1e-12
 #: Word pieces that go through the layers together: enough for fast products of matrices, few enough for the caches.
 _TOKENS_AT_ONCE = 512
@@ -40,6 +42,7 @@ class MiniLM:
     """
 
     width = block_width = _WIDTH
+    layers_width = _WIDTH * len(_TOLD)
     squared_length = float(_WIDTH)
     is_normalised = True
     kind: ValueKind = "text"
@@ -75,8 +78,14 @@ class MiniLM:
         Raises:
             BackboneError: If a value is no text.
         """
+        return [tokens for tokens, _ in self.encode_with_layers(values)]
+
+    def encode_with_layers(
+        self, values: Sequence[object]
+    ) -> list[tuple[Float[Tensor, "_ width"], Float[Tensor, " layers"]]]:
+        """Returns of each text its tokens, and the mean of its word pieces as they enter some layers."""
         rows = [torch.tensor(self._tokenizer.encode(text).ids) for text in as_texts(values)]
-        return [tokens for together in _few_at_once(rows) for tokens in self._run(together)]
+        return [both for together in _few_at_once(rows) for both in self._run(together)]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:
         """Returns the mean token."""
@@ -87,7 +96,9 @@ class MiniLM:
         with minilm_folder() as found:
             shutil.copytree(found, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
 
-    def _run(self, texts: Sequence[Int[Tensor, " _"]]) -> list[Float[Tensor, "_ 384"]]:
+    def _run(
+        self, texts: Sequence[Int[Tensor, " _"]]
+    ) -> list[tuple[Float[Tensor, "_ width"], Float[Tensor, " layers"]]]:
         lacking = max(0, _FEWEST_TOKENS - sum(map(len, texts)))
         padded = [*texts, torch.zeros(lacking, dtype=torch.int64)] if lacking else texts
         lengths = [len(words) for words in padded]
@@ -100,7 +111,10 @@ class MiniLM:
             + functional.embedding(positions, self._weights["embeddings.position_embeddings.weight"])
         )
         states = self._norm("embeddings.LayerNorm", states)
+        told = []
         for number in range(_NUM_LAYERS):
+            if number in _TOLD:
+                told.append(torch.stack([own.mean(dim=0) for own in states.split(lengths)]))
             layer = f"encoder.layer.{number}"
             parts = [self._linear(f"{layer}.attention.self.{name}", states) for name in ("query", "key", "value")]
             mixed = torch.cat([_attend(*own) for own in zip(*(part.split(lengths) for part in parts), strict=True)])
@@ -108,7 +122,7 @@ class MiniLM:
             states = self._norm(f"{layer}.attention.output.LayerNorm", mixed + states)
             inside = functional.gelu(self._linear(f"{layer}.intermediate.dense", states))
             states = self._norm(f"{layer}.output.LayerNorm", self._linear(f"{layer}.output.dense", inside) + states)
-        return list(states.split(lengths))[: len(texts)]
+        return list(zip(states.split(lengths), torch.cat(told, dim=1), strict=True))[: len(texts)]
 
     def _linear(self, name: str, states: Float[Tensor, "token inside"]) -> Float[Tensor, "token outside"]:
         return functional.linear(states, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])

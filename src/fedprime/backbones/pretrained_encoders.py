@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -169,16 +170,37 @@ class TextModel(_PretrainedEncoder):
         Raises:
             BackboneError: If a value is no text, or one in which the tokenizer finds nothing.
         """
+        return [self._states(text)[-1] for text in as_texts(values)]
+
+    @cached_property
+    def layers_width(self) -> int:
+        """Numbers of the mean word pieces that enter the first layer and the middle one; 0 if the model tells none."""
+        with torch.no_grad():
+            before = self._states("a")[:-1]
+        return 2 * self.width if before and all(states.shape[-1] == self.width for states in before) else 0
+
+    def encode_with_layers(
+        self, values: Sequence[object]
+    ) -> list[tuple[Float[Tensor, "_ width"], Float[Tensor, " layers"]]]:
+        """Returns of each text its tokens, and the mean of its word pieces as they enter the first and middle layer."""
         encoded = []
         for text in as_texts(values):
-            words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
-            if words["input_ids"].shape[1] == 0:
-                raise BackboneError(f"the tokenizer finds nothing in {text!r}; count it as missing")
-            # On a GPU, a number that is in no table would end the process for all.
-            if int(words["input_ids"].max()) >= self._num_words:
-                raise BackboneError(f"the tokenizer knows words of {text[:80]!r} that the model does not")
-            encoded.append(self.model(input_ids=words["input_ids"].to(self.model.device)).last_hidden_state[0])
+            *before, last = self._states(text)
+            told = [before[number].mean(dim=0) for number in (0, len(before) // 2)]
+            encoded.append((last, torch.cat(told)))
         return encoded
+
+    def _states(self, text: str) -> list[Float[Tensor, "token _"]]:
+        """Returns what enters each layer, as far as the model tells, and what comes out of the last."""
+        words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+        if words["input_ids"].shape[1] == 0:
+            raise BackboneError(f"the tokenizer finds nothing in {text!r}; count it as missing")
+        # On a GPU, a number that is in no table would end the process for all.
+        if int(words["input_ids"].max()) >= self._num_words:
+            raise BackboneError(f"the tokenizer knows words of {text[:80]!r} that the model does not")
+        answer = self.model(input_ids=words["input_ids"].to(self.model.device), output_hidden_states=True)
+        before = (getattr(answer, "hidden_states", None) or ())[:-1]
+        return [states[0] for states in (*before, answer.last_hidden_state)]
 
 
 class AudioModel(_PretrainedEncoder):
