@@ -264,7 +264,7 @@ def test_numbers_may_be_negative(
             "--prior is 'none.json': No such file or directory; ",
         ),
         (["--text", "soup", "--prior", "columns.csv"], "--prior: columns.csv: "),
-        (["--table", "columns.csv"], "columns.csv has the columns price; expected some called image, text; say with"),
+        (["--table", "columns.csv"], "columns.csv has the columns price; expected some called image, text; rename"),
         (
             ["--table", "empty.png"],
             "empty.png is no table: expected a file that ends in .csv, .tsv, ",

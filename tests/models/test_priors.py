@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedprime.models.priors import PriorError, estimated_log_prior, given_log_prior, uniform_log_prior
+from fedprime.models.priors import PriorError, check_prior, estimated_log_prior, given_log_prior, uniform_log_prior
 from fedprime.reproducibility.seeding import stream
 
 NAMES = ["apple", "pear", "plum"]
@@ -37,6 +37,19 @@ def test_what_cannot_be_frequencies_is_refused(frequencies: dict[str, int | floa
         given_log_prior(frequencies, NAMES, "one_class")
     with pytest.raises(PriorError, match="found 2 for 'pear'; expected a share above 0 and below 1"):
         given_log_prior({"apple": 0.5, "pear": 2, "plum": 0.5}, NAMES, "several_labels")
+
+
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [
+        ("unifrom", "found 'unifrom'; expected train, uniform, estimate, or .*; did you mean uniform"),
+        ({"pear": "many"}, "found 'many' for 'pear'; expected a number"),
+        ([0.5, 0.5], "found list; expected train, .* a number for each label, as {label: number}"),
+    ],
+)
+def test_what_is_no_prior_at_all_is_told(prior: object, expected: str):
+    with pytest.raises(PriorError, match=expected):
+        check_prior(prior)
 
 
 @pytest.mark.parametrize("wanted", [[0.7, 0.2, 0.1], [0.05, 0.05, 0.9]])

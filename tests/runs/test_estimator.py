@@ -1,9 +1,11 @@
 """The conventions of scikit-learn, asked for by scikit-learn."""
 
+import pandas as pd
 import pytest
 from sklearn.base import clone, is_classifier
 
-from fedprime.runs.estimator import Estimator
+from fedprime.data.sources import DataError
+from fedprime.runs.estimator import Estimator, label_cells, with_labels
 
 
 class Fake(Estimator):
@@ -30,3 +32,20 @@ def test_what_it_keeps_is_set_by_name_and_nothing_else_is():
     assert repr(Fake().set_params(seed=4, label="dish")) == "Fake(label='dish', seed=4)"
     with pytest.raises(ValueError, match="Fake has no 'sed', but label, seed"):
         Fake().set_params(sed=1)
+
+
+def test_labels_beside_a_frame_are_a_column_of_it():
+    frame = pd.DataFrame({"price": [1, 2], "label": ["a", "b"]})
+    for y in (["b", "c"], pd.Series(["b", "c"]), pd.DataFrame({"any": ["b", "c"]})):
+        assert with_labels(frame, y, "label") == {"price": [1, 2], "label": ["b", "c"]}
+        assert with_labels(frame, y, "dish") == {"price": [1, 2], "label": ["a", "b"], "dish": ["b", "c"]}
+    with pytest.raises(DataError, match="y is one column, and label names several"):
+        with_labels(frame, ["b", "c"], ("red", "round"))
+
+
+def test_a_frame_that_cannot_be_measured_on_is_told():
+    assert label_cells({"a": [1], "b": [2]}, ["b"]) == {"b": [2]}
+    with pytest.raises(DataError, match=r"no column 'c' \(the labels\); it has a, b$"):
+        label_cells({"a": [1], "b": [2]}, ["c"])
+    with pytest.raises(DataError, match="has no rows"):
+        label_cells({"a": []}, ["a"])

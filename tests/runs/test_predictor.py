@@ -22,6 +22,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
 from fedprime.data.sources import DataError
+from fedprime.models.priors import PriorError
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.runs.predictor import FederatedPredictor
@@ -115,6 +116,7 @@ def test_it_learns_and_says_how_well(fitted: FederatedPredictor, frame: pd.DataF
 
 def test_what_is_left_out_is_not_looked_at(fitted: FederatedPredictor, frame: pd.DataFrame):
     without = fitted.predict_proba(frame, without=["image"])
+    assert np.array_equal(without, fitted.predict_proba(frame, without="image"))
     assert np.array_equal(without, fitted.predict_proba(frame.assign(photo=None)))
     assert np.array_equal(without, fitted.predict_proba(frame[["price", "colour"]]))
     assert not np.array_equal(without, fitted.predict_proba(frame))
@@ -206,6 +208,8 @@ def test_labels_that_are_numbers_stay_numbers(frame: pd.DataFrame, backbone: Bac
     found = predictor(backbone, rounds=1).fit(numbered)
     assert found.classes_.tolist() == [0, 10, 20]
     assert found.predict(numbered).dtype == np.int64
+    mostly = [found.predict_proba(numbered, prior=own) for own in ({0: 1, 10: 1, 20: 98}, {"0": 1, "10": 1, "20": 98})]
+    assert np.array_equal(*mostly)
     found.save(tmp_path / "m")
     assert FederatedPredictor.load(tmp_path / "m", backbone).classes_.tolist() == [0, 10, 20]
 
@@ -218,6 +222,13 @@ def test_several_labels_are_columns_of_yes_and_no(frame: pd.DataFrame, backbone:
     predicted = found.predict(several)
     assert predicted.shape == (36, 2)
     assert found.evaluate(several).accuracy == (predicted == several[["apple", "cold"]]).all(axis=1).mean()
+
+
+def test_one_word_needs_no_list(frame: pd.DataFrame, backbone: Backbone):
+    with pytest.raises(DataError, match="the data has no image, only facts"):
+        predictor(backbone, columns="facts:table=price+colour").fit(frame)
+    with pytest.raises(SettingsError, match="--training.lrr is not a setting"):
+        predictor(backbone, settings="--training.lrr 0.1").fit(frame)
 
 
 def test_without_clients_the_settings_divide_the_rows(frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):
@@ -239,8 +250,12 @@ def test_what_cannot_be_is_one_line_that_names_the_row(fitted: FederatedPredicto
         fitted.predict(frame, without=["fact"])
     with pytest.raises(DataError, match="row 2 has 'soup', which is no label of the model; expected one of apple_pie"):
         fitted.evaluate(frame[:2], ["sushi", "soup"])
-    with pytest.raises(DataError, match="no column 'label'"):
+    with pytest.raises(DataError, match=r"no column 'label' \(the labels\); it has .*colour"):
         fitted.evaluate(frame.drop(columns="label"))
+    with pytest.raises(DataError, match="the frame has no rows; expected some to measure on"):
+        fitted.evaluate(frame[:0])
+    with pytest.raises(PriorError, match="found 'unifrom'"):
+        fitted.predict(frame, prior="unifrom")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ModelError, match="nothing was trained yet"):
         FederatedPredictor().predict(frame)
     with pytest.raises(DataError, match=r"no column 'lable' .*; did you mean label"):

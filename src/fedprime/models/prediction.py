@@ -14,7 +14,14 @@ from fedprime.data.batches import Batch, EmbeddedSamples
 from fedprime.data.images import InputError
 from fedprime.data.odd_values import embed_usable
 from fedprime.data.sets.table.frames import as_samples, is_hole, read_sample
-from fedprime.models.priors import Prior, PriorError, estimated_log_prior, given_log_prior, uniform_log_prior
+from fedprime.models.priors import (
+    Prior,
+    PriorError,
+    check_prior,
+    estimated_log_prior,
+    given_log_prior,
+    uniform_log_prior,
+)
 from fedprime.models.prompted_model import PromptedModel
 
 __all__ = ["predict_rows", "predict_samples", "with_prior"]
@@ -55,6 +62,7 @@ def predict_samples(
         DataError: If there are no samples in what is given.
         PriorError: If the prior cannot be used, or the model's scores hold one that nobody can take off.
     """
+    check_prior(prior)
     modalities = model.backbone.modalities
     given = as_samples(samples, model.backbone.kinds)
     rows = [{name: value for name, value in sample.items() if not is_hole(value)} for sample in given]

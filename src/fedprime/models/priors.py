@@ -7,7 +7,8 @@ Procedure. Neural Computation 2002, for the estimate.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from numbers import Real
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float, Float64
@@ -17,11 +18,12 @@ from fedprime.data.sources import Task
 from fedprime.models.discriminant import frequencies_of, log_frequencies
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
 
-__all__ = ["Prior", "PriorError", "estimated_log_prior", "given_log_prior", "uniform_log_prior"]
+__all__ = ["Prior", "PriorError", "check_prior", "estimated_log_prior", "given_log_prior", "uniform_log_prior"]
 
 #: Label frequencies to predict with: of training, equal ones, estimated from what is predicted, or given by label.
 Prior = Literal["train", "uniform", "estimate"] | Mapping[str, int | float]
 
+_WORDS = ("train", "uniform", "estimate")
 _MOST_STEPS = 1000
 _SETTLED = 1e-9  # of a frequency
 
@@ -30,6 +32,20 @@ _MOST = 1e15  # samples of a class: sums of them are finite
 
 class PriorError(FedprimeError):
     """Label frequencies that cannot be used, or a model that cannot use any; in one line."""
+
+
+def check_prior(prior: object) -> None:
+    """Raises a `PriorError` if something is no prior; its labels are not looked at."""
+    expected = f"expected {', '.join(_WORDS)}, or a number for each label"
+    if isinstance(prior, str):
+        if prior not in _WORDS:
+            raise PriorError(f"prior: found {prior!r}; {expected}{nearest_name(prior, _WORDS)}")
+    elif not isinstance(prior, Mapping):
+        raise PriorError(f"prior: found {type(prior).__name__}; {expected}, as {{label: number}}")
+    else:
+        for label, own in cast("Mapping[object, object]", prior).items():
+            if not isinstance(own, Real):
+                raise PriorError(f"prior: found {own!r} for {label!r}; expected a number")
 
 
 def uniform_log_prior(num_labels: int, task: Task) -> Float64[Tensor, " label"]:
@@ -53,7 +69,7 @@ def given_log_prior(
     if unknown:
         raise PriorError(
             f"prior: {unknown[0]!r} is no label of the model: {', '.join(label_names)}"
-            f"{nearest_name(unknown[0], label_names)}"
+            f"{nearest_name(str(unknown[0]), label_names)}"
         )
     lacking = [name for name in label_names if name not in frequencies]
     if lacking:

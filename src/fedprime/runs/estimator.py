@@ -1,13 +1,16 @@
 """The conventions of scikit-learn for what is set, without importing it: that would bring pandas along."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from fedprime.data.sets.table.frames import frame_columns
+from fedprime.data.sources import DataError
 from fedprime.models.prompted_model import ModelError
 
-__all__ = ["Estimator", "not_fitted"]
+__all__ = ["Estimator", "label_cells", "listed", "not_fitted", "with_labels"]
 
 
 class Estimator:
@@ -70,3 +73,38 @@ def not_fitted() -> ModelError:
 
     kind = type("NotFittedError", (ModelError, NotFittedError), {})
     return kind("nothing was trained yet; call fit(frame) first, or load a predictor that was saved")
+
+
+def listed(words: str | Sequence[str]) -> list[str]:
+    """Returns words, of which one may be given by itself."""
+    return [words] if isinstance(words, str) else list(words)
+
+
+def with_labels(frame: object, y: object, label: str | Sequence[str]) -> object:
+    """Returns a frame with labels that were given beside it, in the place of its own.
+
+    Raises:
+        DataError: If they are no single column.
+    """
+    if y is None:
+        return frame
+    if not isinstance(label, str):
+        raise DataError("y is one column, and label names several; leave y out")
+    if len(shape := getattr(y, "shape", ())) == 2 and shape[1] == 1:
+        y = np.asarray(y).ravel()  # as frame[["label"]]
+    return frame_columns(frame) | frame_columns({label or "label": y})
+
+
+def label_cells(frame: object, names: Sequence[str]) -> dict[str, list[object]]:
+    """Returns the columns of labels.
+
+    Raises:
+        DataError: If there is no such column, or nothing in it.
+    """
+    columns = frame_columns(frame)
+    absent = next((name for name in names if name not in columns), None)
+    if absent is not None:
+        raise DataError(f"the frame has no column {absent!r} (the labels); it has {', '.join(columns) or 'none'}")
+    if not columns[names[0]]:
+        raise DataError("the frame has no rows; expected some to measure on")
+    return {name: columns[name] for name in names}

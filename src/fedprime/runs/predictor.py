@@ -2,8 +2,9 @@
 
 import itertools
 import logging
+import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,15 @@ from fedprime.data.sets.table.frames import frame_columns, frame_part, named_cel
 from fedprime.data.sets.table.labels import read_known_labels
 from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
-from fedprime.data.sources import DataError
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import Predictions, Scores, score
 from fedprime.models.model_folder import find_model
 from fedprime.models.prediction import predict_samples, with_prior
-from fedprime.models.priors import Prior
+from fedprime.models.priors import Prior, check_prior
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.runs.callbacks import ProgressLine
-from fedprime.runs.estimator import Estimator, not_fitted
+from fedprime.runs.estimator import Estimator, label_cells, listed, not_fitted, with_labels
 from fedprime.runs.run import start_run
 from fedprime.runs.saved_predictor import PREDICTOR, as_classes, predictor_text, read_known, read_statistics
 from fedprime.settings.reading import read_settings
@@ -106,7 +106,7 @@ class FederatedPredictor(Estimator):
             RunError: If there is something at `folder`.
             ModelError: If the method leaves no model that clients share.
         """
-        frame = self._with_labels(frame, y)
+        frame = with_labels(frame, y, self.label)
         data = self._settings(0).data
         source = table_of([frame_part(frame, Path(files))], _FRAME, data)
         used = {data.client, *source.label_columns, *(name for own in source.columns for name in own.columns)}
@@ -167,6 +167,8 @@ class FederatedPredictor(Estimator):
         """Returns the probability of each class or label, in the order of `classes_`; see `predict`."""
         model = self._fitted()
         kinds = model.backbone.kinds
+        check_prior(prior)
+        without = listed(without)
         for name in without:
             if name not in kinds:
                 raise InputError(f"without: the model reads {', '.join(kinds)}; not {name}{nearest_name(name, kinds)}")
@@ -182,6 +184,9 @@ class FederatedPredictor(Estimator):
                 if not found[-1]["present"]:
                     left = f" without {', '.join(without)}" if without else ""
                     raise InputError(f"row {len(found)}: nothing can be used{left}; expected one of {', '.join(kinds)}")
+        if isinstance(prior, Mapping):  # by classes as they stood in the frame
+            names = dict(zip(self.classes_.tolist(), model.label_names, strict=True))
+            prior = {names.get(label, str(label)): own for label, own in prior.items()}
         found = found if prior == "train" else with_prior(model, found, prior)
         return np.array([list(own["probabilities"].values()) for own in found]).reshape(-1, len(model.label_names))
 
@@ -195,9 +200,9 @@ class FederatedPredictor(Estimator):
         prior: Prior = "train",
     ) -> Scores:
         """Returns how good predictions are on rows whose labels are known; see `fit` and `predict`."""
-        frame = self._with_labels(frame, y)
+        frame = with_labels(frame, y, self.label)
         names = self._fitted().label_names
-        known = {name: cells for name, cells in frame_columns(frame).items() if name in self.label_columns_}
+        known = label_cells(frame, self.label_columns_)
         labels = read_known_labels([frame_part(known)], self.label_columns_, names, several_labels=self._several)
         probabilities = self.predict_proba(frame, without=without, files=files, prior=prior)
         right = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
@@ -282,19 +287,13 @@ class FederatedPredictor(Estimator):
         return None if isinstance(self.backbone, str) else self.backbone
 
     def _settings(self, num_sites: int) -> Settings:
-        labels = [self.label] if isinstance(self.label, str) else list(self.label)
+        labels, columns = listed(self.label), listed(self.columns)
         flags = [f"--seed={self.seed}", f"--training.rounds={self.rounds}"]
         flags += ["--data.label", *labels] if any(labels) else []
-        flags += ["--data.columns", *self.columns] if self.columns else []
+        flags += ["--data.columns", *columns] if columns else []
         flags += [f"--data.client={self.client}"] if self.client else []
         flags += ["--partition.kind=site", f"--partition.num_clients={num_sites}"] if num_sites else []
         flags += [f"--method.name={self.method}"] if isinstance(self.method, str) else []
         flags += [f"--backbone={self.backbone}"] if isinstance(self.backbone, str) else []
-        return read_settings(_RECIPE, [*flags, *self.settings])
-
-    def _with_labels(self, frame: object, y: object) -> object:
-        if y is None:
-            return frame
-        if not isinstance(self.label, str):
-            raise DataError("y is one column, and label names several; leave y out")
-        return frame_columns(frame) | frame_columns({self.label or "label": y})
+        more = shlex.split(self.settings) if isinstance(self.settings, str) else self.settings
+        return read_settings(_RECIPE, [*flags, *more])

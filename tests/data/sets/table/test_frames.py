@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from fedprime.data.images import InputError, read_image
@@ -100,6 +101,16 @@ def test_images_of_other_modes_are_shown_as_a_file_of_them_would_be(made: object
     assert equal(read_image(cell["bytes"]), np.full((2, 3, 3), shown))
 
 
+def test_pixels_of_any_library_and_bytes_of_any_kind_are_a_photo(photo: Path):
+    pixels, part = read_image(photo), frame_part({"x": [bytearray(photo.read_bytes()), memoryview(photo.read_bytes())]})
+    assert [read_image(cell["bytes"]).tolist() for cell in part.rows["x"].to_pylist()] == [pixels.tolist()] * 2
+    shown = [torch.from_numpy(pixels.copy()), pixels[..., :1]]
+    red, gray = (read_image(cell["bytes"]) for cell in frame_part({"x": shown}).rows["x"].to_pylist())
+    assert equal(red, pixels)
+    assert equal(gray, np.repeat(pixels[..., :1], 3, axis=2))
+    assert frame_part({"x": [torch.tensor(2), torch.tensor(3)]}).rows["x"].to_pylist() == [2, 3]
+
+
 def test_a_sound_at_hand_is_kept_to_the_bit(tmp_path: Path):
     write_sound(tmp_path / "a.wav", 0)
     sound = read_sound(tmp_path / "a.wav")
@@ -170,7 +181,10 @@ def test_what_is_no_frame_is_told(frame: object, said: str):
         ([b"", 3.5], "row 2, column x: 3.5 is no file, as others of the column are"),
         ([{"array": [], "sampling_rate": 8000}], "row 1, column x: no sound"),
         ([Image.new("F", (2, 2))], "row 1, column x: its numbers have 32 bits"),
+        ([np.zeros((2, 2))], "(255 * array).round().astype('uint8') makes it of 0 to 1"),
         ([[1, None]], "row 1, column x: [1, None] is no array of numbers"),
+        ([[list(range(9))]], "row 1, column x: [[0, 1, 2, 3, 4, 5, ...]] is no array of numbers"),
+        ([object()], "row 1, column x: found object; expected a path, an image, an array, text or a number"),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_told_with_its_row(column: list[object], said: str):

@@ -42,6 +42,8 @@ def test_each_row_has_what_is_there_of_it(folder: Path, caplog: pytest.LogCaptur
         {"text": "dish 3 warm apple tart", "facts": {"price": 1.5, "colour": "red"}},
     ]
     assert "a missing image: cannot read" in caplog.text
+    lost = "a missing image: 1 row with a file that is not there or is empty, first 'photos/none.png'"
+    assert lost in caplog.text
 
 
 def test_what_the_model_does_not_read_is_left_out_and_what_the_table_lacks_is_missing(
@@ -49,7 +51,7 @@ def test_what_the_model_does_not_read_is_left_out_and_what_the_table_lacks_is_mi
 ):
     rows = list(read_unlabelled(str(folder), (*STATED, "smell=smell"), {"text": "text", "smell": "text"}))
     assert all(set(values) <= {"text"} for _, values in rows)
-    assert "has no column of smell: it is missing of all rows" in caplog.text
+    assert "has no columns of smell=smell: missing of all rows" in caplog.text
 
 
 def test_nothing_stated_takes_columns_with_usual_names(folder: Path):
@@ -63,10 +65,10 @@ def test_nothing_stated_takes_columns_with_usual_names(folder: Path):
         (
             ("note=caption",),
             {"note": "text"},
-            r"has the columns file_name, .*; expected some called note, or those of the run: note=caption; say with",
+            r"has the columns file_name, .*; expected some called note, or those of training: note=caption; rename a column",
         ),
-        (("text=title",), {"photo": "image"}, "expected some called photo; say with --columns which column is what"),
-        ((), {"photo": "image"}, "expected some called photo; say with --columns which column is what, as photo="),
+        (("text=title",), {"photo": "image"}, "expected some called photo; rename a column"),
+        ((), {"photo": "image"}, "expected some called photo; rename a column, .* --columns photo=COLUMN"),
         (("facts:text=title",), {"facts": "table"}, "facts:text=title is stated, but the model reads facts as table"),
     ],
 )
@@ -162,7 +164,7 @@ def test_what_is_not_read_and_what_cannot_be_read_is_told_with_its_row(table: Pa
         (b"text\n", "has no rows; expected one for each sample"),
         (
             b"title,photo,price\nsoup,red.png,3\n",
-            "has the columns title, photo, price; expected some called smell; say",
+            "has the columns title, photo, price; expected some called smell; rename a column",
         ),
         (b"text,text\nsoup,stew\n", "has the column 'text' twice"),
         (b"text,price\nfresh basil, tomato,3\n", "line 2: 3 cells under 2 columns; put texts with commas into quotes"),

@@ -78,9 +78,12 @@ def test_natural_clients_are_numbered_by_name(table: Table):
     assert table.sites[:5].tolist() == [0, 1, 2, 3, 0]
 
 
-def test_another_column_of_clients_or_none_can_be_stated(changed: Callable[..., Table]):
+def test_another_column_of_clients_or_none_can_be_stated(
+    changed: Callable[..., Table], caplog: pytest.LogCaptureFixture
+):
     table = changed(lambda rows: set_cells(rows, "colour", ""), TableOptions(client="colour"))
     assert table.site_names == ("(none)", "blue", "green", "red")
+    assert "without a client: they are a client of their own, (none)" in caplog.text
     assert changed(len, TableOptions(client="none")).sites.max() == 0
 
 

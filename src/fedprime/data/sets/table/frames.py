@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -178,11 +179,13 @@ def _pixels(value: object) -> np.ndarray:
         return image_pixels(value)
     if not isinstance(value, np.ndarray):
         raise InputError(f"found {type(value).__name__}; expected an image as a path, a PIL image or an array")
-    if value.dtype != np.uint8 or not (value.ndim == 2 or (value.ndim == 3 and value.shape[2] in (3, 4))):
+    if value.dtype != np.uint8 or not (value.ndim == 2 or (value.ndim == 3 and value.shape[2] in (1, 3, 4))):
+        hint = "; (255 * array).round().astype('uint8') makes it of 0 to 1" if value.dtype.kind == "f" else ""
         raise InputError(
-            f"found an array of {value.dtype} and shape {value.shape}; expected an image as (height, width, 3) uint8"
+            f"found an array of {value.dtype} and shape {value.shape}; expected an image as (height, width, 3) "
+            f"uint8{hint}"
         )
-    return image_pixels(Image.fromarray(value))
+    return image_pixels(Image.fromarray(value[..., 0] if value.shape[2:] == (1,) else value))
 
 
 def _column_names(frame: object) -> list[Any] | None:
@@ -200,25 +203,33 @@ def _cell(cell: object, where: str) -> object:
     """Returns a cell as Arrow can hold it: a file of an image or a sound as its bytes and a name, numbers as words."""
     if is_hole(cell):
         return None
-    if isinstance(cell, np.generic):
-        cell = cell.item()
+    if hasattr(cell, "__array__") and not isinstance(cell, Image.Image):  # a number of NumPy, a tensor of any library
+        array = np.asarray(cell)
+        cell = array if array.ndim else array.item()
     if isinstance(cell, bool | int | float):
         return cell
-    if isinstance(cell, bytes):
-        return {"bytes": cell, "path": None}
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return {"bytes": bytes(cell), "path": None}
     if isinstance(cell, Image.Image) or (isinstance(cell, np.ndarray) and cell.ndim > 1):
         return _image_file(cell, where)
     if isinstance(cell, Mapping):
         return _of_mapping(cast("Mapping[str, Any]", cell), where)
     if isinstance(cell, np.ndarray | list | tuple | set | frozenset):
-        entries = list(cast("Iterable[object]", cell))
-        if any(isinstance(entry, str) for entry in entries):
-            return [_whole(str(entry)) for entry in entries]
-        try:
-            return " ".join(str(float(cast("float", entry))) for entry in entries) or None
-        except (TypeError, ValueError):
-            raise InputError(f"{where}: {cell!r} is no array of numbers; expected numbers alone, or a hole") from None
+        return _of_entries(list(cast("Iterable[object]", cell)), where)
+    if type(cell).__str__ is object.__str__:
+        raise InputError(f"{where}: found {type(cell).__name__}; expected a path, an image, an array, text or a number")
     return _whole(str(cell))
+
+
+def _of_entries(entries: list[object], where: str) -> object:
+    if any(isinstance(entry, str) for entry in entries):
+        return [_whole(str(entry)) for entry in entries]
+    try:
+        return " ".join(str(float(cast("float", entry))) for entry in entries) or None
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{where}: {reprlib.repr(entries)} is no array of numbers; expected numbers alone, or a hole"
+        ) from None
 
 
 def _whole(word: str) -> str:

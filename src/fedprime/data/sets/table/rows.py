@@ -18,6 +18,7 @@ from fedprime.data.sets.table.columns import (
 from fedprime.data.sets.table.files import open_parts
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError, Task, ValueKind
+from fedprime.reproducibility.errors import counted
 
 __all__ = ["UnlabelledRows", "read_unlabelled", "unlabelled_rows"]
 
@@ -113,9 +114,7 @@ def read_unlabelled(
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
     """
     parts = open_parts(path, *csv)
-    names = column_names(parts)
-    found = [word for word in trained if _has_columns(word, names)]
-    return _open_rows(parts, path, stated or found, kinds, label, known, styles, tries_usual=not stated)
+    return _open_rows(parts, path, stated or trained, kinds, label, known, styles, tries_usual=not stated)
 
 
 def unlabelled_rows(
@@ -158,14 +157,20 @@ def _open_rows(
             raise DataError(
                 f"{parts[0].place}: {own} is stated, but the model reads {own.modality} as {kinds[own.modality]}"
             )
-    absent = [modality for modality in kinds if modality not in [own.modality for own in chosen]]
+    asked = {_modality(word): word for word in stated}
+    absent = [asked.get(name, name) for name in kinds if name not in [own.modality for own in chosen]]
     if absent:
-        _logger.warning("%s has no column of %s: it is missing of all rows", place, ", ".join(absent))
+        _logger.warning("%s has no columns of %s: missing of all rows", place, ", ".join(absent))
     read = {name for own in chosen for name in own.columns}
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
     cells = [Cells(own, parts, forms, styles) for own in chosen]
+    for own in cells:
+        if own.lost.any():
+            number, first = int(own.lost.sum()), own.named(int(own.lost.argmax()))
+            named = f"{counted(number, 'row')} with a file that is not there or is empty, first {first[:100]!r}"
+            _logger.warning("%s: a missing %s: %s", place, own.own.modality, named)
     return UnlabelledRows(cells, sum(len(part) for part in parts), tuple(kinds), place)
 
 
@@ -188,10 +193,11 @@ def _chosen(
         found = {own.modality for own in chosen}
         chosen += [own for own in usual_columns(parts, forms) if own.modality in kinds and own.modality not in found]
     if not chosen:
+        has = f"the columns {', '.join(names)}" if names else "no columns"
         raise DataError(
-            f"{parts[0].place} has the columns {', '.join(names)}; expected some called {', '.join(kinds)}"
-            f"{', or those of the run: ' if asked else ''}{', '.join(asked)}; say with --columns which column "
-            f"is what, as {next(iter(kinds))}=COLUMN"
+            f"{parts[0].place} has {has}; expected some called {', '.join(kinds)}"
+            f"{', or those of training: ' if asked else ''}{', '.join(asked)}; rename a column, or let "
+            f"fedprime predict know it by --columns {next(iter(kinds))}=COLUMN"
         )
     return chosen
 

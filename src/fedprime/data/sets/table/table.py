@@ -292,5 +292,8 @@ def _sites(
 ) -> tuple[Int[np.ndarray, " sample"], tuple[str, ...]]:
     if words is None:
         return np.zeros(len(rows), dtype=np.int64), ()
+    without = sum(words[row] is None for row in rows)
+    if without:
+        _logger.warning("%s without a client: they are a client of their own, (none)", counted(without, "row"))
     names, numbers = np.unique([words[row] or "(none)" for row in rows], return_inverse=True)
     return numbers.astype(np.int64), tuple(names.tolist())
