@@ -227,7 +227,7 @@ def test_several_labels_are_columns_of_yes_and_no(frame: pd.DataFrame, backbone:
 def test_one_word_needs_no_list(frame: pd.DataFrame, backbone: Backbone):
     with pytest.raises(DataError, match="the data has no image, only facts"):
         predictor(backbone, columns="facts:table=price+colour").fit(frame)
-    with pytest.raises(SettingsError, match="--training.lrr is not a setting"):
+    with pytest.raises(SettingsError, match=r"--training\.lrr is not a setting"):
         predictor(backbone, settings="--training.lrr 0.1").fit(frame)
 
 
