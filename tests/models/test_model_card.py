@@ -79,6 +79,14 @@ def test_privacy_that_was_spent_is_told():
     assert "samples were brought to one place" in card_of(is_centralized=True)
 
 
+def test_several_labels_are_told_apart_from_classes():
+    several = {**CONFIG, "task": "several_labels", "label_names": ["red", "round"]}
+    card = model_card(several, {"head.log_prior": torch.zeros(2)}, tells_statistics=False)
+    assert "\n# red, round\n" in card
+    assert "It knows 2 labels, and says of each whether it applies" in card
+    assert "It knows 2 answers, and gives one of them" in card_of()
+
+
 def test_a_card_that_was_edited_is_known():
     assert is_untouched(card_of())
     assert not is_untouched(card_of().replace("fedprime", "Fedprime"))
@@ -93,7 +101,7 @@ def test_saving_again_writes_the_card_anew_unless_a_person_edited_it(
     PromptedModel(tiny, NoPrompts(tiny.dim), ("tea", "cake")).save_pretrained(folder)
     assert "# tea or cake" in (folder / CARD).read_text()
     describe_training(folder, {"method": "pfpt", "rounds": 7})
-    assert "Trained by `pfpt` over 7 round(s)" in (folder / CARD).read_text()
+    assert "Trained by `pfpt` over 7 rounds" in (folder / CARD).read_text()
     assert PromptedModel.from_pretrained(folder).about["training"] == {"method": "pfpt", "rounds": 7}
     (folder / CARD).write_text("mine \udcff", errors="surrogateescape")
     with caplog.at_level(logging.WARNING):

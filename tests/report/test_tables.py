@@ -122,6 +122,12 @@ def test_many_combinations_are_divided_by_the_first_axis():
     assert tables[0].labels == ("method",)
 
 
+def test_what_makes_the_built_in_world_is_not_told_of_other_data():
+    table = {"data.name": "table"}
+    assert "Data: table. " in caption_of([made_run(settings=table)])
+    assert "Data: Table 0fe1. " in caption_of([made_run(settings={**table, "own_objects.source": "a.b.Table 0fe1"})])
+
+
 def test_the_caption_says_what_a_reader_must_know():
     runs = methods_over_seeds({"a": [0.5, 0.6, 0.7], "b": [0.5, 0.6, 0.7]})
     said = caption_of(runs)

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.markdown import markdown_rows
 
 __all__ = ["CARD", "is_untouched", "model_card"]
@@ -51,10 +52,10 @@ def model_card(config: Mapping[str, Any], weights: Mapping[str, Tensor], *, tell
         "Scores": _scores(training),
         "What was missing in training": _missing(training),
         "What left a site": _sent(training, tells_statistics),
-        "Use": _use(about.get("kinds", {}), config["label_names"]),
+        "Use": _use(about.get("kinds", {}), len(config["label_names"]), several=several),
     }
     body = "\n".join(f"## {title}\n\n{text}\n" for title, text in sections.items() if text)
-    title = _plain(" or ".join(_few(config["label_names"], 3)))
+    title = _plain((", " if several else " or ").join(_few(config["label_names"], 3)))
     text = f"{_metadata(config, about)}\n# {title}\n\n{_origin(config, training)}\n\n{body}"
     return f"{text}\n<!-- sha256 of the card: {_digest(text)}; a card that was edited is kept -->\n"
 
@@ -91,11 +92,12 @@ def _origin(config: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     where = f"around the frozen backbone `{_plain(name)}`"
     if "method" not in training:
         return f"A model of fedprime {where}."
-    people = f"{training['num_clients']} client(s)" if "num_clients" in training else "clients"
+    rounds = counted(training["rounds"], "round") if "rounds" in training else "some rounds"
+    people = counted(training["num_clients"], "client") if "num_clients" in training else "clients"
     samples = f", who had {training['num_samples']:,} samples" if "num_samples" in training else ""
     together = "whose samples were brought together" if training.get("is_centralized") else "without sharing samples"
     return (
-        f"Trained by `{_plain(training['method'])}` over {training.get('rounds', '?')} round(s) at "
+        f"Trained by `{_plain(training['method'])}` over {rounds} at "
         f"{people}{samples}, {together}, {where}. It predicts from whatever is there of a sample."
     )
 
@@ -172,7 +174,10 @@ def _sent(training: Mapping[str, Any], tells_statistics: bool) -> str:
     return "\n\n".join(lines)
 
 
-def _use(kinds: Mapping[str, str], label_names: Sequence[str]) -> str:
+def _use(kinds: Mapping[str, str], num_labels: int, *, several: bool) -> str:
+    answers = f"It knows {counted(num_labels, 'label')}, and says of each whether it applies"
+    if not several:
+        answers = f"It knows {counted(num_labels, 'answer')}, and gives one of them"
     examples = {"image": '"photo.jpg"', "text": '"a text"', "audio": '"sound.wav"', "numbers": "[0.5, 1.5]"}
     sample = ", ".join(f'"{name}": {examples.get(kind, "{...}")}' for name, kind in kinds.items())
     return f"""```python
@@ -185,7 +190,7 @@ fedprime.predict_samples(model, {{{sample}}})  # leave out what is missing
     fedprime predict FOLDER --table rows.csv    # the same for the rows of a table
     fedprime play FOLDER                        # a page to try it
 
-It knows {len(label_names)} answers, and gives one of them whatever it is shown."""
+{answers} whatever it is shown."""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

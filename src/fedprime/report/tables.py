@@ -8,7 +8,7 @@ from typing import Literal
 
 from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import MIN_SEEDS, Block, Cell, Comparison, mean_and_deviation, significantly_best
-from fedprime.report.finished_runs import Results
+from fedprime.report.finished_runs import OWN_OBJECTS, Results
 
 __all__ = [
     "Entry",
@@ -80,8 +80,10 @@ def caption(collection: Collection, blocks: Sequence[Block]) -> str:
     """Returns what a reader has to know about the tables."""
     runs = collection.runs
     seeds = sorted({run.results.seed for run in runs})
-    world = _fixed(collection, ("data.num_classes", "data.num_train", "data.num_test", "data.world_seed"))
-    names = ", ".join(dict.fromkeys(str(run.settings["data.name"]) for run in runs))
+    own = (str(run.settings.get(f"{OWN_OBJECTS}source") or run.settings["data.name"]) for run in runs)
+    names = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in own))
+    of_world = ("data.num_classes", "data.num_train", "data.num_test", "data.world_seed")
+    world = _fixed(collection, of_world) if names == "builtin" else ""  # of other data they mean nothing
     machines = dict.fromkeys(f"{run.environment.processor} ({run.environment.cores} cores)" for run in runs)
     commits = list(dict.fromkeys(run.environment.commit or "none recorded" for run in runs))
     days = sorted({run.finished for run in runs})
