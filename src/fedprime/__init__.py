@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fedprime.models.prompted_model import ModelError, PromptedModel
     from fedprime.report.collection import ReportError
     from fedprime.report.writing import write_report
+    from fedprime.reproducibility.errors import FedprimeError
     from fedprime.runs.callbacks import AfterRound, Callback, EarlyStopping
     from fedprime.runs.grid import GridError, run_grid
     from fedprime.runs.merging import Merged, merge_models
@@ -62,6 +63,7 @@ __all__ = [
     "EmbeddedSamples",
     "Experiment",
     "FederatedPredictor",
+    "FedprimeError",
     "GridError",
     "InProcessClients",
     "InputError",

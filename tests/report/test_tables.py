@@ -124,8 +124,9 @@ def test_many_combinations_are_divided_by_the_first_axis():
 
 def test_what_makes_the_built_in_world_is_not_told_of_other_data():
     table = {"data.name": "table"}
-    assert "Data: table. " in caption_of([made_run(settings=table)])
-    assert "Data: Table 0fe1. " in caption_of([made_run(settings={**table, "own_objects.source": "a.b.Table 0fe1"})])
+    assert "Data: table. " in caption_of([made_run({"method": "a"}, settings=table)])
+    own = {**table, "own_objects.source": "a.b.Table 0fe1"}
+    assert "Data: Table 0fe1. " in caption_of([made_run({"method": "a"}, settings=own)])
 
 
 def test_the_caption_says_what_a_reader_must_know():

@@ -93,5 +93,5 @@ def _listen(host: str, port: int) -> socket.socket:
             listening.close()
             raise
     except (OSError, OverflowError) as error:
-        raise SettingsError([f"cannot listen at {host}:{port}: {error}; name another --port or --host"]) from error
+        raise SettingsError([f"cannot listen at {host}:{port}: {str(error).rstrip('.')}; name another --port or --host"]) from error
     return listening
