@@ -93,5 +93,6 @@ def _listen(host: str, port: int) -> socket.socket:
             listening.close()
             raise
     except (OSError, OverflowError) as error:
-        raise SettingsError([f"cannot listen at {host}:{port}: {str(error).rstrip('.')}; name another --port or --host"]) from error
+        said = str(error).rstrip(".")
+        raise SettingsError([f"cannot listen at {host}:{port}: {said}; name another --port or --host"]) from error
     return listening
