@@ -61,7 +61,7 @@ def test_a_folder_that_is_not_made_yet_is_no_error(cache: Path, capsys: pytest.C
 
 def test_it_is_cleared(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("cache", "clear") == 0
-    assert capsys.readouterr().out.startswith(f"2 file(s) removed from {filled}, 1.")
+    assert capsys.readouterr().out.startswith(f"2 files removed from {filled}, 1.")
     assert list(filled.rglob("*.safetensors")) == []
 
 

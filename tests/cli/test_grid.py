@@ -39,19 +39,19 @@ def test_a_grid_is_a_line_for_each_run_and_the_same_command_finds_nothing_left_t
     assert capsys.readouterr().out.splitlines() == [
         "not started       method fedprime, seed 0",
         "not started       method fedavg-p, seed 0",
-        "0 of 2 run(s) are finished already in runs/small",
+        "0 of 2 runs finished already in runs/small",
     ]
     assert not Path("runs").exists()
     command = ("grid", plan, "--processes", "1")
     assert exit_code(*command, "--only", "method=fedavg-p") == 0
     first, last = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"\[1/1\] method fedavg-p, seed 0: \d+ s, like train \d+\.\d of \d+\.\d %", first)
-    assert last == "all 1 run(s) are finished in runs/small; tables and plots: fedprime report runs/small"
+    assert last == "1 run finished in runs/small; tables and plots: fedprime report runs/small"
     assert exit_code(*command) == 0
     first, second, last = capsys.readouterr().out.splitlines()
-    assert first == "1 of 2 run(s) are finished already in runs/small"
+    assert first == "1 of 2 runs finished already in runs/small"
     assert second.startswith("[2/2] method fedprime, seed 0: ")
-    assert last == "all 2 run(s) are finished in runs/small; tables and plots: fedprime report runs/small"
+    assert last == "2 runs finished in runs/small; tables and plots: fedprime report runs/small"
     assert exit_code(*command) == 0
     assert capsys.readouterr().out == f"{last}\n"
     assert exit_code("grid", plan, "--dry-run") == 0
@@ -71,7 +71,7 @@ def test_a_grid_with_a_broken_run_ends_with_1_and_names_it(
     shown, said = capsys.readouterr()
     assert shown.splitlines() == ["[2/2] method fedavg-p, seed 0: 0 s, like train 0.0 of 0.0 %"]
     first, second, *_ = said.splitlines()
-    assert first == "fedprime: 1 run(s) are not finished:"
+    assert first == "fedprime: 1 run not finished:"
     assert second.startswith(
         f"  method fedprime, seed 0 ({broken}): {broken} is not a run folder: settings.toml is not"
     )
@@ -94,7 +94,7 @@ def test_ctrl_c_stops_a_grid_and_says_how_to_go_on(
     monkeypatch.setattr("fedprime.runs.processes.complete_run", interrupted)
     assert exit_code("grid", plan, "--processes=1", "--output", tmp_path / "a grid") == 130
     assert capsys.readouterr().err.strip() == (
-        "stopped; 1 of 2 run(s) finished, the others keep their rounds. Go on with: "
+        "stopped; 1 of 2 runs finished, the others keep their rounds. Go on with: "
         f"fedprime grid {plan} --processes=1 --output '{tmp_path / 'a grid'}'"
     )
 
@@ -157,7 +157,7 @@ def test_a_grid_from_another_recipe_has_a_folder_of_its_own(
 ):
     monkeypatch.chdir(tmp_path)
     assert exit_code("grid", plan, "--recipe", "food101/study", "--dry-run", "--data.path", "photos") == 0
-    assert capsys.readouterr().out.endswith("0 of 2 run(s) are finished already in runs/small-food101-study\n")
+    assert capsys.readouterr().out.endswith("0 of 2 runs finished already in runs/small-food101-study\n")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_its_own_test_passes_and_it_runs_and_plans_by_the_words_of_its_readme(
     assert exit_code("run", "recipe.toml", "--output", "runs/first", *SMALL) == 0
     assert json.loads(Path("runs/first/results.json").read_text())["method"] == "my-study"
     assert exit_code("grid", "plan.toml", "--output", "runs/compared", "--dry-run") == 0
-    assert "0 of 9 run(s)" in capsys.readouterr().out
+    assert "0 of 9 runs" in capsys.readouterr().out
 
 
 def test_nothing_of_the_template_is_left_in_it(study: Path):

@@ -11,7 +11,7 @@ from command_line import exit_code
 @pytest.mark.usefixtures("without_plots")
 def test_runs_are_reported_beside_each_other(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert exit_code("report", finished_run, "--output", tmp_path / "report") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"1 run(s) reported in {tmp_path / 'report' / 'README.md'}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"1 run reported in {tmp_path / 'report' / 'README.md'}"
     assert (tmp_path / "report" / "tables.md").is_file()
 
 
@@ -23,7 +23,7 @@ def test_what_a_report_leaves_out_is_said_and_the_rest_is_reported(
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
     assert line.startswith(f"fedprime: left out: the run {stopped_run} is not finished")
-    assert said.out.startswith("1 run(s) reported")
+    assert said.out.startswith("1 run reported")
 
 
 def test_runs_that_cannot_be_reported_are_told_apart(stopped_run: Path, tmp_path: Path, complaint: Callable[..., str]):
@@ -46,7 +46,7 @@ def test_a_page_is_written_and_opened_when_asked_for(
     monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) is None)
     page = tmp_path / "report" / "report.html"
     assert exit_code("report", finished_run, "--html", "--output", tmp_path / "report") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"1 run(s) reported in {page}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"1 run reported in {page}"
     assert opened == []
     assert exit_code("report", finished_run, "--open", "--output", tmp_path / "report") == 0
     assert opened == [page.as_uri()]

@@ -121,9 +121,7 @@ def test_ctrl_c_stops_after_saving_and_says_how_to_go_on(
     monkeypatch.setattr(sys, "stdout", Interrupting())
     monkeypatch.setattr(sys, "stderr", said)
     assert exit_code("run", recipe, *small_flags, "--output", tmp_path / "run") == 130
-    assert said.getvalue().strip() == (
-        f"stopped; 1 round(s) saved. Go on with: fedprime run --resume {tmp_path / 'run'}"
-    )
+    assert said.getvalue().strip() == (f"stopped; 1 round saved. Go on with: fedprime run --resume {tmp_path / 'run'}")
     assert RunFolder(tmp_path / "run").load_checkpoint().next_round == 1
 
 

@@ -53,7 +53,7 @@ ROWS = [{"seconds": 1.0}] * 3
 def test_a_whole_grid_is_sent_by_the_labels_of_its_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     grid = make_grid(tmp_path / "main", PLAN.format(seed=4), rows=ROWS)
     assert exit_code("track", grid, "--to", "wandb") == 0
-    assert capsys.readouterr().out == "4 run(s) are in wandb\n"
+    assert capsys.readouterr().out == "4 runs sent to wandb\n"
     names = [f"method {method}, seed {seed}" for seed in (3, 4) for method in ("fedprime", "fedavg-p")]
     assert [(name, "main", 3) for name in names] == SENT
     assert exit_code("track", grid, "--to=wandb") == 0
@@ -64,7 +64,7 @@ def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(tmp_path: Path, capsy
     grid = make_grid(tmp_path / "main", PLAN.format(seed=13), rows=ROWS)
     assert exit_code("track", grid, tmp_path / "none", "--to", "wandb") == 1
     said, told = capsys.readouterr()
-    assert said == "2 run(s) are in wandb\n"
+    assert said == "2 runs sent to wandb\n"
     assert f"fedprime: left out: {grid}/runs/fedprime/seed-13: wandb failed" in told
     assert f"fedprime: left out: {tmp_path / 'none'} is not there" in told
     assert "OSError: no space left" in told

@@ -51,7 +51,7 @@ def test_a_search_with_runs_that_failed_ends_with_1(tmp_path: Path, capsys: pyte
     assert exit_code(*command) == 1
     shown, said = capsys.readouterr()
     assert shown.splitlines()[0] == "trial fedprime 0, seed 100: failed: no space left"
-    assert said.startswith("fedprime: 2 run(s) are not finished:")
+    assert said.startswith("fedprime: 2 runs not finished:")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_page_is_read_again_only_when_it_shall_be(plain: str):
 def test_a_run_that_has_made_no_round_yet_has_a_page():
     start = {"round": -1, "loss": None, "pool_sizes": {}, "bytes_down": 5, "bytes_up": 5}
     data = content_of(html_page(live_data("run", "fedprime", [start], 30)))
-    assert data["live"].startswith("0 of 30 round(s)")
+    assert data["live"].startswith("0 of 30 rounds made")
     assert data["cells"][0]["curves"] == {}
 
 

@@ -24,7 +24,7 @@ def test_after_a_round_the_page_shows_its_curves_and_is_read_again(page: tuple[L
     text = (run / LIVE).read_text()
     assert '<meta http-equiv="refresh" content="3">' in text
     data = content_of(text)
-    assert data["live"].startswith("3 of 5 round(s)")
+    assert data["live"].startswith("3 of 5 rounds made")
     (cell,) = data["cells"]
     assert cell["curves"]["training loss"][:2] == [[1, 2, 3], [2, 1, 0.66667]]
     assert cell["curves"]["validation accuracy, %"][1] == [20, 40, 60]

@@ -166,7 +166,7 @@ def test_labels_that_cannot_be_chosen_are_told_the_nearest_ones(planned: Callabl
         ("seeds = [true]", "seeds is [True]; expected"),
         (
             "seeds = [0]\nsetings = 3",
-            "setings is not an entry of a plan (recipe, seeds, settings, by_method, axes); did you",
+            "setings is not an entry of a plan (recipe, seeds, settings, by_method, axes, of a search also",
         ),
         ("seeds = [0]\nsettings = 3", "settings is not a table"),
         ("seeds = [0]\naxes = 3", "axes is not a table"),

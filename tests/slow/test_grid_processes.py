@@ -162,7 +162,7 @@ def test_after_ctrl_c_and_after_a_kill_the_same_command_goes_on_and_no_worker_is
     assert process.returncode == 130
     assert said.count("\n") == 2
     assert said.startswith("\nstopped; ")
-    assert f"run(s) finished, the others keep their rounds. Go on with: fedprime grid {plan_file} " in said
+    assert f"runs finished, the others keep their rounds. Go on with: fedprime grid {plan_file} " in said
     done = sum(rounds_of(plan, folder))
     assert 2 < done < 4 * ROUNDS
     with started(*words, 2) as process:
@@ -175,7 +175,7 @@ def test_after_ctrl_c_and_after_a_kill_the_same_command_goes_on_and_no_worker_is
     assert exit_code("grid", *words, 1) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
-    assert f"all 4 run(s) are finished in {folder}" in shown.out
+    assert f"4 runs finished in {folder}" in shown.out
     assert_same_grid(plan, folder, made_here)
 
 
@@ -188,7 +188,7 @@ def test_ctrl_c_while_workers_start_is_as_quiet(delay: float, plan_file: Path, f
         _, said = process.communicate(timeout=60)
         wait_until(lambda: not members(process))
     assert process.returncode == 130
-    assert said.startswith("\nstopped; 0 of 4 run(s) finished")
+    assert said.startswith("\nstopped; 0 of 4 runs finished")
     assert said.count("\n") == 2
     assert list((tmp_path / "grid").rglob("*.tmp")) == []
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from fedprime.cli.main import main
 from fedprime.experiment.run_folder import RunFolder
+from fedprime.reproducibility.errors import counted
 from fedprime.runs.run import start_run
 from fedprime.settings.reading import read_settings
 from run_files import metrics_of, results_of
@@ -126,7 +127,7 @@ def test_a_second_process_is_refused_and_ctrl_c_stops_the_first_after_saving(
     run = RunFolder(folder)
     finished = run.load_checkpoint().next_round
     assert finished >= 1
-    assert f"stopped; {finished} round(s) saved" in said
+    assert f"stopped; {counted(finished, 'round')} saved" in said
     run.drop_unfinished(run.load_checkpoint())
     assert [line["round"] for line in run.metrics()] == list(range(finished))
 

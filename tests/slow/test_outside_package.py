@@ -109,7 +109,7 @@ def test_what_a_package_registers_runs_is_resumed_predicts_and_is_reported(place
     one, again = ((place.folder / name / "model" / "model.safetensors").read_bytes() for name in ("one", "again"))
     assert one == again
     assert '"green"' in said
-    assert "1 run(s) reported" in said
+    assert "1 run reported" in said
 
 
 @pytest.mark.usefixtures("said")

@@ -97,6 +97,6 @@ def test_a_live_page_keeps_what_was_chosen_and_says_when_no_round_comes(
     os.utime(path, (ten_minutes_ago, ten_minutes_ago))
     told = told_by_page(path.as_uri(), 1280, 5000)
     assert (told["chosen"], told["theme"]) == (1, "theme: light")
-    assert told["live"].startswith("2 of 30 round(s)")
+    assert told["live"].startswith("2 of 30 rounds made")
     assert "The last round ended 10 minutes ago; if the run was stopped" in told["live"]
     assert told["curve"] <= 760

@@ -19,6 +19,7 @@ from fedprime.data.embeddings.cache_folder import (
     parse_bytes,
 )
 from fedprime.data.sets.table.copies import TABLES
+from fedprime.reproducibility.errors import counted
 from fedprime.settings.problems import known_verb
 
 __all__ = ["manage_cache"]
@@ -105,7 +106,7 @@ def _remove(folder: CacheFolder, limit_bytes: int, unused_since: float, as_json:
     if as_json:
         print(json.dumps({"folder": str(folder.path), "removed_files": num_removed, "removed_bytes": num_bytes}))
     else:
-        print(f"{num_removed} file(s) removed from {folder.path}, {_size(num_bytes)}")
+        print(f"{counted(num_removed, 'file')} removed from {folder.path}, {_size(num_bytes)}")
     return 0
 
 

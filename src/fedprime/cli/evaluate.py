@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -14,7 +15,7 @@ __all__ = ["evaluate"]
 class _EvaluateOptions:
     run: tyro.conf.Positional[Path]
     """Folder of a finished run."""
-    model: Path | None = None
+    model: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Measure this saved model in the place of the run's, for example a merged one."""
     json: bool = False
     """Print JSON instead of a table."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedprime.cli.stopping import importing, interruptible
+from fedprime.reproducibility.errors import counted
 from fedprime.runs.trackers import TRACKERS, refuse_missing_trackers
 from fedprime.settings.first_look import refuse_plainly_wrong
 from fedprime.settings.flags import refuse_unknown_flags, take_folder, take_numbers, take_switch, take_values
@@ -93,7 +94,7 @@ def make_grid(words: list[str]) -> int:
             print(f"{how_far(entry):18}{entry.planned.name}{f': {entry.reason}' if entry.reason else ''}")
     num_finished = sum(entry.state == "finished" for entry in states)
     if is_dry or 0 < num_finished < len(runs):
-        print(f"{num_finished} of {len(runs)} run(s) are finished already in {folder}", flush=True)
+        print(f"{num_finished} of {counted(len(runs), 'run')} finished already in {folder}", flush=True)
     if is_dry:
         return 0
     return _make(plan, folder, runs, processes[0] if processes else 0, trackers, command)
@@ -111,8 +112,9 @@ def _make(
     from fedprime.runs.grid import GridProgress, inspect_grid, run_grid, run_path
 
     def say_how_to_go_on() -> str:
+        total = counted(len(runs), "run")
         finished = sum((run_path(folder, planned) / "results.json").exists() for planned in runs)
-        return f"; {finished} of {len(runs)} run(s) finished, the others keep their rounds. Go on with: {command}"
+        return f"; {finished} of {total} finished, the others keep their rounds. Go on with: {command}"
 
     with interruptible(say_how_to_go_on), display_grid() as display:
 
@@ -128,7 +130,7 @@ def _make(
         complain_about(unfinished, folder)
         return 1
     report = shlex.join(["fedprime", "report", str(folder)])
-    print(f"all {len(runs)} run(s) are finished in {folder}; tables and plots: {report}")
+    print(f"{counted(len(runs), 'run')} finished in {folder}; tables and plots: {report}")
     return 0
 
 

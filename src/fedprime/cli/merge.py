@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -14,7 +14,7 @@ __all__ = ["merge"]
 
 @dataclass(frozen=True)
 class _MergeOptions:
-    models: tyro.conf.Positional[tuple[Path, ...]]
+    models: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="MODEL ...")]
     """Folders of saved models, or of finished runs: at least two."""
     output: Path
     """Where to save the merged model."""

@@ -22,14 +22,14 @@ _THREADS = 1  # of torch: one answer is too little work for several
 class _PlayOptions:
     model: tyro.conf.Positional[Path]
     """Folder of a saved model or of a finished run, or the name of a model on the hub (OWNER/NAME)."""
-    host: str = "127.0.0.1"
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
     """What to listen to; others than this machine reach it only at another address, such as 0.0.0.0, and nothing asks
     who they are."""
     port: Annotated[int, tyro.conf.arg(metavar="NUMBER")] = 8000
     """At which port; 0 for any that is free."""
     open: bool = False
     """Open the page in the browser."""
-    backbone: str | None = None
+    backbone: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """Where the frozen model lies now, if not where the model says."""
     export: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Write a Space for the hub there, an app of gradio with the model in it, and show nothing."""

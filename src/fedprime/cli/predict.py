@@ -13,7 +13,7 @@ import tyro
 
 from fedprime.cli.stopping import importing
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.reproducibility.errors import FedprimeError, nearest_name
+from fedprime.reproducibility.errors import FedprimeError, counted, nearest_name
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 from fedprime.settings.problems import SettingsError
 
@@ -115,7 +115,7 @@ def _predict(options: _PredictOptions, given: dict[str, Any], prior: "Prior") ->
             num_empty = _write(rows, file, as_json=options.json, have_names=options.table is not None)
         print(f"predictions: {options.output}", file=sys.stderr)
     if num_empty:
-        print(f"fedprime: {num_empty} row(s) without a prediction: nothing of them is there", file=sys.stderr)
+        print(f"fedprime: {counted(num_empty, 'row')} without a prediction: nothing of them is there", file=sys.stderr)
     return 1 if num_empty else 0
 
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from fedprime.data.batches import Encoded
 from fedprime.experiment.build import LIKE_TRAIN
+from fedprime.reproducibility.errors import counted
 from fedprime.runs.callbacks import Callback
 from fedprime.runs.grid import GridProgress, RunState, run_path
 from fedprime.runs.metrics import Progress as RunProgress
@@ -108,7 +109,7 @@ def megabytes(num_bytes: int) -> str:
 
 def complain_about(unfinished: Sequence[RunState], folder: Path) -> None:
     """Says why runs of a grid are not finished."""
-    lines = [f"fedprime: {len(unfinished)} run(s) are not finished:"]
+    lines = [f"fedprime: {counted(len(unfinished), 'run')} not finished:"]
     lines += [f"  {entry.planned.name} ({run_path(folder, entry.planned)}): {entry.reason}" for entry in unfinished]
     if any(entry.state == "failed" for entry in unfinished):
         lines.append(

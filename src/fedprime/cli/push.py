@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -14,13 +15,13 @@ __all__ = ["push"]
 class _PushOptions:
     model: tyro.conf.Positional[Path]
     """Folder of a saved model, or of a finished run."""
-    name: tyro.conf.Positional[str]
-    """OWNER/NAME on the hub; made if it is not there."""
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OWNER/NAME")]
+    """Its name on the hub; made if it is not there."""
     private: bool = False
     """Make it private, if it is made."""
-    message: str = "Save a model of fedprime"
+    message: Annotated[str, tyro.conf.arg(metavar="TEXT")] = "Save a model of fedprime"
     """Of the commit."""
-    backbone: str | None = None
+    backbone: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """Where the frozen model lies now, if not where the model says."""
 
 

@@ -5,6 +5,7 @@ import webbrowser
 from pathlib import Path
 
 from fedprime.cli.stopping import importing
+from fedprime.reproducibility.errors import counted
 from fedprime.settings.flags import take_folder, take_switch
 from fedprime.settings.problems import SettingsError
 
@@ -58,5 +59,5 @@ def report_runs(words: list[str]) -> int:
     if opens and not webbrowser.open(page.as_uri()):
         print(f"fedprime: there is no browser here; open {page} in one", file=sys.stderr)
     shown = PAGE if html or opens else "README.md"
-    print(f"{report.num_runs} run(s) reported in {report.folder / shown}")
+    print(f"{counted(report.num_runs, 'run')} reported in {report.folder / shown}")
     return 1 if report.problems else 0

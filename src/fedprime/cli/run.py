@@ -9,6 +9,7 @@ from typing import Any
 
 from fedprime.cli.run_help import show_help
 from fedprime.cli.stopping import importing, interruptible
+from fedprime.reproducibility.errors import counted
 from fedprime.runs.trackers import refuse_missing_trackers
 from fedprime.settings.first_look import refuse_plainly_wrong
 from fedprime.settings.flags import take_folder, take_switch, take_values
@@ -99,7 +100,7 @@ def _show_results(results: Mapping[str, Any], path: Path) -> None:
         console.print(traffic)
     sent = results["bytes_down"] + results["bytes_up"]
     console.print(
-        f"{results['seconds']:.0f} s for {results['rounds']} round(s), {megabytes(sent)} sent, "
+        f"{results['seconds']:.0f} s for {counted(results['rounds'], 'round')}, {megabytes(sent)} sent, "
         f"{results['trained_values']:,} values trained",
         highlight=False,
     )
@@ -136,4 +137,4 @@ def _saved_rounds(path: Path) -> str:
         return " before the first round; nothing was saved"
     finished = RunFolder(path).load_checkpoint().next_round
     resume = shlex.join(["fedprime", "run", "--resume", str(path)])
-    return f"; {finished} round(s) saved. Go on with: {resume}"
+    return f"; {counted(finished, 'round')} saved. Go on with: {resume}"

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from fedprime.cli.stopping import importing
+from fedprime.reproducibility.errors import counted
 from fedprime.runs.trackers import TRACKERS, refuse_missing_trackers
 from fedprime.settings.flags import take_values
 from fedprime.settings.problems import SettingsError
@@ -62,5 +63,5 @@ def track_runs(words: list[str]) -> int:
             problems += [f"{run.place}: {name} failed" for name in tracking.failures]
     for problem in problems:
         print(f"fedprime: left out: {problem}", file=sys.stderr)
-    print(f"{num_sent} run(s) are in {', '.join(dict.fromkeys(trackers))}")
+    print(f"{counted(num_sent, 'run')} sent to {', '.join(dict.fromkeys(trackers))}")
     return (1 if num_sent else 2) if problems else 0

@@ -11,6 +11,7 @@ from typing import Any
 from fedprime.report.finished_runs import History
 from fedprime.report.html_data import curves_of
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.errors import counted
 
 __all__ = ["PAGE", "html_page", "live_data", "write_page"]
 
@@ -71,7 +72,7 @@ def live_data(name: str, method: str, rows: Sequence[Mapping[str, Any]], num_rou
     )
     return {
         "name": name,
-        "live": f"{len(trained)} of {num_rounds} round(s) are made; the page is read again every few seconds.",
+        "live": f"{len(trained)} of {counted(num_rounds, 'round')} made; the page is read again every few seconds.",
         "caption": "",
         "compared": "method",
         "axes": {"method": [method]},

@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.errors import counted
 
 __all__ = ["notices", "plot_scenarios", "rising_loss", "scenario_table", "traffic_table"]
 
@@ -33,7 +34,7 @@ def scenario_table(results: Mapping[str, Any]) -> Table:
     Args:
         results: As in ``results.json``.
     """
-    title = f"{results['method']}, {results['rounds']} round(s), seed {results['seed']}"
+    title = f"{results['method']}, {counted(results['rounds'], 'round')}, seed {results['seed']}"
     table = Table(title=title, caption=_privacy(results))
     table.add_column("test scenario", no_wrap=True)
     scenarios = results["scenarios"]

@@ -221,7 +221,8 @@ def dump_plan(plan: Plan) -> str:
 
 def _shape_problems(content: Mapping[str, Any]) -> list[str]:
     problems = [
-        f"{name} is not an entry of a plan ({', '.join(_ENTRIES)}){nearest_name(name, _ENTRIES)}"
+        f"{name} is not an entry of a plan ({', '.join(_ENTRIES)}, of a search also {', '.join(OF_SEARCH)})"
+        f"{nearest_name(name, (*_ENTRIES, *OF_SEARCH))}"
         for name in content
         if name not in (*_ENTRIES, *OF_SEARCH)
     ]
