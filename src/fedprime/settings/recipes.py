@@ -49,7 +49,7 @@ def find_recipe(name: str) -> Path:
     if path is None:
         if Path(name).is_dir():
             raise SettingsError([_about_folder(Path(name))])
-        hint = nearest_name(name, list_recipes())
+        hint = nearest_name(name, list_recipes()) or "; `fedprime recipes list` shows those"
         raise SettingsError([f"there is no recipe {name}: neither a file nor one that comes along{hint}"])
     if is_plan(path):
         short = name.removeprefix(_PLANS)
