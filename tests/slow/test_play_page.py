@@ -97,7 +97,7 @@ def test_a_sample_is_given_and_modalities_are_switched(
     assert told["width"] <= told["window"]
     both, text, own, wrong = told["seen"]
     assert [row[0] for row in both["subsets"]] == ["from", "imagetext", "image", "text"]
-    assert both["evidence"][0] == ["answer", "image", "text", "summary", "prior", "sum"]
+    assert both["evidence"][0] == ["answer", "image", "image patches", "text", "summary", "prior", "sum"]
     assert len(both["prompts"]) == 2
     assert all(count in {f"{number} of 20" for number in (6, 7, 8, 9, 10)} for count in both["prompts"])
     assert [row[0] for row in text["subsets"]] == ["from", "text"]
