@@ -106,22 +106,33 @@ def test_a_finished_run_is_shown_again(finished_copy: Path, capsys: pytest.Captu
 
 
 class Interrupting(io.StringIO):
-    """An output during whose first line of progress somebody presses Ctrl-C."""
+    """An output during whose first line of some progress somebody presses Ctrl-C."""
+
+    def __init__(self, beginning: str) -> None:
+        super().__init__()
+        self.beginning = beginning
 
     def write(self, text: str) -> int:
-        if text.startswith("round 1/"):
+        if text.startswith(self.beginning):
             signal.raise_signal(signal.SIGINT)
         return super().write(text)
 
 
+@pytest.mark.parametrize(("beginning", "saved"), [("start 1/", "0 rounds"), ("round 1/", "1 round")])
 def test_ctrl_c_stops_after_saving_and_says_how_to_go_on(
-    recipe: Path, small_flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    beginning: str,
+    saved: str,
+    recipe: Path,
+    small_flags: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     said = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", Interrupting())
+    monkeypatch.setattr(sys, "stdout", Interrupting(beginning))
     monkeypatch.setattr(sys, "stderr", said)
-    assert exit_code("run", recipe, *small_flags, "--output", tmp_path / "run") == 130
-    assert said.getvalue().strip() == (f"stopped; 1 round saved. Go on with: fedprime run --resume {tmp_path / 'run'}")
+    with_start = ("--method.readout=blocks", "--method.start=closed-form")
+    assert exit_code("run", recipe, *small_flags, *with_start, "--output", tmp_path / "run") == 130
+    assert said.getvalue().strip() == (f"stopped; {saved} saved. Go on with: fedprime run --resume {tmp_path / 'run'}")
     assert RunFolder(tmp_path / "run").load_checkpoint().next_round == 1
 
 

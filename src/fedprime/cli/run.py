@@ -135,6 +135,6 @@ def _saved_rounds(path: Path) -> str:
 
     if not (path / "settings.toml").exists():
         return " before the first round; nothing was saved"
-    finished = RunFolder(path).load_checkpoint().next_round
+    finished = max(0, RunFolder(path).load_checkpoint().next_round)  # rounds of the start are below
     resume = shlex.join(["fedprime", "run", "--resume", str(path)])
     return f"; {counted(finished, 'round')} saved. Go on with: {resume}"

@@ -19,6 +19,7 @@ from fedprime.methods.aggregation.joining import Joining
 from fedprime.models.model_folder import STATISTICS, ModelError, read_config
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.statistics import Statistics, digest_of
+from fedprime.reproducibility.errors import counted
 
 __all__ = ["Merged", "merge_models"]
 
@@ -88,7 +89,7 @@ def merge_models(
 def _model_folders(folders: Sequence[str | Path]) -> list[Path]:
     """Returns where the models are: a finished run has one inside."""
     if len(folders) < 2:
-        raise ModelError(f"{len(folders)} model(s) to merge; name at least two folders")
+        raise ModelError(f"{counted(len(folders), 'model')} to merge; name at least two folders")
     paths: dict[Path, Path] = {}  # by where they really are
     for folder in map(Path, folders):
         path = folder
