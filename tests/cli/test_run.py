@@ -118,10 +118,13 @@ class Interrupting(io.StringIO):
         return super().write(text)
 
 
-@pytest.mark.parametrize(("beginning", "saved"), [("start 1/", "0 rounds"), ("round 1/", "1 round")])
+@pytest.mark.parametrize(
+    ("beginning", "saved", "next_round"), [("start 1/", "0 rounds", -4), ("round 1/", "1 round", 1)]
+)
 def test_ctrl_c_stops_after_saving_and_says_how_to_go_on(
     beginning: str,
     saved: str,
+    next_round: int,
     recipe: Path,
     small_flags: tuple[str, ...],
     tmp_path: Path,
@@ -133,7 +136,7 @@ def test_ctrl_c_stops_after_saving_and_says_how_to_go_on(
     with_start = ("--method.readout=blocks", "--method.start=closed-form")
     assert exit_code("run", recipe, *small_flags, *with_start, "--output", tmp_path / "run") == 130
     assert said.getvalue().strip() == (f"stopped; {saved} saved. Go on with: fedprime run --resume {tmp_path / 'run'}")
-    assert RunFolder(tmp_path / "run").load_checkpoint().next_round == 1
+    assert RunFolder(tmp_path / "run").load_checkpoint().next_round == next_round
 
 
 def test_ctrl_c_before_the_first_round_says_that_nothing_was_saved(
