@@ -122,6 +122,17 @@ def test_a_stopped_grid_goes_on_where_it_was(plan: Plan, folder: Path, finished_
     assert_same_run(folder / "runs" / "fedprime" / "seed-0", finished_run)
 
 
+def test_a_run_that_was_stopped_in_its_start_has_made_no_round(read: Callable[..., Plan], folder: Path):
+    plan = read(PLAN, "--method.readout=blocks", "--method.start=closed-form")
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_here(plan, folder, plan.runs[:1], watch=stop)
+    assert states(plan, folder)[0] == ("started", 0)
+
+
 def test_a_finished_run_is_left_as_it_is(plan: Plan, folder: Path, finished_run: Path, made: list[str]):
     run_here(plan, folder, [])
     there = put(finished_run, folder, plan.runs[0])

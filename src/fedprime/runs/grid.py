@@ -211,7 +211,7 @@ def _state(planned: PlannedRun, path: Path) -> RunState:
         refuse_other_settings(run, planned.settings)
         if run.is_finished:
             return RunState(planned, "finished", run.results()["rounds"], results=run.results())
-        return RunState(planned, "started", run.load_checkpoint().next_round)
+        return RunState(planned, "started", max(0, run.load_checkpoint().next_round))  # below are rounds of the start
     except (RunError, SettingsError, OSError) as error:
         return RunState(planned, "failed", reason=" ".join(str(error).split()))
 
