@@ -208,8 +208,8 @@ def test_labels_that_are_numbers_stay_numbers(frame: pd.DataFrame, backbone: Bac
     found = predictor(backbone, rounds=1).fit(numbered)
     assert found.classes_.tolist() == [0, 10, 20]
     assert found.predict(numbered).dtype == np.int64
-    mostly = [found.predict_proba(numbered, prior=own) for own in ({0: 1, 10: 1, 20: 98}, {"0": 1, "10": 1, "20": 98})]
-    assert np.array_equal(*mostly)
+    mostly = found.predict_proba(numbered, prior={0: 1, 10: 1, 20: 98})
+    assert np.array_equal(mostly, found.predict_proba(numbered, prior={"0": 1, "10": 1, "20": 98}))
     found.save(tmp_path / "m")
     assert FederatedPredictor.load(tmp_path / "m", backbone).classes_.tolist() == [0, 10, 20]
 

@@ -8,7 +8,7 @@ Procedure. Neural Computation 2002, for the estimate.
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float, Float64
@@ -21,7 +21,7 @@ from fedprime.reproducibility.errors import FedprimeError, nearest_name
 __all__ = ["Prior", "PriorError", "check_prior", "estimated_log_prior", "given_log_prior", "uniform_log_prior"]
 
 #: Label frequencies to predict with: of training, equal ones, estimated from what is predicted, or given by label.
-Prior = Literal["train", "uniform", "estimate"] | Mapping[str, int | float]
+Prior = Literal["train", "uniform", "estimate"] | Mapping[Any, int | float]
 
 _WORDS = ("train", "uniform", "estimate")
 _MOST_STEPS = 1000
