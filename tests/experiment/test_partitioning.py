@@ -52,6 +52,14 @@ def test_a_client_has_the_same_share_of_a_class_in_every_split(world: BuiltinWor
         assert (np.abs(train / train.sum() - test / test.sum()) < 1 / train.sum() + 1 / test.sum()).all()
 
 
+def test_a_site_without_a_training_sample_is_named(world: BuiltinWorld, monkeypatch: pytest.MonkeyPatch):
+    train = world.splits["train"]
+    monkeypatch.setattr(world, "splits", {**world.splits, "train": train[world.sites[train] != 2]})
+    monkeypatch.setattr(world, "site_names", ("mill", "farm", "port", "inn"), raising=False)
+    with pytest.raises(PartitionError, match=r"clients 2 \(of the data: port\) own no training sample"):
+        partition(world, 4, kind="site")
+
+
 def test_a_site_belongs_to_the_same_client_in_every_split(world: BuiltinWorld):
     divided = partition(world, 3, kind="site")
     for site in range(4):

@@ -109,8 +109,12 @@ def _owners(
         of_sample = partition_by_site(source.sites, num_clients)
         without = sorted(set(range(num_clients)) - set(of_sample[splits["train"]].tolist()))
         if without:
+            site_names = getattr(source, "site_names", ())
+            sites = np.unique(source.sites[np.isin(of_sample, without)])
+            named = f" (of the data: {', '.join(site_names[site] for site in sites)})" if site_names else ""
             raise PartitionError(
-                f"clients {', '.join(map(str, without))} own no training sample; ask for fewer clients or more samples"
+                f"clients {', '.join(map(str, without))}{named} own no training sample; ask for fewer clients or more "
+                "samples"
             )
         return {split: of_sample[own] for split, own in splits.items()}
     labels, names = label_groups(source)

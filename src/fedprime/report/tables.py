@@ -97,10 +97,11 @@ def caption(collection: Collection, blocks: Sequence[Block]) -> str:
             "Bold: significantly better than every other in its column and group (paired t-test over seeds, two-sided, "
             "Holm-corrected p < 0.05; centralized methods are upper references and do not compete)."
         )
+    over = "seeds" if len(seeds) > 1 else "seed"
     limit = any(block.limits for block in blocks)
     return " ".join(
         [
-            f"Accuracy in %, mean ± standard deviation over seeds {', '.join(map(str, seeds))} (n: how many).",
+            f"Accuracy in %, mean ± standard deviation over {over} {', '.join(map(str, seeds))} (n: how many).",
             "Bayes limit: the accuracy that no classifier can beat on these samples, mean over seeds." * limit,
             bold,
             "validation: accuracy on validation samples after the last round, by which settings may be chosen;",
