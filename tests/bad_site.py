@@ -283,7 +283,7 @@ FAULTS: dict[tuple[str, str], Fault] = {
                 for n in (0, -1, True, 1.5, _HUGE, 10**18)
             },
             **{f"accuracy {str(n)[:9]}": {"full": {**_SCORES, "accuracy": n}} for n in (5.0, -1.0, _HUGE, True, None)},
-            **{f"loss {str(n)[:9]}": {"full": {**_SCORES, "loss": n}} for n in (1e300, -1e300, _HUGE)},
+            **{f"loss {str(n)[:9]}": {"full": {**_SCORES, "loss": n}} for n in (1e300, -1e300, -1.0, _HUGE)},
             "100,000 kinds of samples": {str(n): _SCORES for n in range(10_000)},
         }.items()
     },

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from command_line import exit_code
+from fedprime.data.sets.table.cells import Cells
 from miniatures import table_rows, write_csv, write_table
 
 PARTS = {
@@ -99,6 +100,30 @@ def test_a_model_alone_knows_its_columns(
     assert row["present"] == "facts"
 
 
+@pytest.mark.parametrize(
+    ("content", "flags"),
+    [
+        ("price;colour\n2,5;grün\n".encode(), ()),
+        ("price\tcolour\n2,5\tgrün\n".encode("utf-16"), ()),
+        ("price^colour\n2,5^grün\n".encode("cp850"), ("--encoding=cp850", "--delimiter=^")),
+    ],
+)
+def test_a_new_table_is_read_as_it_is_written_and_not_as_that_of_training(
+    content: bytes, flags: tuple[str, ...], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "new.csv").write_bytes(content)
+    read: list[object] = []
+
+    def remember(self: Cells, row: int) -> object:
+        read.append(value := reads(self, row))
+        return value
+
+    reads = Cells.read
+    monkeypatch.setattr(Cells, "read", remember)
+    assert exit_code("predict", trained, "--table", tmp_path / "new.csv", *flags) == 0
+    assert {"price": 2.5, "colour": "grün"} in read
+
+
 def test_columns_of_another_name_are_stated(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_csv(tmp_path / "new.csv", [{"price": "1.5", "colour": "red", "sound": ""}])
     assert exit_code("predict", trained, "--table", tmp_path / "new.csv", "--columns", "facts=price+colour") == 0
@@ -162,7 +187,7 @@ def test_a_second_time_no_row_of_a_table_is_read_or_embedded_even_where_it_was_m
         (["--text", "soup"], "the model reads photo, voice, facts; it cannot use text"),
         (["--audio", "none.wav"], "there is no sound none.wav"),
         (["--text", "soup", "--output", "."], "--output . is a folder; name a file"),
-        (["--columns", "photo=a"], "--columns goes with --table"),
+        (["--columns", "photo=a"], "--columns, --encoding and --delimiter go with --table"),
         (["--table", "a", "--text", "b"], "or --table FILE or FOLDER, not both"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -1,6 +1,7 @@
 """A run at sites: the weights and scores are those of one process, stopped and continued or not."""
 
 import errno
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,14 +15,16 @@ from flwr.app import Message
 from bad_site import saying
 from command_line import exit_code
 from fake_grid import FakeGrid
-from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.experiment.site import deployable_method
+from fedprime.experiment.run_folder import Checkpoint, RunError, RunFolder
+from fedprime.experiment.site import VALIDATION, deployable_method
+from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.rounds import TooFewAnswersError
 from fedprime.methods import METHODS
+from fedprime.methods.method import ServerState
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runs.callbacks import AfterRound
 from fedprime.runs.run import resume_run, start_run
-from fedprime.runs.site_run import SiteClients, complete_site_run
+from fedprime.runs.site_run import SiteClients, SiteSamples, complete_site_run
 from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.runtime.flower.messages import unpack
@@ -145,7 +148,9 @@ def test_a_site_that_measures_an_impossible_loss_has_no_round_rejected(
     complete_site_run(settings, tmp_path / "run", sites(settings, grid))
     history = RunFolder(tmp_path / "run").metrics()
     assert not any("rejected" in row for row in history)
-    assert max(row["validation_loss"] for row in history if "validation_loss" in row) > 1e5
+    losses = [row["validation_loss"] for row in history if "validation_loss" in row]
+    assert losses[1] > losses[0] + 1  # it counts,
+    assert max(losses) <= 20 * math.log(3)  # and no more than a loss that is 20 times that of guessing one of three
 
 
 def test_without_any_client_nothing_begins(settings: Settings, tmp_path: Path):
@@ -187,6 +192,41 @@ def test_sites_that_round_come_to_the_weights_of_one_process_also_when_the_serve
     found = complete_site_run(settings, tmp_path / "there", sites(settings, grid_of(tmp_path)))
     assert same_checkpoint(tmp_path / "there", tmp_path / "here")
     assert found["bytes_by_part"] == expected["bytes_by_part"]
+
+
+def test_no_site_chooses_the_round_by_the_number_of_samples_that_it_says_it_has(settings: Settings, tmp_path: Path):
+    grid = grid_of(tmp_path)
+    clients = sites(settings, grid)
+    told = {client: {VALIDATION: {"loss": 1.0, "accuracy": 0.5, "num_samples": 8}} for client in range(4)}
+    told[3] = {VALIDATION: {"loss": 3.0, "accuracy": 0.0, "num_samples": 10**9}}
+    asked = replace_evaluate(clients, told)
+    state, privacy = ServerState({}), ClientPrivacy(0.0, 0.0, 1e-5, secret=False)
+    # Three of 8 samples each, and one that counts as ten times their median: 80.
+    expected = (3 * 8 * 1.0 + 80 * 3.0) / (3 * 8 + 80)
+    found = SiteSamples(asked, privacy).on_validation(Checkpoint(1, state))
+    assert found["validation_loss"] == pytest.approx(expected)
+    limited = SiteSamples(asked, privacy, max_samples=8).on_validation(Checkpoint(1, state))
+    assert limited["validation_loss"] == pytest.approx(1.5)
+    limited = SiteSamples(asked, privacy, max_samples=8, max_loss=2.0).on_validation(Checkpoint(1, state))
+    assert limited["validation_loss"] == pytest.approx((3 * 1.0 + 2.0) / 4)
+
+
+def replace_evaluate(clients: GridClients, told: dict[int, dict[str, dict[str, float]]]) -> GridClients:
+    clients.evaluate = lambda round_number, state, names: told  # type: ignore[method-assign,assignment]
+    return clients
+
+
+def test_a_finished_run_that_an_earlier_version_began_keeps_its_results_when_it_is_to_go_on(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = replace(settings, method=METHODS["fedprime"](num_prompts=4))
+    folder = tmp_path / "run"
+    results = complete_site_run(settings, folder, sites(settings, grid_of(tmp_path)))
+    monkeypatch.setattr("fedprime.models.prompted_model.PromptedModel.lacking", lambda *_: {"head.bias.image patches"})
+    more = replace(settings, training=replace(settings.training, rounds=5))
+    with pytest.raises(RunError, match="was begun by an earlier version of fedprime"):
+        complete_site_run(more, folder, sites(more, grid_of(tmp_path)))
+    assert complete_site_run(settings, folder, sites(settings, grid_of(tmp_path))) == results
 
 
 @pytest.fixture

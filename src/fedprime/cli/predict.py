@@ -51,6 +51,10 @@ class _PredictOptions:
     with spaces. Holes and unreadable files are missing."""
     columns: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=COLUMN ...")] = ()
     """With --table: which column is which modality, if they are called otherwise than in the run."""
+    encoding: str = ""
+    """With --table: of a CSV file, as utf-8, cp1252; found out, if not named."""
+    delimiter: str = ""
+    """With --table: what stands between cells of a CSV file, one character or "tab"; found out, if not named."""
     prior: Annotated[str, tyro.conf.arg(metavar="PRIOR")] = "train"
     """How frequent labels are where the samples come from: as in training (train), equally (uniform), as these samples
     themselves tell (estimate, with --table), or a JSON file {"label": number, ...}."""
@@ -127,8 +131,8 @@ def _refuse_what_does_not_go_together(options: _PredictOptions, given: object) -
     if not options.watch and (options.table is not None) == bool(given or options.values):
         sample = "--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of them"
         raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
-    if options.columns and options.table is None:
-        raise SettingsError(["--columns goes with --table"])
+    if (options.columns or options.encoding or options.delimiter) and options.table is None:
+        raise SettingsError(["--columns, --encoding and --delimiter go with --table"])
     if options.prior == "estimate" and options.table is None:
         raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
     if options.output is not None and options.output.is_dir():  # told before all is predicted
@@ -225,6 +229,7 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     import numpy as np
 
     from fedprime.data.odd_values import OddValues
+    from fedprime.data.sets.table.csv_format import CsvOptions
     from fedprime.data.sets.table.rows import read_unlabelled
     from fedprime.experiment.embedded_data import seen_through
     from fedprime.experiment.run_folder import RunFolder
@@ -239,7 +244,9 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     label = data.label or tuple(about.get("labels", ())) or ("label",)
     trained = about.get("columns", ())
     known = about.get("forms"), about.get("styles")
-    csv = data.encoding, data.delimiter
+    csv = CsvOptions(data.encoding, data.delimiter, are_usual=True)
+    if options.encoding or options.delimiter:
+        csv = CsvOptions(options.encoding, options.delimiter)
     rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, label, trained, *known, csv)
     samples = seen_through(model.backbone, rows)
     samples.odd = OddValues(rows, num_named=len(rows))

@@ -15,7 +15,7 @@ from fedprime.federation.sums_round import SumsRound
 from fedprime.methods.aggregation.robust import clip_towards
 from fedprime.methods.method import ServerState, Update
 
-__all__ = ["Guard", "unsound"]
+__all__ = ["Guard", "most_samples", "unsound"]
 
 #: A client counts as at most as many times the samples of the median client, if no number is set.
 _TIMES_MEDIAN = 10
@@ -59,11 +59,16 @@ class Guard:
         if self.max_samples is None:
             return list(updates)
         counts = [_num_summed(update) if are_sums else update.num_samples for update in updates]
-        most = self.max_samples or _TIMES_MEDIAN * statistics.median_low(counts)
+        most = most_samples(counts, self.max_samples)
         return [
             update if count <= most else _as_if(update, count, most, are_sums)
             for update, count in zip(updates, counts, strict=True)
         ]
+
+
+def most_samples(counts: Sequence[int], limit: int = 0) -> int:
+    """Returns as how many samples one client may count: a limit, or ten times the median of what clients say."""
+    return limit or _TIMES_MEDIAN * statistics.median_low(counts)
 
 
 def unsound(state: ServerState) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median_low
 from typing import Any, Protocol, runtime_checkable
@@ -21,6 +22,7 @@ from fedprime.experiment.site import (
 )
 from fedprime.federation.clients import KeepingClients
 from fedprime.federation.differential_privacy import ClientPrivacy
+from fedprime.federation.guard import most_samples
 from fedprime.federation.private_scores import mean_scores
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import PromptedModel
@@ -28,6 +30,7 @@ from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.callbacks import Callback
 from fedprime.runs.metrics import validation_metrics
 from fedprime.runs.run_loop import before_start, see_through
+from fedprime.runs.saved_models import check_blocks
 from fedprime.settings.reading import dump_toml
 from fedprime.settings.settings import Settings
 
@@ -69,11 +72,15 @@ class SiteSamples:
         clients: The sites.
         privacy: If it is on, nothing is told of single sites, and of all of them under noise.
         reads_blocks: Whether the model can be chosen by what each modality says alone.
+        max_samples: As how many samples one site counts at most where the model is chosen; 0 for ten times the median.
+        max_loss: Up to which loss a site counts there: one that always says more has no say in it.
     """
 
     clients: SiteClients
     privacy: ClientPrivacy
     reads_blocks: bool = False
+    max_samples: int = 0
+    max_loss: float = math.inf
     encoding_seconds = 0.0  # sites encode
 
     @property
@@ -86,7 +93,7 @@ class SiteSamples:
         # Under privacy, each table of scores is one more that noise hides.
         names = [VALIDATION, EACH_ALONE] if self.reads_blocks and not self.privacy.is_on else [VALIDATION]
         found = self.clients.evaluate(checkpoint.next_round - 1, checkpoint.state, names)
-        joined = self._joined(found)
+        joined = self._joined(found if self.privacy.is_on else self._bounded(found))
         if VALIDATION not in joined:
             return {}
         metrics = validation_metrics(joined[VALIDATION], joined.get(EACH_ALONE, {})) | {"measured_by": len(found)}
@@ -117,6 +124,21 @@ class SiteSamples:
             "measured_by": sorted(found),
         }
 
+    def _bounded(
+        self, found: Mapping[int, Mapping[str, Mapping[str, Any]]]
+    ) -> dict[int, dict[str, Mapping[str, Any]]]:
+        """Returns scores of which no site's count for those of all by its word."""
+        bounded: dict[int, dict[str, Mapping[str, Any]]] = {client: {} for client in found}
+        for name in dict.fromkeys(name for scores in found.values() for name in scores):
+            told = {client: scores[name] for client, scores in found.items() if name in scores}
+            most = most_samples([scores["num_samples"] for scores in told.values()], self.max_samples)
+            for client, scores in told.items():
+                bounded[client][name] = {
+                    own: min(value, self.max_loss) if own in ("loss", "own_loss") else value
+                    for own, value in scores.items()
+                } | {"num_samples": min(most, scores["num_samples"])}
+        return bounded
+
     def _joined(self, found: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
         """Returns scores over all sites; under privacy each site counts alike, whatever it has."""
         if not self.privacy.is_on or not found:
@@ -141,15 +163,21 @@ def complete_site_run(
         TooFewAnswersError: If too few sites answer; nothing is lost then.
     """
     method, settings = deployable_method(settings), with_absolute_folders(settings)
+
+    @cache
+    def model_of_sites() -> PromptedModel:
+        clients.find(range(len(clients)), len(clients))
+        with reproducible(settings.threads):
+            return agreed_model(settings, method, _agreed(settings, clients))
+
     if folder.exists():
         run = RunFolder(folder)
         with run.locked():
-            change_settings(run, settings)
+            change_settings(run, settings, lambda: check_blocks(run, model_of_sites(), run.load_checkpoint()))
         if RunFolder(folder).is_finished:
             return RunFolder(folder).results()
-    clients.find(range(len(clients)), len(clients))
+    model = model_of_sites()
     with reproducible(settings.threads):
-        model = agreed_model(settings, method, _agreed(settings, clients))
         if not folder.exists():
             # Under privacy, sites do not say how many samples they have.
             told = () if settings.privacy.is_on else ("samples",)
@@ -169,7 +197,10 @@ def complete_site_run(
         run.refuse_changed()
         refuse_other_backbone(run, model.backbone)
         privacy = ClientPrivacy(**asdict(settings.privacy))
-        evaluator = SiteSamples(clients, privacy, reads_blocks=model.log_prior is not None)
+        runtime = settings.runtime
+        num_labels = len(model.label_names) if model.task == "one_class" else 2
+        max_loss = runtime.max_loss * math.log(num_labels) or math.inf
+        evaluator = SiteSamples(clients, privacy, model.log_prior is not None, runtime.max_samples, max_loss)
         return see_through(run, settings, method, model, nullcontext(clients), evaluator, callbacks)
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from fedprime.data.sets.table.arrow_words import some_cells
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
 from fedprime.data.sources import DataError
@@ -40,6 +41,19 @@ def test_columns_of_types_of_programs_are_read(cells: pa.Array, reading: str, tm
     table = opened(tmp_path, cells)
     assert table.readings["x"].startswith(f"{reading} (")
     assert table.there.all()
+
+
+@pytest.mark.parametrize("form", [pa.binary_view(), pa.binary(4), pa.large_binary()])
+def test_bytes_of_every_type_are_files(form: pa.DataType, tmp_path: Path):
+    cells = pa.array([b"GIF8"] * NUM, form)
+    parquet.write_table(pa.table({**LABELS, "image": cells}), tmp_path / "metadata.parquet")
+    assert open_table(str(tmp_path)).readings["image"] == "files of images, in the table"
+
+
+def test_some_cells_are_of_all_of_a_column():
+    assert some_cells(pa.chunked_array([[1, 2], [3]])) == [1, 2, 3]
+    cells = some_cells(pa.chunked_array([list(range(2500)), list(range(2500, 5000))]))
+    assert (len(cells), cells[0], cells[-1], cells[500]) == (1000, 0, 4999, 2502)  # 500 * 4999 / 999
 
 
 @pytest.mark.parametrize(

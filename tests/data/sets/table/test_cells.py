@@ -34,6 +34,40 @@ def test_texts_are_joined_and_a_hole_is_a_row_without_any(tmp_path: Path):
     assert cells.named(0) == ""
 
 
+def test_the_words_of_a_list_are_joined(tmp_path: Path):
+    rows = datasets.Dataset.from_dict({"text": [["A dog  runs", "a brown dog"], []]})
+    rows.save_to_disk(tmp_path)
+    parts = open_parts(str(tmp_path))
+    cells = Cells(ModalityColumns("text", "text", ("text",)), parts, column_forms(parts))
+    assert cells.read(0) == "A dog runs a brown dog"
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        ({"a": "1 234", "b": "5"}, [1234, 5]),
+        ({"a": "1,5", "b": "6,25"}, [1.5, 6.25]),
+        ({"a": "12 %", "b": "$4"}, [12, 4]),
+        ({"a": "[0.5, 2]"}, [0.5, 2]),
+        ({"a": "[0.5 2.\n 1.]"}, [0.5, 2, 1]),
+        ({"a": "1 234"}, [1, 234]),  # a cell of a single column is an array
+    ],
+)
+def test_numbers_of_several_columns_are_read_as_those_of_tables_are(
+    cells: dict[str, object], numbers: list[float], tmp_path: Path
+):
+    found = cells_of(tmp_path, ModalityColumns("readings", "numbers", tuple(cells)), [cells] * 12)
+    value = found.read(0)
+    assert isinstance(value, np.ndarray)
+    assert value.tolist() == numbers
+
+
+def test_a_word_among_numbers_of_several_columns_is_a_hole(tmp_path: Path):
+    rows: list[dict[str, object]] = [{"a": "1,5", "b": "2"}] * 20 + [{"a": "much", "b": "2"}]
+    found = cells_of(tmp_path, ModalityColumns("readings", "numbers", ("a", "b")), rows)
+    assert found.holes == {"no number": 1}
+
+
 def test_a_row_of_numbers_and_categories_has_its_filled_cells(tmp_path: Path):
     rows: list[dict[str, object]] = [
         {"price": "1.5", "size": "3", "colour": "red"},

@@ -38,6 +38,27 @@ def test_the_form_of_a_column_is_told_by_its_cells(parts: list[Part]):
     }
 
 
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "Unnamed: 0.1", "__index_level_0__"])
+def test_row_numbers_of_programs_are_no_input_unless_they_are_named(name: str, tmp_path: Path):
+    lines = [f"{row},{row % 3},{'ab'[row > 5]}" for row in range(12)]
+    (tmp_path / "metadata.csv").write_text("\n".join([f"{name},size,label", *lines]) + "\n")
+    parts = open_parts(str(tmp_path))
+    assert chosen(parts, "facts:table=*") == ["facts:table=size"]
+    assert chosen(parts, f"facts:table={name or '(index)'}+size") == [f"facts:table={name or '(index)'}+size"]
+
+
+@pytest.mark.parametrize("ending", ["jfif", "JPE", "avif", "heic", "ppm", "jp2", "svg"])
+def test_files_of_images_are_known_by_rare_endings(ending: str, tmp_path: Path):
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"file_name": f"{n}.{ending}"} for n in range(9)])))
+    assert chosen(parts) == ["image:image=file_name"]
+
+
+def test_names_of_files_are_no_texts(tmp_path: Path):
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"file_name": f"{n}.dcm"} for n in range(9)])))
+    with pytest.raises(DataError, match="no column that looks like an image, a text or a sound, but file_name; name"):
+        chosen(parts)
+
+
 def test_the_form_of_a_column_is_told_by_its_type(tmp_path: Path):
     image = Image.fromarray(np.zeros((3, 4, 3), dtype=np.uint8))
     rows = datasets.Dataset.from_list([{"photo": image, "size": 1.5, "count": 2, "open": True, "kind": 0, "box": [1]}])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedprime.data.sets.table.csv_format import CsvFormat, read_csv_format
+from fedprime.data.sets.table.csv_format import CsvFormat, CsvOptions, read_csv_format
 from fedprime.data.sources import DataError
 
 ROWS = "name;preis;größe\nÄpfel;3,50;groß\nBirnen;4,25;klein\n"
@@ -57,11 +57,32 @@ def test_commas_in_texts_do_not_divide_cells(tmp_path: Path):
     assert read_csv_format(file).header == ["text", "label"]
 
 
+def test_a_header_with_a_comma_does_not_hide_what_divides_cells(tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_text("Preis, netto;Titel;label\n3,5;Birne;a\n4,25;Apfel;b\n")
+    assert read_csv_format(file).header == ["Preis, netto", "Titel", "label"]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("a;b\nä;1\n".encode(), ("utf-8", ";")),  # what a file tells of itself comes first
+        ("a^b\nä^1\n".encode("cp850"), ("cp850", "^")),  # what it does not tell is as it is usual
+        ("a,b\nä,1\n".encode("utf-16"), ("utf-16", ",")),
+    ],
+)
+def test_what_is_usual_stands_in_for_a_guess(content: bytes, found: tuple[str, str], tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_bytes(content)
+    read = read_csv_format(file, CsvOptions("cp850", "^", are_usual=True))
+    assert ((read.encoding, read.delimiter), read.header) == (found, ["a", "b"])
+
+
 def test_what_somebody_states_is_taken(tmp_path: Path):
     file = tmp_path / "rows.csv"
     file.write_bytes("a;b,c\nä;x,y\n".encode("cp850"))
-    assert read_csv_format(file, "cp850", ",").header == ["a;b", "c"]
-    assert read_csv_format(file, "cp850", "tab").header == ["a;b,c"]
+    assert read_csv_format(file, CsvOptions("cp850", ",")).header == ["a;b", "c"]
+    assert read_csv_format(file, CsvOptions("cp850", "tab")).header == ["a;b,c"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +97,7 @@ def test_what_is_stated_wrongly_is_one_line(encoding: str, delimiter: str, messa
     file = tmp_path / "rows.csv"
     file.write_text("a,b\nä,1\n", encoding="utf-8")
     with pytest.raises(DataError, match=message):
-        read_csv_format(file, encoding, delimiter)
+        read_csv_format(file, CsvOptions(encoding, delimiter))
 
 
 def test_a_column_of_row_numbers_without_a_name_gets_one(tmp_path: Path):

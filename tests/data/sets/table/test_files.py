@@ -54,6 +54,25 @@ def test_a_folder_for_each_split_is_a_table_in_parts(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_what_the_folders_of_partitions_say_are_columns(ending: str, tmp_path: Path):
+    for number, folder in enumerate(("year=2024/label=a%2Fb", "year=2024/label=c", "year=__HIVE_DEFAULT_PARTITION__/label=c")):
+        (tmp_path / folder).mkdir(parents=True)
+        rows = datasets.Dataset.from_list([{"text": f"word {number}"}])
+        getattr(rows, f"to_{ending}")(tmp_path / folder / f"part-0.{ending}")
+    (tmp_path / "_SUCCESS").touch()
+    assert columns_of(tmp_path) == [
+        {"text": ["word 0"], "year": ["2024"], "label": ["a/b"]},
+        {"text": ["word 1"], "year": ["2024"], "label": ["c"]},
+        {"text": ["word 2"], "year": [None], "label": ["c"]},
+    ]
+
+
+def test_blank_rows_before_the_header_are_none(tmp_path: Path):
+    (tmp_path / "metadata.csv").write_text('\ufeff\n,,\n"",,\n\ntext,x,label\nred,1,a\n', encoding="utf-8")
+    assert columns_of(tmp_path) == [{"text": ["red"], "x": ["1"], "label": ["a"]}]
+
+
 def test_a_name_with_signs_of_patterns_is_a_name(tmp_path: Path):
     write_csv(tmp_path / "we[i]rd *folder?" / "metadata.csv", ROWS)
     assert len(open_parts(str(tmp_path / "we[i]rd *folder?"))[0]) == 2
@@ -110,7 +129,9 @@ def test_the_one_table_of_a_folder_may_have_any_name(tmp_path: Path, caplog: pyt
         ({"metadata.json": b'{"data": [{"a": 1}], "version": 1}'}, "has one object for all rows"),
         ({"metadata.jsonl": b"\x1f\x8b\x08\0"}, "is no JSON file but compressed; unpack it"),
         ({"metadata.parquet": b"<html>404"}, "is no PARQUET file but a page of the web"),
-        ({"label=a/part-0.parquet": b"", "label=b/part-0.parquet": b""}, "is a table in partitions, such as label=a"),
+        ({"_delta_log/0.json": b"{}", "part-0.parquet": b""}, "is a table of Delta, whose log says which of its files"),
+        ({".hoodie/0.json": b"{}", "part-0.parquet": b""}, "is a table of Hudi, whose log says which of its files"),
+        ({"label=a/part-0.csv": b"a,label\n1,b\n"}, "has the column label, as the folders of its partition have"),
         ({"metadata.parquet": b"no parquet"}, "cannot be read as a PARQUET file"),
         ({"state.json": b"{}"}, "cannot be read as a data set that save_to_disk wrote"),
     ],

@@ -19,13 +19,27 @@ from fedprime.data.sets.table.number_words import PLAIN, named_style, number_sty
         (["\u22123,50", "(1.234,5)", "2,5"], [-3.5, -1234.5, 2.5]),
         (["(1,234.50)", "\u20132,000"], [-1234.5, -2000]),
         (["\u2212$5", "($1,234.50)", "$4"], [-5, -1234.5, 4]),
+        (["12 kr", "13,50 kr"], [12, 13.5]),
+        (["R$ 12,50", "R$ 1.234,00"], [12.5, 1234]),
         (["1,23,456", "12,34,567.5"], [123456, 1234567.5]),
+        (["0,125", "1,234", "2,500"], [0.125, 1.234, 2.5]),  # no thousand begins with a zero
+        (["0.125", "1,5", "1.500"], [0.125, 1.5, 1500]),
+        (["1\u2009234,50", "12\u202f000,25"], [1234.5, 12000.25]),
+        (["3"] * 30 + ["2,5"], [3] * 30 + [2.5]),
+        (["3.512"] * 30 + ["1,234.5"], [3.512] * 30 + [1234.5]),
     ],
 )
 def test_a_column_of_numbers_is_read_as_its_writer_meant_it(words: list[str], numbers: list[float]):
     style = number_style(words)
     assert style is not None
     assert [style.parse(word) for word in words] == numbers
+
+
+def test_a_single_comma_does_not_make_thousands_of_decimals():
+    style = number_style(["3.512"] * 30 + ["2,5"])
+    assert style is not None
+    assert style.parse("3.512") == 3.512
+    assert not style.fits("2,5")  # a hole, which is told
 
 
 def test_words_are_no_numbers():

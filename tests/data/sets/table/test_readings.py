@@ -78,13 +78,66 @@ def test_words_that_say_that_nothing_is_there_are_holes_among_numbers_and_catego
         assert table.there[:3, 0].tolist() == [cell != word for cell in cells]
 
 
+def test_numbers_that_may_have_decimal_commas_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    table = table_of(tmp_path, "1,234", "2,500")
+    doubt = "1,234 may be meant as 1.234: write 1234 or 1.234"
+    assert table.readings["x"] == f"numbers with marks between thousands (1,234, 2,500); {doubt}"
+    assert f"x: numbers with marks between thousands; {doubt}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "reading", "first"),
+    [
+        ("3", "2,5", "numbers with decimal comma", 3),
+        ("02/01/2024", "13/01/2024", "dates (day, month, year), read as years since 2000", 24.00323),  # 1 January + 1 day
+        ("7", "A7", "2 categories, though 500 of 1,000 are numbers: write all in one way", "7"),
+    ],
+)
+def test_the_last_rows_of_a_long_table_tell_how_a_column_is_written_too(
+    early: str, late: str, reading: str, first: object, tmp_path: Path
+):
+    cells = [early] * 1500 + [late] * 1500
+    lines = [f'text {row};"{cell}";{"ab"[row % 2]}' for row, cell in enumerate(cells)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["text;x;label", *lines]) + "\n")
+    table = open_table(str(tmp_path), TableOptions(columns=("facts:table=x",)))
+    assert table.readings["x"] == f"{reading} ({early}, {late})"
+    assert table.there.all()
+    value = table.read(0, ("facts",))["facts"]
+    assert value == {"x": pytest.approx(first, abs=1e-4) if isinstance(first, float) else first}
+
+
+@pytest.mark.parametrize(
+    ("other", "reading", "numbers"),
+    [
+        ("3,50", "numbers with decimal comma", [1.234, 1234]),
+        ("3.50", "numbers with marks between thousands", [1234, 1.234]),
+    ],
+)
+def test_other_columns_tell_what_a_comma_or_a_point_before_three_digits_is(
+    other: str, reading: str, numbers: list[float], tmp_path: Path
+):
+    lines = [f"text {row};1,234;1.234;{other};{'ab'[row % 2]}" for row in range(12)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["text;x;y;z;label", *lines]) + "\n")
+    table = open_table(str(tmp_path), TableOptions(columns=("facts:table=x+y",)))
+    assert table.readings["x"].startswith(f"{reading} (1,234)")
+    assert table.read(0, ("facts",)) == {"facts": dict(zip("xy", numbers, strict=True))}
+
+
+def test_a_single_cell_tells_a_decimal_comma(tmp_path: Path):
+    lines = [f"text {row};{row % 9};{'ab'[row % 2]}" for row in range(2000)]
+    lines[777] = "text;2,5;a"
+    (tmp_path / "metadata.csv").write_text("\n".join(["text;x;label", *lines]) + "\n")
+    table = open_table(str(tmp_path), TableOptions(columns=("facts:table=x",)))
+    assert [table.read(row, ("facts",))["facts"] for row in (776, 777)] == [{"x": 2}, {"x": 2.5}]
+
+
 def test_an_unclear_order_of_day_and_month_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     table = table_of(tmp_path, "1/2/2024", "3/4/2024")
     assert table.readings["x"] == (
         "dates (month, day, year), read as years since 2000 (1/2/2024, 3/4/2024); day and month may be meant the other "
         "way round: write 2024-01-31"
     )
-    assert sum("day and month may be meant otherwise" in line for line in caplog.messages) == 1
+    assert sum("day and month may be meant the other way round" in line for line in caplog.messages) == 1
 
 
 def test_the_words_of_several_spellings_of_yes_are_one_class(tmp_path: Path):
@@ -100,6 +153,23 @@ def test_a_class_of_a_name_like_a_hole_can_be_stated(tmp_path: Path):
     (tmp_path / "metadata.csv").write_text("text,label\n" + "a b,NA\nc d,EU\n" * 8)
     table = open_table(str(tmp_path), TableOptions(classes=("EU", "NA")))
     assert (table.label_names, table.num_unlabelled) == (("EU", "NA"), 0)
+
+
+def test_a_class_of_a_name_like_a_hole_is_one_where_the_data_set_names_its_classes(tmp_path: Path):
+    features = datasets.Features(text=datasets.Value("string"), label=datasets.ClassLabel(names=["NA", "EU"]))
+    datasets.Dataset.from_dict({"text": ["a b", "c d"], "label": [0, 1]}, features).save_to_disk(tmp_path)
+    table = open_table(str(tmp_path))
+    assert (table.label_names, table.labels.tolist()) == (("EU", "NA"), [1, 0])
+    assert table.readings["label"] == "2 categories (NA, EU)"
+
+
+def test_lists_of_classes_are_called_by_their_names(tmp_path: Path):
+    features = datasets.Features(
+        text=datasets.Value("string"), labels=datasets.List(datasets.ClassLabel(names=["red", "warm"]))
+    )
+    datasets.Dataset.from_dict({"text": ["a b", "c d"], "labels": [[0, 1], [1]]}, features).save_to_disk(tmp_path)
+    table = open_table(str(tmp_path), TableOptions(several_labels=True))
+    assert (table.label_names, table.labels.tolist()) == (("red", "warm"), [[1, 1], [0, 1]])
 
 
 def test_what_lies_in_a_table_is_told_by_names_and_not_by_its_bytes(tmp_path: Path):

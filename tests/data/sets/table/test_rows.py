@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedprime.data.sets.table.columns import Form
+from fedprime.data.sets.table.csv_format import CsvOptions
 from fedprime.data.sets.table.rows import read_unlabelled
 from fedprime.data.sources import DataError, ValueKind
 from miniatures import table_rows, write_csv, write_photo
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_rows_are_written_as_somebody_says(tmp_path: Path):
     (tmp_path / "new.csv").write_bytes("text~size\nschön~1\n".encode("cp1252"))
-    rows = read_unlabelled(str(tmp_path / "new.csv"), (), {"text": "text"}, csv=("cp1252", "~"))
+    rows = read_unlabelled(str(tmp_path / "new.csv"), (), {"text": "text"}, csv=CsvOptions("cp1252", "~"))
     assert [values for _, values in rows] == [{"text": "schön"}]
 
 

@@ -1,16 +1,19 @@
-"""Columns of types that are written as words elsewhere: dates, times, cells of JSON of several types."""
+"""Columns of types that are written as words elsewhere: dates, times, cells of JSON of several types; a look at some."""
 
 import json
+from typing import Any
 
 import pyarrow as pa
 
 from fedprime.data.sources import DataError
 
-__all__ = ["in_words"]
+__all__ = ["in_words", "some_cells"]
+
+_SOME = 1000  # cells that tell what a column is
 
 
 def in_words(cells: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
-    """Returns cells as they are, but for dates, times and cells of mixed types, which become words.
+    """Returns cells as they are, but for dates, times and cells of mixed types, which become words, and bytes of one form.
 
     Args:
         place: Where they stand, for messages.
@@ -26,12 +29,21 @@ def in_words(cells: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
         return cells.cast(pa.large_string())
     if kind == pa.string_view():
         return cells.cast(pa.large_string())
+    if kind == pa.binary_view() or pa.types.is_fixed_size_binary(kind):
+        return cells.cast(pa.large_binary())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         try:
             cells.validate(full=True)
         except pa.ArrowInvalid as error:
             raise DataError(f"{place}, has words that are not in UTF-8; write the file anew in UTF-8") from error
     return cells
+
+
+def some_cells(cells: pa.ChunkedArray) -> list[Any]:
+    """Returns up to a thousand cells from all of a column, as the first alone may be of another sort."""
+    if len(cells) <= _SOME:
+        return cells.to_pylist()
+    return [cells[row * (len(cells) - 1) // (_SOME - 1)].as_py() for row in range(_SOME)]
 
 
 def _word(cell: object) -> str | None:

@@ -14,7 +14,7 @@ from jaxtyping import Bool
 
 from fedprime.data import images, sounds
 from fedprime.data.images import InputError, file_identity, read_image
-from fedprime.data.sets.table.column_styles import column_style, kept_in, misfits
+from fedprime.data.sets.table.column_styles import column_style, has_decimal_commas, kept_in, misfits
 from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
@@ -64,8 +64,11 @@ def _parse_row(word: str) -> dict[str, object]:
 
 
 def _parse_numbers(word: str) -> np.ndarray:
+    is_list = word[:1] + word[-1:] in ("[]", "()")  # as JSON, Python or NumPy writes one into a cell
     try:
-        numbers = np.array([float(number) for number in word.split()], dtype=np.float32)
+        numbers = np.array(
+            [float(number) for number in (word[1:-1].replace(",", " ") if is_list else word).split()], dtype=np.float32
+        )
     except ValueError:
         raise InputError(f"readings are {word[:200]!r}, expected numbers separated by spaces") from None
     if not np.isfinite(numbers).all():
@@ -107,18 +110,21 @@ class Cells:
         self.outside: list[str] = []
         self._columns = {name: [part.column(name) for part in parts] for name in own.columns}
         self._kept = {name: kept_in(columns) if own.kind == "table" else () for name, columns in self._columns.items()}
+        # Of a single column of numbers, each cell is an array.
+        are_cells = own.kind == "table" or (own.kind == "numbers" and len(own.columns) > 1)
+        has_commas = are_cells and known is None and has_decimal_commas(parts, forms)
         styles = {
-            name: column_style(forms[name], columns, (known or {}).get(name, ""))
+            name: column_style(forms[name], columns, (known or {}).get(name, ""), has_commas=has_commas)
             for name, columns in self._columns.items()
-            if name in forms and own.kind == "table"
+            if name in forms and are_cells
         }
         self.styles = {name: style for name, style in styles.items() if style is not None}
         for name in self._columns:
             if own.kind == "table" and forms.get(name) == "text":
                 _logger.warning("%s: words, of which each is taken for a category; write numbers all in one way", name)
         for name, style in self.styles.items():
-            if style.is_unclear:
-                _logger.warning("%s: %s; day and month may be meant otherwise: write 2024-01-31", name, style.title)
+            if style.doubt:
+                _logger.warning("%s: %s; %s", name, style.title, style.doubt)
             odd = misfits(style, self._columns[name], self._kept[name])
             if odd:
                 told = ", ".join(word[:30] for word in odd[:3])
@@ -165,10 +171,11 @@ class Cells:
         """
         cells = self._cells(row)
         if self.own.kind == "text":
-            return " ".join(" ".join(str(cell).split()) for cell in cells.values() if not is_blank(cell))
+            words = (word for cell in cells.values() for word in (cell if isinstance(cell, list) else [cell]))
+            return " ".join(" ".join(str(word).split()) for word in words if not is_blank(word))
         if self.own.kind == "numbers":
-            each = (cell if isinstance(cell, list) else [cell] for cell in cells.values())
-            numbers = _parse_numbers(" ".join(str(number) for own in each for number in own))
+            each = (cell if isinstance(cell, list) else [self._number(name, cell)] for name, cell in cells.items())
+            numbers = _parse_numbers(" ".join(str(number).strip() for own in each for number in own))
             if not numbers.size:
                 raise InputError("an empty list of numbers; leave the cell empty if they are missing")
             return numbers
@@ -236,15 +243,23 @@ class Cells:
             of_rows = zip(*(column.slice(start, _AT_ONCE).to_pylist() for column in columns), strict=True)
             for cells in of_rows:
                 are_blank = [is_blank(cell, kept) for cell, kept in zip(cells, self._kept.values(), strict=True)]
+                named = dict(zip(self.own.columns, cells, strict=True))
                 if all(are_blank) or (self.own.kind == "numbers" and any(are_blank)):
                     yield "empty"
                 elif self.own.kind == "table" and not any(
-                    self._value(name, self._named_class(name, cell)) is not None
-                    for name, cell in zip(self.own.columns, cells, strict=True)
+                    self._value(name, self._named_class(name, cell)) is not None for name, cell in named.items()
+                ):
+                    yield "no number"
+                elif self.own.kind == "numbers" and any(
+                    self._number(name, cell) is None for name, cell in named.items()
                 ):
                     yield "no number"
                 else:
                     yield None
+
+    def _number(self, name: str, cell: object) -> object:
+        """Returns what a cell among several of numbers stands for; None for a hole."""
+        return self._value(name, cell) if name in self.styles and not isinstance(cell, list) else cell
 
     def _value(self, name: str, cell: object) -> int | float | str | None:
         """Returns a cell of a table as a number or the name of a category; None for a hole."""

@@ -1,19 +1,41 @@
-"""What the words of a column of numbers or categories stand for, as its first cells tell or as it was in training."""
+"""What the words of a column of numbers or categories stand for, as its cells tell or as it was in training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from fedprime.data.sets.table.arrow_words import some_cells
 from fedprime.data.sets.table.columns import Form
-from fedprime.data.sets.table.number_words import PLAIN, TRUTH, WordStyle, named_style, number_style
+from fedprime.data.sets.table.number_words import (
+    PLAIN,
+    TRUTH,
+    WordStyle,
+    decimal_marks,
+    named_style,
+    number_style,
+    with_decimal_commas,
+)
+from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
 
-__all__ = ["column_style", "kept_in", "misfits"]
+__all__ = ["column_style", "has_decimal_commas", "kept_in", "misfits"]
 
-_LOOKED_AT = 1000  # cells of each part
+_MISFITS = 1000  # that may tell a style
 
 
-def column_style(form: Form, columns: Sequence[pa.ChunkedArray], known: str = "") -> WordStyle | None:
+def has_decimal_commas(parts: Sequence[Part], forms: Mapping[str, Form]) -> bool:
+    """Returns whether numbers of a table have decimal commas, and none a decimal point."""
+    marks: set[str] = set()
+    for name in (name for name, form in forms.items() if form == "number"):
+        columns = [part.column(name) for part in parts]
+        words = (cell for column in columns if not _is_typed(column) for cell in some_cells(column))
+        marks |= decimal_marks(cleaned(word) for word in words if isinstance(word, str))
+    return marks == {","}
+
+
+def column_style(
+    form: Form, columns: Sequence[pa.ChunkedArray], known: str = "", *, has_commas: bool = False
+) -> WordStyle | None:
     """Returns what the words of a column of numbers or categories stand for; None if for themselves.
 
     Args:
@@ -21,12 +43,20 @@ def column_style(form: Form, columns: Sequence[pa.ChunkedArray], known: str = ""
         columns: It, of each part.
         known: The title of the style that it had in training, which is taken unless another
             fits more: a few new rows may not tell.
+        has_commas: Whether other columns of the table have decimal commas.
     """
     if form not in ("number", "category"):
         return None
-    cells = [cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()]
+    cells = [cell for column in columns for cell in some_cells(column)]
     words = [cleaned(str(cell)) for cell in cells if not is_blank(cell)]
     found = _found(form, words, columns)
+    if form == "number" and found is not None and (odd := misfits(found, columns, ())):
+        # A single cell tells a decimal comma, or that the day comes first.
+        other = _found(form, [*words, *odd[:_MISFITS]], columns)
+        if other is not None and len(misfits(other, columns, ())) < len(odd):
+            found = other
+    if has_commas and found is not None and not known:
+        found = with_decimal_commas(found, words)
     trained = named_style(known)
     if trained is None or (found is not None and _num_fitting(found, words) > _num_fitting(trained, words)):
         return found
@@ -35,11 +65,14 @@ def column_style(form: Form, columns: Sequence[pa.ChunkedArray], known: str = ""
 
 def _found(form: Form, words: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> WordStyle | None:
     if form == "number":
-        are_typed = any(pa.types.is_integer(own.type) or pa.types.is_floating(own.type) for own in columns)
-        return PLAIN if are_typed else number_style(words) or PLAIN
+        return PLAIN if any(map(_is_typed, columns)) else number_style(words) or PLAIN
     spellings = set(words)
     said = {word: TRUTH.parse(word) for word in spellings} if all(map(TRUTH.fits, spellings)) else {}
     return TRUTH if len(said) > len(set(said.values())) else None
+
+
+def _is_typed(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
 
 
 def _num_fitting(style: WordStyle, words: Sequence[str]) -> int:
@@ -48,7 +81,7 @@ def _num_fitting(style: WordStyle, words: Sequence[str]) -> int:
 
 def kept_in(columns: Sequence[pa.ChunkedArray]) -> tuple[str, ...]:
     """Returns the words that mean themselves in a column, though they look like holes."""
-    return kept_words(cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist())
+    return kept_words(cell for column in columns for cell in some_cells(column))
 
 
 def misfits(style: WordStyle, columns: Sequence[pa.ChunkedArray], kept: Sequence[str]) -> list[str]:

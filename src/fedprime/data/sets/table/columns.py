@@ -8,8 +8,9 @@ from typing import Literal, cast, get_args
 
 import pyarrow as pa
 
+from fedprime.data.sets.table.arrow_words import some_cells
 from fedprime.data.sets.table.embedded_files import is_embedded, looks_like_files
-from fedprime.data.sets.table.file_names import is_web_address
+from fedprime.data.sets.table.file_names import IMAGE_ENDINGS, SOUND_ENDINGS, is_web_address
 from fedprime.data.sets.table.number_words import number_style
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank
@@ -32,12 +33,11 @@ __all__ = [
 Form = Literal["image", "audio", "number", "category", "text", "other"]
 
 _STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)")
-_LOOKED_AT = 1000  # cells that decide of what form a column is
 _MOST_CATEGORIES = 50
 _ALL = "*"
 _OF_TABLES = ("number", "category")
-_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
-_SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus")
+#: What programs write as names of row numbers, which are no input unless somebody says so.
+_ROW_NUMBERS = re.compile(r"\(index\)|Unnamed: \d+(\.\d+)?|__index_level_\d+__")
 #: By modality, names of columns that are taken for it where nothing is stated.
 _USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "image": ("file_name", "image", "photo", "img", "picture"),
@@ -87,7 +87,7 @@ def need_column(name: str, parts: Sequence[Part], what_for: str) -> None:
 
 
 def column_forms(parts: Sequence[Part]) -> dict[str, Form]:
-    """Returns of what form the cells of every column are, as its first filled cells tell."""
+    """Returns of what form the cells of every column are, as some filled cells tell."""
     forms: dict[str, Form] = {}
     for name in column_names(parts):
         holder = next(part for part in parts if name in part.rows.column_names)
@@ -120,7 +120,11 @@ def choose_columns(
     """
     if stated:
         named = {column for word in stated for column in word.partition("=")[2].split("+")}
-        free = [name for name, form in forms.items() if form in _OF_TABLES and name not in {*named, *apart}]
+        free = [
+            name
+            for name, form in forms.items()
+            if form in _OF_TABLES and name not in {*named, *apart} and not _ROW_NUMBERS.fullmatch(name)
+        ]
         chosen = [_parse(_spelled_out(word, free), parts, forms, kinds or {}) for word in stated]
         twice = [own.modality for own in chosen if sum(own.modality == other.modality for other in chosen) > 1]
         if twice:
@@ -149,7 +153,9 @@ def usual_columns(parts: Sequence[Part], forms: Mapping[str, Form]) -> list[Moda
     """
     chosen: list[ModalityColumns] = []
     for modality in ("image", "text", "audio"):
-        possible = [name for name, form in forms.items() if form == modality]
+        # Names of files that are called otherwise than files are may look like texts, and are none.
+        files = {*_USUAL_NAMES["image"], *_USUAL_NAMES["audio"]} if modality == "text" else ()
+        possible = [name for name, form in forms.items() if form == modality and name not in files]
         # Short texts that come again and again look like categories.
         named = [
             name for name, form in forms.items() if form == modality or (modality == "text" and form == "category")
@@ -208,7 +214,7 @@ def _parse(
 
 def _may_be_names(column: str, parts: Sequence[Part]) -> bool:
     """Returns whether numbers may be names of files without their endings: they are whole."""
-    cells = (cell for part in parts for cell in part.column(column).slice(0, _LOOKED_AT).to_pylist())
+    cells = (cell for part in parts for cell in some_cells(part.column(column)))
     return all(str(cell).strip().isdigit() for cell in cells if not is_blank(cell))
 
 
@@ -234,7 +240,7 @@ def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
 
 def _form_of_files(cells: pa.ChunkedArray) -> Form:
     """Returns of what form files are whose bytes stand in a data frame."""
-    paths = [cell["path"] for cell in cells.slice(0, _LOOKED_AT).to_pylist() if cell and cell["path"]]
+    paths = [cell["path"] for cell in some_cells(cells) if cell and cell["path"]]
     return "audio" if sum(is_sound(path) for path in paths) > len(paths) / 2 else "image"
 
 
@@ -245,7 +251,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 def is_sound(path: str) -> bool:
     """Returns whether a file is called as sounds are."""
-    return PurePath(path).suffix.lower() in _SOUNDS
+    return PurePath(path).suffix.lower() in SOUND_ENDINGS
 
 
 def _form(name: str, feature: str, cells: pa.ChunkedArray) -> Form:
@@ -262,9 +268,7 @@ def _form(name: str, feature: str, cells: pa.ChunkedArray) -> Form:
         return "category"
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return "other"
-    return _form_of_words(
-        name, [cleaned(word) for word in cells.slice(0, _LOOKED_AT).to_pylist() if not is_blank(word)]
-    )
+    return _form_of_words(name, [cleaned(word) for word in some_cells(cells) if not is_blank(word)])
 
 
 def _form_of_words(name: str, words: Sequence[str]) -> Form:
@@ -273,9 +277,9 @@ def _form_of_words(name: str, words: Sequence[str]) -> Form:
     if name in _USUAL_NAMES["image"] and sum(is_web_address(word) for word in words) > len(words) / 2:
         return "image"  # which is then told to be none
     endings = [PurePath(word).suffix.lower() for word in words]
-    if sum(ending in _IMAGES for ending in endings) > len(words) / 2:
+    if sum(ending in IMAGE_ENDINGS for ending in endings) > len(words) / 2:
         return "image"
-    if sum(ending in _SOUNDS for ending in endings) > len(words) / 2:
+    if sum(ending in SOUND_ENDINGS for ending in endings) > len(words) / 2:
         return "audio"
     if number_style(words):
         return "number"

@@ -16,7 +16,7 @@ from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["CsvFormat", "read_csv_format", "refuse_other_file"]
+__all__ = ["CsvFormat", "CsvOptions", "read_csv_format", "refuse_other_file"]
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +57,22 @@ _FOREIGN_RUN = re.compile(r"[^\x00-\x7f]{4,}")
 
 
 @dataclass(frozen=True)
+class CsvOptions:
+    """How somebody says that files are written; what is empty is found out.
+
+    Attributes:
+        encoding: As Python names it.
+        delimiter: One character, or "tab".
+        are_usual: Whether this is but how others of their kind are written, such as those that a model was trained
+            on: what a file tells of itself comes first.
+    """
+
+    encoding: str = ""
+    delimiter: str = ""
+    are_usual: bool = False
+
+
+@dataclass(frozen=True)
 class CsvFormat:
     """How a file is written.
 
@@ -64,7 +80,7 @@ class CsvFormat:
         encoding: As Python names it.
         delimiter: What stands between cells.
         header: The names of columns; a column without a name, as programs write row numbers, is called ``(index)``.
-        num_skipped: Lines before it, which say how the file is written.
+        num_skipped: Lines before it, which say how the file is written, or nothing.
     """
 
     encoding: str
@@ -73,34 +89,37 @@ class CsvFormat:
     num_skipped: int = 0
 
 
-def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvFormat:
+def read_csv_format(file: Path, options: CsvOptions | None = None) -> CsvFormat:
     """Finds out how a file is written; the log tells what is unusual.
 
     Args:
-        encoding: What it is, if somebody states it.
-        delimiter: Likewise.
+        options: What somebody states.
 
     Raises:
         DataError: Where a parser would guess, which would lose something without a word.
     """
+    options = options or CsvOptions()
+    delimiter = options.delimiter
     if len(delimiter) > 1 and delimiter.lower() in ("tab", "\\t"):
         delimiter = "\t"
     if len(delimiter) > 1:
         raise DataError(f"data.delimiter is {delimiter!r}; expected one character, or tab")
     refuse_other_file(file, "CSV")
-    encoding = encoding or _encoding(file)
+    stated = "" if options.are_usual else options.encoding
+    encoding = stated or _encoding(file, options.encoding)
     limit = csv.field_size_limit(sys.maxsize)
     try:
         with file.open(newline="", encoding=encoding) as opened:
             first = opened.readlines(_LOOKED_AT)
-        stated = _STATED.fullmatch(first[0]) if first else None
-        num_skipped = int(stated is not None)
-        delimiter = delimiter or (stated[1] if stated else _delimiter(first, file))
+        said = _STATED.fullmatch(first[0]) if first else None
+        num_skipped = int(said is not None)
+        if not delimiter or options.are_usual:
+            delimiter = said[1] if said else _delimiter(first, file, delimiter or ",")
         with file.open(newline="", encoding=encoding) as opened:
             lines = islice(opened, num_skipped, None)
             reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
             try:
-                header = _checked_header(reader, file, num_skipped)
+                header, num_blank = _checked_header(reader, file, num_skipped)
             except csv.Error as error:
                 raise DataError(
                     f"{file} cannot be read as CSV: {error} (line {reader.line_num + num_skipped}); "
@@ -119,7 +138,7 @@ def read_csv_format(file: Path, encoding: str = "", delimiter: str = "") -> CsvF
         raise DataError(f"{file} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
     finally:
         csv.field_size_limit(limit)
-    return CsvFormat(encoding, delimiter, header, num_skipped)
+    return CsvFormat(encoding, delimiter, header, num_skipped + num_blank)
 
 
 def refuse_other_file(file: Path, form: str) -> None:
@@ -135,7 +154,8 @@ def refuse_other_file(file: Path, form: str) -> None:
             raise DataError(f"{file} is no {form} file but {what}")
 
 
-def _encoding(file: Path) -> str:
+def _encoding(file: Path, usual: str) -> str:
+    """Returns what a file is written in; what is usual is taken where it would only be guessed."""
     with file.open("rb") as opened:
         start = opened.read(_LOOKED_AT)
     for mark, name in _MARKS:
@@ -159,11 +179,20 @@ def _encoding(file: Path) -> str:
         return "utf-8"
     lines = _lines_beyond_ascii(file)
     _refuse_damaged(lines, file)
-    found = _other_encoding(b"".join(lines.values()))
+    content = b"".join(lines.values())
+    found = usual if usual and _is_in(content, usual) else _other_encoding(content)
     if not found:
         raise DataError(f"{file} is not in UTF-8, and its encoding is not clear; say what it is by --data.encoding")
     _logger.warning("%s is not in UTF-8; it is read as %s (data.encoding says otherwise)", file, found)
     return found
+
+
+def _is_in(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except (UnicodeError, LookupError):
+        return False
+    return True
 
 
 def _lines_beyond_ascii(file: Path) -> dict[int, bytes]:
@@ -204,11 +233,11 @@ def _other_encoding(content: bytes) -> str:
     return "" if best is None else best.encoding
 
 
-def _delimiter(lines: list[str], file: Path) -> str:
-    """Returns what divides the first rows into the most columns that all of them have."""
+def _delimiter(lines: list[str], file: Path, usual: str) -> str:
+    """Returns what divides the first rows into the most columns that all of them have; what is usual, if nothing does."""
     if file.suffix.lower() == ".tsv":
         return "\t"
-    best, most = ",", 1
+    best, most = usual, 1
     for delimiter in _DELIMITERS:
         widths = [
             len(row) for row in islice(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), _ROWS) if row
@@ -218,15 +247,19 @@ def _delimiter(lines: list[str], file: Path) -> str:
         fitting = Counter(widths)[widths[0]]
         if fitting >= 0.9 * len(widths) and (widths[0] > most):
             best, most = delimiter, widths[0]
-            if delimiter == ",":
-                break  # texts may be full of other signs
     if best != ",":
         _logger.info("%s: cells are divided by %r (data.delimiter says otherwise)", file, best)
     return best
 
 
-def _checked_header(reader: Any, file: Path, num_skipped: int) -> list[str]:
-    header = [cleaned(name) for name in next((row for row in reader if any(map(cleaned, row))), [])]
+def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str], int]:
+    """Returns the names of columns, and how many lines before them are blank."""
+    num_blank, header = 0, list[str]()
+    for row in reader:
+        if any(map(cleaned, row)):
+            header = [cleaned(name) for name in row]
+            break
+        num_blank = reader.line_num
     if len(header) > _MOST_COLUMNS:
         raise DataError(
             f"{file} has {len(header):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not used, or "
@@ -256,4 +289,4 @@ def _checked_header(reader: Any, file: Path, num_skipped: int) -> list[str]:
             "%s: %s with fewer cells than there are columns, first line %d: their last cells are taken for empty",
             *(file, counted(len(short), "line"), short[0]),
         )
-    return header
+    return header, num_blank

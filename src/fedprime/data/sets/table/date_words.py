@@ -13,14 +13,15 @@ TIMES = "times of day"
 
 _LEAST = 0.9  # of the words of a column of dates that are dates
 _TIME = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})([.,]\d*)?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
-_ZONE = r"\s*(Z|UTC|GMT|(?P<sign>[+-])(?P<zone_hour>\d{2}):?(?P<zone_minute>\d{2}))?"
+_ZONE = r"\s*(Z|UTC|GMT|(?P<sign>[+-])(?P<zone_hour>\d{2})(:?(?P<zone_minute>\d{2}))?)?"
 _LATER = rf"([T ,]+{_TIME}{_ZONE})?"
 _YEAR = re.compile(r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})" + _LATER)
 _COMPACT = re.compile(r"(?P<year>(19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})")
+_WEEKDAY = r"((Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?"
 _NAMED = re.compile(
-    r"(?P<day>\d{1,2})(st|nd|rd|th|\.)?[ -](?P<name>[A-Za-z]{3,9})\.?,?[ -](?P<year>\d{4}|\d{2})" + _LATER
+    _WEEKDAY + r"(?P<day>\d{1,2})(st|nd|rd|th|\.)?[ -](?P<name>[A-Za-z]{3,9})\.?,?[ -](?P<year>\d{4}|\d{2})" + _LATER
 )
-_NAME_FIRST = re.compile(r"(?P<name>[A-Za-z]{3,9})\.? (?P<day>\d{1,2})(st|nd|rd|th)?,? (?P<year>\d{4})" + _LATER)
+_NAME_FIRST = re.compile(_WEEKDAY + r"(?P<name>[A-Za-z]{3,9})\.? (?P<day>\d{1,2})(st|nd|rd|th)?,? (?P<year>\d{4})" + _LATER)
 _OTHER = re.compile(r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<next>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})" + _LATER)
 _ONLY_TIME = re.compile(_TIME)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")

@@ -6,11 +6,15 @@ Source: the layout of a folder of images with ``metadata.csv``, ``metadata.jsonl
 
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fedprime.data.sets.table.layouts import class_folders, part_files, split_files
-from fedprime.data.sets.table.parts import READERS, CsvOptions, Part, open_files, reading, undecoded
+import pyarrow as pa
+
+from fedprime.data.sets.table.csv_format import CsvOptions
+from fedprime.data.sets.table.layouts import class_folders, part_files, partition_files, split_files
+from fedprime.data.sets.table.parts import READERS, Part, open_files, reading, undecoded
 from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, split_name
 
@@ -22,15 +26,15 @@ _METADATA = [f"metadata{ending}" for ending in READERS]
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]:
+def open_parts(path: str, options: CsvOptions | None = None) -> list[Part]:
     """Opens a table.
 
     Args:
         path: A folder with one metadata file, or with a folder for each split that has one; with files of a split each,
-            in one piece or several; with one table of any name; with a folder for each class; such a file itself; a
+            in one piece or several; with one table of any name; with a folder for each class or partition; such a
+            file itself; a
             folder that ``save_to_disk`` of the library `datasets` wrote; or the name of a data set on the hub.
-        encoding: Of CSV files, if it is not to be found out.
-        delimiter: Likewise, what stands between their cells.
+        options: How CSV files are written, if it is not to be found out.
 
     Returns:
         The parts, in the order of their splits.
@@ -40,13 +44,14 @@ def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]
     """
     if not path:
         raise DataError("a table does not come along: name its folder, --data.path FOLDER")
-    place, options = Path(path), (encoding, delimiter)
+    place, options = Path(path), options or CsvOptions()
     if place.is_file():
         return [open_files([place], None, place.parent, options)]
     if not place.is_dir():
         return _open_named(path)
     if (place / "state.json").is_file() or (place / "dataset_dict.json").is_file():
         return _open_saved(place)
+    _refuse_logged(place)
     own = _table_files(place)
     if len(own) > 1 or _metadata_file(place):  # a single file of any name may stand beside folders of splits or classes
         return [open_files(own, None, place, options)]
@@ -54,14 +59,39 @@ def open_parts(path: str, encoding: str = "", delimiter: str = "") -> list[Part]
     files = {split: _table_files(folder) for split, folder in named.items() if folder.is_dir()}
     parts = [open_files(own, split, named[split], options) for split in SPLITS if (own := files.get(split))]
     parts = parts or [open_files(own, split, place, options) for split, own in split_files(place).items()]
-    return parts or _open_otherwise(place, options)
+    return parts or _open_partitions(place, options) or _open_otherwise(place, options)
+
+
+def _refuse_logged(place: Path) -> None:
+    """Raises a `DataError` for a table of which a log says which files are still valid."""
+    for log, name in (("_delta_log", "Delta"), (".hoodie", "Hudi")):
+        if (place / log).is_dir() and not _metadata_file(place):
+            raise DataError(
+                f"{place} is a table of {name}, whose log says which of its files count; write it as one file, as "
+                "to_pandas().to_parquet('metadata.parquet') does"
+            )
+
+
+def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
+    """Opens a table in partitions, as ``label=cat/part-0.parquet``: what their folders say become columns."""
+    parts: list[Part] = []
+    for cells, files in partition_files(place):
+        part = open_files(files, None, place, options)
+        twice = next((name for name in cells if name in part.rows.column_names), None)
+        if twice:
+            raise DataError(f"{files[0]} has the column {twice}, as the folders of its partition have; leave out one")
+        rows = part.rows
+        for name, cell in cells.items():
+            rows = rows.add_column(name, pa.array([cell] * len(rows), pa.string()))
+        parts.append(replace(part, rows=rows))
+    return parts
 
 
 def _open_otherwise(place: Path, options: CsvOptions) -> list[Part]:
     """Opens the one table that has a name of its own, or a folder of class folders."""
     tables = sorted(file for file in place.iterdir() if file.suffix.lower() in READERS and file.is_file())
     classes = _open_classes(place)
-    labels = {label for part in classes for label in part.rows["label"]}
+    labels = {label for part in classes for label in part.class_names("label") or ()}
     if len(tables) == 1 and len(labels) <= 1:
         _logger.warning("%s has no metadata file; its one table, %s, is taken", place, tables[0].name)
         return [open_files(tables, None, place, options)]
@@ -78,11 +108,16 @@ def _open_classes(place: Path) -> list[Part]:
     found = class_folders(place)
     if not found:
         return []
-    from datasets import Dataset
+    from datasets import ClassLabel, Dataset, Features, Value
 
+    # Folders name classes, whatever they are called: NA is no hole.
+    classes = sorted({label for own in found.values() for _, label in own})
+    features = Features(file_name=Value("string"), label=ClassLabel(names=classes))
     return [
         Part(
-            Dataset.from_dict({"file_name": [name for name, _ in own], "label": [label for _, label in own]}),
+            Dataset.from_dict(
+                {"file_name": [name for name, _ in own], "label": [classes.index(label) for _, label in own]}, features
+            ),
             split or None,
             place,
             str(place),
@@ -98,12 +133,6 @@ def _table_files(folder: Path) -> list[Path]:
 
 
 def _refuse_folder(place: Path) -> NoReturn:
-    partition = next((own.name for own in sorted(place.iterdir()) if own.is_dir() and "=" in own.name), None)
-    if partition:
-        raise DataError(
-            f"{place} is a table in partitions, such as {partition}; write it as one file, as "
-            "pandas.read_parquet(FOLDER).to_parquet('metadata.parquet') does"
-        )
     others = sorted(file.name for file in place.iterdir() if file.suffix in READERS)
     hint = f"; or name the file: --data.path {place / others[0]}" if others else ""
     raise DataError(

@@ -1,5 +1,6 @@
 """The labels of a table: a column of classes, a column with any number of labels, or a column for each label."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fedprime.data.sources import DataError, Task
 from fedprime.reproducibility.errors import counted, nearest_name, quoted
 
 __all__ = ["Labels", "read_known_labels", "read_labels"]
+
+_logger = logging.getLogger(__name__)
 
 _USUAL_NAMES = ("label", "labels", "class", "category", "target")
 _MOST_CLASSES = 1000
@@ -207,6 +210,11 @@ def _any_number(column: str, parts: Sequence[Part], classes: Sequence[str]) -> L
     texts = [cell for cell in cells if isinstance(cell, str) and listed_words(cell.strip()) is None]
     separator = next((sign for sign in _SEPARATORS if any(sign in text for text in texts)), _SEPARATORS[0])
     of_rows = [labels_in(cell, separator) for cell in cells]
+    if all(len(labels or ()) < 2 for labels in of_rows):
+        _logger.warning(
+            "%s: no row has several labels in the column %s; they are lists, or have |, ; or , between them",
+            *(parts[0].place, column),
+        )
     names = _in_order({label for labels in of_rows for label in labels or ()})
     names = _all_classes(names, classes, column, parts)
     _refuse_json_objects(names, column, parts[0].place)

@@ -3,8 +3,8 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,18 +13,33 @@ from fedprime.data.sets.table.date_words import DAY_FIRST, MONTH_FIRST, TIMES, Y
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, truth
 from fedprime.reproducibility.errors import nearest_name, quoted
 
-__all__ = ["PLAIN", "TRUTH", "WordStyle", "named_style", "number_style", "read_row", "share_of_numbers", "trained_row"]
+__all__ = [
+    "PLAIN",
+    "TRUTH",
+    "WordStyle",
+    "decimal_marks",
+    "named_style",
+    "number_style",
+    "read_row",
+    "share_of_numbers",
+    "trained_row",
+    "with_decimal_commas",
+]
 
 _LEAST = 0.9  # of the words of a column of numbers that are numbers
-_SPACES = re.compile("[\u00a0\u202f'’ ]")  # noqa: RUF001
+_SPACES = re.compile("[\u00a0\u2009\u202f'’ ]")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_COMMA_THOUSANDS = re.compile(r"[+-]?\d{1,3}((,\d{3})+|(,\d{2})+,\d{3})(\.\d*)?")  # 1,234,567 or, in India, 12,34,567
-_POINT_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
+#: 1,234,567 or, in India, 12,34,567; none begins with a zero: 0,125 is a decimal.
+_COMMA_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}((,\d{3})+|(,\d{2})+,\d{3})(\.\d*)?")
+_POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
-_SPACED = re.compile("[+-]?\\d{1,3}([\u00a0\u202f'’ ]\\d{3})+([.,]\\d*)?")  # noqa: RUF001
+_SPACED = re.compile("[+-]?[1-9]\\d{0,2}([\u00a0\u2009\u202f'’ ]\\d{3})+([.,]\\d*)?")  # noqa: RUF001
+#: 3,50 and 3,1415, but not 1,234, which may be a thousand.
+_DECIMALS = re.compile(r"[^,.]*\d(?P<mark>[,.])(\d{1,2}|\d{4,})\D*")
 _MINUSES = ("\u2212", "\u2013", "\uff0d")  # of typography
 _ACCOUNTED = re.compile(r"\((.*\d.*)\)")  # -3.50 as accountants write it
-_MONEY = r"[$€£¥₹]|EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN"
+_MONEY = r"[A-Z]{0,3}\$|[€£¥₹₩₺₽₴₫฿]|kr\.?|zł|Kč|EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN"
+_MONEY += r"|BRL|INR|CNY|KRW|CZK|HUF|TRY|RUB|ZAR|MXN|SGD|HKD|NZD"
 _UNITS = r"%|‰|°C|°F|°|kg|mg|µg|g|lbs?|oz|km|cm|mm|m|mi|ft|ml|l|hrs?|h|min|ms|sec|s|kWh|kW|[kM]?Hz|bpm|mmHg|[kMG]B"
 _WITH_UNIT = re.compile(
     rf"(?P<sign>[+-]?)((?P<before>{_MONEY})\s*)?(?P<number>[(+-]*[\d.].*?)(\s*(?P<after>{_MONEY}|{_UNITS}))?"
@@ -38,12 +53,12 @@ class WordStyle:
     Attributes:
         title: For people, and to know it again by.
         parse: Returns what a word stands for; raises ``ValueError`` if it is none of them.
-        is_unclear: Whether words could as well be read otherwise.
+        doubt: What to tell where the words could as well be read otherwise.
     """
 
     title: str
     parse: Callable[[str], float | str]
-    is_unclear: bool = False
+    doubt: str = ""
 
     def fits(self, word: str) -> bool:
         """Returns whether a word is one of these."""
@@ -103,6 +118,8 @@ _DATES = {
     order: WordStyle(f"dates ({order}), read as years since 2000", partial(years, order=order))
     for order in (YEAR_FIRST, DAY_FIRST, MONTH_FIRST)
 }
+_OTHER_ORDER = "day and month may be meant the other way round: write 2024-01-31"
+_OTHER_MARK = "1,234 may be meant as 1.234: write 1234 or 1.234"
 _KNOWN = {own.title: own for own in (PLAIN, TRUTH, _THOUSANDS, _DECIMAL_COMMA, _TIMES, *_DATES.values())}
 
 
@@ -120,7 +137,7 @@ def number_style(words: Sequence[str]) -> WordStyle | None:
     dates = date_order(words)
     if dates is not None:
         found = _DATES[dates[0]]
-        return WordStyle(found.title, found.parse, is_unclear=dates[1])
+        return replace(found, doubt=_OTHER_ORDER if dates[1] else "")
     if _share(_TIMES, words) >= _LEAST:
         return _TIMES
     unit = _common_unit(words)
@@ -179,13 +196,30 @@ def trained_row(cells: Mapping[str, object], modality: str, about: Mapping[str, 
     return read_row(cells, numbers | about.get("styles", {}))
 
 
+def decimal_marks(words: Iterable[str]) -> set[str]:
+    """Returns which marks some words can have before decimals only: of 3,50 a comma, of 1,234 none."""
+    return {found["mark"] for word in words if (found := _DECIMALS.fullmatch(word))}
+
+
+def with_decimal_commas(style: WordStyle, words: Sequence[str]) -> WordStyle:
+    """Returns what a style means in a table whose other columns have decimal commas: 1.234 is a thousand there.
+
+    Args:
+        words: Filled cells.
+    """
+    with_points = [word for word in words if "." in word]
+    are_thousands = bool(with_points) and all(_POINT_THOUSANDS.fullmatch(_signed(word)) for word in with_points)
+    is_meant = style.doubt == _OTHER_MARK or (style == PLAIN and are_thousands)
+    return _DECIMAL_COMMA if is_meant and ", in " not in style.title else style
+
+
 def share_of_numbers(words: Sequence[str]) -> float:
     """Returns which share of words are numbers, whatever they are written like."""
     return max(_share(own, words) for own in (PLAIN, _THOUSANDS, _DECIMAL_COMMA)) if words else 0.0
 
 
 def _in_unit(style: WordStyle, unit: str) -> WordStyle:
-    return WordStyle(f"{style.title}, in {unit}", partial(_with_unit, unit=unit, parse=style.parse))
+    return WordStyle(f"{style.title}, in {unit}", partial(_with_unit, unit=unit, parse=style.parse), style.doubt)
 
 
 def _of_unit(word: str, unit: str) -> str:
@@ -201,14 +235,22 @@ def _common_unit(words: Sequence[str]) -> str:
 
 
 def _without_unit(words: Sequence[str]) -> WordStyle | None:
-    shares = {style.title: _share(style, words) for style in (PLAIN, _THOUSANDS)}
-    if shares[PLAIN.title] >= _LEAST and shares[PLAIN.title] >= shares[_THOUSANDS.title]:
+    plain, thousands, commas = (_share(style, words) for style in (PLAIN, _THOUSANDS, _DECIMAL_COMMA))
+    if plain >= max(_LEAST, thousands) and (commas <= plain or not _all_the_same(words)):
         return PLAIN
-    commas = _share(_DECIMAL_COMMA, words)
     # What only a decimal comma explains decides; 1,234 alone is taken for a thousand.
-    if commas >= _LEAST and commas > shares[_THOUSANDS.title]:
+    if commas >= _LEAST and commas > thousands:
         return _DECIMAL_COMMA
-    return _THOUSANDS if shares[_THOUSANDS.title] >= _LEAST else PLAIN if shares[PLAIN.title] >= _LEAST else None
+    if thousands >= _LEAST:
+        with_commas = [word for word in words if "," in word and _THOUSANDS.fits(word)]
+        is_unclear = bool(with_commas) and commas == thousands and all(map(_DECIMAL_COMMA.fits, with_commas))
+        return replace(_THOUSANDS, doubt=_OTHER_MARK if is_unclear else "")
+    return PLAIN if plain >= _LEAST else None
+
+
+def _all_the_same(words: Sequence[str]) -> bool:
+    """Returns whether plain numbers stay what they are where others have a decimal comma: 3, but not 3.512."""
+    return all(_plain(word) == _with_commas(word) for word in words if PLAIN.fits(word))
 
 
 def _share(style: WordStyle, words: Sequence[str]) -> float:

@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from fedprime.data.sets.table.arrow_words import in_words
 from fedprime.data.sets.table.copies import tables_folder
-from fedprime.data.sets.table.csv_format import read_csv_format, refuse_other_file
+from fedprime.data.sets.table.csv_format import CsvOptions, read_csv_format, refuse_other_file
 from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_json
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import quoted
 
-__all__ = ["READERS", "CsvOptions", "Part", "named", "open_files", "reading", "undecoded"]
+__all__ = ["READERS", "Part", "named", "open_files", "reading", "undecoded"]
 
 _logger = logging.getLogger(__name__)
 
@@ -26,8 +26,6 @@ _logger = logging.getLogger(__name__)
 READERS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet"}
 _MOST_COLUMNS = 5000
 _WHOLE_JSON = 2**30  # bytes of a file that are looked at together
-#: Encoding and delimiter of CSV files, if somebody states them.
-CsvOptions = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,18 @@ class Part:
 
     def class_names(self, name: str) -> list[str] | None:
         """Returns what the numbers in a column stand for; None where they are no classes."""
-        return getattr(getattr(self.rows, "features", {}).get(name), "names", None)
+        feature = getattr(self.rows, "features", {}).get(name)
+        return getattr(getattr(feature, "feature", feature), "names", None)  # of lists, those of what they hold
 
 
 def named(cells: list[Any], names: Sequence[str] | None) -> list[Any]:
     """Returns cells, numbers that stand for classes as their names; a number below zero is a hole."""
-    return cells if names is None else [names[cell] if cell is not None and cell >= 0 else None for cell in cells]
+    if names is None:
+        return cells
+    return [
+        named(cell, names) if isinstance(cell, list) else names[cell] if cell is not None and cell >= 0 else None
+        for cell in cells
+    ]
 
 
 def open_files(files: Sequence[Path], split: str | None, folder: Path, options: CsvOptions) -> Part:
@@ -90,7 +94,7 @@ def open_files(files: Sequence[Path], split: str | None, folder: Path, options: 
         from datasets import Features, Value
 
         # Cells are taken as they are written: "007" stays so, and a column may mix numbers and words.
-        found = [read_csv_format(own, *options) for own in files]
+        found = [read_csv_format(own, options) for own in files]
         if any(own != found[0] for own in found):
             raise DataError(f"{file.parent}: not all files have the columns and encoding of {file.name}")
         header = found[0].header

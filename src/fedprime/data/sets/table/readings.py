@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from fedprime.data.sets.table.column_styles import column_style, kept_in, misfits
+from fedprime.data.sets.table.column_styles import column_style, has_decimal_commas, misfits
 from fedprime.data.sets.table.columns import Form, is_list
 from fedprime.data.sets.table.date_words import looks_like_date
 from fedprime.data.sets.table.embedded_files import is_embedded
@@ -34,10 +34,11 @@ def column_readings(parts: Sequence[Part], forms: Mapping[str, Form]) -> dict[st
     Args:
         forms: As from `columns.column_forms`.
     """
-    return {name: _reading(name, form, parts) for name, form in forms.items()}
+    has_commas = has_decimal_commas(parts, forms)
+    return {name: _reading(name, form, parts, has_commas=has_commas) for name, form in forms.items()}
 
 
-def _reading(name: str, form: Form, parts: Sequence[Part]) -> str:
+def _reading(name: str, form: Form, parts: Sequence[Part], *, has_commas: bool) -> str:
     columns = [part.column(name) for part in parts]
     found = str(columns[0].type)
     if form == "other":
@@ -48,18 +49,17 @@ def _reading(name: str, form: Form, parts: Sequence[Part]) -> str:
         return f"{_TITLES[form]}, in the table"
     names = next((names for part in parts if (names := part.class_names(name))), None)
     cells = named([cell for column in columns for cell in column.slice(0, _LOOKED_AT).to_pylist()], names)
-    kept = kept_words(cells)
+    kept = (*kept_words(cells), *(names or ()))
     words = [cleaned(str(cell)) for cell in cells if not is_blank(cell, kept)]
-    style = column_style(form, columns)
+    style = column_style(form, columns, has_commas=has_commas)
     said = style.title if style else _of_words(form, words)
     said += _examples(words, " (", ")")
-    if style is not None and style.is_unclear:
-        said += "; day and month may be meant the other way round: write 2024-01-31"
+    said += f"; {style.doubt}" if style is not None and style.doubt else ""
     num_empty = sum(map(is_empty, cells))
     nothing = [cleaned(str(cell)) for cell in cells if is_blank(cell, kept) and not is_empty(cell)]
     said += f"; {num_empty:,} empty" if num_empty else ""
     said += f"; {len(nothing):,} taken for empty: {_examples(nothing)}" if nothing else ""
-    odd = misfits(style, columns, kept_in(columns)) if style is not None else []
+    odd = misfits(style, columns, kept) if style is not None else []
     if odd:
         said += f"; {len(odd):,} taken for empty, being no {_noun(style.title if style else '')}: {_examples(odd)}"
     return said
@@ -67,12 +67,13 @@ def _reading(name: str, form: Form, parts: Sequence[Part]) -> str:
 
 def _of_words(form: Form, words: Sequence[str]) -> str:
     said = counted(len(set(words)), "category") if form == "category" else _TITLES[form]
+    some = words[:: -(-len(words) // _SAMPLE) or 1]
     for noun, num_fitting in (
-        ("dates", sum(map(looks_like_date, words[:_SAMPLE]))),
-        ("numbers", round(share_of_numbers(words[:_SAMPLE]) * len(words[:_SAMPLE]))),
+        ("dates", sum(map(looks_like_date, some))),
+        ("numbers", round(share_of_numbers(some) * len(some))),
     ):
-        if num_fitting >= len(words[:_SAMPLE]) / 2 > 0 and form in ("category", "text"):
-            return f"{said}, though {num_fitting:,} of {len(words[:_SAMPLE]):,} are {noun}: write all in one way"
+        if num_fitting >= len(some) / 2 > 0 and form in ("category", "text"):
+            return f"{said}, though {num_fitting:,} of {len(some):,} are {noun}: write all in one way"
     return said
 
 

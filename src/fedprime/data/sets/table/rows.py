@@ -15,6 +15,7 @@ from fedprime.data.sets.table.columns import (
     column_names,
     usual_columns,
 )
+from fedprime.data.sets.table.csv_format import CsvOptions
 from fedprime.data.sets.table.files import open_parts
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError, Task, ValueKind
@@ -92,7 +93,7 @@ def read_unlabelled(
     trained: Sequence[str] = (),
     known: Mapping[str, Form] | None = None,
     styles: Mapping[str, str] | None = None,
-    csv: tuple[str, str] = ("", ""),
+    csv: CsvOptions | None = None,
 ) -> UnlabelledRows:
     """Opens rows of which nothing is read yet.
 
@@ -108,13 +109,15 @@ def read_unlabelled(
         trained: Which column was which modality in training; where nothing is stated, those that the table has are.
         known: As for `unlabelled_rows`.
         styles: Likewise.
-        csv: Encoding and delimiter of CSV files, if they are not to be found out.
+        csv: How CSV files are written, if it is not to be found out.
 
     Raises:
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
     """
-    parts = open_parts(path, *csv)
-    return _open_rows(parts, path, stated or trained, kinds, label, known, styles, tries_usual=not stated)
+    parts = open_parts(path, csv)
+    names = column_names(parts)
+    found = [word for word in trained if _has_columns(word, names)]
+    return _open_rows(parts, path, stated or found, kinds, label, known, styles, tries_usual=not stated)
 
 
 def unlabelled_rows(
@@ -165,7 +168,7 @@ def _open_rows(
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
-    cells = [Cells(own, parts, forms, styles) for own in chosen]
+    cells = [Cells(own, parts, forms, styles or {}) for own in chosen]
     for own in cells:
         if own.lost.any():
             number, first = int(own.lost.sum()), own.named(int(own.lost.argmax()))

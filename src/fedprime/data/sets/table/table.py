@@ -21,6 +21,7 @@ from fedprime.data.sets.table.columns import (
     column_names,
     need_column,
 )
+from fedprime.data.sets.table.csv_format import CsvOptions
 from fedprime.data.sets.table.files import open_parts
 from fedprime.data.sets.table.label_words import cell_words
 from fedprime.data.sets.table.labels import Labels, read_labels
@@ -200,7 +201,7 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
         DataError: If there is none, it cannot be read, or columns, labels or splits are not what they should be.
     """
     options = options or TableOptions()
-    return table_of(open_parts(path, options.encoding, options.delimiter), path, options)
+    return table_of(open_parts(path, CsvOptions(options.encoding, options.delimiter)), path, options)
 
 
 def table_of(parts: Sequence[Part], place: str, options: TableOptions) -> Table:
