@@ -194,26 +194,22 @@ def test_sites_that_round_come_to_the_weights_of_one_process_also_when_the_serve
     assert found["bytes_by_part"] == expected["bytes_by_part"]
 
 
-def test_no_site_chooses_the_round_by_the_number_of_samples_that_it_says_it_has(settings: Settings, tmp_path: Path):
-    grid = grid_of(tmp_path)
-    clients = sites(settings, grid)
+def test_no_site_chooses_the_round_by_the_number_of_samples_that_it_says_it_has(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clients = sites(settings, grid_of(tmp_path))
     told = {client: {VALIDATION: {"loss": 1.0, "accuracy": 0.5, "num_samples": 8}} for client in range(4)}
     told[3] = {VALIDATION: {"loss": 3.0, "accuracy": 0.0, "num_samples": 10**9}}
-    asked = replace_evaluate(clients, told)
+    monkeypatch.setattr(clients, "evaluate", lambda *_: told)
     state, privacy = ServerState({}), ClientPrivacy(0.0, 0.0, 1e-5, secret=False)
     # Three of 8 samples each, and one that counts as ten times their median: 80.
     expected = (3 * 8 * 1.0 + 80 * 3.0) / (3 * 8 + 80)
-    found = SiteSamples(asked, privacy).on_validation(Checkpoint(1, state))
+    found = SiteSamples(clients, privacy).on_validation(Checkpoint(1, state))
     assert found["validation_loss"] == pytest.approx(expected)
-    limited = SiteSamples(asked, privacy, max_samples=8).on_validation(Checkpoint(1, state))
+    limited = SiteSamples(clients, privacy, max_samples=8).on_validation(Checkpoint(1, state))
     assert limited["validation_loss"] == pytest.approx(1.5)
-    limited = SiteSamples(asked, privacy, max_samples=8, max_loss=2.0).on_validation(Checkpoint(1, state))
+    limited = SiteSamples(clients, privacy, max_samples=8, max_loss=2.0).on_validation(Checkpoint(1, state))
     assert limited["validation_loss"] == pytest.approx((3 * 1.0 + 2.0) / 4)
-
-
-def replace_evaluate(clients: GridClients, told: dict[int, dict[str, dict[str, float]]]) -> GridClients:
-    clients.evaluate = lambda round_number, state, names: told  # type: ignore[method-assign,assignment]
-    return clients
 
 
 def test_a_finished_run_that_an_earlier_version_began_keeps_its_results_when_it_is_to_go_on(

@@ -124,9 +124,7 @@ class SiteSamples:
             "measured_by": sorted(found),
         }
 
-    def _bounded(
-        self, found: Mapping[int, Mapping[str, Mapping[str, Any]]]
-    ) -> dict[int, dict[str, Mapping[str, Any]]]:
+    def _bounded(self, found: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[int, dict[str, Mapping[str, Any]]]:
         """Returns scores of which no site's count for those of all by its word."""
         bounded: dict[int, dict[str, Mapping[str, Any]]] = {client: {} for client in found}
         for name in dict.fromkeys(name for scores in found.values() for name in scores):

@@ -50,7 +50,7 @@ def _scores_of_samples(scores: dict[str, int | float]) -> dict[str, int | float]
         if name == "num_samples":
             fits = type(value) is int and 1 <= value <= MOST_SAMPLES
         elif own in _SCORES or name == "majority_accuracy":
-            fits = -1e-9 <= value and (own == "loss" or value <= 1 + 1e-9)
+            fits = value >= -1e-9 and (own == "loss" or value <= 1 + 1e-9)
         else:
             raise ValueError("a score is unknown")
         if not fits:

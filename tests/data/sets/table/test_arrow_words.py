@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from fedprime.data.sets.table.arrow_words import some_cells
+from fedprime.data.sets.table.arrow_words import in_words, some_cells
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
 from fedprime.data.sources import DataError
@@ -48,6 +48,14 @@ def test_bytes_of_every_type_are_files(form: pa.DataType, tmp_path: Path):
     cells = pa.array([b"GIF8"] * NUM, form)
     parquet.write_table(pa.table({**LABELS, "image": cells}), tmp_path / "metadata.parquet")
     assert open_table(str(tmp_path)).readings["image"] == "files of images, in the table"
+
+
+def test_dates_are_the_words_that_json_had(tmp_path: Path):
+    rows = [{"text": f"text {row}", "label": f"2024-01-0{row % 2 + 1}"} for row in range(NUM)]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert open_table(str(tmp_path)).label_names == ("2024-01-01", "2024-01-02")
+    cells = pa.chunked_array([pa.array([MOMENT, None], pa.timestamp("s"))])
+    assert in_words(cells, "here").to_pylist() == ["2024-01-01 06:00:00", None]
 
 
 def test_some_cells_are_of_all_of_a_column():

@@ -119,6 +119,8 @@ def test_a_table_that_is_too_wide_is_one_line(tmp_path: Path):
     [
         (b"PK\3\4" + bytes(50), "is no CSV file but an Excel file or an archive; save its table as CSV in UTF-8"),
         (b"\x1f\x8b\x08\0" + bytes(50), "is no CSV file but compressed; unpack it"),
+        (b"\x28\xb5\x2f\xfd" + bytes(50), "is no CSV file but compressed; unpack it"),
+        (b"SQLite format 3\0" + bytes(50), "is no CSV file but a database"),
         (b"PAR1\x15\x04" + bytes(50), "is no CSV file but a parquet file"),
         (b"<!doctype html>\n<p>404</p>\n", "is no CSV file but a page of the web"),
         (b"<?xml version='1.0'?>\n<a/>\n", "is no CSV file but XML"),

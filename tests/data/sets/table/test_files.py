@@ -56,7 +56,9 @@ def test_a_folder_for_each_split_is_a_table_in_parts(tmp_path: Path):
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_what_the_folders_of_partitions_say_are_columns(ending: str, tmp_path: Path):
-    for number, folder in enumerate(("year=2024/label=a%2Fb", "year=2024/label=c", "year=__HIVE_DEFAULT_PARTITION__/label=c")):
+    for number, folder in enumerate(
+        ("year=2024/label=a%2Fb", "year=2024/label=c", "year=__HIVE_DEFAULT_PARTITION__/label=c")
+    ):
         (tmp_path / folder).mkdir(parents=True)
         rows = datasets.Dataset.from_list([{"text": f"word {number}"}])
         getattr(rows, f"to_{ending}")(tmp_path / folder / f"part-0.{ending}")
@@ -71,6 +73,12 @@ def test_what_the_folders_of_partitions_say_are_columns(ending: str, tmp_path: P
 def test_blank_rows_before_the_header_are_none(tmp_path: Path):
     (tmp_path / "metadata.csv").write_text('\ufeff\n,,\n"",,\n\ntext,x,label\nred,1,a\n', encoding="utf-8")
     assert columns_of(tmp_path) == [{"text": ["red"], "x": ["1"], "label": ["a"]}]
+
+
+def test_shards_whose_columns_are_of_different_types_lose_nothing(tmp_path: Path):
+    for number, cell in enumerate((1, 2.5, "007")):
+        datasets.Dataset.from_list([{"x": cell}]).to_parquet(tmp_path / f"part-{number}.parquet")
+    assert columns_of(tmp_path) == [{"x": [1]}, {"x": [2.5]}, {"x": ["007"]}]
 
 
 def test_a_name_with_signs_of_patterns_is_a_name(tmp_path: Path):

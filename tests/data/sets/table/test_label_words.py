@@ -36,7 +36,15 @@ def test_whole_numbers_are_called_so_only_among_numbers():
     assert without_zeros(["1.0", None, "2"]) == ["1", None, "2"]
     assert without_zeros(["1,0", "2,00"]) == ["1", "2"]
     assert without_zeros(["1.0", "high"]) == ["1.0", "high"]
-    assert without_zeros(["1.50", "1.5", "1e0", "+1", "1", "-1", "\u22121"]) == ["1.5", "1.5", "1", "1", "1", "-1", "-1"]
+    assert without_zeros(["1.50", "1.5", "1e0", "+1", "1", "-1", "\u22121"]) == [
+        "1.5",
+        "1.5",
+        "1",
+        "1",
+        "1",
+        "-1",
+        "-1",
+    ]
     assert without_zeros(["1.50", "007", "7", "+1"]) == ["1.50", "007", "7", "+1"]
     assert word_of(3.0) == "3"
     assert word_of("a\x1b[31m\tb") == "a [31m b"

@@ -57,7 +57,9 @@ def test_several_labels_stand_with_a_sign_between_them(sign: str, tmp_path: Path
 
 def test_several_labels_of_which_no_row_has_any_two_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     read(csv_parts(tmp_path, label=["red warm", "red/round", "red"]), several_labels=True)
-    assert "no row has several labels in the column label; they are lists, or have |, ; or , between them" in caplog.text
+    assert (
+        "no row has several labels in the column label; they are lists, or have |, ; or , between them" in caplog.text
+    )
 
 
 def test_several_labels_stand_in_a_list_which_may_be_empty(tmp_path: Path):

@@ -68,7 +68,9 @@ def write_classes(folder: Path, *names: str) -> None:
 
 def test_what_systems_leave_in_folders_of_classes_is_none_of_them(tmp_path: Path):
     write_classes(tmp_path, "cat/0.png", "dog/1.png", ".ipynb_checkpoints/0.png", "__MACOSX/cat/0.png")
-    write_classes(tmp_path, "cat/.ipynb_checkpoints/0.png", "dog/._1.png", "dog/Thumbs.db", ".DS_Store", "cat/desktop.ini")
+    write_classes(
+        tmp_path, "cat/.ipynb_checkpoints/0.png", "dog/._1.png", "dog/Thumbs.db", ".DS_Store", "cat/desktop.ini"
+    )
     table = open_table(str(tmp_path))
     assert (table.label_names, [table.name_of(row) for row in range(len(table))]) == (
         ("cat", "dog"),
@@ -84,7 +86,9 @@ def test_what_is_not_used_of_folders_of_classes_is_told(tmp_path: Path, caplog: 
 
 
 def test_folders_beside_those_of_splits_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    write_classes(tmp_path, *(f"{split}/{name}/0.png" for split in ("train", "test", "more") for name in ("cat", "dog")))
+    write_classes(
+        tmp_path, *(f"{split}/{name}/0.png" for split in ("train", "test", "more") for name in ("cat", "dog"))
+    )
     assert sizes(tmp_path) == {"train": 2, "test": 2}
     assert "folders of which no file is used: more" in caplog.text
 
@@ -106,7 +110,9 @@ def test_a_link_that_leads_nowhere_is_a_file_that_is_not_there(tmp_path: Path):
 def test_folders_of_classes_that_lie_deeper_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     write_classes(tmp_path, *(f"{fold}/{name}/0.png" for fold in ("fold1", "fold2") for name in ("cat", "dog")))
     assert open_table(str(tmp_path)).label_names == ("fold1", "fold2")
-    assert "fold1, fold2 are taken for classes, though all files lie in folders below them, such as cat; if" in caplog.text
+    assert (
+        "fold1, fold2 are taken for classes, though all files lie in folders below them, such as cat; if" in caplog.text
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,12 @@ def test_numbers_that_may_have_decimal_commas_are_told(tmp_path: Path, caplog: p
     ("early", "late", "reading", "first"),
     [
         ("3", "2,5", "numbers with decimal comma", 3),
-        ("02/01/2024", "13/01/2024", "dates (day, month, year), read as years since 2000", 24.00323),  # 1 January + 1 day
+        (
+            "02/01/2024",
+            "13/01/2024",
+            "dates (day, month, year), read as years since 2000",
+            24.00323,
+        ),  # 1 January + 1 day
         ("7", "A7", "2 categories, though 500 of 1,000 are numbers: write all in one way", "7"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Columns of types that are written as words elsewhere: dates, times, cells of JSON of several types; a look at some."""
+"""Columns of types that are written as words elsewhere: dates, times, cells of JSON of several types; some cells."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ _SOME = 1000  # cells that tell what a column is
 
 
 def in_words(cells: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
-    """Returns cells as they are, but for dates, times and cells of mixed types, which become words, and bytes of one form.
+    """Returns cells as they are, but dates, times and cells of mixed types as words, and bytes as bytes of one form.
 
     Args:
         place: Where they stand, for messages.
@@ -26,7 +26,7 @@ def in_words(cells: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
         words = [None if cell is None else _word(json.loads(cell)) for cell in cells.to_pylist()]
         return pa.chunked_array([pa.array(words, pa.large_string())])
     if pa.types.is_temporal(kind) and not pa.types.is_duration(kind) and not pa.types.is_interval(kind):
-        return cells.cast(pa.large_string())
+        return _as_dates(cells).cast(pa.large_string())
     if kind == pa.string_view():
         return cells.cast(pa.large_string())
     if kind == pa.binary_view() or pa.types.is_fixed_size_binary(kind):
@@ -36,6 +36,14 @@ def in_words(cells: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
             cells.validate(full=True)
         except pa.ArrowInvalid as error:
             raise DataError(f"{place}, has words that are not in UTF-8; write the file anew in UTF-8") from error
+    return cells
+
+
+def _as_dates(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns moments without times of day as the dates that they are, which parsers of JSON do not know."""
+    if pa.types.is_timestamp(cells.type) and cells.type.tz is None:
+        dates = cells.cast(pa.date32(), safe=False)
+        return dates if dates.cast(cells.type, safe=False).equals(cells) else cells
     return cells
 
 

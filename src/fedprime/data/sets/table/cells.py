@@ -246,12 +246,13 @@ class Cells:
                 named = dict(zip(self.own.columns, cells, strict=True))
                 if all(are_blank) or (self.own.kind == "numbers" and any(are_blank)):
                     yield "empty"
-                elif self.own.kind == "table" and not any(
-                    self._value(name, self._named_class(name, cell)) is not None for name, cell in named.items()
-                ):
-                    yield "no number"
-                elif self.own.kind == "numbers" and any(
-                    self._number(name, cell) is None for name, cell in named.items()
+                elif (
+                    self.own.kind == "table"
+                    and not any(
+                        self._value(name, self._named_class(name, cell)) is not None for name, cell in named.items()
+                    )
+                ) or (
+                    self.own.kind == "numbers" and any(self._number(name, cell) is None for name, cell in named.items())
                 ):
                     yield "no number"
                 else:

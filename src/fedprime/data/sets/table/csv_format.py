@@ -32,6 +32,11 @@ _OTHERS = {
     b"PK\x03\x04": "an Excel file or an archive; save its table as CSV in UTF-8",
     b"\xd0\xcf\x11\xe0": "an Excel file; save its table as CSV in UTF-8",
     b"\x1f\x8b": "compressed; unpack it (gunzip)",
+    b"BZh9": "compressed; unpack it (bunzip2)",
+    b"\xfd7zXZ\0": "compressed; unpack it (unxz)",
+    b"\x28\xb5\x2f\xfd": "compressed; unpack it (unzstd)",
+    b"SQLite format 3\0": "a database; save its table as CSV in UTF-8",
+    b"ARROW1\0\0": "a file of Arrow; save its table as parquet",
     b"PAR1\x15": "a parquet file; let its name end in .parquet",
     b"%PDF": "a PDF; save its table as CSV in UTF-8",
     b"<!doctype": "a page of the web; download the table itself",
@@ -58,13 +63,10 @@ _FOREIGN_RUN = re.compile(r"[^\x00-\x7f]{4,}")
 
 @dataclass(frozen=True)
 class CsvOptions:
-    """How somebody says that files are written; what is empty is found out.
+    """How somebody says that files are written: encoding, and delimiter or "tab"; what is empty is found out.
 
     Attributes:
-        encoding: As Python names it.
-        delimiter: One character, or "tab".
-        are_usual: Whether this is but how others of their kind are written, such as those that a model was trained
-            on: what a file tells of itself comes first.
+        are_usual: Whether this is but how others, as those of training, are written: what a file tells comes first.
     """
 
     encoding: str = ""
@@ -234,7 +236,7 @@ def _other_encoding(content: bytes) -> str:
 
 
 def _delimiter(lines: list[str], file: Path, usual: str) -> str:
-    """Returns what divides the first rows into the most columns that all of them have; what is usual, if nothing does."""
+    """Returns what divides the first rows into the most columns that all of them have; if nothing does, the usual."""
     if file.suffix.lower() == ".tsv":
         return "\t"
     best, most = usual, 1
@@ -252,14 +254,19 @@ def _delimiter(lines: list[str], file: Path, usual: str) -> str:
     return best
 
 
-def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str], int]:
-    """Returns the names of columns, and how many lines before them are blank."""
-    num_blank, header = 0, list[str]()
+def _first_row(reader: Any) -> tuple[list[str], int]:
+    """Returns the first row that is not blank, and how many lines are before it."""
+    num_blank = 0
     for row in reader:
         if any(map(cleaned, row)):
-            header = [cleaned(name) for name in row]
-            break
+            return [cleaned(name) for name in row], num_blank
         num_blank = reader.line_num
+    return [], num_blank
+
+
+def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str], int]:
+    """Returns the names of columns, and how many lines before them are blank."""
+    header, num_blank = _first_row(reader)
     if len(header) > _MOST_COLUMNS:
         raise DataError(
             f"{file} has {len(header):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not used, or "

@@ -16,12 +16,15 @@ _TIME = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})([.,]\d*)?)?\s*(
 _ZONE = r"\s*(Z|UTC|GMT|(?P<sign>[+-])(?P<zone_hour>\d{2})(:?(?P<zone_minute>\d{2}))?)?"
 _LATER = rf"([T ,]+{_TIME}{_ZONE})?"
 _YEAR = re.compile(r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})" + _LATER)
+_MONTH = re.compile(r"(?P<year>(19|20)\d{2})-(?P<month>0[1-9]|1[0-2])")
 _COMPACT = re.compile(r"(?P<year>(19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})")
 _WEEKDAY = r"((Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?"
 _NAMED = re.compile(
     _WEEKDAY + r"(?P<day>\d{1,2})(st|nd|rd|th|\.)?[ -](?P<name>[A-Za-z]{3,9})\.?,?[ -](?P<year>\d{4}|\d{2})" + _LATER
 )
-_NAME_FIRST = re.compile(_WEEKDAY + r"(?P<name>[A-Za-z]{3,9})\.? (?P<day>\d{1,2})(st|nd|rd|th)?,? (?P<year>\d{4})" + _LATER)
+_NAME_FIRST = re.compile(
+    _WEEKDAY + r"(?P<name>[A-Za-z]{3,9})\.? (?P<day>\d{1,2})(st|nd|rd|th)?,? (?P<year>\d{4})" + _LATER
+)
 _OTHER = re.compile(r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<next>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})" + _LATER)
 _ONLY_TIME = re.compile(_TIME)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -69,14 +72,16 @@ def years(word: str, order: str) -> float:
     Args:
         order: Of day, month and year, where neither the year comes first nor the month has a name.
     """
-    found = next((own for pattern in (_YEAR, _COMPACT, _NAMED, _NAME_FIRST) if (own := pattern.fullmatch(word))), None)
+    found = next(
+        (own for pattern in (_YEAR, _MONTH, _COMPACT, _NAMED, _NAME_FIRST) if (own := pattern.fullmatch(word))), None
+    )
     if found is None and order != YEAR_FIRST and (found := _OTHER.fullmatch(word)):
         if found["mark"] == "-" and len(found["year"]) == 2:
             raise ValueError(f"{word!r} is no date")
         day, month = (found["first"], found["next"])[:: 1 if order == DAY_FIRST else -1]
     elif found is not None:
         parts = found.groupdict()
-        day, month = found["day"], parts.get("month") or _month(found["name"])
+        day, month = parts.get("day") or "1", parts.get("month") or _month(found["name"])
     else:
         raise ValueError(f"{word!r} is no date")
     year = int(found["year"])

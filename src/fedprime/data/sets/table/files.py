@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from fedprime.data.sets.table.csv_format import CsvOptions
 from fedprime.data.sets.table.layouts import class_folders, part_files, partition_files, split_files
-from fedprime.data.sets.table.parts import READERS, Part, open_files, reading, undecoded
+from fedprime.data.sets.table.parts import READERS, Part, have_one_schema, open_files, reading, undecoded
 from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, split_name
 
@@ -54,12 +54,20 @@ def open_parts(path: str, options: CsvOptions | None = None) -> list[Part]:
     _refuse_logged(place)
     own = _table_files(place)
     if len(own) > 1 or _metadata_file(place):  # a single file of any name may stand beside folders of splits or classes
-        return [open_files(own, None, place, options)]
+        return _open_shards(own, None, place, options)
     named = {split: folder for folder in sorted(place.iterdir()) if (split := split_name(folder.name)) in SPLITS}
     files = {split: _table_files(folder) for split, folder in named.items() if folder.is_dir()}
-    parts = [open_files(own, split, named[split], options) for split in SPLITS if (own := files.get(split))]
-    parts = parts or [open_files(own, split, place, options) for split, own in split_files(place).items()]
+    shards = {split: (own, named[split]) for split in SPLITS if (own := files.get(split))}
+    shards = shards or {split: (own, place) for split, own in split_files(place).items()}
+    parts = [part for split, (own, at) in shards.items() for part in _open_shards(own, split, at, options)]
     return parts or _open_partitions(place, options) or _open_otherwise(place, options)
+
+
+def _open_shards(files: list[Path], split: str | None, folder: Path, options: CsvOptions) -> list[Part]:
+    """Opens files of one table together; if their columns are of different types, one by one."""
+    if len(files) == 1 or have_one_schema(files):
+        return [open_files(files, split, folder, options)]
+    return [open_files([own], split, folder, options) for own in files]
 
 
 def _refuse_logged(place: Path) -> None:
@@ -76,14 +84,16 @@ def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
     """Opens a table in partitions, as ``label=cat/part-0.parquet``: what their folders say become columns."""
     parts: list[Part] = []
     for cells, files in partition_files(place):
-        part = open_files(files, None, place, options)
-        twice = next((name for name in cells if name in part.rows.column_names), None)
-        if twice:
-            raise DataError(f"{files[0]} has the column {twice}, as the folders of its partition have; leave out one")
-        rows = part.rows
-        for name, cell in cells.items():
-            rows = rows.add_column(name, pa.array([cell] * len(rows), pa.string()))
-        parts.append(replace(part, rows=rows))
+        for part in _open_shards(files, None, place, options):
+            twice = next((name for name in cells if name in part.rows.column_names), None)
+            if twice:
+                raise DataError(
+                    f"{part.place} has the column {twice}, as the folders of its partition have; leave out one"
+                )
+            rows = part.rows
+            for name, cell in cells.items():
+                rows = rows.add_column(name, pa.array([cell] * len(rows), pa.string()))
+            parts.append(replace(part, rows=rows))
     return parts
 
 

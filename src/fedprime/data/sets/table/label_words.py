@@ -48,7 +48,7 @@ def without_zeros(words: list[str | None]) -> list[str | None]:
 
 
 def listed_words(word: str) -> list[str] | None:
-    """Returns the words of a cell that is a list as JSON, Python, NumPy, Spark or Postgres writes it; None if it is none.
+    """Returns the words of a list as JSON, Python, NumPy, Spark or Postgres writes it into a cell; None if it is none.
 
     >>> listed_words("['red', 'warm']"), listed_words('["red"]'), listed_words("['a' 'b']"), listed_words("red")
     (['red', 'warm'], ['red'], ['a', 'b'], None)

@@ -120,6 +120,7 @@ _DATES = {
 }
 _OTHER_ORDER = "day and month may be meant the other way round: write 2024-01-31"
 _OTHER_MARK = "1,234 may be meant as 1.234: write 1234 or 1.234"
+_OTHER_POINT = "1.234 may be meant as 1234: write no marks between thousands, or decimals in all cells"
 _KNOWN = {own.title: own for own in (PLAIN, TRUTH, _THOUSANDS, _DECIMAL_COMMA, _TIMES, *_DATES.values())}
 
 
@@ -207,10 +208,11 @@ def with_decimal_commas(style: WordStyle, words: Sequence[str]) -> WordStyle:
     Args:
         words: Filled cells.
     """
-    with_points = [word for word in words if "." in word]
-    are_thousands = bool(with_points) and all(_POINT_THOUSANDS.fullmatch(_signed(word)) for word in with_points)
-    is_meant = style.doubt == _OTHER_MARK or (style == PLAIN and are_thousands)
-    return _DECIMAL_COMMA if is_meant and ", in " not in style.title else style
+    unit = style.title.partition(", in ")[2]
+    own = [_of_unit(word, unit) for word in words] if unit else words
+    is_plain = style.title.partition(", in ")[0] == PLAIN.title
+    is_meant = style.doubt == _OTHER_MARK or (is_plain and _are_point_thousands(own))
+    return style if not is_meant else _in_unit(_DECIMAL_COMMA, unit) if unit else _DECIMAL_COMMA
 
 
 def share_of_numbers(words: Sequence[str]) -> float:
@@ -237,7 +239,9 @@ def _common_unit(words: Sequence[str]) -> str:
 def _without_unit(words: Sequence[str]) -> WordStyle | None:
     plain, thousands, commas = (_share(style, words) for style in (PLAIN, _THOUSANDS, _DECIMAL_COMMA))
     if plain >= max(_LEAST, thousands) and (commas <= plain or not _all_the_same(words)):
-        return PLAIN
+        # Numbers of three decimals have them in all cells; thousands of 1.234 stand beside 94.
+        has_others = any(word.lstrip("+-").isdecimal() and len(word.lstrip("+-")) < 4 for word in words)
+        return replace(PLAIN, doubt=_OTHER_POINT if has_others and _are_point_thousands(words) else "")
     # What only a decimal comma explains decides; 1,234 alone is taken for a thousand.
     if commas >= _LEAST and commas > thousands:
         return _DECIMAL_COMMA
@@ -246,6 +250,12 @@ def _without_unit(words: Sequence[str]) -> WordStyle | None:
         is_unclear = bool(with_commas) and commas == thousands and all(map(_DECIMAL_COMMA.fits, with_commas))
         return replace(_THOUSANDS, doubt=_OTHER_MARK if is_unclear else "")
     return PLAIN if plain >= _LEAST else None
+
+
+def _are_point_thousands(words: Sequence[str]) -> bool:
+    """Returns whether each point stands before three digits, where it may be a mark between thousands."""
+    with_points = [word for word in words if "." in word]
+    return bool(with_points) and all(_POINT_THOUSANDS.fullmatch(_signed(word)) for word in with_points)
 
 
 def _all_the_same(words: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_jso
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import quoted
 
-__all__ = ["READERS", "Part", "named", "open_files", "reading", "undecoded"]
+__all__ = ["READERS", "Part", "have_one_schema", "named", "open_files", "reading", "undecoded"]
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +70,19 @@ def named(cells: list[Any], names: Sequence[str] | None) -> list[Any]:
         named(cell, names) if isinstance(cell, list) else names[cell] if cell is not None and cell >= 0 else None
         for cell in cells
     ]
+
+
+def have_one_schema(files: Sequence[Path]) -> bool:
+    """Returns whether columns are of the same types in all files: to cast one to that of another may lose something."""
+    if any(own.suffix.lower() != ".parquet" for own in files):
+        return True
+    from pyarrow import parquet
+
+    try:
+        types = [dict(zip(own.names, own.types, strict=True)) for own in map(parquet.read_schema, files)]
+    except (OSError, pa.ArrowException):
+        return True  # whoever opens them says what is wrong
+    return all(own == types[0] for own in types)
 
 
 def open_files(files: Sequence[Path], split: str | None, folder: Path, options: CsvOptions) -> Part:
