@@ -1,8 +1,10 @@
 """Files of one form as rows, and files that are none: one clear line each."""
 
+import csv
 import errno
 import os
 from pathlib import Path
+from random import Random
 
 import datasets
 import pytest
@@ -22,6 +24,61 @@ def test_files_of_one_form_are_rows_one_after_the_other(tmp_path: Path):
     assert part.column("label").to_pylist() == ["007", "007"]
     assert part.column("absent").to_pylist() == [None, None]
     assert (len(part), part.split, part.class_names("label")) == (2, "train", None)
+
+
+def test_cells_are_those_that_were_written_whatever_they_hold(tmp_path: Path):
+    """Two parsers look at a file, one for its form and one for its cells; neither may see other rows than the other."""
+    random = Random(0)
+    signs = [
+        "a",
+        "b c",
+        '"',
+        ",",
+        ";",
+        "\n",
+        "\r",
+        "\r\n",
+        "\t",
+        "é",
+        "1,5",
+        "\\",
+        "#",
+        "\u2028",
+        "\x0b",
+        "NA",
+        "日本",
+        "|",
+    ]
+    for number in range(25):
+        width, end, delimiter = random.randint(2, 4), random.choice(["\n", "\r\n", "\r"]), random.choice(",;\t|")
+        rows = [["".join(random.choices(signs, k=3)) for _ in range(width)] for _ in range(5)]
+        file = tmp_path / f"{number}.csv"
+        with file.open("w", newline="", encoding=random.choice(["utf-8", "utf-8-sig", "utf-16"])) as opened:
+            opened.write(random.choice(["", end, f"{delimiter * (width - 1)}{end}", f" {end}"]))
+            writer = csv.writer(opened, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
+            writer.writerows([[f"column {column}" for column in range(width)], *rows])
+        part = open_files([file], None, tmp_path, CsvOptions())
+        found = [part.column(f"column {column}").to_pylist() for column in range(width)]
+        assert [list(row) for row in zip(*found, strict=True)] == rows, number
+
+
+@pytest.mark.parametrize(
+    ("before", "end"),
+    [
+        ("", "\r"),
+        (",,", "\n"),
+        ('"",,', "\r\n"),
+        (" ", "\n"),
+        ('"\n",,', "\n"),
+        (",,\r\r,,", "\r"),
+        ("sep=,\n\n,,", "\n"),
+    ],
+)
+def test_no_row_is_lost_after_blank_ones(before: str, end: str, tmp_path: Path):
+    lines = [before, "text,x,label", *(f"word {row},{row},a" for row in range(6))]
+    (tmp_path / "rows.csv").write_bytes(end.join([*lines, ""]).encode())
+    part = open_files([tmp_path / "rows.csv"], None, tmp_path, CsvOptions())
+    assert part.column("x").to_pylist() == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_files_that_do_not_go_together_are_told(tmp_path: Path):

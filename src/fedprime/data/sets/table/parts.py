@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fedprime.data.sets.table.arrow_words import in_words
 from fedprime.data.sets.table.copies import tables_folder
-from fedprime.data.sets.table.csv_format import CsvOptions, read_csv_format, refuse_other_file
+from fedprime.data.sets.table.csv_format import CsvFormat, CsvOptions, read_csv_format, refuse_other_file
 from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_json
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import quoted
@@ -98,22 +98,17 @@ def open_files(files: Sequence[Path], split: str | None, folder: Path, options: 
     if ending not in READERS or any(other.suffix.lower() != ending for other in files):
         raise DataError(f"{file} is no table: expected a file that ends in {', '.join(READERS)}")
     reader: dict[str, Any] = {}
+    found: list[CsvFormat] = []
     form = READERS[ending].upper()
     for own in files if form != "CSV" else ():
         if not own.stat().st_size:
             raise DataError(f"{own} is empty; expected a row for each sample")
         refuse_other_file(own, form)
     if form == "CSV":
-        from datasets import Features, Value
-
-        # Cells are taken as they are written: "007" stays so, and a column may mix numbers and words.
         found = [read_csv_format(own, options) for own in files]
         if any(own != found[0] for own in found):
             raise DataError(f"{file.parent}: not all files have the columns and encoding of {file.name}")
-        header = found[0].header
-        reader = {"features": Features(dict.fromkeys(header, Value("string"))), "names": header, "header": 0}
-        reader |= {"na_filter": False, "encoding": found[0].encoding, "sep": found[0].delimiter}
-        reader |= {"skipinitialspace": True, "skiprows": found[0].num_skipped}
+        reader = _csv_reader(found[0])
     elif form == "JSON":
         refuse_odd_json(files)
         # What a column holds is decided by all of a file: its first rows may have nothing in it.
@@ -130,12 +125,33 @@ def open_files(files: Sequence[Path], split: str | None, folder: Path, options: 
             rows = load_dataset(READERS[ending], data_files=data_files, split="table", cache_dir=str(cache), **reader)
         pa.default_memory_pool().release_unused()  # what parsing needed
     _refuse_wide(rows, str(file))
+    _refuse_lost(len(rows), found, str(file))
     if form == "JSON" and len(rows) == 1 and _holds_all_rows(list(rows[0].values())):
         raise DataError(
             f"{file} has one object for all rows; write an object for each row, a line each, as "
             "to_json(orient='records', lines=True) of pandas does"
         )
     return Part(undecoded(rows), split, folder, str(file))
+
+
+def _csv_reader(found: CsvFormat) -> dict[str, Any]:
+    """Returns what the library is told of a CSV file."""
+    from datasets import Features, Value
+
+    # Cells are taken as they are written: "007" stays so, and a column may mix numbers and words.
+    reader: dict[str, Any] = {"features": Features(dict.fromkeys(found.header, Value("string")))}
+    reader |= {"names": found.header, "header": found.num_skipped, "skipinitialspace": True, "na_filter": False}
+    return reader | {"encoding": found.encoding, "sep": found.delimiter}
+
+
+def _refuse_lost(num_read: int, found: Sequence[CsvFormat], place: str) -> None:
+    """Raises a `DataError` where two parsers of CSV differ in what a row is."""
+    few, many = (sum(own.num_rows[at] for own in found) for at in (0, 1))
+    if found and not few <= num_read <= many:
+        raise DataError(
+            f"{place}: two ways to read it find {few:,} and {num_read:,} rows; save it anew as CSV in UTF-8, without "
+            "blank lines"
+        )
 
 
 def _holds_all_rows(cells: Sequence[object]) -> bool:
