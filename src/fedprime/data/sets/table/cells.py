@@ -14,7 +14,7 @@ from jaxtyping import Bool
 
 from fedprime.data import images, sounds
 from fedprime.data.images import InputError, file_identity, read_image
-from fedprime.data.sets.table.column_styles import column_style, has_decimal_commas, kept_in, misfits
+from fedprime.data.sets.table.column_styles import are_numbers, column_style, has_decimal_commas, kept_in, misfits
 from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
@@ -111,12 +111,14 @@ class Cells:
         self._columns = {name: [part.column(name) for part in parts] for name in own.columns}
         self._kept = {name: kept_in(columns) if own.kind == "table" else () for name, columns in self._columns.items()}
         # Of a single column of numbers, each cell is an array.
-        are_cells = own.kind == "table" or (own.kind == "numbers" and len(own.columns) > 1)
-        has_commas = are_cells and known is None and has_decimal_commas(parts, forms)
+        read = self._columns if own.kind == "table" or (own.kind == "numbers" and len(own.columns) > 1) else {}
+        if own.kind == "numbers":
+            read = {name: columns for name, columns in read.items() if not all(map(are_numbers, columns))}
+        has_commas = bool(read) and known is None and has_decimal_commas(parts, forms)
         styles = {
             name: column_style(forms[name], columns, (known or {}).get(name, ""), has_commas=has_commas)
-            for name, columns in self._columns.items()
-            if name in forms and are_cells
+            for name, columns in read.items()
+            if name in forms
         }
         self.styles = {name: style for name, style in styles.items() if style is not None}
         for name in self._columns:

@@ -18,7 +18,7 @@ from fedprime.data.sets.table.number_words import (
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
 
-__all__ = ["column_style", "has_decimal_commas", "kept_in", "misfits"]
+__all__ = ["are_numbers", "column_style", "has_decimal_commas", "kept_in", "misfits"]
 
 _MISFITS = 1000  # that may tell a style
 
@@ -28,7 +28,7 @@ def has_decimal_commas(parts: Sequence[Part], forms: Mapping[str, Form]) -> bool
     marks: set[str] = set()
     for name in (name for name, form in forms.items() if form == "number"):
         columns = [part.column(name) for part in parts]
-        words = (cell for column in columns if not _is_typed(column) for cell in some_cells(column))
+        words = (cell for column in columns if not are_numbers(column) for cell in some_cells(column))
         marks |= decimal_marks(cleaned(word) for word in words if isinstance(word, str))
     return marks == {","}
 
@@ -65,14 +65,23 @@ def column_style(
 
 def _found(form: Form, words: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> WordStyle | None:
     if form == "number":
-        return PLAIN if any(map(_is_typed, columns)) else number_style(words) or PLAIN
+        return PLAIN if any(map(are_numbers, columns)) else number_style(words) or PLAIN
     spellings = set(words)
     said = {word: TRUTH.parse(word) for word in spellings} if all(map(TRUTH.fits, spellings)) else {}
     return TRUTH if len(said) > len(set(said.values())) else None
 
 
-def _is_typed(column: pa.ChunkedArray) -> bool:
+def are_numbers(column: pa.ChunkedArray) -> bool:
+    """Returns whether cells are numbers by their type, and not words."""
     return pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
+
+
+def _infinite(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_floating(numbers.type):
+        return numbers.slice(0, 0)
+    import pyarrow.compute as pc  # slow to import, and few tables have such cells
+
+    return numbers.filter(pc.call_function("is_inf", [numbers]))
 
 
 def _num_fitting(style: WordStyle, words: Sequence[str]) -> int:
@@ -91,5 +100,7 @@ def misfits(style: WordStyle, columns: Sequence[pa.ChunkedArray], kept: Sequence
         columns: It, of each part.
         kept: As from `kept_in`.
     """
+    if style.title == PLAIN.title:  # of numbers, only some that are not finite are none
+        columns = [_infinite(column) if are_numbers(column) else column for column in columns]
     cells = (cell for column in columns for cell in column.to_pylist() if not is_blank(cell, kept))
     return [word for cell in cells if not style.fits(word := cleaned(str(cell)))]
