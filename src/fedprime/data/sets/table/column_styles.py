@@ -10,6 +10,7 @@ from fedprime.data.sets.table.number_words import (
     PLAIN,
     TRUTH,
     WordStyle,
+    are_comparable,
     decimal_marks,
     named_style,
     number_style,
@@ -41,7 +42,7 @@ def column_style(
     Args:
         form: Of what form its cells are.
         columns: It, of each part.
-        known: The title of the style that it had in training, which is taken unless another
+        known: The title of the style that it had in training, which is taken unless another that may count the same
             fits more: a few new rows may not tell.
         has_commas: Whether other columns of the table have decimal commas.
     """
@@ -58,9 +59,10 @@ def column_style(
     if has_commas and found is not None and not known:
         found = with_decimal_commas(found, words)
     trained = named_style(known)
-    if trained is None or (found is not None and _num_fitting(found, words) > _num_fitting(trained, words)):
-        return found
-    return trained
+    if trained is None or found is None:
+        return trained or found
+    fits_more = _num_fitting(found, words) > _num_fitting(trained, words)
+    return found if fits_more and are_comparable(found, trained) else trained
 
 
 def _found(form: Form, words: Sequence[str], columns: Sequence[pa.ChunkedArray]) -> WordStyle | None:

@@ -54,11 +54,13 @@ class WordStyle:
         title: For people, and to know it again by.
         parse: Returns what a word stands for; raises ``ValueError`` if it is none of them.
         doubt: What to tell where the words could as well be read otherwise.
+        measure: What numbers count: a unit, hours, years; empty where that is not said.
     """
 
     title: str
     parse: Callable[[str], float | str]
     doubt: str = ""
+    measure: str = ""
 
     def fits(self, word: str) -> bool:
         """Returns whether a word is one of these."""
@@ -108,14 +110,16 @@ def _with_unit(word: str, unit: str, parse: Callable[[str], float | str]) -> flo
     return parse(word)
 
 
+_HOURS, _YEARS = "hours", "years"
+
 PLAIN = WordStyle("numbers", _plain)
 #: Yes and no in several spellings.
 TRUTH = WordStyle("yes or no", truth)
 _THOUSANDS = WordStyle("numbers with marks between thousands", _with_points)
 _DECIMAL_COMMA = WordStyle("numbers with decimal comma", _with_commas)
-_TIMES = WordStyle(f"{TIMES}, read as hours", hours)
+_TIMES = WordStyle(f"{TIMES}, read as hours", hours, measure=_HOURS)
 _DATES = {
-    order: WordStyle(f"dates ({order}), read as years since 2000", partial(years, order=order))
+    order: WordStyle(f"dates ({order}), read as years since 2000", partial(years, order=order), measure=_YEARS)
     for order in (YEAR_FIRST, DAY_FIRST, MONTH_FIRST)
 }
 _OTHER_ORDER = "day and month may be meant the other way round: write 2024-01-31"
@@ -153,6 +157,12 @@ def named_style(title: str) -> WordStyle | None:
     found, _, unit = title.partition(", in ")
     style = _KNOWN.get(found)
     return _in_unit(style, unit) if style and unit else style
+
+
+def are_comparable(one: WordStyle, other: WordStyle) -> bool:
+    """Returns whether numbers of two styles may count the same: no dates beside prices, no kg beside lb."""
+    measures = {one.measure, other.measure}
+    return len(measures) == 1 or ("" in measures and not measures & {_HOURS, _YEARS})
 
 
 def read_row(cells: Mapping[str, object], titles: Mapping[str, str]) -> dict[str, object]:
@@ -221,7 +231,7 @@ def share_of_numbers(words: Sequence[str]) -> float:
 
 
 def _in_unit(style: WordStyle, unit: str) -> WordStyle:
-    return WordStyle(f"{style.title}, in {unit}", partial(_with_unit, unit=unit, parse=style.parse), style.doubt)
+    return WordStyle(f"{style.title}, in {unit}", partial(_with_unit, unit=unit, parse=style.parse), style.doubt, unit)
 
 
 def _of_unit(word: str, unit: str) -> str:

@@ -17,6 +17,7 @@ from fedprime.data.sets.table.columns import (
 )
 from fedprime.data.sets.table.csv_format import CsvOptions
 from fedprime.data.sets.table.files import open_parts
+from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError, Task, ValueKind
 from fedprime.reproducibility.errors import counted
@@ -168,7 +169,8 @@ def _open_rows(
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
-    cells = [Cells(own, parts, forms, styles or {}) for own in chosen]
+    trained = {name: PLAIN.title for name, form in (known or {}).items() if form == "number"} | dict(styles or {})
+    cells = [Cells(own, parts, forms, trained) for own in chosen]
     for own in cells:
         if own.lost.any():
             number, first = int(own.lost.sum()), own.named(int(own.lost.argmax()))
