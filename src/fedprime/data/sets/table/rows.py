@@ -116,9 +116,7 @@ def read_unlabelled(
         DataError: If the table cannot be read, has none of the modalities, or one of another kind.
     """
     parts = open_parts(path, csv)
-    names = column_names(parts)
-    found = [word for word in trained if _has_columns(word, names)]
-    return _open_rows(parts, path, stated or found, kinds, label, known, styles, tries_usual=not stated)
+    return _open_rows(parts, path, stated or trained, kinds, label, known, styles, tries_usual=not stated)
 
 
 def unlabelled_rows(
