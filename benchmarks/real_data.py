@@ -31,6 +31,7 @@ from packaged_data import PACKAGED, write_packaged
 
 ROOT = Path(__file__).parents[1]
 DATA = (ROOT.parent / "shared" / "data").resolve()
+ON_FROZEN = "linear on frozen vectors"
 VARIANTS = ("as_it_is", "missing", "absent")
 #: By the name of a row, the settings of its method.
 METHODS = {
@@ -68,7 +69,7 @@ def linear_rows(experiment: Experiment, known: dict[str, Features]) -> dict[str,
     if not known:
         train = table.splits["train"].tolist()
         known["linear"] = raw_features(table, train)
-        known["linear on frozen vectors"] = frozen_features(table, experiment.model.backbone, train)
+        known[ON_FROZEN] = frozen_features(table, experiment.model.backbone, train)
     parts = (experiment.shards, experiment.validation, experiment.scenarios)
     models = [linear_accuracies(table, features, *parts, title=title) for title, features in known.items()]
     return {name: accuracies for own in models for name, accuracies in own.items()}
@@ -115,6 +116,24 @@ def run_all(names: Sequence[str], asked: Sequence[str], methods: Sequence[str], 
                 (output / f"{name}.md").write_text(in_markdown(name, content))
 
 
+def standing(of_method: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Returns in how many columns the default is not behind the best linear model, of means over seeds."""
+
+    def best(rows: Sequence[str]) -> np.ndarray:
+        return np.max([np.mean([list(own.values()) for own in of_method[row]], axis=0) for row in rows], axis=0)
+
+    default = next((row for row in ("fedprime, at its client", "fedprime") if of_method.get(row)), None)
+    models = [row for row in of_method if row.startswith("linear")]
+    on_raw = [row for row in models if not row.startswith(ON_FROZEN)]
+    if default is None or not models:
+        return ""
+    told = []
+    for title, rows in (("raw features", on_raw), ("frozen vectors", [row for row in models if row not in on_raw])):
+        behind = best([default]) < best(rows) - 1e-9
+        told.append(f"{len(behind) - behind.sum()} of {len(behind)} columns on {title}")
+    return f"`{default}` is ahead of the best linear model of each column, or level with it, in {', '.join(told)}."
+
+
 def in_markdown(name: str, content: Mapping[str, Any]) -> str:
     """Returns the tables of a data set: a row per method, a column per test scenario, mean and deviation over seeds."""
     lines = [f"# {name}: accuracy in %", ""]
@@ -132,7 +151,7 @@ def in_markdown(name: str, content: Mapping[str, Any]) -> str:
             cells = [f"{mean:.1f} ± {own:.1f}" for mean, own in zip(values.mean(axis=0), deviations, strict=True)]
             cells = cells if len(rows) > 1 else [f"{value:.1f}" for value in values[0]]
             lines.append(f"| {method} | {' | '.join(cells)} |")
-        lines.append("")
+        lines += ["", standing(of_method), ""]
     seeds = ", ".join(map(str, content["seeds"]))
     how = "`python benchmarks/real_data.py`"
     return "\n".join(
