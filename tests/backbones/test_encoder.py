@@ -14,6 +14,7 @@ from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, look_of, shapes_of
 from fedprime.backbones.table_tokens import TableTokens
+from fedprime.backbones.words import NUM_WORDS, words_of
 from fedprime.reproducibility.seeding import stream
 
 _rng = stream(0, "values")
@@ -44,7 +45,7 @@ ENCODERS: dict[str, tuple[Callable[[Mapping[str, Path]], Encoder], list[object]]
 
 
 def width_behind(encoder: Encoder) -> int:
-    return encoder.shapes_width + encoder.layers_width if isinstance(encoder, PooledEncoder) else 0
+    return sum(encoder.beside.values()) if isinstance(encoder, PooledEncoder) else 0
 
 
 @pytest.fixture(scope="module", params=ENCODERS)
@@ -113,7 +114,7 @@ def test_each_encoder_has_a_fingerprint_of_its_own(checkpoints: Mapping[str, Pat
 def test_shapes_stand_behind_what_is_pooled_and_are_told_by_the_fingerprint() -> None:
     for inside, values in ((PixelPatches(32, 8), IMAGES), (LogMel(8000, 8, 3, 0.5), SOUNDS)):
         plain, shaped = PooledEncoder(inside), PooledEncoder(inside, shapes=True)
-        assert plain.shapes_width == 0
+        assert "shapes" not in plain.beside
         assert shaped.fingerprint != plain.fingerprint
         for without, token in zip(plain.encode(values), shaped.encode(values), strict=True):
             assert torch.equal(token[:, : plain.width], without)
@@ -123,12 +124,24 @@ def test_shapes_stand_behind_what_is_pooled_and_are_told_by_the_fingerprint() ->
     np.testing.assert_allclose(token[0, -NUM_SHAPES - NUM_COLOURS :], look_of(image), rtol=1e-6)
 
 
+def test_the_words_of_a_text_stand_between_what_is_pooled_and_lower_layers(checkpoints: Mapping[str, Path]) -> None:
+    inside = TextModel.from_pretrained(checkpoints["bert"], 8)
+    plain, counting = PooledEncoder(inside), PooledEncoder(inside, shapes=True)
+    with torch.no_grad():
+        [without], [token] = plain.encode(TEXTS[:1]), counting.encode(TEXTS[:1])
+    pooled, words, layers = token[0].split([inside.width, NUM_WORDS, 2 * inside.width])
+    assert torch.equal(without[0], torch.cat([pooled, layers]))
+    np.testing.assert_allclose(words, words_of("pea soup"), rtol=1e-6)
+    assert counting.fingerprint == plain.fingerprint
+    assert counting.version != plain.version
+
+
 def test_what_lower_layers_make_of_a_text_stands_behind_what_is_pooled(checkpoints: Mapping[str, Path]) -> None:
     inside = TextModel.from_pretrained(checkpoints["bert"], 8)
     pooled = PooledEncoder(inside)
     with torch.no_grad():
         [[tokens, layers]], [token] = inside.encode_with_layers(TEXTS[:1]), pooled.encode(TEXTS[:1])
-    assert pooled.layers_width == len(layers) == 2 * inside.width
+    assert pooled.beside == {"layers": len(layers)} == {"layers": 2 * inside.width}
     assert torch.equal(token[0], torch.cat([inside.pool(tokens), layers]))
     assert pooled.version != inside.version  # what was kept of earlier ones is made anew
 

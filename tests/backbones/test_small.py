@@ -27,7 +27,8 @@ def small() -> Backbone:
 @needs_weights
 def test_it_reads_modalities_of_any_name(small: Backbone) -> None:
     assert small.kinds == {"image": "image", "text": "text", "title": "text", "facts": "table"}
-    texts = {"text": 384, "text layers": 768, "title": 384, "title layers": 768}
+    texts = {"text": 384, "text words": 512, "text layers": 768}
+    texts |= {"title": 384, "title words": 512, "title layers": 768}
     assert block_widths(small) == {"image": 1280, "image shapes": 640, "image layers": 784, **texts, "facts": 256}
     values = {"image": EXAMPLES["image"], "text": TEXTS, "title": TEXTS, "facts": EXAMPLES["table"]}
     embedded = {modality: small.embed(modality, values[modality][:1]) for modality in small.modalities}

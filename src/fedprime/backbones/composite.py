@@ -235,10 +235,8 @@ class CompositeBackbone:
 
 
 def _block_widths(modality: str, encoder: Encoder) -> dict[str, int]:
-    widths = {modality: encoder.block_width}
-    if isinstance(encoder, PooledEncoder):
-        widths |= {f"{modality} shapes": encoder.shapes_width, f"{modality} layers": encoder.layers_width}
-    return {name: width for name, width in widths.items() if width}
+    beside = encoder.beside if isinstance(encoder, PooledEncoder) else {}
+    return {modality: encoder.block_width} | {f"{modality} {what}": width for what, width in beside.items()}
 
 
 def _first_values(name: str, parameter: Tensor, encoders: Mapping[str, Encoder], rng: torch.Generator) -> Tensor:

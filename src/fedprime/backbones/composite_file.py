@@ -135,7 +135,8 @@ class Composition(_Checked):
     pooled: bool = False
     """Whether each modality is one token: what its encoder pools its tokens to."""
     shapes: bool = False
-    """Whether images and log-mel spectrograms have a block of their shapes beside; takes `pooled`."""
+    """Whether images and log-mel spectrograms have a block of their shapes beside, texts one of their words; takes
+    `pooled`."""
     seed: int = 0
     """Seed of the projections and joint layers where the folder has no ``model.safetensors``."""
     format: Literal[1] = 1

@@ -1,6 +1,6 @@
 """What a composite needs of an encoder: one modality's raw values in, a row of numbers for each token out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedprime.backbones.log_mel import LogMel
-from fedprime.backbones.raw_values import as_images
+from fedprime.backbones.raw_values import as_images, as_texts
 from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, SHAPES, look_of, shapes_of
+from fedprime.backbones.words import NUM_WORDS, words_of
 from fedprime.data.sources import ValueKind
 
 __all__ = ["Encoder", "LayeredEncoder", "PooledEncoder"]
@@ -89,13 +90,12 @@ class LayeredEncoder(Protocol):
 class PooledEncoder:
     """An encoder around another one whose only token of a value is what the one inside pools its tokens to.
 
-    With shapes, those of an image, or of the spectrogram of a sound, stand behind it, and what lower layers make of the
-    value, where the encoder inside tells that. Each is a block of its own and no part of the token: joint layers read
-    its first `width` numbers.
+    Behind it stand, as blocks of their own that are no part of the token, what was counted (the shapes of an image or
+    of the spectrogram of a sound, the words of a text) if that is asked for, and what lower layers make of the value,
+    where the encoder inside tells that. Joint layers read the first `width` numbers.
 
     Attributes:
-        shapes_width: How many numbers the shapes are; 0 without them.
-        layers_width: How many numbers lower layers make; 0 if they are not told.
+        beside: By what it is, how many numbers each block behind the token has, in their order.
     """
 
     is_normalised = True
@@ -104,28 +104,33 @@ class PooledEncoder:
         """Wraps an encoder.
 
         Args:
-            shapes: Whether images and sounds have their shapes beside, where there is a picture to see them in.
+            shapes: Whether images and sounds have their shapes beside, where there is a picture to see them in, and
+                texts their words.
         """
         self.inside = inside
         self.kind: ValueKind = inside.kind
         self.width = self.block_width = inside.block_width
         self.squared_length = float(self.width)
         self.fingerprint = f"pooled {inside.fingerprint}"
-        self.layers_width = inside.layers_width if isinstance(inside, LayeredEncoder) else 0
-        self.version = inside.version + bool(self.layers_width)  # earlier ones had no layers behind them
-        self.shapes_width = 0
+        counted: dict[str, int] = {}
         if shapes and (isinstance(inside, LogMel) or inside.kind == "image"):
-            self.shapes_width = NUM_SHAPES + (NUM_COLOURS if inside.kind == "image" else 0)
+            counted["shapes"] = NUM_SHAPES + (NUM_COLOURS if inside.kind == "image" else 0)
             self.fingerprint += f" with {SHAPES}"
+        # Earlier versions had neither of these: the same backbone, which tells more, so that their models can be read.
+        later = {"words": NUM_WORDS} if shapes and inside.kind == "text" else {}
+        if isinstance(inside, LayeredEncoder) and inside.layers_width:
+            later["layers"] = inside.layers_width
+        self.beside: Mapping[str, int] = counted | later
+        self.version = inside.version + len(later)
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns one token of each value, and behind it its shapes and what lower layers make of it."""
-        if self.layers_width and isinstance(self.inside, LayeredEncoder):
+        """Returns one token of each value, and behind it what stands beside."""
+        if "layers" in self.beside and isinstance(self.inside, LayeredEncoder):
             encoded = self.inside.encode_with_layers(values)
         else:
             encoded = [(tokens, tokens.new_empty(0)) for tokens in self.inside.encode(values)]
         return [
-            torch.cat([self.inside.pool(tokens).cpu(), self._shapes(value, tokens), layers.cpu()])[None]
+            torch.cat([self.inside.pool(tokens).cpu(), self._counted(value, tokens), layers.cpu()])[None]
             for value, (tokens, layers) in zip(values, encoded, strict=True)
         ]
 
@@ -137,11 +142,13 @@ class PooledEncoder:
         """Writes what the encoder inside was loaded from."""
         self.inside.save(folder)
 
-    def _shapes(self, value: object, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " shape"]:
-        if not self.shapes_width:
+    def _counted(self, value: object, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " counted"]:
+        if "words" in self.beside:
+            counted = words_of(*as_texts([value]))
+        elif "shapes" not in self.beside:
             return torch.empty(0)
-        if isinstance(self.inside, LogMel):
-            shapes = shapes_of(self.inside.bands(tokens).T.numpy())
+        elif isinstance(self.inside, LogMel):
+            counted = shapes_of(self.inside.bands(tokens).T.numpy())
         else:
-            shapes = look_of(*as_images([value]))
-        return torch.from_numpy(shapes).float()
+            counted = look_of(*as_images([value]))
+        return torch.from_numpy(counted).float()

@@ -1,0 +1,36 @@
+"""Which words a text has, by counting."""
+
+import numpy as np
+import pytest
+
+from fedprime.backbones.words import NUM_WORDS, words_of
+
+
+def test_texts_of_the_same_words_are_alike_whatever_their_order_and_case():
+    assert np.array_equal(words_of("Red tea, green tea"), words_of("green TEA red tea"))
+    assert words_of("Straße")[:, None].T.tolist() == words_of("STRASSE")[:, None].T.tolist()
+
+
+def test_a_word_counts_one_and_each_time_more_a_little_more():
+    once, twice = words_of("tea"), words_of("soup tea tea")
+    [place], [other] = np.flatnonzero(once), np.flatnonzero(words_of("soup"))
+    assert abs(once[place]) == 1
+    assert twice[place] / twice[other] == pytest.approx(once[place] * words_of("soup")[other] * (1 + np.log(2)))
+    assert np.linalg.norm(twice) == pytest.approx(1)
+
+
+def test_words_are_told_apart():
+    places = {int(np.flatnonzero(words_of(f"word{index}"))[0]) for index in range(200)}
+    assert 140 < len(places) < 200  # of 200 random places among 512 some coincide: 165 are to be expected
+    signs = [words_of(f"word{index}").sum() for index in range(200)]
+    assert 60 < signs.count(1.0) < 140
+
+
+def test_a_text_without_a_word_is_all_zeros():
+    assert words_of("").shape == words_of(" !? ").shape == (NUM_WORDS,)
+    assert not words_of(" !? ").any()
+
+
+def test_the_place_of_a_word_is_the_same_in_every_process():
+    [place] = np.flatnonzero(words_of("tea"))
+    assert (int(place), float(words_of("tea")[place])) == (221, 1.0)
