@@ -113,6 +113,7 @@ def test_a_table_that_is_too_wide_is_one_line(tmp_path: Path):
         (b'{"text": "a"}\n{"text": "b"}\n', "is no CSV file but JSON; let its name end in .jsonl"),
         ("text,label\nblau,a\nschön,b".encode()[:-3] + b"\xc3", "ends within a letter of UTF-8; if it was cut off"),
         ("text,label\nschön,b\nsüß,a\n".encode() + b"gr\xfcn,b\n", "line 4: a letter is not in UTF-8, as others of"),
+        (b"text,label\na,b\ntext,x\n\xef\xbb\xbftext , label\n", "line 4, names the columns once more"),
         (b"text,label\na,b\ntext, label\nc,d\n", "line 3, names the columns once more; leave it out, as well as where"),
         (b"   \n \n", "is empty; expected a header"),
         (b"text,label\n,\n", "has no rows; expected one for each sample"),

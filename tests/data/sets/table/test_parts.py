@@ -11,7 +11,7 @@ import pytest
 
 from fedprime.data.sets.table.csv_format import CsvOptions
 from fedprime.data.sets.table.files import open_parts
-from fedprime.data.sets.table.parts import open_files
+from fedprime.data.sets.table.parts import Part, open_files
 from fedprime.data.sources import DataError
 
 
@@ -103,3 +103,11 @@ def test_a_full_disk_is_told_as_one(error: OSError, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(datasets, "load_dataset", is_full)
     with pytest.raises(DataError, match=r"cannot be opened: .*; rows are kept in fedprime's cache: make room there"):
         open_parts(str(tmp_path))
+
+
+def test_a_column_of_chosen_rows_has_these_in_their_order(tmp_path: Path):
+    rows = datasets.Dataset.from_dict({"text": list("abcd"), "label": [1, 2, 3, 4]})
+    for chosen in (rows, rows.select([3, 1]), rows.shuffle(seed=0), rows.select(range(1, 3))):
+        part = Part(chosen, None, tmp_path, "here")
+        assert part.column("text").to_pylist() == chosen["text"][:]
+        assert part.column("absent").to_pylist() == [None] * len(chosen)

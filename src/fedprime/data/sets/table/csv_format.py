@@ -179,6 +179,10 @@ def _first_row(reader: Any) -> tuple[list[str], int]:
     return [], num_blank
 
 
+def _are_equal(cell: str, name: str) -> bool:
+    return cleaned(cell) == name
+
+
 def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str], int, tuple[int, int]]:
     """Returns the names of columns, how many blank rows are before them, and how few and many rows after them."""
     names, num_blank = _first_row(reader)
@@ -193,7 +197,7 @@ def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str
         num_rows += _is_row(row)
         num_perhaps += len(row) > 0
         is_empty = is_empty and not any(map(cleaned, row))
-        if len(row) > 1 and [cleaned(cell) for cell in row] == names:
+        if len(row) == len(names) > 1 and all(map(_are_equal, row, names)):
             raise DataError(
                 f"{file}, line {reader.line_num + num_skipped}, names the columns once more; leave it out, as well as "
                 "where files were joined"

@@ -52,9 +52,12 @@ class Part:
         """Returns a column, still on disk where it can stay there; one that is not there is empty cells."""
         if name not in self.rows.column_names:
             return pa.chunked_array([pa.nulls(len(self.rows))])
-        if isinstance(self.rows, pa.Table):
-            return in_words(self.rows[name], f"{self.place}, column {name}")
-        return in_words(self.rows.select_columns([name]).with_format("arrow")[:][name], f"{self.place}, column {name}")
+        rows = self.rows
+        if not isinstance(rows, pa.Table):
+            # To select a column copies what is known of all: only where rows were chosen, and all others would be, too.
+            are_chosen = rows._indices is not None
+            rows = rows.select_columns([name]).with_format("arrow")[:] if are_chosen else rows.data
+        return in_words(rows.column(name), f"{self.place}, column {name}")
 
     def class_names(self, name: str) -> list[str] | None:
         """Returns what the numbers in a column stand for; None where they are no classes."""
