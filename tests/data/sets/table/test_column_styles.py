@@ -7,7 +7,7 @@ from fedprime.data.sets.table.columns import Form
 from fedprime.data.sets.table.number_words import PLAIN
 
 
-def titled(form: Form, *cells: object, known: str = "") -> str | None:
+def titled(form: Form, *cells: object, known: str | None = None) -> str | None:
     style = column_style(form, [pa.chunked_array([pa.array(cells)])], known)
     return style and style.title
 
@@ -32,6 +32,12 @@ def test_the_style_of_training_is_taken_where_it_fits():
         == "numbers with decimal comma, in €"
     )
     assert titled("number", "1,234", known="what a later version knows") == "numbers with marks between thousands"
+
+
+def test_categories_stay_what_they_were_in_training():
+    assert titled("category", "True", "TRUE", "False") == "yes or no"
+    assert titled("category", "True", "TRUE", "False", known="") is None  # there they were called True and False
+    assert titled("category", "True", "False", known="yes or no") == "yes or no"
 
 
 def test_what_counts_something_else_than_in_training_is_not_read_as_if_it_were_the_same():

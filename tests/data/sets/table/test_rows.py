@@ -199,3 +199,11 @@ def test_new_rows_are_read_as_those_of_training_and_what_does_not_fit_is_told(
     assert found[0][1] == {"facts": {"price": 1.234, "day": pytest.approx(31 / 365.2425)}}
     assert set(found[-1][1]["facts"]) == {"day"}  # pyright: ignore[reportArgumentType]
     assert "price: 1 cell(s) are no numbers with decimal comma, and taken for empty: dear" in caplog.text
+
+
+def test_new_rows_have_the_categories_of_training_however_many_spellings_they_have(tmp_path: Path):
+    rows: list[dict[str, object]] = [{"smoker": "True"}, {"smoker": "TRUE"}, {"smoker": "False"}] * 4
+    forms: dict[str, Form] = {"smoker": "category"}
+    file = write_csv(tmp_path / "new.csv", rows)
+    found = list(read_unlabelled(str(file), ["facts=smoker"], {"facts": "table"}, known=forms))
+    assert found[0][1] == {"facts": {"smoker": "True"}}

@@ -116,7 +116,7 @@ class Cells:
             read = {name: columns for name, columns in read.items() if not all(map(are_numbers, columns))}
         has_commas = bool(read) and known is None and has_decimal_commas(parts, forms)
         styles = {
-            name: column_style(forms[name], columns, (known or {}).get(name, ""), has_commas=has_commas)
+            name: column_style(forms[name], columns, (known or {}).get(name), has_commas=has_commas)
             for name, columns in read.items()
             if name in forms
         }
@@ -127,8 +127,7 @@ class Cells:
         for name, style in self.styles.items():
             if style.doubt:
                 _logger.warning("%s: %s; %s", name, style.title, style.doubt)
-            odd = misfits(style, self._columns[name], self._kept[name])
-            if odd:
+            if odd := misfits(style, self._columns[name], self._kept[name]):
                 told = ", ".join(word[:30] for word in odd[:3])
                 _logger.warning("%s: %d cell(s) are no %s, and taken for empty: %s", name, len(odd), style.title, told)
         self._starts = np.cumsum([0, *(len(part) for part in parts)])

@@ -35,19 +35,21 @@ def has_decimal_commas(parts: Sequence[Part], forms: Mapping[str, Form]) -> bool
 
 
 def column_style(
-    form: Form, columns: Sequence[pa.ChunkedArray], known: str = "", *, has_commas: bool = False
+    form: Form, columns: Sequence[pa.ChunkedArray], known: str | None = None, *, has_commas: bool = False
 ) -> WordStyle | None:
     """Returns what the words of a column of numbers or categories stand for; None if for themselves.
 
     Args:
         form: Of what form its cells are.
         columns: It, of each part.
-        known: The title of the style that it had in training, which is taken unless another that may count the same
-            fits more: a few new rows may not tell.
+        known: The title of the style that it had in training, empty for none, which is taken unless another of numbers
+            that may count the same fits more: a few new rows may not tell.
         has_commas: Whether other columns of the table have decimal commas.
     """
     if form not in ("number", "category"):
         return None
+    if form == "category" and known is not None:
+        return named_style(known)
     cells = [cell for column in columns for cell in some_cells(column)]
     words = [cleaned(str(cell)) for cell in cells if not is_blank(cell)]
     found = _found(form, words, columns)
@@ -58,7 +60,7 @@ def column_style(
             found = other
     if has_commas and found is not None and not known:
         found = with_decimal_commas(found, words)
-    trained = named_style(known)
+    trained = named_style(known or "")
     if trained is None or found is None:
         return trained or found
     fits_more = _num_fitting(found, words) > _num_fitting(trained, words)

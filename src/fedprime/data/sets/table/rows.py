@@ -167,7 +167,8 @@ def _open_rows(
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
-    trained = {name: PLAIN.title for name, form in (known or {}).items() if form == "number"} | dict(styles or {})
+    trained = {name: PLAIN.title if form == "number" else "" for name, form in (known or {}).items()}
+    trained |= styles or {}
     cells = [Cells(own, parts, forms, trained) for own in chosen]
     for own in cells:
         if own.lost.any():
