@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedprime.data.images import InputError
-from fedprime.data.sets.table.number_words import PLAIN, named_style, number_style, read_row
+from fedprime.data.sets.table.number_words import PLAIN, decimal_marks, named_style, number_style, read_row
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,29 @@ def test_a_single_comma_does_not_make_thousands_of_decimals():
         (["1,234", "94"], True),
         (["1,234", "1,234,567"], False),
         (["3,50", "1.234"], False),
+        (["12.5"] * 8 + ["3,50"] * 4 + ["1.234"], True),
+        (["0.125", "3,50", "1.234"], True),
+        (["3,50", "1.234,5", "1.234.567"], False),
     ],
 )
 def test_what_may_be_thousands_or_decimals_is_told(words: list[str], is_told: bool):
     style = number_style(words)
     assert style is not None
     assert ("may be meant as" in style.doubt) == is_told
+
+
+@pytest.mark.parametrize(
+    ("word", "marks"),
+    [
+        ("3,50", {","}),
+        ("€ 1.234,50", {","}),
+        ("$1,234.50", {"."}),
+        ("1.234.567,5", {","}),
+        *((word, set[str]()) for word in ("1,234", "1.234", "1.234.567", "1.234,567", "31.12.2024", "12,34,567")),
+    ],
+)
+def test_a_mark_is_of_decimals_where_it_can_be_no_other(word: str, marks: set[str]):
+    assert decimal_marks([word]) == marks
 
 
 def test_numbers_of_countries_are_what_they_were_written_from():

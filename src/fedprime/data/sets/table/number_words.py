@@ -34,8 +34,8 @@ _COMMA_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}((,\d{3})+|(,\d{2})+,\d{3})(\.\
 _POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _SPACED = re.compile("[+-]?[1-9]\\d{0,2}([\u00a0\u2009\u202f'’ ]\\d{3})+([.,]\\d*)?")  # noqa: RUF001
-#: 3,50 and 3,1415, but not 1,234, which may be a thousand.
-_DECIMALS = re.compile(r"[^,.]*\d(?P<mark>[,.])(\d{1,2}|\d{4,})\D*")
+#: 3,50, 3,1415 and 1.234,50, but not 1,234, which may be a thousand.
+_DECIMALS = re.compile(r"([^,.]*\d|\D*\d{1,3}((\.\d{3})+(?=,)|(,\d{3})+(?=\.)))(?P<mark>[,.])(\d{1,2}|\d{4,})\D*")
 _MINUSES = ("\u2212", "\u2013", "\uff0d")  # of typography
 _ACCOUNTED = re.compile(r"\((.*\d.*)\)")  # -3.50 as accountants write it
 _MONEY = r"[A-Z]{0,3}\$|[€£¥₹₩₺₽₴₫฿]|kr\.?|zł|Kč|EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN"
@@ -124,6 +124,7 @@ _DATES = {
 }
 _OTHER_ORDER = "day and month may be meant the other way round: write 2024-01-31"
 _OTHER_MARK = "1,234 may be meant as 1.234: write 1234 or 1.234"
+_OTHER_COMMA = "1.234 may be meant as 1,234, since other cells have decimal points: write 1234 or 1,234"
 _OTHER_POINT = "1.234 may be meant as 1234: write no marks between thousands, or decimals in all cells"
 _KNOWN = {own.title: own for own in (PLAIN, TRUTH, _THOUSANDS, _DECIMAL_COMMA, _TIMES, *_DATES.values())}
 
@@ -254,7 +255,9 @@ def _without_unit(words: Sequence[str]) -> WordStyle | None:
         return replace(PLAIN, doubt=_OTHER_POINT if has_others and _are_point_thousands(words) else "")
     # What only a decimal comma explains decides; 1,234 alone is taken for a thousand.
     if commas >= _LEAST and commas > thousands:
-        return _DECIMAL_COMMA
+        with_points = [word for word in map(_signed, words) if "." in word and _DECIMAL_COMMA.fits(word)]
+        are_mixed = len({_POINT_THOUSANDS.fullmatch(word) is None for word in with_points}) == 2
+        return replace(_DECIMAL_COMMA, doubt=_OTHER_COMMA if are_mixed else "")
     if thousands >= _LEAST:
         with_commas = [word for word in words if "," in word and _THOUSANDS.fits(word)]
         is_unclear = bool(with_commas) and commas == thousands and all(map(_DECIMAL_COMMA.fits, with_commas))
