@@ -109,6 +109,14 @@ def test_words_that_several_cells_share_ask_whether_several_labels_are_meant(tmp
     assert read(csv_parts(tmp_path, label=["rock|roll", "jazz"])).names == ("jazz", "rock|roll")
 
 
+def test_classes_in_brackets_are_classes_once_they_are_named(tmp_path: Path):
+    parts = csv_parts(tmp_path, label=["[deleted]", "kept", "kept"])
+    with pytest.raises(DataError, match=r"'\[deleted\]' in the column label: .* name all of them by --data.classes"):
+        read(parts)
+    labels = read_labels((), parts, several_labels=False, classes=("kept", "[deleted]"))
+    assert (labels.names, labels.values.tolist()) == (("kept", "[deleted]"), [1, 0, 0])
+
+
 @pytest.mark.parametrize("cells", [["red;warm", "blue", "warm;blue"], ["red, warm", "blue", "warm, blue", "red"]])
 def test_labels_with_any_sign_between_them_are_asked_about(cells: list[str], tmp_path: Path):
     with pytest.raises(DataError, match="are several labels meant"):

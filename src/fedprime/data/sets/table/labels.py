@@ -155,10 +155,10 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     place = parts[0].place
     _refuse_json_objects(names, column, place)
     lists = [name for name in names if listed_words(name) is not None]
-    joined = [] if classes else _joined_labels(names)
-    if lists or joined:
+    joined = lists or _joined_labels(names)
+    if joined and not classes:
         raise DataError(
-            f"{place} has {(lists or joined)[0][:100]!r} in the column {column}: are several labels meant? say so by "
+            f"{place} has {joined[0][:100]!r} in the column {column}: are several labels meant? say so by "
             "--data.several-labels; if it is one class, name all of them by --data.classes"
         )
     if len(names) < 2:
