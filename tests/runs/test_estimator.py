@@ -5,7 +5,8 @@ import pytest
 from sklearn.base import clone, is_classifier
 
 from fedprime.data.sources import DataError
-from fedprime.runs.estimator import Estimator, label_cells, with_labels
+from fedprime.runs.estimator import Estimator, flag_words, label_cells, with_labels
+from fedprime.settings.problems import SettingsError
 
 
 class Fake(Estimator):
@@ -41,6 +42,14 @@ def test_labels_beside_a_frame_are_a_column_of_it():
         assert with_labels(frame, y, "dish") == {"price": [1, 2], "label": ["a", "b"], "dish": ["b", "c"]}
     with pytest.raises(DataError, match="y is one column, and label names several"):
         with_labels(frame, ["b", "c"], ("red", "round"))
+    assert with_labels({"price": [1]}, ["b"], ["dish"]) == {"price": [1], "dish": ["b"]}
+
+
+def test_flags_may_be_one_text():
+    assert flag_words("--seed 3 --data.path 'my data'") == ["--seed", "3", "--data.path", "my data"]
+    assert flag_words(("--privacy.on",)) == ["--privacy.on"]
+    with pytest.raises(SettingsError, match="No closing quotation; close each quote"):
+        flag_words("--data.path 'my data")
 
 
 def test_a_frame_that_cannot_be_measured_on_is_told():

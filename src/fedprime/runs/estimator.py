@@ -1,6 +1,7 @@
 """The conventions of scikit-learn for what is set, without importing it: that would bring pandas along."""
 
 import inspect
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 from fedprime.data.sets.table.frames import frame_columns
 from fedprime.data.sources import DataError
 from fedprime.models.prompted_model import ModelError
+from fedprime.settings.problems import SettingsError
 
-__all__ = ["Estimator", "label_cells", "listed", "not_fitted", "with_labels"]
+__all__ = ["Estimator", "flag_words", "label_cells", "listed", "not_fitted", "with_labels"]
 
 
 class Estimator:
@@ -80,6 +82,19 @@ def listed(words: str | Sequence[str]) -> list[str]:
     return [words] if isinstance(words, str) else list(words)
 
 
+def flag_words(settings: str | Sequence[str]) -> list[str]:
+    """Returns flags, which may be given as a shell takes them.
+
+    Raises:
+        SettingsError: If a quote is not closed.
+    """
+    try:
+        return shlex.split(settings) if isinstance(settings, str) else list(settings)
+    except ValueError as error:
+        problem = f"settings is {settings!r}: {error}; close each quote, or give a list with a text for each flag"
+        raise SettingsError([problem]) from error
+
+
 def with_labels(frame: object, y: object, label: str | Sequence[str]) -> object:
     """Returns a frame with labels that were given beside it, in the place of its own.
 
@@ -88,11 +103,12 @@ def with_labels(frame: object, y: object, label: str | Sequence[str]) -> object:
     """
     if y is None:
         return frame
-    if not isinstance(label, str):
+    names = listed(label)
+    if len(names) > 1:
         raise DataError("y is one column, and label names several; leave y out")
     if len(shape := getattr(y, "shape", ())) == 2 and shape[1] == 1:
         y = np.asarray(y).ravel()  # as frame[["label"]]
-    return frame_columns(frame) | frame_columns({label or "label": y})
+    return frame_columns(frame) | frame_columns({"".join(names) or "label": y})
 
 
 def label_cells(frame: object, names: Sequence[str]) -> dict[str, list[object]]:

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from fedprime.models.priors import Prior, check_prior
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.runs.callbacks import ProgressLine
-from fedprime.runs.estimator import Estimator, label_cells, listed, not_fitted, with_labels
+from fedprime.runs.estimator import Estimator, flag_words, label_cells, listed, not_fitted, with_labels
 from fedprime.runs.run import start_run
 from fedprime.runs.saved_predictor import PREDICTOR, as_classes, predictor_text, read_known, read_statistics
 from fedprime.settings.reading import read_settings
@@ -295,5 +294,4 @@ class FederatedPredictor(Estimator):
         flags += ["--partition.kind=site", f"--partition.num_clients={num_sites}"] if num_sites else []
         flags += [f"--method.name={self.method}"] if isinstance(self.method, str) else []
         flags += [f"--backbone={self.backbone}"] if isinstance(self.backbone, str) else []
-        more = shlex.split(self.settings) if isinstance(self.settings, str) else self.settings
-        return read_settings(_RECIPE, [*flags, *more])
+        return read_settings(_RECIPE, [*flags, *flag_words(self.settings)])

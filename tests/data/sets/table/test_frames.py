@@ -109,6 +109,8 @@ def test_pixels_of_any_library_and_bytes_of_any_kind_are_a_photo(photo: Path):
     assert equal(red, pixels)
     assert equal(gray, np.repeat(pixels[..., :1], 3, axis=2))
     assert frame_part({"x": [torch.tensor(2), torch.tensor(3)]}).rows["x"].to_pylist() == [2, 3]
+    with pytest.raises(InputError, match=r"^row 1, column x: Tensor cannot be read as an array: .*requires grad"):
+        frame_part({"x": [torch.ones(2, requires_grad=True)]})
 
 
 def test_a_sound_at_hand_is_kept_to_the_bit(tmp_path: Path):

@@ -204,7 +204,11 @@ def _cell(cell: object, where: str) -> object:
     if is_hole(cell):
         return None
     if hasattr(cell, "__array__") and not isinstance(cell, Image.Image):  # a number of NumPy, a tensor of any library
-        array = np.asarray(cell)
+        try:
+            array = np.asarray(cell)
+        except (TypeError, RuntimeError) as error:  # of tensors with gradients, or of a GPU
+            said = " ".join(str(error).split()).rstrip(".")
+            raise InputError(f"{where}: {type(cell).__name__} cannot be read as an array: {said}") from error
         cell = array if array.ndim else array.item()
     if isinstance(cell, bool | int | float):
         return cell
