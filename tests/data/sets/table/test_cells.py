@@ -62,6 +62,13 @@ def test_numbers_of_several_columns_are_read_as_those_of_tables_are(
     assert value.tolist() == numbers
 
 
+def test_the_holes_of_a_wide_table_are_in_their_rows(tmp_path: Path):
+    names = [f"x{column}" for column in range(101)]
+    rows: list[dict[str, object]] = [dict.fromkeys(names, "" if row in (99, 100, 205) else row) for row in range(206)]
+    found = cells_of(tmp_path, ModalityColumns("facts", "table", tuple(names)), rows)
+    assert np.flatnonzero(~found.there).tolist() == [99, 100, 205]
+
+
 def test_a_word_among_numbers_of_several_columns_is_a_hole(tmp_path: Path):
     rows: list[dict[str, object]] = [{"a": "1,5", "b": "2"}] * 20 + [{"a": "much", "b": "2"}]
     found = cells_of(tmp_path, ModalityColumns("readings", "numbers", ("a", "b")), rows)

@@ -240,8 +240,9 @@ class Cells:
             yield from self._file_lacks(columns[0], files) if is_file else self._cells_lack(columns)
 
     def _cells_lack(self, columns: Sequence[pa.ChunkedArray]) -> Iterator[str | None]:
-        for start in range(0, len(columns[0]), _AT_ONCE):
-            of_rows = zip(*(column.slice(start, _AT_ONCE).to_pylist() for column in columns), strict=True)
+        at_once = max(100, _AT_ONCE // len(columns))  # of a wide table, fewer
+        for start in range(0, len(columns[0]), at_once):
+            of_rows = zip(*(column.slice(start, at_once).to_pylist() for column in columns), strict=True)
             for cells in of_rows:
                 are_blank = [is_blank(cell, kept) for cell, kept in zip(cells, self._kept.values(), strict=True)]
                 named = dict(zip(self.own.columns, cells, strict=True))

@@ -32,8 +32,8 @@ def open_parts(path: str, options: CsvOptions | None = None) -> list[Part]:
     Args:
         path: A folder with one metadata file, or with a folder for each split that has one; with files of a split each,
             in one piece or several; with one table of any name; with a folder for each class or partition; such a
-            file itself; a
-            folder that ``save_to_disk`` of the library `datasets` wrote; or the name of a data set on the hub.
+            file itself; a folder that ``save_to_disk`` of the library `datasets` wrote; or the name of a data set on
+            the hub.
         options: How CSV files are written, if it is not to be found out.
 
     Returns:
@@ -94,12 +94,17 @@ def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
             for name, cell in cells.items():
                 rows = rows.add_column(name, pa.array([cell] * len(rows), pa.string()))
             parts.append(replace(part, rows=rows))
+    if parts and (tables := _tables(place)):
+        raise DataError(
+            f"{place} has a table, {tables[0].name}, and folders of partitions; name it, --data.path {tables[0]}, "
+            "or move it away"
+        )
     return parts
 
 
 def _open_otherwise(place: Path, options: CsvOptions) -> list[Part]:
     """Opens the one table that has a name of its own, or a folder of class folders."""
-    tables = sorted(file for file in place.iterdir() if file.suffix.lower() in READERS and file.is_file())
+    tables = _tables(place)
     classes = _open_classes(place)
     labels = {label for part in classes for label in part.class_names("label") or ()}
     if len(tables) == 1 and len(labels) <= 1:
@@ -140,6 +145,10 @@ def _table_files(folder: Path) -> list[Path]:
     """Returns the metadata file of a folder, or the parts of its table, as Spark and other programs write them."""
     own = _metadata_file(folder)
     return [own] if own else part_files(folder)
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in READERS and file.is_file())
 
 
 def _refuse_folder(place: Path) -> NoReturn:
