@@ -139,7 +139,10 @@ def test_the_one_table_of_a_folder_may_have_any_name(tmp_path: Path, caplog: pyt
         ({"metadata.parquet": b"<html>404"}, "is no PARQUET file but a page of the web"),
         ({"_delta_log/0.json": b"{}", "part-0.parquet": b""}, "is a table of Delta, whose log says which of its files"),
         ({".hoodie/0.json": b"{}", "part-0.parquet": b""}, "is a table of Hudi, whose log says which of its files"),
-        ({"own.csv": b"a\n1\n", "b=a/part-0.csv": b"a\n1\n"}, "has a table, own.csv, and folders of partitions; name it"),
+        (
+            {"own.csv": b"a\n1\n", "b=a/part-0.csv": b"a\n1\n"},
+            "has a table, own.csv, and folders of partitions; name it",
+        ),
         ({"label=a/part-0.csv": b"a,label\n1,b\n"}, "has the column label, as the folders of its partition have"),
         ({"metadata.parquet": b"no parquet"}, "cannot be read as a PARQUET file"),
         ({"state.json": b"{}"}, "cannot be read as a data set that save_to_disk wrote"),

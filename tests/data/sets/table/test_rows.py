@@ -202,7 +202,7 @@ def test_new_rows_are_read_as_those_of_training_and_what_does_not_fit_is_told(
 
 
 def test_new_rows_have_the_categories_of_training_however_many_spellings_they_have(tmp_path: Path):
-    rows: list[dict[str, object]] = [{"smoker": "True"}, {"smoker": "TRUE"}, {"smoker": "False"}] * 4
+    rows: list[dict[str, object]] = [{"smoker": word} for word in ("True", "TRUE", "False")]
     forms: dict[str, Form] = {"smoker": "category"}
     file = write_csv(tmp_path / "new.csv", rows)
     found = list(read_unlabelled(str(file), ["facts=smoker"], {"facts": "table"}, known=forms))
