@@ -106,9 +106,9 @@ def _stamps(folder: Path) -> tuple[list[str], Rows]:
         for file, copy in zip(files, copies, strict=True):
             shutil.copy(file, folder / "files" / copy)
         about = photo.with_suffix(".txt")  # the first line is English
-        text = about.read_text(encoding="utf-8", errors="replace").splitlines()[0].strip() if about.exists() else ""
+        words = about.read_text(encoding="utf-8", errors="replace") if about.exists() else ""
         sound = f"files/{copies[1]}" if len(copies) > 1 else ""
-        rows.append([f"files/{copies[0]}", text, sound, place.parts[0]])
+        rows.append([f"files/{copies[0]}", words.partition("\n")[0].strip(), sound, place.parts[0]])
     sizes = Counter(row[-1] for row in rows)
     return ["image", "text", "sound"], _shuffled([row for row in rows if sizes[row[-1]] >= _MIN_STAMPS])
 

@@ -26,6 +26,11 @@ def test_words_are_told_apart():
     assert 60 < signs.count(1.0) < 140
 
 
+def test_where_no_spaces_divide_words_each_letter_is_one():
+    assert np.array_equal(words_of("红茶tea"), words_of("茶 tea 红"))
+    assert np.count_nonzero(words_of("漢字かな")) == 4
+
+
 def test_a_text_without_a_word_is_all_zeros():
     assert words_of("").shape == words_of(" !? ").shape == (NUM_WORDS,)
     assert not words_of(" !? ").any()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel
 
@@ -170,13 +170,13 @@ class TextModel(_PretrainedEncoder):
         Raises:
             BackboneError: If a value is no text, or one in which the tokenizer finds nothing.
         """
-        return [self._states(text)[-1] for text in as_texts(values)]
+        return [self._states(self._words(text), all_layers=False)[-1] for text in as_texts(values)]
 
     @cached_property
     def layers_width(self) -> int:
         """Numbers of the mean word pieces that enter the first layer and the middle one; 0 if the model tells none."""
         with torch.no_grad():
-            before = self._states("a")[:-1]
+            before = self._states(torch.zeros(1, 2, dtype=torch.int64))[:-1]
         return 2 * self.width if before and all(states.shape[-1] == self.width for states in before) else 0
 
     def encode_with_layers(
@@ -185,20 +185,23 @@ class TextModel(_PretrainedEncoder):
         """Returns of each text its tokens, and the mean of its word pieces as they enter the first and middle layer."""
         encoded = []
         for text in as_texts(values):
-            *before, last = self._states(text)
+            *before, last = self._states(self._words(text))
             told = [before[number].mean(dim=0) for number in (0, len(before) // 2)]
             encoded.append((last, torch.cat(told)))
         return encoded
 
-    def _states(self, text: str) -> list[Float[Tensor, "token _"]]:
-        """Returns what enters each layer, as far as the model tells, and what comes out of the last."""
-        words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
-        if words["input_ids"].shape[1] == 0:
+    def _words(self, text: str) -> Int[Tensor, "1 word"]:
+        words = self.processor(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")["input_ids"]
+        if words.shape[1] == 0:
             raise BackboneError(f"the tokenizer finds nothing in {text!r}; count it as missing")
         # On a GPU, a number that is in no table would end the process for all.
-        if int(words["input_ids"].max()) >= self._num_words:
+        if int(words.max()) >= self._num_words:
             raise BackboneError(f"the tokenizer knows words of {text[:80]!r} that the model does not")
-        answer = self.model(input_ids=words["input_ids"].to(self.model.device), output_hidden_states=True)
+        return words
+
+    def _states(self, words: Int[Tensor, "1 word"], *, all_layers: bool = True) -> list[Float[Tensor, "token _"]]:
+        """Returns what enters each layer, if that is asked for and the model tells, and what comes out of the last."""
+        answer = self.model(input_ids=words.to(self.model.device), output_hidden_states=all_layers)
         before = (getattr(answer, "hidden_states", None) or ())[:-1]
         return [states[0] for states in (*before, answer.last_hidden_state)]
 

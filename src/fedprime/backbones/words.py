@@ -18,7 +18,9 @@ __all__ = ["NUM_WORDS", "words_of"]
 #: Numbers of `words_of`.
 NUM_WORDS = 512
 
-_WORD = re.compile(r"\w+")
+#: Where no spaces divide words, each letter is one.
+_UNDIVIDED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Japanese and Chinese
+_WORD = re.compile(rf"[{_UNDIVIDED}]|[^\W{_UNDIVIDED}]+")
 
 
 def words_of(text: str) -> Float[np.ndarray, " word"]:

@@ -72,9 +72,9 @@ def test_what_somebody_states_is_taken(tmp_path: Path):
 @pytest.mark.parametrize(
     ("encoding", "delimiter", "message"),
     [
-        ("utf-9", "", "data.encoding is 'utf-9', which is none"),
+        ("utf-9", "", "the encoding is 'utf-9', which is none"),
         ("ascii", "", "is not in ASCII"),
-        ("", ";;", "data.delimiter is ';;'; expected one character, or tab"),
+        ("", ";;", "the delimiter is ';;'; expected one character, or tab"),
     ],
 )
 def test_what_is_stated_wrongly_is_one_line(encoding: str, delimiter: str, message: str, tmp_path: Path):

@@ -95,7 +95,7 @@ def read_csv_format(file: Path, options: CsvOptions | None = None) -> CsvFormat:
     if len(delimiter) > 1 and delimiter.lower() in ("tab", "\\t"):
         delimiter = "\t"
     if len(delimiter) > 1:
-        raise DataError(f"data.delimiter is {delimiter!r}; expected one character, or tab")
+        raise DataError(f"the delimiter is {delimiter!r}; expected one character, or tab")
     refuse_other_file(file, "CSV")
     stated = "" if options.are_usual else options.encoding
     encoding = stated or found_encoding(file, options.encoding)
@@ -119,12 +119,12 @@ def read_csv_format(file: Path, options: CsvOptions | None = None) -> CsvFormat:
                 ) from error
     except LookupError as error:
         raise DataError(
-            f"data.encoding is {encoding!r}, which is none: {error}; expected one as utf-8, cp1252"
+            f"the encoding is {encoding!r}, which is none: {error}; expected one as utf-8, cp1252"
         ) from error
     except UnicodeError as error:
         raise DataError(
             f"{file} is not in {encoding.upper().removesuffix('-SIG')} ({error}); say what it is by "
-            "--data.encoding, as cp1252, or save it as CSV in UTF-8"
+            "--data.encoding (to predict, --encoding), as cp1252, or save it as CSV in UTF-8"
         ) from error
     except OSError as error:
         raise DataError(f"{file} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error

@@ -53,7 +53,7 @@ def found_encoding(file: Path, usual: str = "") -> str:
         if error.reason == "unexpected end of data":
             raise DataError(
                 f"{file} ends within a letter of UTF-8; if it was cut off, copy it again, else say what it is by "
-                "--data.encoding, as cp1252"
+                "--data.encoding (to predict, --encoding), as cp1252"
             ) from error
     else:
         return "utf-8"
@@ -62,7 +62,10 @@ def found_encoding(file: Path, usual: str = "") -> str:
     content = b"".join(lines.values())
     found = usual if usual and _is_in(content, usual) else _other_encoding(content)
     if not found:
-        raise DataError(f"{file} is not in UTF-8, and its encoding is not clear; say what it is by --data.encoding")
+        raise DataError(
+            f"{file} is not in UTF-8, and its encoding is not clear; say what it is by --data.encoding (to predict, "
+            "--encoding)"
+        )
     _logger.warning("%s is not in UTF-8; it is read as %s (data.encoding says otherwise)", file, found)
     return found
 
@@ -97,7 +100,7 @@ def _refuse_damaged(lines: Mapping[int, bytes], file: Path) -> None:
         line = next(number for number, text in texts.items() if "\ufffd" in text)
         raise DataError(
             f"{file}, line {line}: a letter is not in UTF-8, as others of the file are; mend it, or say what it is by "
-            "--data.encoding, as cp1252"
+            "--data.encoding (to predict, --encoding), as cp1252"
         )
 
 
