@@ -97,7 +97,7 @@ def run_all(names: Sequence[str], asked: Sequence[str], methods: Sequence[str], 
                     for title, key in ((method, "accuracy"), (f"{method}, at its client", "own_accuracy")):
                         scores = {scenario: own[key] for scenario, own in results["scenarios"].items() if key in own}
                         found[variant].setdefault(title, []).append(scores)
-                    print(name, variant, method, seed, scores, f"{results['seconds']:.0f} s", flush=True)
+                    print(name, variant, title, seed, scores, f"{results['seconds']:.0f} s", flush=True)
                 linear = ROOT / "runs" / "real_data" / name / f"{variant}-linear-{seed}.json"
                 if not linear.exists():
                     experiment = build_experiment(read_settings(recipe, flags))
@@ -129,8 +129,9 @@ def standing(of_method: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
         return ""
     told = []
     for title, rows in (("raw features", on_raw), ("frozen vectors", [row for row in models if row not in on_raw])):
-        behind = best([default]) < best(rows) - 1e-9
-        told.append(f"{len(behind) - behind.sum()} of {len(behind)} columns on {title}")
+        if rows:
+            behind = best([default]) < best(rows) - 1e-9
+            told.append(f"{len(behind) - behind.sum()} of {len(behind)} columns on {title}")
     return f"`{default}` is ahead of the best linear model of each column, or level with it, in {', '.join(told)}."
 
 
