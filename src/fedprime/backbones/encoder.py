@@ -118,15 +118,16 @@ class PooledEncoder:
             self.fingerprint += f" with {SHAPES}"
         # Earlier versions had neither of these: the same backbone, which tells more, so that their models can be read.
         later = {"words": NUM_WORDS} if shapes and inside.kind == "text" else {}
-        if isinstance(inside, LayeredEncoder) and inside.layers_width:
-            later["layers"] = inside.layers_width
+        self._layered = inside if isinstance(inside, LayeredEncoder) and inside.layers_width else None
+        if self._layered is not None:
+            later["layers"] = self._layered.layers_width
         self.beside: Mapping[str, int] = counted | later
         self.version = inside.version + len(later)
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns one token of each value, and behind it what stands beside."""
-        if "layers" in self.beside and isinstance(self.inside, LayeredEncoder):
-            encoded = self.inside.encode_with_layers(values)
+        if self._layered is not None:
+            encoded = self._layered.encode_with_layers(values)
         else:
             encoded = [(tokens, tokens.new_empty(0)) for tokens in self.inside.encode(values)]
         return [

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from fedprime.data.sets.table.csv_format import CsvOptions
-from fedprime.data.sets.table.layouts import class_folders, part_files, partition_files, split_files
+from fedprime.data.sets.table.layouts import class_folders, part_files, partition_files, split_files, table_files
 from fedprime.data.sets.table.parts import READERS, Part, have_one_schema, open_files, reading, undecoded
 from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, split_name
@@ -52,11 +52,11 @@ def open_parts(path: str, options: CsvOptions | None = None) -> list[Part]:
     if (place / "state.json").is_file() or (place / "dataset_dict.json").is_file():
         return _open_saved(place)
     _refuse_logged(place)
-    own = _table_files(place)
+    own = _files_of_table(place)
     if len(own) > 1 or _metadata_file(place):  # a single file of any name may stand beside folders of splits or classes
         return _open_shards(own, None, place, options)
     named = {split: folder for folder in sorted(place.iterdir()) if (split := split_name(folder.name)) in SPLITS}
-    files = {split: _table_files(folder) for split, folder in named.items() if folder.is_dir()}
+    files = {split: _files_of_table(folder) for split, folder in named.items() if folder.is_dir()}
     shards = {split: (own, named[split]) for split in SPLITS if (own := files.get(split))}
     shards = shards or {split: (own, place) for split, own in split_files(place).items()}
     parts = [part for split, (own, at) in shards.items() for part in _open_shards(own, split, at, options)]
@@ -94,7 +94,7 @@ def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
             for name, cell in cells.items():
                 rows = rows.add_column(name, pa.array([cell] * len(rows), pa.string()))
             parts.append(replace(part, rows=rows))
-    if parts and (tables := _tables(place)):
+    if parts and (tables := table_files(place)):
         raise DataError(
             f"{place} has a table, {tables[0].name}, and folders of partitions; name it, --data.path {tables[0]}, "
             "or move it away"
@@ -104,7 +104,7 @@ def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
 
 def _open_otherwise(place: Path, options: CsvOptions) -> list[Part]:
     """Opens the one table that has a name of its own, or a folder of class folders."""
-    tables = _tables(place)
+    tables = table_files(place)
     classes = _open_classes(place)
     labels = {label for part in classes for label in part.class_names("label") or ()}
     if len(tables) == 1 and len(labels) <= 1:
@@ -141,19 +141,15 @@ def _open_classes(place: Path) -> list[Part]:
     ]
 
 
-def _table_files(folder: Path) -> list[Path]:
+def _files_of_table(folder: Path) -> list[Path]:
     """Returns the metadata file of a folder, or the parts of its table, as Spark and other programs write them."""
     own = _metadata_file(folder)
     return [own] if own else part_files(folder)
 
 
-def _tables(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in READERS and file.is_file())
-
-
 def _refuse_folder(place: Path) -> NoReturn:
-    others = sorted(file.name for file in place.iterdir() if file.suffix in READERS)
-    hint = f"; or name the file: --data.path {place / others[0]}" if others else ""
+    tables = table_files(place)
+    hint = f"; or name the file: --data.path {tables[0]}" if tables else ""
     raise DataError(
         f"{place} is no table: expected metadata.csv, metadata.jsonl or metadata.parquet with a row for each "
         f"sample{hint}"

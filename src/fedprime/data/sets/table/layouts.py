@@ -11,7 +11,7 @@ from fedprime.data.sets.table.file_names import IMAGE_ENDINGS, SOUND_ENDINGS
 from fedprime.data.sets.table.parts import READERS
 from fedprime.data.splits import SPLITS, split_name
 
-__all__ = ["class_folders", "part_files", "partition_files", "split_files"]
+__all__ = ["class_folders", "part_files", "partition_files", "split_files", "table_files"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,9 +42,14 @@ def split_files(folder: Path) -> dict[str, list[Path]]:
     return {}
 
 
+def table_files(folder: Path) -> list[Path]:
+    """Returns the files of a folder that are called as tables are, in order."""
+    return sorted(own for own in folder.iterdir() if own.suffix.lower() in READERS and own.is_file())
+
+
 def part_files(folder: Path) -> list[Path]:
     """Returns the parts of the one table of a folder; none if it has another, parts of several splits, or no parts."""
-    tables = [own for own in sorted(folder.iterdir()) if own.suffix.lower() in READERS and own.is_file()]
+    tables = table_files(folder)
     are_parts = all(_PART_FILE.fullmatch(own.name) for own in tables) and len({own.suffix for own in tables}) == 1
     are_parts = are_parts and not any(split_name(word) in SPLITS for own in tables for word in _WORDS.findall(own.stem))
     return tables if are_parts and not (folder / "_delta_log").exists() else []

@@ -219,10 +219,9 @@ def with_decimal_commas(style: WordStyle, words: Sequence[str]) -> WordStyle:
     Args:
         words: Filled cells.
     """
-    unit = style.title.partition(", in ")[2]
+    title, _, unit = style.title.partition(", in ")
     own = [_of_unit(word, unit) for word in words] if unit else words
-    is_plain = style.title.partition(", in ")[0] == PLAIN.title
-    is_meant = style.doubt == _OTHER_MARK or (is_plain and _are_point_thousands(own))
+    is_meant = style.doubt == _OTHER_MARK or (title == PLAIN.title and _are_point_thousands(own))
     return style if not is_meant else _in_unit(_DECIMAL_COMMA, unit) if unit else _DECIMAL_COMMA
 
 
