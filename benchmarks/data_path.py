@@ -31,6 +31,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.checkpoint_reading import load_tokenizer
 from fedprime.backbones.composite import CompositeBackbone, JointLayers
 from fedprime.backbones.composite_file import Composition, PixelPatchesPart, load_encoder
+from fedprime.backbones.computation import PLAIN, Computation
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.backbones.vilt_checkpoint import PIXELS_AS_TRAINED
 from fedprime.data.batches import Batch, EmbeddedSamples
@@ -75,11 +76,12 @@ def patches() -> Backbone:
     return CompositeBackbone(composition, encoders, JointLayers(composition, encoders), "patches")
 
 
-def vilt() -> Backbone:
+def vilt(computation: Computation = PLAIN) -> Backbone:
     """Returns ViLT-B/32 with random weights; the tiny ViLT lends its tokenizer."""
     with torch.random.fork_rng():
         model = ViltModel(ViltConfig())
-    return ViltBackbone(model, load_tokenizer(SHIPPED["tiny"]), ViltImageProcessorPil(**PIXELS_AS_TRAINED), "ViLT-B/32")
+    processor = ViltImageProcessorPil(**PIXELS_AS_TRAINED)
+    return ViltBackbone(model, load_tokenizer(SHIPPED["tiny"]), processor, "ViLT-B/32", computation=computation)
 
 
 def opened(folder: Path, backbone: Backbone) -> EmbeddedSamples:

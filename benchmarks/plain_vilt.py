@@ -11,7 +11,6 @@ from torch import Tensor
 from transformers import ViltConfig, ViltModel
 
 from fedprime.backbones.backbone import Tokens
-from fedprime.backbones.computation import CPU
 from fedprime.data.sources import ValueKind
 
 __all__ = ["IMAGE_SIDE", "PlainVilt", "vilt_b32"]
@@ -40,7 +39,6 @@ class PlainVilt:
     reference = "plain"
     options: Mapping[str, int | str] = {}
     fingerprint = "plain"
-    device = CPU
 
     def __init__(self, model: ViltModel, *, weight_gradients: bool = False) -> None:
         """Wraps a model.
@@ -49,6 +47,7 @@ class PlainVilt:
             weight_gradients: Whether gradients of all weights are computed, though nobody uses them.
         """
         self.model = model.requires_grad_(weight_gradients)
+        self.device = model.device
         self.dim = self.feature_dim = model.config.hidden_size
         self._num_words: int = model.config.max_position_embeddings
 
@@ -66,11 +65,11 @@ class PlainVilt:
             words = empty if words is None else words
             row[: len(words)] = words
         values, mask = self.model.embeddings(
-            input_ids=ids,
-            attention_mask=(ids > 0).long(),
-            token_type_ids=torch.zeros_like(ids),
-            pixel_values=pixels,
-            pixel_mask=torch.ones(len(pixels), IMAGE_SIDE, IMAGE_SIDE, dtype=torch.long),
+            input_ids=ids.to(self.device),
+            attention_mask=(ids > 0).long().to(self.device),
+            token_type_ids=torch.zeros_like(ids).to(self.device),
+            pixel_values=pixels.to(self.device),
+            pixel_mask=torch.ones(len(pixels), IMAGE_SIDE, IMAGE_SIDE, dtype=torch.long, device=self.device),
             inputs_embeds=None,
             image_embeds=None,
         )
@@ -79,6 +78,8 @@ class PlainVilt:
 
     def encode(self, tokens: Tokens) -> Tensor:
         """Runs the library's encoder."""
-        closed = torch.zeros(tokens.mask.shape)[:, None, None].masked_fill(~tokens.mask[:, None, None], -1e9)
+        closed = torch.zeros_like(tokens.mask, dtype=torch.float32)[:, None, None].masked_fill(
+            ~tokens.mask[:, None, None], -1e9
+        )
         states = self.model.encoder(tokens.values, attention_mask=closed).last_hidden_state
         return self.model.layernorm(states)[:, tokens.summary]

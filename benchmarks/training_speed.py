@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoTokenizer, ViltImageProcessorPil
 
 from fedprime.backbones import SHIPPED, TINY
-from fedprime.backbones.computation import Computation
+from fedprime.backbones.computation import CPU, Computation
 from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.vilt import ViltBackbone
 from fedprime.data.batches import Batch
@@ -79,16 +80,18 @@ def batch_of(samples: Sequence[dict[str, Tensor | None]]) -> Batch:
     )
 
 
-def prepared(variant: str, size: int, num_words: int) -> tuple[Callable[[], float], Batch]:
+def prepared(variant: str, size: int, num_words: int, device: torch.device = CPU) -> tuple[Callable[[], float], Batch]:
     """Returns what takes one optimiser step, and its batch; for fedprime with embeddings that were made before."""
     computation, mix = VARIANTS[variant]
-    model, raw = vilt_b32(num_words), samples_of(size, num_words, mix)
+    model: Any = vilt_b32(num_words)
+    model.to(device)
+    raw = samples_of(size, num_words, mix)
     if computation is None:
         backbone, batch = PlainVilt(model, weight_gradients=variant == WEIGHT_GRADIENTS), batch_of(raw)
     else:
         tokenizer = AutoTokenizer.from_pretrained(SHIPPED[TINY])
         processor = ViltImageProcessorPil.from_pretrained(SHIPPED[TINY])
-        backbone = ViltBackbone(model, tokenizer, processor, "random", computation=computation)
+        backbone = ViltBackbone(model, tokenizer, processor, "random", computation=replace(computation, device=device))
         with torch.no_grad():
             batch = batch_of([_embedded(backbone, sample) for sample in raw])
     method: Method = METHODS["fedprime"]()
@@ -108,8 +111,8 @@ def prepared(variant: str, size: int, num_words: int) -> tuple[Callable[[], floa
 def _embedded(backbone: ViltBackbone, sample: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
     image, text = sample["image"], sample["text"]
     return {
-        "image": None if image is None else backbone.embed_patches(image[None])[0].clone(),
-        "text": None if text is None else backbone.embed_words(text[None])[0, 1:].clone(),
+        "image": None if image is None else backbone.embed_patches(image[None].to(backbone.device))[0].cpu().clone(),
+        "text": None if text is None else backbone.embed_words(text[None].to(backbone.device))[0, 1:].cpu().clone(),
     }
 
 
