@@ -6,7 +6,8 @@ FOLDER is a table with photos (`file_name`) and texts (`text`), such as flipkart
 writes: open with Pillow, image processor, model, tokenizer, model, one row after the other; with all of torch's
 threads, which seconds by the clock are compared with, and with one, which CPU seconds are compared with.
 *fedprime* is what a run does before its first round, writing to an empty cache. Both take the same rows in turn, in one
-process, after a few other rows for which libraries are imported. Weights of ViLT-B/32 and CLIP-B/32 are random, those of `small` the published ones.
+process, after a few other rows for which libraries are imported. Weights of ViLT-B/32 and CLIP-B/32 are random, those
+of `small` the published ones.
 """
 
 import argparse
