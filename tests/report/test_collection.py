@@ -156,7 +156,7 @@ def test_a_run_that_is_there_twice_counts_once_with_a_note(tmp_path: Path):
     assert len(found.runs) == 1
     assert found.problems == ()
     (note,) = found.notes
-    assert note.startswith("1 run(s) are there twice with the same results and count once")
+    assert note.startswith("1 run is there twice with the same results, each to count once")
     assert str(tmp_path / "a") in note
 
 
@@ -175,7 +175,7 @@ def test_the_runs_of_a_report_may_be_given_beside_their_folders(tmp_path: Path):
     write_runs_file(tmp_path / "runs.json", collect_runs([folder]).kept)
     found = collect_runs([folder, tmp_path / "runs.json"])
     assert len(found.runs) == 2
-    assert found.notes[0].startswith("2 run(s) are there twice")
+    assert found.notes[0].startswith("2 runs are there twice")
 
 
 def test_runs_of_a_report_and_new_loose_runs_get_their_labels_together(tmp_path: Path):

@@ -43,7 +43,7 @@ def page() -> str:
 def test_it_says_what_it_is_of_and_how_it_was_made():
     text = page()
     assert text.startswith("# main\\_grid\n")
-    assert "4 run(s). method: fedprime, a\\|b." in text
+    assert "4 runs. method: fedprime, a\\|b." in text
     assert "`fedprime report runs/main`" in text
     assert "`fedprime report runs.json --output .`" in text
 

@@ -122,9 +122,10 @@ def exit_code(results: Mapping[str, Any], path: Path) -> int:
 
     if read_saved_settings(path / "settings.toml").runtime.allow_absent:
         return 0
+    named = f"client {never[0]}" if len(never) == 1 else f"clients {', '.join(never)}"
     print(
-        f"fedprime: client(s) {', '.join(never)} never answered: the model knows nothing of their samples (exit code "
-        "3; --runtime.allow-absent if that may be)",
+        f"fedprime: {named} never answered: the model knows nothing of their samples (exit code 3; "
+        "--runtime.allow-absent if that may be)",
         file=sys.stderr,
     )
     return ABSENT

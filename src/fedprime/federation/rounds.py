@@ -17,7 +17,7 @@ from fedprime.federation.start_round import StartRound
 from fedprime.federation.traffic import traffic
 from fedprime.federation.updates import judged
 from fedprime.methods.method import Method, ServerState, Update
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.errors import FedprimeError, counted
 from fedprime.reproducibility.seeding import torch_stream
 
 __all__ = ["Round", "Schedule", "TooFewAnswersError", "UnsoundStartError", "federate"]
@@ -222,5 +222,5 @@ def _ask(
     reasons = "; ".join(f"client {client}: {reason}" for client, reason in sorted(answers.left_out.items()))
     raise TooFewAnswersError(
         f"in round {number}, {len(answers.valid)} of {num_asked} clients sent something valid, {needed} must "
-        f"(runtime.quorum is {schedule.quorum:g}), and they were asked {repeats + 1} time(s): {reasons}"
+        f"(runtime.quorum is {schedule.quorum:g}), and they were asked {counted(repeats + 1, 'time')}: {reasons}"
     )

@@ -10,7 +10,7 @@ from fedprime.methods import METHODS
 from fedprime.report.finished_runs import OWN_OBJECTS, FinishedRun, comparable_settings
 from fedprime.report.load import find_runs
 from fedprime.report.runs_file import RunSet
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.errors import FedprimeError, counted
 
 __all__ = ["METHOD", "Collection", "ReportError", "collect_runs", "in_words"]
 
@@ -139,7 +139,11 @@ def _without_duplicates(runs: RunSet, problems: list[str]) -> tuple[RunSet, list
     notes = []
     if twice:
         example = f"{twice[0][0]} and {twice[0][1]}"
-        notes.append(f"{len(twice)} run(s) are there twice with the same results and count once, for example {example}")
+        are = "is" if len(twice) == 1 else "are"
+        notes.append(
+            f"{counted(len(twice), 'run')} {are} there twice with the same results, each to count once, for example "
+            f"{example}"
+        )
     return replace(runs, runs=tuple(known.values())), notes
 
 

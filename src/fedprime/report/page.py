@@ -6,6 +6,7 @@ from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import MIN_SEEDS, Block, Comparison
 from fedprime.report.plots import Drawing
 from fedprime.report.tables import Entry, Table
+from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.markdown import markdown_escaped, markdown_rows
 
 __all__ = ["comparisons_page", "index_page", "markdown_table", "tables_page"]
@@ -60,7 +61,7 @@ def index_page(
     labels = "; ".join(f"{axis}: {', '.join(of_axis)}" for axis, of_axis in collection.axes.items())
     parts = [
         f"# {markdown_escaped(name)}",
-        f"{len(collection.runs)} run(s). {markdown_escaped(labels)}.",
+        f"{counted(len(collection.runs), 'run')}. {markdown_escaped(labels)}.",
         f"Made by `{command}`; `fedprime report runs.json --output .` in this folder makes it again without the runs.",
         "## Accuracy",
         markdown_escaped(caption),
@@ -107,7 +108,9 @@ def comparisons_page(axis: str, blocks: Sequence[Block], comparisons: Sequence[S
         parts.append(_counts(axis, block, of_block))
         for scenario in block.scenarios:
             of_scenario = [entry for entry in of_block if entry.scenario == scenario]
-            head = f"<details><summary>{markdown_escaped(scenario)}: {len(of_scenario)} comparison(s)</summary>"
+            head = (
+                f"<details><summary>{markdown_escaped(scenario)}: {counted(len(of_scenario), 'comparison')}</summary>"
+            )
             parts += [head, _pairs(of_scenario), "</details>"]
     return _joined(parts)
 
@@ -140,8 +143,8 @@ def _counts(axis: str, block: Block, comparisons: Sequence[Comparison]) -> str:
             row.append(f"+{better} -{worse}" if any(entry.p is not None for entry in own) else "no test")
         rows.append(row)
     heads = [markdown_escaped(name) for name in (axis, *block.scenarios)]
-    others = len(block.cells) - 1
-    return f"Of {others} other(s), significantly better than (+) and worse than (-):\n\n{markdown_rows(heads, rows)}"
+    others = counted(len(block.cells) - 1, "other")
+    return f"Of {others}, significantly better than (+) and worse than (-):\n\n{markdown_rows(heads, rows)}"
 
 
 def _pairs(comparisons: Sequence[Comparison]) -> str:

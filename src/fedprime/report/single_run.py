@@ -91,7 +91,8 @@ def notices(results: Mapping[str, Any]) -> list[str]:
         counts = ", ".join(f"{count:,} of {modality}" for modality, count in unusable.items())
         told.append(f"values that could not be used and count as missing: {counts} (unusable.json names them)")
     told += [
-        f"client {client} answered {found['answered']} of {found['asked']} round(s) it was asked in: {found['reason']}"
+        f"client {client} answered {found['answered']} of {counted(found['asked'], 'round')} it was asked in: "
+        f"{found['reason']}"
         for client, found in results.get("absent_clients", {}).items()
     ]
     return told

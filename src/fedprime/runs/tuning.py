@@ -199,8 +199,9 @@ def _in_order(search: Search, trials: Any) -> tuple[Trial, ...]:
 
 def _recipe(search: Search, tuning: Tuning) -> str:
     seeds = " and ".join(map(str, search.base.seeds))
+    label = "seed" if len(search.base.seeds) == 1 else "seeds"
     remarks = [
-        f"Settings that `fedprime tune` chose from {search.path.name} on validation samples, with seed(s) {seeds}.",
+        f"Settings that `fedprime tune` chose from {search.path.name} on validation samples, with {label} {seeds}.",
         "",
         "Shows: nothing by itself. Measure it with other seeds than these.",
     ]

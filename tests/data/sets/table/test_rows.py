@@ -198,7 +198,7 @@ def test_new_rows_are_read_as_those_of_training_and_what_does_not_fit_is_told(
     found = list(read_unlabelled(str(file), ["facts=price+day"], {"facts": "table"}, known=forms, styles=styles))
     assert found[0][1] == {"facts": {"price": 1.234, "day": pytest.approx(31 / 365.2425)}}
     assert set(found[-1][1]["facts"]) == {"day"}  # pyright: ignore[reportArgumentType]
-    assert "price: 1 cell(s) are no numbers with decimal comma, and taken for empty: dear" in caplog.text
+    assert "price: 1 cell taken for empty, for want of numbers with decimal comma: dear" in caplog.text
 
 
 def test_new_rows_have_the_categories_of_training_however_many_spellings_they_have(tmp_path: Path):

@@ -22,6 +22,7 @@ from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank
 from fedprime.data.sounds import read_sound
 from fedprime.data.sources import DataError, ValueKind
+from fedprime.reproducibility.errors import counted
 
 __all__ = ["Cells", "read_value"]
 
@@ -129,7 +130,8 @@ class Cells:
                 _logger.warning("%s: %s; %s", name, style.title, style.doubt)
             if odd := misfits(style, self._columns[name], self._kept[name]):
                 told = ", ".join(word[:30] for word in odd[:3])
-                _logger.warning("%s: %d cell(s) are no %s, and taken for empty: %s", name, len(odd), style.title, told)
+                cells = counted(len(odd), "cell")
+                _logger.warning("%s: %s taken for empty, for want of %s: %s", name, cells, style.title, told)
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._class_names = {
             name: next((names for part in parts if (names := part.class_names(name))), None) for name in own.columns
@@ -147,8 +149,8 @@ class Cells:
             )
         if self.outside:
             _logger.warning(
-                "%s: %d file(s) lie outside of the folder of the table, such as %s; they have to come along with it",
-                *(own.columns[0], len(self.outside), self.outside[0]),
+                "%s: %s outside of the folder of the table, such as %s; what lies there has to come along with it",
+                *(own.columns[0], counted(len(self.outside), "file"), self.outside[0]),
             )
 
     def named(self, row: int) -> str:
