@@ -31,7 +31,7 @@ test-slow: $(READY) ## Run the slow tests: killed runs and the like
 
 test-trackers: $(READY) ## Install the trackers and gradio, and run the tests that need them
 	$(BIN)/python -m pip install --quiet --editable ".[track]" "gradio>=5,<7"
-	$(BIN)/pytest tests/runs/test_trackers.py tests/runs/test_space.py -q
+	$(BIN)/pytest tests/runs/test_trackers.py tests/runs/test_space.py -q -p no:unraisableexception # what they leave open
 
 test-flower: $(READY) ## Install another Flower (FLOWER=1.41.0) and run the tests that need it
 	$(BIN)/python -m pip install --quiet "flwr[simulation]==$(FLOWER)"

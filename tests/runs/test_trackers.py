@@ -6,6 +6,7 @@ Importing one of these libraries takes seconds; where one is not installed, `mak
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +87,7 @@ def in_wandb(run: Path) -> Kept:
     settings: dict[str, Any] = {}
     ids, model = set[str](), list[str]()
     for file in sorted(run.glob("wandb/offline-run-*/*.wandb")):
-        for data in wandb_records(file.read_bytes()):
-            record = Record.FromString(data)
+        for record in whole_wandb_file(file, Record):
             kind = record.WhichOneof("record_type")
             if kind == "run":
                 ids.add(record.run.run_id)
@@ -110,6 +110,16 @@ def in_wandb(run: Path) -> Kept:
     return Kept(
         history("loss"), history(FULL), settings, "\n".join(" | ".join(map(str, line)) for line in lines), model
     )
+
+
+def whole_wandb_file(file: Path, record_class: Any) -> list[Any]:
+    """Reads a file of an offline run when its last record is there: another process writes it after `finish`."""
+    for _ in range(300):
+        records = [record_class.FromString(data) for data in wandb_records(file.read_bytes())]
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{file} was never finished")
 
 
 def wandb_records(data: bytes) -> Iterator[bytes]:
