@@ -1,11 +1,12 @@
 """What an answer costs: one text, a table of photos and titles, and one line after the other of `predict --watch`.
 
-    python benchmarks/answers.py --data FOLDER --commits ccb5dd5 --output docs/results/speed
+    python benchmarks/answers.py --data FOLDER --commits a6f39af --output docs/results/speed
 
 FOLDER is a table as for `pass_speed.py`. The models are untrained, around the backbones `small` and `tiny`. Earlier
-commits are checked out into a temporary folder; each question is asked of all of them in turn, in new processes, with
-bytecode cached and no embedding of it in the cache. *A plain loop* is that of `pass_speed.py` over the same rows, with
-all of torch's threads, in a new process, too; *import torch* is what no answer can take less than.
+commits are checked out into a temporary folder, and make their own models; each question is asked of all of them in
+turn, in new processes, with bytecode cached and no embedding of it in the cache. *A plain loop* is that of
+`pass_speed.py` over the same rows, with all of torch's threads, in a new process, too; *import torch* is what no answer
+can take less than.
 """
 
 import argparse
@@ -24,20 +25,28 @@ from pathlib import Path
 
 import torch
 
-from fedprime.backbones import load_backbone
 from fedprime.reproducibility.atomic_files import replaced_file
-from fedprime.reproducibility.seeding import torch_stream
-from fedprime.settings.settings import Settings
 from machine import describe
 from pass_speed import small, write_rows
 
-_PRINTED_MINUTES = 8
 _SHARE_FOR_QUESTIONS = 0.7  # of that; whoever asks stops between two rounds of questions
 _HERE = "this commit"
 _PLAIN, _TORCH = "a plain loop", "import torch"
 _TEXT, _TINY, _TABLE = "one text", "one text, around `tiny`", "a table of photos and texts"
 _AGAIN = "the same table again"
 _ROOT = Path(__file__).parent.parent
+#: Saves untrained models into the folder that is named: run by each commit, which reads its own.
+_SAVING = """
+import sys
+from pathlib import Path
+from fedprime.backbones import load_backbone
+from fedprime.reproducibility.seeding import torch_stream
+from fedprime.settings.settings import Settings
+for name, modalities in (("small", ("image", "text")), ("tiny", ())):
+    rng = torch_stream(0, "answers")
+    model = Settings().method.build(load_backbone(name, modalities), ("a", "b"), "one_class", rng)
+    model.save_pretrained(Path(sys.argv[1]) / name)
+"""
 
 
 def ask(source: Path, cache: Path, *words: object) -> tuple[float, float]:
@@ -76,35 +85,35 @@ def watched(model: Path, rows: list[tuple[Path, str]]) -> dict[str, list[float]]
 
 
 def ask_all(
-    data: Path, commits: list[str], num_rows: int, repeats: int
+    data: Path, commits: list[str], num_rows: int, repeats: int, minutes: int
 ) -> tuple[dict[str, dict[str, list[tuple[float, float]]]], dict[str, list[float]]]:
     """Returns by question and commit what answers cost, and how long `--watch` lets wait."""
     began = time.monotonic()
     costs: dict[str, dict[str, list[tuple[float, float]]]] = {_TEXT: {}, _TINY: {}, _TABLE: {}, _AGAIN: {}}
     with tempfile.TemporaryDirectory() as place:
-        folder, model = Path(place), Path(place) / "model"
+        folder = Path(place)
         rows = write_rows(data, folder / "data", num_rows)
-        backbone = load_backbone("small", ("image", "text"))
-        for place, own in ((model, backbone), (folder / "tiny", load_backbone("tiny"))):
-            untrained = Settings().method.build(own, ("a", "b"), "one_class", torch_stream(0, "answers"))
-            untrained.save_pretrained(place)
         sources = {commit: folder / commit / "src" for commit in commits} | {_HERE: _ROOT / "src"}
         for commit in commits:
             subprocess.run(["git", "worktree", "add", "--detach", folder / commit, commit], cwd=_ROOT, check=True)
         try:
-            for source in sources.values():
-                ask(source, folder / f"cache of {source.parent.name}", model, "--text", "to write bytecode")
+            for commit, source in sources.items():
+                saving = [sys.executable, "-c", _SAVING, str(folder / "models" / commit)]
+                cost_of(saving, os.environ | {"PYTHONPATH": str(source)})
+                small_model = folder / "models" / commit / "small"
+                ask(source, folder / f"cache of {source.parent.name}", small_model, "--text", "to write bytecode")
             plain = [sys.executable, __file__, "--data", str(folder / "data"), "--plain"]
             for repeat in range(repeats):
-                if time.monotonic() - began > 60 * _PRINTED_MINUTES * _SHARE_FOR_QUESTIONS:
+                if time.monotonic() - began > 60 * minutes * _SHARE_FOR_QUESTIONS:
                     break
                 costs[_TEXT].setdefault(_TORCH, []).append(cost_of([sys.executable, "-c", "import torch"]))
                 for commit, source in sources.items():
                     cache = folder / f"cache of {source.parent.name}"
                     shutil.rmtree(cache / "embeddings", ignore_errors=True)
-                    asked = functools.partial(ask, source, cache)
-                    table, text = (model, "--table", folder / "data"), ("--text", rows[repeat][1])
-                    words = {_TEXT: (model, *text), _TINY: (folder / "tiny", *text), _TABLE: table, _AGAIN: table}
+                    asked, models = functools.partial(ask, source, cache), folder / "models" / commit
+                    table, text = (models / "small", "--table", folder / "data"), ("--text", rows[repeat][1])
+                    words = {_TEXT: (models / "small", *text), _TINY: (models / "tiny", *text)}
+                    words |= {_TABLE: table, _AGAIN: table}
                     for name, own in words.items():
                         costs[name].setdefault(commit, []).append(asked(*own))
                 costs[_TABLE].setdefault(_PLAIN, []).append(cost_of(plain))
@@ -112,7 +121,7 @@ def ask_all(
             for commit in commits:
                 command = ["git", "worktree", "remove", "--force", folder / commit]
                 subprocess.run(command, cwd=_ROOT, check=False)
-        return costs, watched(model, rows[:48])
+        return costs, watched(folder / "models" / _HERE / "small", rows[:48])
 
 
 def loop_plainly(folder: Path) -> None:
@@ -130,6 +139,7 @@ def main() -> None:
     parser.add_argument("--commits", nargs="*", default=[], help="earlier ones, to compare with")
     parser.add_argument("--rows", type=int, default=96)
     parser.add_argument("--repeats", type=int, default=3, help="at most, as time allows")
+    parser.add_argument("--minutes", type=int, default=8, help="no question is repeated when most of them are over")
     parser.add_argument("--output", type=Path, help="folder for answers.md and answers.json")
     parser.add_argument("--plain", action="store_true", help="only loop over the rows, as everybody would")
     arguments = parser.parse_args()
@@ -137,10 +147,10 @@ def main() -> None:
         loop_plainly(arguments.data)
         return
     torch.set_num_threads(1)
-    print(f"at most {_PRINTED_MINUTES} minutes", flush=True)
+    print(f"at most {arguments.minutes} minutes", flush=True)
     about = describe()
     about["command"] = f"python benchmarks/answers.py --rows {arguments.rows} --repeats {arguments.repeats}"
-    costs, waits = ask_all(arguments.data, arguments.commits, arguments.rows, arguments.repeats)
+    costs, waits = ask_all(arguments.data, arguments.commits, arguments.rows, arguments.repeats, arguments.minutes)
     lines = [
         ", ".join(f"{name} {value}" for name, value in about.items()),
         "",
