@@ -55,7 +55,7 @@ class ShrinkageRound(StartRound):
         """
         log_prior = own_log_prior(model, samples.train)
         temperatures = torch.tensor(TEMPERATURES, dtype=torch.float64)[:, None, None]
-        found = {name: torch.zeros_like(value, device="cpu") for name, value in self.form(received).items()}
+        found = {name: torch.zeros(value.shape, dtype=value.dtype) for name, value in self.form(received).items()}
         for blocks, labels in samples.validation_blocks(model):
             for block, weight in by_block(received, f"{CANDIDATES}weight.").items():
                 there = blocks.present[block].cpu()
