@@ -34,7 +34,9 @@ def test_every_subset_is_predicted_as_if_it_were_all(model: PromptedModel):
         (alone,) = predict_samples(model, [{name: SAMPLE[name] for name in answer["present"]}])
         assert answer["label"] == alone["label"]
         assert answer["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-6)
-    assert explain(model, SAMPLE, every_subset=False)[0]["probabilities"] == pytest.approx(answers[0]["probabilities"])
+    assert explain(model, SAMPLE, every_subset=False)[0]["probabilities"] == pytest.approx(
+        answers[0]["probabilities"], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("prior", ["train", "uniform", {"soup": 1, "cake": 1, "salad": 8}])
