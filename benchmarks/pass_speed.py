@@ -155,7 +155,7 @@ def passed(folder: Path, backbone: Any, cache: Path) -> EmbeddedSamples:
 
 def of_the_matrix_rate(backbone: Backbone, samples: EmbeddedSamples, num_values: int) -> dict[str, float]:
     """Returns by modality which share of the processor's rate of matrix products its encoder reaches, on one thread."""
-    found, clock = {}, Clock()
+    found, gigaflops, clock = {}, {}, Clock()
     rate = matmul_rates(clock, dtypes=(torch.float32,))["float32"]
     for modality in backbone.modalities:
         values = [samples.source.read(index, (modality,))[modality] for index in range(num_values)]
@@ -169,7 +169,9 @@ def of_the_matrix_rate(backbone: Backbone, samples: EmbeddedSamples, num_values:
             clock.time(modality, encode)
             rate = matmul_rates(clock, dtypes=(torch.float32,))["float32"]
         found[modality] = counter.get_total_flops() / min(clock.cpu_seconds[modality]) / rate
+        gigaflops[modality] = counter.get_total_flops() / num_values / 1e9
         found |= {f"{modality}: {name}": share for name, share in where_time_goes(encode).items()}
+    found |= {f"GFLOP per {modality}": own for modality, own in gigaflops.items()}
     return found | {"GFLOP per CPU second of matrix products": rate / 1e9}
 
 
@@ -245,6 +247,7 @@ def page(found: dict[str, Any]) -> str:
         told = ", ".join(f"{modality} {shares[modality]:.0%}" for modality in ("image", "text"))
         parts = ", ".join(f"{key} {share:.0%}" for key, share in shares.items() if ": " in key)
         notes.append(f"CPU time of encoders, {name}: {parts}.")
+        notes.append(f"{name}: " + ", ".join(f"{key} {own:.2f}" for key, own in shares.items() if "GFLOP" in key) + ".")
         cells = [name, f"{rate['plain']:.1f}", f"{rate['fedprime']:.1f}", f"{own['times faster by the clock']:.1f}"]
         cells += [f"{cpu['plain, one thread']:.1f}", f"{cpu['fedprime']:.1f}", f"{own['times fewer CPU seconds']:.1f}"]
         cells += [f"{own['cores busy']:.1f}", told, f"{cpu['second run']:.2f}"]

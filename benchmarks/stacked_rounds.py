@@ -6,6 +6,7 @@ Three variants take the same rounds in turn: the commit named, from a temporary 
 other; and this one as it is by default. Each commit has a process of its own, so that both stay loaded and A stands
 beside B in time: what else the machine does meets both. A round is that of training with the server's part, from the
 state that the start has made; the measurement on validation samples that follows it is timed by itself. CPU seconds.
+At the end torch's profiler tells how many of them are in products, attention and GELU, with their gradients.
 """
 
 import argparse
@@ -22,11 +23,15 @@ from typing import Any
 _BEFORE = "ccb5dd5"
 _RECIPES = ("builtin/study", "builtin/quickstart")
 _ONE_BY_ONE, _DEFAULT = "one by one", "as by default"
+_PROFILED = "profiled"
+#: Parts of the names of what torch calls the operations that every row takes, joined or not.
+_HEAVY = ("::mm", "addmm", "bmm", "scaled_dot_product", "gelu")
 
 
 def serve(recipe: str) -> None:
     """Takes rounds of the fedprime that is imported as standard input asks for them; prints their CPU seconds."""
     import torch
+    from torch.profiler import ProfilerActivity, profile
 
     import fedprime
     from fedprime.experiment.run_folder import Checkpoint
@@ -56,6 +61,12 @@ def serve(recipe: str) -> None:
         print(torch.backends.cpu.get_cpu_capability(), flush=True)
         for line in sys.stdin:
             name = line.strip()
+            if name == _PROFILED:
+                with profile(activities=[ProfilerActivity.CPU]) as profiled:
+                    by_name[_DEFAULT].train(1, range(num_clients), state)
+                spent = [event for event in profiled.key_averages() if any(part in event.key for part in _HEAVY)]
+                print(sum(event.self_cpu_time_total for event in spent) / 1e6, flush=True)
+                continue
             if name == _ONE_BY_ONE and name not in by_name:
                 by_name[name] = clients(stacked_clients=1)
             began = time.process_time()
@@ -82,31 +93,31 @@ def _line(process: subprocess.Popen[str]) -> list[str]:
     return line.split()
 
 
-def _ask(process: subprocess.Popen[str], name: str) -> tuple[float, float, float]:
+def _ask(process: subprocess.Popen[str], name: str) -> tuple[float, ...]:
     if process.stdin is None:
         raise RuntimeError("the process has no input")
     process.stdin.write(name + "\n")
     process.stdin.flush()
-    train, whole, evaluation = map(float, _line(process))
-    return train, whole, evaluation
+    return tuple(map(float, _line(process)))
 
 
-def measure(before: Path, recipe: str, repeats: int) -> tuple[str, dict[str, list[tuple[float, float, float]]]]:
-    """Returns the instruction set, and by variant the CPU seconds of training, of the round, and of evaluation."""
+def measure(before: Path, recipe: str, repeats: int) -> tuple[str, float, dict[str, list[tuple[float, ...]]]]:
+    """Returns the instruction set, seconds in heavy operations, and by variant those of training, round, evaluation."""
     here = Path(__file__).parent.parent
     old, new = _process(before, recipe), _process(here, recipe)
     (capability,), _ = _line(old), _line(new)
     variants = {_BEFORE: (old, _DEFAULT), _ONE_BY_ONE: (new, _ONE_BY_ONE), _DEFAULT: (new, _DEFAULT)}
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in variants}
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in variants}
     for repeat in range(repeats + 1):  # after one to warm up
         for name, (process, asked) in variants.items():
             seconds = _ask(process, asked)
             if repeat:
                 found[name].append(seconds)
         print(recipe, repeat, {name: own[-1:] for name, own in found.items()}, file=sys.stderr, flush=True)
+    (heavy,) = _ask(new, _PROFILED)
     for process in (old, new):
         process.communicate()
-    return capability, found
+    return capability, heavy, found
 
 
 def main() -> None:
@@ -123,14 +134,14 @@ def main() -> None:
     from machine import describe
 
     root, about = Path(__file__).parent.parent, describe() | {"threads": "1"}
-    numbers = {}
+    numbers, heavy = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder) / "before"
         command = ["git", "worktree", "add", "--detach", str(before), arguments.before]
         subprocess.run(command, cwd=root, check=True, capture_output=True)
         try:
             for recipe in _RECIPES:
-                about["instructions"], numbers[recipe] = measure(before, recipe, arguments.repeats)
+                about["instructions"], heavy[recipe], numbers[recipe] = measure(before, recipe, arguments.repeats)
         finally:
             command = ["git", "worktree", "remove", "--force", str(before)]
             subprocess.run(command, cwd=root, check=False, capture_output=True)
@@ -150,13 +161,15 @@ def main() -> None:
             f"{100 * evaluation / (whole + evaluation):.0f} % |"
             for name, (train, whole, evaluation) in medians.items()
         ]
+    told = ", ".join(f"{recipe} {seconds:.2f} CPU s" for recipe, seconds in heavy.items())
+    lines += ["", f"In products, attention and GELU, with their gradients, as by default: {told}."]
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "stacked_rounds.md").write_text(text)
         (arguments.output / "stacked_rounds.json").write_text(
-            json.dumps({"about": about, "seconds": numbers}, indent=2) + "\n"
+            json.dumps({"about": about, "seconds": numbers, "in heavy operations": heavy}, indent=2) + "\n"
         )
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from hypothesis import given, settings
@@ -161,6 +162,8 @@ def test_different_values_have_different_tokens(backbone: Backbone) -> None:
 
 #: By backbone and modality, the version of what embeds it, then `seen_from_afar` of each of its example values.
 PINNED = Path(__file__).with_name("pinned_embeddings.json")
+#: Pillow resizes otherwise since then, by up to a tenth of such sums; embeddings on disk are told apart by its version.
+PINNED_WITH_PILLOW = 13
 
 
 def seen_from_afar(tokens: Tensor) -> list[float]:
@@ -180,7 +183,10 @@ def test_embeddings_are_those_of_their_version(backbone: Backbone, request: pyte
         lines = (f"{json.dumps(own)}: {json.dumps(values)}" for own, values in sorted((pinned | {name: found}).items()))
         PINNED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
         return
+    is_resized_likewise = int(PIL.__version__.partition(".")[0]) >= PINNED_WITH_PILLOW
     for modality, (version, *values) in pinned[name].items():
+        if modality == "image" and not is_resized_likewise:
+            continue
         again = f"write them anew with PIN_EMBEDDINGS=1 in the environment of this test ({PINNED.name})"
         assert backbone.versions[modality] == version, f"pinned are the embeddings of another version: {again}"
         for value, (own, expected) in enumerate(zip(found[modality][1:], values, strict=True)):
