@@ -13,9 +13,12 @@ from fedprime.data.batches import Batch
 from fedprime.experiment.build import Experiment
 from fedprime.federation.clients import Clients
 from fedprime.federation.rounds import Schedule, federate
+from fedprime.federation.start import start_rounds
+from fedprime.methods.closed_form import ClosedForm
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import Method, ServerState
 from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.runtime import in_process
 from fedprime.runtime.in_process import InProcessClients
 from private_head import PrivateHead
 
@@ -232,3 +235,37 @@ def test_as_many_as_asked_train_together_whatever_the_processor(
     for ours, theirs in zip(together, one_by_one, strict=True):
         for name, value in theirs.weights.items():
             torch.testing.assert_close(ours.weights[name], value, rtol=0, atol=1e-6)
+
+
+def test_sums_that_do_not_fit_into_memory_together_come_to_the_same_bits(
+    small_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+):
+    method = ClosedForm()
+    model = method.build(small_experiment.model.backbone, small_experiment.model.label_names)
+    first = ServerState(model.weights())
+
+    def started() -> tuple[ServerState, InProcessClients]:
+        validation = {client: small_experiment.validation_of(client) for client in range(len(small_experiment.shards))}
+        clients = InProcessClients(
+            *(method, model, small_experiment.shards, small_experiment.settings.training),
+            num_rounds=0,
+            seed=0,
+            validation=validation,
+        )
+        schedule = Schedule(0, start=start_rounds(method, model.task))
+        *_, last = federate(method, clients, first, schedule, seed=0, first_round=-len(schedule.start))
+        return last.state, clients
+
+    together, _ = started()
+    monkeypatch.setattr(in_process, "_memory_bytes", lambda: 0)
+    anew, clients = started()
+    assert same(anew.shared, together.shared)
+    assert same(anew.server, together.server)
+    updates = clients.train(-len(start_rounds(method, model.task)), [0, 1], first)
+    held = [dict(update.weights) for update in updates]
+    assert not same(held[0], held[1])
+    # Of all clients, what one measured is held: whoever is looked at again measures again, and finds the same.
+    name = "sums.second.summary"
+    assert updates[1].weights[name] is updates[1].weights[name]
+    assert updates[0].weights[name] is not held[0][name]
+    assert all(same(dict(update.weights), own) for update, own in zip(updates, held, strict=True))

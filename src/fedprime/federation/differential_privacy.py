@@ -122,7 +122,7 @@ def private_updates(
     """
     sent = {update.client: clip_towards(received, update.weights, privacy.clip_norm)[0] for update in updates}
     deviation = privacy.noise_multiplier * privacy.clip_norm
-    private: list[Update] = [Update(client, 1, {}) for client in asked]
+    private: dict[int, Weights] = {client: {} for client in asked}
     for name, before in sorted(received.items()):
         nothing = torch.zeros(before.shape, dtype=torch.float64)
         changes = [sent[client][name] if client in sent else nothing for client in asked]
@@ -131,9 +131,9 @@ def private_updates(
         else:
             total = sum(changes, start=nothing) + deviation * noise(before.shape)
             changes = [total / len(asked)] * len(asked)
-        for update, change in zip(private, changes, strict=True):
-            update.weights[name] = moved(before, change)
-    return private
+        for own, change in zip(private.values(), changes, strict=True):
+            own[name] = moved(before, change)
+    return [Update(client, 1, own) for client, own in private.items()]
 
 
 def seeded_noise(seed: int, round_number: int) -> Noise:

@@ -90,7 +90,7 @@ def _step(update: Update, asked: ServerRound) -> tuple[float, float]:
 
 def _num_summed(update: Update) -> int:
     """Returns over how many samples a client sums, as it says beside the sums: they may be others than it trains on."""
-    counts = [value.max() for name, value in update.weights.items() if name.partition(".")[0] == "count"]
+    counts = [update.weights[name].max() for name in update.weights if name.partition(".")[0] == "count"]
     return max([update.num_samples, *map(int, counts)])
 
 

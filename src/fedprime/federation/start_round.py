@@ -1,7 +1,7 @@
 """One round of the start, in which clients measure instead of training, and what all such rounds need."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -118,7 +118,7 @@ def head_of(model: PromptedModel) -> EvidenceHead:
     return model.head
 
 
-def by_block(weights: Weights, prefix: str) -> dict[str, Tensor]:
+def by_block(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Returns by block the values whose names begin so."""
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 

@@ -1,5 +1,7 @@
 """The first round of the start: sums over everybody's training samples, and discriminants of them."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -55,8 +57,8 @@ class SumsRound(StartRound):
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
         """Returns the head that follows from all sums, as far as it does, and what clients choose from next."""
-        first, *others = (ClassSums.of_weights(update.weights) for update in updates)
-        sums = sum(others, start=first)
+        summed = (ClassSums.of_weights(update.weights) for update in updates)
+        sums = functools.reduce(operator.add, summed)  # one after the other: all together may not fit into memory
         shared = dict(current.shared)
         shared["head.log_prior"] = log_frequencies(sums.labels, float(sums.num_samples), self._task).float()
         for block, total in sums.total.items():

@@ -42,7 +42,7 @@ class Update:
 
     client: int
     num_samples: int
-    weights: Weights
+    weights: Mapping[str, Tensor]
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -206,7 +206,7 @@ class Method:
         """Says whether a trained value is sent to the server; what is not sent stays at its client."""
         return True
 
-    def travelling(self, weights: Weights) -> Weights:
+    def travelling(self, weights: Mapping[str, Tensor]) -> Weights:
         """Returns those of some trained values that are sent."""
         return {name: value for name, value in weights.items() if self.travels(name)}
 

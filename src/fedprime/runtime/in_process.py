@@ -1,10 +1,13 @@
 """All clients in this process, around one frozen backbone: several in one pass of it, or one after the other."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Literal
+
+from torch import Tensor
 
 from fedprime.backbones.together import keeps_bits
 from fedprime.data.batches import Shard
@@ -12,6 +15,7 @@ from fedprime.federation.local_training import ClientTraining
 from fedprime.federation.processors import UpdateProcessor
 from fedprime.federation.start import is_started, start_rounds, started_alone
 from fedprime.federation.start_round import LocalSamples
+from fedprime.federation.traffic import size_bytes
 from fedprime.federation.train_together import train_together
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.method import Method, ServerState, Update
@@ -23,6 +27,42 @@ __all__ = ["InProcessClients"]
 _MOST_TOGETHER = 32
 
 _logger = logging.getLogger(__name__)
+
+
+def _memory_bytes() -> int:
+    """Returns how much memory this machine has; where the system does not say, as much as small ones have."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # there is no such call on Windows
+        return 8 * 2**30
+
+
+class _MeasuredAnew(Mapping[str, Tensor]):
+    """What a client measured, which is measured again when somebody looks: of thousands, it would fill the memory."""
+
+    def __init__(
+        self,
+        names: Collection[str],
+        measure: Callable[[], Weights],
+        latest: "list[tuple[_MeasuredAnew, Weights]]",
+    ) -> None:
+        """Takes names and how to measure.
+
+        Args:
+            latest: Who was looked at last, of all clients, and what it measured.
+        """
+        self._names, self._measure, self._latest = tuple(names), measure, latest
+
+    def __getitem__(self, name: str) -> Tensor:
+        if not (self._latest and self._latest[0][0] is self):
+            self._latest[:] = [(self, self._measure())]
+        return self._latest[0][1][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class InProcessClients:
@@ -63,6 +103,8 @@ class InProcessClients:
         self._stacked_clients = stacked_clients
         self._models = [model]
         self._in_start: dict[int, LocalSamples] = {}
+        self._room = _memory_bytes() // 4  # what all clients may send together in a round of the start
+        self._latest: list[tuple[_MeasuredAnew, Weights]] = []
         #: By client, its trained values that do not travel; part of a run's state.
         self.kept: dict[int, Weights] = {}
 
@@ -78,6 +120,7 @@ class InProcessClients:
         """
         if round_number >= 0:
             self._in_start.clear()
+            self._latest.clear()
         if round_number >= 0 and len(clients) > 1 and self._stacked_clients != 1:
             try:
                 return self._train_together(round_number, clients, state)
@@ -119,14 +162,24 @@ class InProcessClients:
     def _train_one(self, round_number: int, client: int, state: ServerState) -> Update:
         model = self._model
         if round_number < 0:
-            received = {**state.answer(client), **self.kept.get(client, {})}
-            model.load_weights(received)
-            # Kept from one round of the start to the next, since it remembers what it has computed.
-            samples = self._in_start.setdefault(client, self._samples(client))
-            measured = self._start[round_number].measure(model, samples, received)
-            return Update(client, 1 if self._hides_counts else len(samples.train), measured)
+            return self._measured(round_number, client, state)
         training = self._training_of(model, round_number, client, self._received(model, client, state))
         return self._sent(training.run())
+
+    def _measured(self, round_number: int, client: int, state: ServerState) -> Update:
+        # Kept from one round of the start to the next, since it remembers what it has computed.
+        samples = self._in_start.setdefault(client, self._samples(client))
+
+        def measure() -> Weights:
+            received = {**state.answer(client), **self.kept.get(client, {})}
+            self._model.load_weights(received)
+            return self._start[round_number].measure(self._model, samples, received)
+
+        measured = measure()
+        num_samples = 1 if self._hides_counts else len(samples.train)
+        if len(self) * size_bytes(measured) <= self._room:
+            return Update(client, num_samples, measured)
+        return Update(client, num_samples, _MeasuredAnew(measured.keys(), measure, self._latest))
 
     def _received(self, model: PromptedModel, client: int, state: ServerState) -> Weights:
         """Returns what a client trains from: the answer, what it kept, and a start of its own if it has one."""

@@ -146,7 +146,7 @@ def _train(task: _Task) -> Content:
     facts = {"num_samples": update.num_samples, "metrics": dict(update.metrics)}
     if _hides_itself(task) and task.round_number >= 0:
         facts = {"num_samples": 1, "metrics": {}}  # the server uses neither
-    return Content(facts, {"sent": update.weights, **own})
+    return Content(facts, {"sent": dict(update.weights), **own})
 
 
 def _evaluate(task: _Task) -> Content:
