@@ -38,8 +38,8 @@ def test_the_form_of_a_column_is_told_by_its_cells(parts: list[Part]):
     }
 
 
-@pytest.mark.parametrize("name", ["", "Unnamed: 0", "Unnamed: 0.1", "__index_level_0__"])
-def test_row_numbers_of_programs_are_no_input_unless_they_are_named(name: str, tmp_path: Path):
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "Unnamed: 0.1", "__index_level_0__", "rownames", "obs"])
+def test_row_numbers_are_no_input_unless_they_are_named(name: str, tmp_path: Path):
     lines = [f"{row},{row % 3},{'ab'[row > 5]}" for row in range(12)]
     (tmp_path / "metadata.csv").write_text("\n".join([f"{name},size,label", *lines]) + "\n")
     parts = open_parts(str(tmp_path))

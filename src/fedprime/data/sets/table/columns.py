@@ -14,10 +14,12 @@ from fedprime.data.sets.table.file_names import IMAGE_ENDINGS, SOUND_ENDINGS, is
 from fedprime.data.sets.table.number_words import number_style
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank
+from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.data.sources import DataError, ValueKind
 from fedprime.reproducibility.errors import nearest_name, quoted
 
 __all__ = [
+    "OF_TABLES",
     "Form",
     "ModalityColumns",
     "choose_columns",
@@ -35,9 +37,8 @@ Form = Literal["image", "audio", "number", "category", "text", "other"]
 _STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)")
 _MOST_CATEGORIES = 50
 _ALL = "*"
-_OF_TABLES = ("number", "category")
-#: What programs write as names of row numbers, which are no input unless somebody says so.
-_ROW_NUMBERS = re.compile(r"\(index\)|Unnamed: \d+(\.\d+)?|__index_level_\d+__")
+#: Forms of what rows of a table are made of.
+OF_TABLES = ("number", "category")
 #: By modality, names of columns that are taken for it where nothing is stated.
 _USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "image": ("file_name", "image", "photo", "img", "picture"),
@@ -110,7 +111,7 @@ def choose_columns(
 
     Args:
         stated: As ``modality=column`` or ``modality:kind=column+column``; ``table=*`` means all numbers and categories
-            that nothing else is stated of; none means to find out.
+            that nothing else is stated of, but row numbers; none means to find out.
         forms: As from `column_forms`, of the columns that may be inputs.
         kinds: By modality, of what kind it is known to be, where that is not stated.
         apart: Columns that ``*`` does not mean: splits, clients.
@@ -123,7 +124,7 @@ def choose_columns(
         free = [
             name
             for name, form in forms.items()
-            if form in _OF_TABLES and name not in {*named, *apart} and not _ROW_NUMBERS.fullmatch(name)
+            if form in OF_TABLES and name not in {*named, *apart} and not are_row_numbers(name, parts)
         ]
         chosen = [_parse(_spelled_out(word, free), parts, forms, kinds or {}) for word in stated]
         twice = [own.modality for own in chosen if sum(own.modality == other.modality for other in chosen) > 1]
@@ -132,7 +133,7 @@ def choose_columns(
         return chosen
     chosen = usual_columns(parts, forms)
     if not chosen:
-        has_numbers = any(form in _OF_TABLES for name, form in forms.items() if name not in apart)
+        has_numbers = any(form in OF_TABLES for name, form in forms.items() if name not in apart)
         example = f"table={_ALL}, which means all numbers and categories" if has_numbers else "text=title"
         raise DataError(
             f"{parts[0].place} has no column that looks like an image, a text or a sound, but "
@@ -235,7 +236,7 @@ def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
         return modality  # pyright: ignore[reportReturnType]
     if set(forms) in ({"image"}, {"audio"}):
         return "image" if "image" in forms else "audio"
-    return "table" if all(form in _OF_TABLES for form in forms) else "text"
+    return "table" if all(form in OF_TABLES for form in forms) else "text"
 
 
 def _form_of_files(cells: pa.ChunkedArray) -> Form:

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 __all__ = ["cleaned", "is_blank", "is_empty", "kept_words", "truth"]
 
 #: What people and programs write where there is nothing; errors of spreadsheets. "None" may be an answer.
-_NOTHING = frozenset(("na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "nil", "-", "--", "?"))
+_NOTHING = frozenset(("na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "nil", "-", "--", "?", ".", ".."))
 _NOTHING |= frozenset(("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!", "#spill!", "#calc!"))
 #: White space, control and format characters (marks of byte order, of width zero, of direction).
 _UNSEEN = "".join(

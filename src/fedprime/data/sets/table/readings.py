@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from fedprime.data.sets.table.column_styles import column_style, has_decimal_commas, misfits
-from fedprime.data.sets.table.columns import Form, is_list
+from fedprime.data.sets.table.columns import OF_TABLES, Form, is_list
 from fedprime.data.sets.table.date_words import looks_like_date
 from fedprime.data.sets.table.embedded_files import is_embedded
 from fedprime.data.sets.table.number_words import share_of_numbers
 from fedprime.data.sets.table.parts import Part, named
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, kept_words
+from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.reproducibility.errors import counted
 
 __all__ = ["column_readings"]
@@ -55,6 +56,7 @@ def _reading(name: str, form: Form, parts: Sequence[Part], *, has_commas: bool) 
     said = style.title if style else _of_words(form, words)
     said += _examples(words, " (", ")")
     said += f"; {style.doubt}" if style is not None and style.doubt else ""
+    said += "; they number or name the rows" if form in OF_TABLES and are_row_numbers(name, parts) else ""
     num_empty = sum(map(is_empty, cells))
     nothing = [cleaned(str(cell)) for cell in cells if is_blank(cell, kept) and not is_empty(cell)]
     said += f"; {num_empty:,} empty" if num_empty else ""
