@@ -100,6 +100,26 @@ def test_a_model_alone_knows_its_columns(
     assert row["present"] == "facts"
 
 
+def test_a_run_on_all_numbers_and_categories_predicts_rows_that_have_others_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "c").mkdir()
+    composite = {"dim": 16, "num_layers": 1, "num_heads": 2, "modalities": {"facts": {"encoder": "hashed_table"}}}
+    (tmp_path / "c" / "composite.json").write_text(json.dumps(composite))
+    rows = [{"price": f"{row % 9}.5", "colour": ["red", "blue"][row % 2], "label": "ab"[row % 2]} for row in range(60)]
+    data = ("--data.name=table", f"--data.path={write_csv(tmp_path / 'metadata.csv', rows)}", "--data.columns=facts=*")
+    rest = ("--partition.num_clients=2", "--training.rounds=1", "--output", tmp_path / "run")
+    assert exit_code("run", "table/folder", f"--backbone={tmp_path / 'c'}", *data, *rest) == 0
+    new = write_csv(tmp_path / "new.csv", [{"seen": "3", "colour": "red", "price": "2.5"}])
+    capsys.readouterr()
+    answers = []
+    for place in (tmp_path / "run", tmp_path / "run" / "model"):
+        assert exit_code("predict", place, "--table", new) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+    assert ",facts" in answers[0]
+
+
 @pytest.mark.parametrize(
     ("content", "flags"),
     [

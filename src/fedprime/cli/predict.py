@@ -240,14 +240,14 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     data = DataSettings()
     if (options.run / "settings.toml").exists():
         data = read_saved_settings(RunFolder(options.run).verified("settings.toml")).data
-    stated, about = options.columns or data.columns, model.about
+    about = model.about
     label = data.label or tuple(about.get("labels", ())) or ("label",)
-    trained = about.get("columns", ())
+    trained = about.get("columns") or data.columns  # a model says in full what settings may call *
     known = about.get("forms"), about.get("styles")
     csv = CsvOptions(data.encoding, data.delimiter, are_usual=True)
     if options.encoding or options.delimiter:
         csv = CsvOptions(options.encoding, options.delimiter)
-    rows = read_unlabelled(str(options.table), stated, model.backbone.kinds, label, trained, *known, csv)
+    rows = read_unlabelled(str(options.table), options.columns, model.backbone.kinds, label, trained, *known, csv)
     samples = seen_through(model.backbone, rows)
     samples.odd = OddValues(rows, num_named=len(rows))
     for start in range(0, len(rows), _AT_ONCE):
