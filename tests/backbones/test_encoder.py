@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedprime.backbones.curves import NUM_CURVES, curves_of
 from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.hashed_table import HashedTable
 from fedprime.backbones.log_mel import NUM_PLACES, LogMel
@@ -132,6 +133,17 @@ def test_the_words_of_a_text_stand_between_what_is_pooled_and_lower_layers(check
     pooled, words, layers = token[0].split([inside.width, NUM_WORDS, 2 * inside.width])
     assert torch.equal(without[0], torch.cat([pooled, layers]))
     np.testing.assert_allclose(words, words_of("pea soup"), rtol=1e-6)
+    assert counting.fingerprint == plain.fingerprint
+    assert counting.version != plain.version
+
+
+def test_the_curves_of_a_hashed_row_stand_behind_it() -> None:
+    plain, counting = PooledEncoder(HashedTable()), PooledEncoder(HashedTable(), shapes=True)
+    cells = {"age": 40, "brand": "acme", "size": None}
+    [without], [token] = plain.encode([cells]), counting.encode([cells])
+    row, curves = token[0].split([plain.width, NUM_CURVES])
+    assert torch.equal(without[0], row)
+    np.testing.assert_allclose(curves, curves_of({"age": 40, "brand": "acme"}), rtol=1e-6)
     assert counting.fingerprint == plain.fingerprint
     assert counting.version != plain.version
 

@@ -29,7 +29,8 @@ def test_it_reads_modalities_of_any_name(small: Backbone) -> None:
     assert small.kinds == {"image": "image", "text": "text", "title": "text", "facts": "table"}
     texts = {"text": 384, "text words": 512, "text layers": 768}
     texts |= {"title": 384, "title words": 512, "title layers": 768}
-    assert block_widths(small) == {"image": 1280, "image shapes": 640, "image layers": 784, **texts, "facts": 256}
+    images, facts = {"image": 1280, "image shapes": 640, "image layers": 784}, {"facts": 256, "facts curves": 256}
+    assert block_widths(small) == {**images, **texts, **facts}
     values = {"image": EXAMPLES["image"], "text": TEXTS, "title": TEXTS, "facts": EXAMPLES["table"]}
     embedded = {modality: small.embed(modality, values[modality][:1]) for modality in small.modalities}
     assert {modality: rows[0].shape[0] for modality, rows in embedded.items()} == dict.fromkeys(small.modalities, 1)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fedprime.backbones.curves import NUM_CURVES, curves_of
+from fedprime.backbones.hashed_table import HashedTable, filled_cells
 from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.raw_values import as_images, as_texts
 from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, SHAPES, look_of, shapes_of
@@ -91,8 +93,8 @@ class PooledEncoder:
     """An encoder around another one whose only token of a value is what the one inside pools its tokens to.
 
     Behind it stand, as blocks of their own that are no part of the token, what was counted (the shapes of an image or
-    of the spectrogram of a sound, the words of a text) if that is asked for, and what lower layers make of the value,
-    where the encoder inside tells that. Joint layers read the first `width` numbers.
+    of the spectrogram of a sound, the words of a text, the curves of a hashed row) if that is asked for, and what lower
+    layers make of the value, where the encoder inside tells that. Joint layers read the first `width` numbers.
 
     Attributes:
         beside: By what it is, how many numbers each block behind the token has, in their order.
@@ -104,8 +106,8 @@ class PooledEncoder:
         """Wraps an encoder.
 
         Args:
-            shapes: Whether images and sounds have their shapes beside, where there is a picture to see them in, and
-                texts their words.
+            shapes: Whether images and sounds have their shapes beside, where there is a picture to see them in, texts
+                their words, and hashed rows their curves.
         """
         self.inside = inside
         self.kind: ValueKind = inside.kind
@@ -116,8 +118,10 @@ class PooledEncoder:
         if shapes and (isinstance(inside, LogMel) or inside.kind == "image"):
             counted["shapes"] = NUM_SHAPES + (NUM_COLOURS if inside.kind == "image" else 0)
             self.fingerprint += f" with {SHAPES}"
-        # Earlier versions had neither of these: the same backbone, which tells more, so that their models can be read.
+        # Earlier versions had none of these: the same backbone, which tells more, so that their models can be read.
         later = {"words": NUM_WORDS} if shapes and inside.kind == "text" else {}
+        if shapes and isinstance(inside, HashedTable):
+            later["curves"] = NUM_CURVES
         self._layered = inside if isinstance(inside, LayeredEncoder) and inside.layers_width else None
         if self._layered is not None:
             later["layers"] = self._layered.layers_width
@@ -146,6 +150,8 @@ class PooledEncoder:
     def _counted(self, value: object, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " counted"]:
         if "words" in self.beside:
             counted = words_of(*as_texts([value]))
+        elif "curves" in self.beside:
+            counted = curves_of(filled_cells(value))
         elif "shapes" not in self.beside:
             return torch.empty(0)
         elif isinstance(self.inside, LogMel):

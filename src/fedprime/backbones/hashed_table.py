@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.data.sources import ValueKind
 
-__all__ = ["HashedTable"]
+__all__ = ["HashedTable", "filled_cells", "is_number"]
 
 _NUMBERS, _WORDS = 64, 128  # places of numbers, in each of two rows; places of words
 _PLACES = 4  # of a word: two of which all coincide are one in many millions
@@ -60,16 +61,9 @@ class HashedTable:
         """Writes nothing: there is nothing to know."""
 
     def _encode(self, value: object) -> Float[Tensor, " width"]:
-        if isinstance(value, np.ndarray) and value.ndim == 1:
-            value = {str(column): cell for column, cell in enumerate(value.tolist())}
-        if not isinstance(value, Mapping):
-            raise BackboneError(f"found {type(value).__name__} where a row by column was expected")
-        cells = {str(name): cell for name, cell in value.items() if not _is_empty(cell)}
-        if not cells:
-            raise BackboneError("found a row without any filled cell; count it as missing")
         row = np.zeros(self.width, dtype=np.float32)
-        for name, cell in cells.items():
-            if isinstance(cell, int | float | np.number) and not isinstance(cell, bool):
+        for name, cell in filled_cells(value).items():
+            if is_number(cell):
                 if not math.isfinite(float(cell)):
                     raise BackboneError(f"found {cell!r} in the column {name!r} where a finite number was expected")
                 first, second = _hashes("number", name)[:2] % _NUMBERS
@@ -79,6 +73,27 @@ class HashedTable:
                 hashes = _hashes("word", name, str(cell))
             np.add.at(row, 2 * _NUMBERS + (hashes >> 1) % _WORDS, np.where(hashes & 1, 0.5, -0.5))
         return torch.from_numpy(row)
+
+
+def filled_cells(value: object) -> dict[str, object]:
+    """Returns by column the cells of a row that are filled; of an array of numbers, columns are called 0, 1 and so on.
+
+    Raises:
+        BackboneError: If the value is no row, or has no filled cell.
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = {str(column): cell for column, cell in enumerate(value.tolist())}
+    if not isinstance(value, Mapping):
+        raise BackboneError(f"found {type(value).__name__} where a row by column was expected")
+    cells = {str(name): cell for name, cell in value.items() if not _is_empty(cell)}
+    if not cells:
+        raise BackboneError("found a row without any filled cell; count it as missing")
+    return cells
+
+
+def is_number(cell: object) -> TypeGuard[int | float | np.number]:
+    """Returns whether a cell is a number; yes and no are words."""
+    return isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
 
 
 def _is_empty(cell: object) -> bool:

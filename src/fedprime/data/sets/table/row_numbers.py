@@ -58,7 +58,8 @@ def _numbers(name: str, parts: Sequence[Part]) -> Iterator[int | None]:
 
 def _whole(cell: object) -> int | None:
     if isinstance(cell, str):
-        cell = cell.strip()
-        return int(cell) if cell.isascii() and cell.isdecimal() else None
-    is_number = isinstance(cell, int | float) and not isinstance(cell, bool)
-    return int(cell) if is_number and float(cell).is_integer() else None
+        word = cell.strip()
+        return int(word) if word.isascii() and word.isdecimal() else None
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        return None
+    return int(cell) if float(cell).is_integer() else None
