@@ -127,6 +127,16 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path: Path, capsys: pytest.Captu
     assert found["only_measured"] == ["rare"]
 
 
+def test_inputs_that_give_the_label_away_and_equal_rows_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = [{"size": str(row % 5), "code": str(row % 4), "label": "ab"[row % 2]} for row in range(40)]
+    write_csv(tmp_path / "metadata.csv", rows)
+    assert exit_code("data", "check", tmp_path, "--columns", "table=*") == 0
+    said = capsys.readouterr().out
+    assert "1 input of which each value has one label; leave out what says the label in other words: code\n" in said
+    assert "groups of equal samples within a split; keep one of each where these are copies: row 1 = row 21" in said
+    assert "nothing is wrong" not in said
+
+
 def test_words_of_a_table_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rows = [
         {"file_name": f"{row}\x1b[2J.png", "text": f"\x1b[31mred {row}", "label": "ab"[row % 2]} for row in range(4)

@@ -191,15 +191,16 @@ def _in_words(found: "Inspection") -> str:
     problems = (
         ("modality", "that no sample has, which a run would refuse; mend paths or columns", found.absent),
         ("sample", "with nothing at all, left out", found.nothing),
-        ("copy", "across splits; take one of each out", copies),
-        ("duplicate", "within a split; keep one of each", repeated),
+        ("group", "of equal samples across splits; take one of each out where it is a copy", copies),
+        ("group", "of equal samples within a split; keep one of each where these are copies", repeated),
+        ("input", "of which each value has one label; leave out what says the label in other words", found.given_away),
         ("group", "of labels that differ only by case, spaces or zeros in front; write each one way", similar),
         ("class", "that no training sample has and that cannot be learnt", found.only_measured),
     )
     lines += [f"{counted(len(names), noun)} {what}: {_first(names)}" for noun, what, names in problems if names]
     if found.no_label:
         lines.append(f"{counted(found.no_label, 'row')} without a label: left out")
-    is_fine = found.is_sound and not found.repeated
+    is_fine = found.is_sound and not (found.repeated or found.given_away)
     return "\n".join([*lines, "nothing is wrong"] if is_fine else lines)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fedprime.data.batches import EmbeddedSamples
+from fedprime.data.given_away import GivenAway
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import SampleSource
 
@@ -38,6 +39,7 @@ class Inspection:
         absent: Modalities that no sample has.
         repeated: Names of samples of one split that have the same file, or are the same altogether.
         similar_labels: Classes or labels that differ only by case, spaces or zeros in front.
+        given_away: Inputs that tell the label of every row, as `GivenAway` finds them.
         readings: By column, what its cells are taken for.
     """
 
@@ -56,6 +58,7 @@ class Inspection:
     absent: list[str]
     repeated: list[list[str]]
     similar_labels: list[str]
+    given_away: list[str]
     readings: dict[str, str]
 
     @property
@@ -130,6 +133,7 @@ def _inspect_samples(source: SampleSource, expected: int | None, embedded: Embed
         absent=[name for name, own in zip(source.modalities, source.there.T, strict=True) if not own.any()],
         repeated=[],
         similar_labels=_similar(source.label_names),
+        given_away=[],
         readings={},
     )
 
@@ -164,6 +168,7 @@ def _inspect_table(table: Table, expected: int | None, embedded: EmbeddedSamples
         [own for own, column in zip(table.modalities, opened.there.T, strict=True) if not column.any()],
         [names(same) for same in equal if same not in crossing],
         _similar(table.label_names),
+        opened.given_away,
         table.readings,
     )
 
@@ -176,6 +181,7 @@ class _Opened:
     unreadable: dict[str, dict[str, str]]
     files: list[list[int]]
     rows: list[list[int]]
+    given_away: list[str]
 
 
 def _open_all(table: Table, embedded: EmbeddedSamples | None) -> _Opened:
@@ -184,16 +190,19 @@ def _open_all(table: Table, embedded: EmbeddedSamples | None) -> _Opened:
     unreadable: dict[str, dict[str, str]] = defaultdict(dict)
     same_file: dict[bytes, list[int]] = defaultdict(list)
     contents: list[list[bytes]] = [[np.asarray(label).tobytes()] for label in table.labels]
+    given_away = GivenAway()
     for column, own in enumerate(table.columns):
         for index in np.flatnonzero(there[:, column]).tolist():
             try:
-                digest = _digest(table, own.modality, index)
+                digest, value = _digest(table, own.modality, index)
             except Exception as error:  # of whatever library decodes it
                 said = " ".join(str(error).split()) or type(error).__name__
                 unreadable[own.modality][table.name_of(index)] = _with_row(table, index, said)
                 there[index, column] = False
             else:
                 contents[index].append(digest)
+                if isinstance(value, Mapping) and own.kind == "table" and table.task == "one_class":
+                    given_away.see(value, int(table.labels[index]))
                 if own.kind in ("image", "audio"):
                     same_file[digest].append(index)
     if embedded is not None:
@@ -201,8 +210,8 @@ def _open_all(table: Table, embedded: EmbeddedSamples | None) -> _Opened:
     same_row: dict[bytes, list[int]] = defaultdict(list)
     for index in np.flatnonzero(there.any(axis=1)).tolist():
         same_row[b" ".join(contents[index])].append(index)
-    several = ([own for own in groups.values() if len(own) > 1] for groups in (same_file, same_row))
-    return _Opened(there, dict(unreadable), *several)
+    files, equal = ([own for own in groups.values() if len(own) > 1] for groups in (same_file, same_row))
+    return _Opened(there, dict(unreadable), files, equal, given_away.columns())
 
 
 def _put_through(
@@ -223,14 +232,14 @@ def _with_row(table: Table, index: int, reason: str) -> str:
     return reason if table.name_of(index) == row else f"{row}: {reason}"
 
 
-def _digest(table: Table, modality: str, index: int) -> bytes:
-    """Reads a value, and returns what tells it from others."""
+def _digest(table: Table, modality: str, index: int) -> tuple[bytes, object]:
+    """Reads a value, and returns what tells it from others, and it."""
     cells, row = table.cells_of(modality), table.row_of(index)
     value = cells.read(row)
     if cells.own.kind not in ("image", "audio"):
-        return hashlib.sha256(repr(value).encode()).digest()
+        return hashlib.sha256(repr(value).encode()).digest(), value
     file, _ = cells.file(row)
-    return hashlib.sha256(file.read_bytes() if isinstance(file, Path) else file).digest()
+    return hashlib.sha256(file.read_bytes() if isinstance(file, Path) else file).digest(), value
 
 
 def _similar(names: Sequence[str]) -> list[str]:

@@ -78,6 +78,19 @@ def test_words_that_say_that_nothing_is_there_are_holes_among_numbers_and_catego
         assert table.there[:3, 0].tolist() == [cell != word for cell in cells]
 
 
+@pytest.mark.parametrize(
+    ("cells", "reading"), [(("5",), "numbers (5); the same in all rows"), (("5", ""), "numbers (5); 12 empty")]
+)
+def test_a_column_that_says_the_same_in_all_rows_is_told(cells: tuple[str, ...], reading: str, tmp_path: Path):
+    assert table_of(tmp_path, *cells).readings["x"] == reading
+
+
+def test_row_numbers_are_told(tmp_path: Path):
+    reading = "numbers (0, 1, 2); they number or name the rows"
+    (tmp_path / "metadata.csv").write_text("x,y,label\n" + "".join(f"{row},{row % 5},{row % 2}\n" for row in range(30)))
+    assert open_table(str(tmp_path), TableOptions(columns=("facts:table=*",))).readings["x"] == reading
+
+
 def test_numbers_that_may_have_decimal_commas_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     table = table_of(tmp_path, "1,234", "2,500")
     doubt = "1,234 may be meant as 1.234: write 1234 or 1.234"

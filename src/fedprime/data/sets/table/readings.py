@@ -57,6 +57,7 @@ def _reading(name: str, form: Form, parts: Sequence[Part], *, has_commas: bool) 
     said += _examples(words, " (", ")")
     said += f"; {style.doubt}" if style is not None and style.doubt else ""
     said += "; they number or name the rows" if form in OF_TABLES and are_row_numbers(name, parts) else ""
+    said += "; the same in all rows" if len(words) == len(cells) > 1 == len(set(words)) else ""
     num_empty = sum(map(is_empty, cells))
     nothing = [cleaned(str(cell)) for cell in cells if is_blank(cell, kept) and not is_empty(cell)]
     said += f"; {num_empty:,} empty" if num_empty else ""
