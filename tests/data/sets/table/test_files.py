@@ -70,6 +70,25 @@ def test_what_the_folders_of_partitions_say_are_columns(ending: str, tmp_path: P
     ]
 
 
+@pytest.mark.parametrize("between", ["", ",,\n,,\n"])
+def test_a_title_above_the_names_of_columns_is_told_and_left_out(
+    between: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    rows = "".join(f"{row},words {row},{row % 2}\n" for row in range(9))
+    (tmp_path / "metadata.csv").write_text(f"Survey of 2024,,\n{between}size,text,label\n{rows},,\n")
+    (part,) = open_parts(str(tmp_path))
+    assert part.rows.column_names == ["size", "text", "label"]
+    assert part.column("size").to_pylist()[:9] == [str(row) for row in range(9)]
+    assert "'Survey of 2024' is above the names of columns, and taken for a title" in caplog.text
+
+
+@pytest.mark.parametrize("first", ["red,3,1", "red,,"])
+def test_the_only_name_above_values_is_no_title(first: str, tmp_path: Path):
+    (tmp_path / "metadata.csv").write_text(f"colour,,\n{first}\nblue,4,0\n")
+    (part,) = open_parts(str(tmp_path))
+    assert part.column("colour").to_pylist() == ["red", "blue"]
+
+
 def test_blank_rows_before_the_header_are_none(tmp_path: Path):
     (tmp_path / "metadata.csv").write_text('\ufeff\n,,\n"",,\n\ntext,x,label\nred,1,a\n', encoding="utf-8")
     assert columns_of(tmp_path) == [{"text": ["red"], "x": ["1"], "label": ["a"]}]

@@ -10,7 +10,8 @@ from fedprime.data.sets.table.row_numbers import are_row_numbers
 
 
 def part_of(name: str, cells: list[object]) -> Part:
-    return Part(pa.table({name: cells}), None, Path(), "a table")
+    words = [str(cell) for cell in cells] if any(isinstance(cell, str) for cell in cells) else cells
+    return Part(pa.table({name: words}), None, Path(), "a table")
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,7 @@ def part_of(name: str, cells: list[object]) -> Part:
     [
         ("obs", [str(row) for row in range(1, 21)]),  # counted, as CSV has it
         ("obs", [float(row) for row in range(20)]),
+        ("obs", [*map(str, range(20)), "", ""]),  # with blank rows below
         ("rownames", ["1.1", "1.2", "2.1"] * 4),
         ("id", [7 * row for row in range(12)]),
         ("PassengerId", [7 * row for row in range(12)]),
@@ -34,7 +36,7 @@ def test_what_counts_the_rows_or_is_called_an_identifier_is_known(name: str, cel
         ("year", list(range(1990, 2010))),
         ("age", [str(row % 7) for row in range(20)]),
         ("obs", [1, 2, 3]),  # a few rows may do so by chance
-        ("obs", [*range(1, 20), None]),
+        ("obs", [*range(1, 20), "total"]),
         ("paid", [7 * row for row in range(12)]),
         ("id", [row % 3 for row in range(200)]),  # a few groups
         ("id", [row + 0.5 for row in range(20)]),

@@ -5,12 +5,13 @@ import logging
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sets.table.text_encoding import found_encoding
 from fedprime.data.sources import DataError
@@ -70,7 +71,7 @@ class CsvFormat:
         encoding: As Python names it.
         delimiter: What stands between cells.
         header: The names of columns; a column without a name, as programs write row numbers, is called ``(index)``.
-        num_skipped: Rows before it, which say how the file is written, or nothing; lines without any cell apart.
+        num_skipped: Rows before it (how the file is written, a title, nothing), but for lines without any cell.
         num_rows: How few and how many rows are after it: one may take two quotes in a line for a row, and one not.
     """
 
@@ -111,7 +112,7 @@ def read_csv_format(file: Path, options: CsvOptions | None = None) -> CsvFormat:
             lines = islice(opened, num_skipped, None)
             reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
             try:
-                header, num_blank, num_rows = _checked_header(reader, file, num_skipped)
+                header, num_before, num_rows = _checked_header(reader, file, num_skipped)
             except csv.Error as error:
                 raise DataError(
                     f"{file} cannot be read as CSV: {error} (line {reader.line_num + num_skipped}); "
@@ -130,7 +131,7 @@ def read_csv_format(file: Path, options: CsvOptions | None = None) -> CsvFormat:
         raise DataError(f"{file} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
     finally:
         csv.field_size_limit(limit)
-    return CsvFormat(encoding, delimiter, header, num_skipped + num_blank, num_rows)
+    return CsvFormat(encoding, delimiter, header, num_skipped + num_before, num_rows)
 
 
 def refuse_other_file(file: Path, form: str) -> None:
@@ -169,8 +170,21 @@ def _is_row(row: Sequence[str]) -> bool:
     return len(row) > 1 or any(cell.strip(" \t") for cell in row)
 
 
-def _first_row(reader: Any) -> tuple[list[str], int]:
-    """Returns the first row in which something is written, and how many are before it."""
+def _first_row(reader: Any, file: Path) -> tuple[list[str], int, Iterator[list[str]]]:
+    """Returns the row that names the columns, how many are before it, and the rows after it."""
+    row, num_before = _written(reader)
+    if len(row) < 3 or not row[0] or any(row[1:]):
+        return row, num_before, reader
+    # One cell above several columns is a title, if what comes next is all words; else it is the only name.
+    later, num_between = _written(reader)
+    if sum(map(bool, later)) < 2 or any(map(PLAIN.fits, later)):
+        return row, num_before, chain([[""] * len(row)] * num_between, [later], reader)
+    _logger.warning("%s: %r is above the names of columns, and taken for a title", file, row[0][:100])
+    return later, num_before + 1 + num_between, reader
+
+
+def _written(reader: Any) -> tuple[list[str], int]:
+    """Returns the next row in which something is written, and how many are before it."""
     num_blank = 0
     for row in reader:
         if any(map(cleaned, row)):
@@ -184,8 +198,8 @@ def _are_equal(cell: str, name: str) -> bool:
 
 
 def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str], int, tuple[int, int]]:
-    """Returns the names of columns, how many blank rows are before them, and how few and many rows after them."""
-    names, num_blank = _first_row(reader)
+    """Returns the names of columns, how many rows are before them, and how few and many rows after them."""
+    names, num_before, rows = _first_row(reader, file)
     header = [name or ("(index)" if column == 0 else f"(column {column + 1})") for column, name in enumerate(names)]
     if len(header) > _MOST_COLUMNS:
         raise DataError(
@@ -193,7 +207,7 @@ def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str
             "put numbers that belong together into one column, with spaces between them"
         )
     is_empty, short, num_rows, num_perhaps = True, list[int](), 0, 0
-    for row in reader:
+    for row in rows:
         num_rows += _is_row(row)
         num_perhaps += len(row) > 0
         is_empty = is_empty and not any(map(cleaned, row))
@@ -222,4 +236,4 @@ def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str
             "%s: %s with fewer cells than there are columns, first line %d: their last cells are taken for empty",
             *(file, counted(len(short), "line"), short[0]),
         )
-    return header, num_blank, (num_rows, num_perhaps)
+    return header, num_before, (num_rows, num_perhaps)

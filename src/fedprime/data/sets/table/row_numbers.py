@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from fedprime.data.sets.table.parts import Part
+from fedprime.data.sets.table.plain_words import is_empty
 
 __all__ = ["are_row_numbers"]
 
@@ -49,11 +50,12 @@ def _are_identifiers(numbers: Sequence[int | None]) -> bool:
 
 
 def _numbers(name: str, parts: Sequence[Part]) -> Iterator[int | None]:
-    """Yields the whole number of each cell, None where there is none."""
+    """Yields the whole number of each filled cell, None where it is something else."""
     for part in parts:
         column = part.column(name)
         for start in range(0, len(column), _AT_ONCE):
-            yield from map(_whole, column.slice(start, _AT_ONCE).to_pylist())
+            cells = column.slice(start, _AT_ONCE).to_pylist()
+            yield from (_whole(cell) for cell in cells if not is_empty(cell))
 
 
 def _whole(cell: object) -> int | None:
