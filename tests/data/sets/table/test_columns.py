@@ -47,6 +47,13 @@ def test_row_numbers_are_no_input_unless_they_are_named(name: str, tmp_path: Pat
     assert chosen(parts, f"facts:table={name or '(index)'}+size") == [f"facts:table={name or '(index)'}+size"]
 
 
+def test_where_all_that_is_left_numbers_rows_this_is_told(tmp_path: Path):
+    rows = [{"id": str(3 * row), "label": "ab"[row > 5]} for row in range(12)]
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", rows)))
+    with pytest.raises(DataError, match=r"is left beside what numbers or names the rows \(id\); name columns"):
+        chosen(parts, "facts:table=*")
+
+
 @pytest.mark.parametrize("ending", ["jfif", "JPE", "avif", "heic", "ppm", "jp2", "svg"])
 def test_files_of_images_are_known_by_rare_endings(ending: str, tmp_path: Path):
     parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"file_name": f"{n}.{ending}"} for n in range(9)])))

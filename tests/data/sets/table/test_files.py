@@ -70,6 +70,13 @@ def test_what_the_folders_of_partitions_say_are_columns(ending: str, tmp_path: P
     ]
 
 
+@pytest.mark.parametrize("name", ["sales.xlsx", "flights.arrow", "survey.SAV"])
+def test_a_folder_with_a_table_of_another_form_says_so(name: str, tmp_path: Path):
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=f"it has {name}, of a form that is not read: save its table as metadata.csv"):
+        open_parts(str(tmp_path))
+
+
 @pytest.mark.parametrize("between", ["", ",,\n,,\n"])
 def test_a_title_above_the_names_of_columns_is_told_and_left_out(
     between: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

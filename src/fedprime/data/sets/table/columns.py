@@ -121,12 +121,10 @@ def choose_columns(
     """
     if stated:
         named = {column for word in stated for column in word.partition("=")[2].split("+")}
-        free = [
-            name
-            for name, form in forms.items()
-            if form in OF_TABLES and name not in {*named, *apart} and not are_row_numbers(name, parts)
-        ]
-        chosen = [_parse(_spelled_out(word, free), parts, forms, kinds or {}) for word in stated]
+        free = [name for name, form in forms.items() if form in OF_TABLES and name not in {*named, *apart}]
+        numbering = [name for name in free if are_row_numbers(name, parts)]
+        free = [name for name in free if name not in numbering]
+        chosen = [_parse(_spelled_out(word, free, numbering), parts, forms, kinds or {}) for word in stated]
         twice = [own.modality for own in chosen if sum(own.modality == other.modality for other in chosen) > 1]
         if twice:
             raise DataError(f"data.columns states {twice[0]!r} twice; join several columns as {twice[0]}=title+text")
@@ -172,13 +170,16 @@ def usual_columns(parts: Sequence[Part], forms: Mapping[str, Form]) -> list[Moda
     return chosen
 
 
-def _spelled_out(word: str, free: Sequence[str]) -> str:
-    """Puts the names of all numbers and categories that are left in the place of ``*``."""
+def _spelled_out(word: str, free: Sequence[str], numbering: Sequence[str]) -> str:
+    """Puts the names of all numbers and categories that are left in the place of ``*``, but of those numbering rows."""
     modality, _, column = word.partition("=")
     if column != _ALL:
         return word
     if not free:
-        raise DataError(f"data.columns states {word!r}, but no column of numbers or categories is left; name columns")
+        beside = f" beside what numbers or names the rows ({', '.join(numbering)})" if numbering else ""
+        raise DataError(
+            f"data.columns states {word!r}, but no column of numbers or categories is left{beside}; name columns"
+        )
     return f"{modality}={'+'.join(free)}"
 
 

@@ -23,6 +23,21 @@ __all__ = ["open_parts"]
 _logger = logging.getLogger(__name__)
 
 _METADATA = [f"metadata{ending}" for ending in READERS]
+#: Endings of tables that nothing here reads.
+_OTHER_TABLES = (
+    ".xlsx",
+    ".xls",
+    ".ods",
+    ".arrow",
+    ".feather",
+    ".dta",
+    ".sav",
+    ".rds",
+    ".rda",
+    ".pkl",
+    ".h5",
+    ".sqlite",
+)
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -150,6 +165,9 @@ def _files_of_table(folder: Path) -> list[Path]:
 def _refuse_folder(place: Path) -> NoReturn:
     tables = table_files(place)
     hint = f"; or name the file: --data.path {tables[0]}" if tables else ""
+    other = next((file for file in sorted(place.iterdir()) if file.suffix.lower() in _OTHER_TABLES), None)
+    if other and not tables:
+        hint = f"; it has {other.name}, of a form that is not read: save its table as metadata.csv or metadata.parquet"
     raise DataError(
         f"{place} is no table: expected metadata.csv, metadata.jsonl or metadata.parquet with a row for each "
         f"sample{hint}"
