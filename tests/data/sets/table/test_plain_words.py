@@ -13,7 +13,9 @@ def test_what_nobody_sees_is_no_word(unseen: str):
     assert is_empty(unseen)
 
 
-@pytest.mark.parametrize("word", ["NA", "n/a", "N.A.", "-", "?", "null", "#N/A", "#DIV/0!", "#REF!", "<NA>"])
+@pytest.mark.parametrize(
+    "word", ["NA", "n/a", "N.A.", "-", "?", "null", "#N/A", "#DIV/0!", "#REF!", "<NA>", ".", "..", "\\N", "(null)"]
+)
 def test_a_word_that_says_that_nothing_is_there_is_blank_but_not_empty(word: str):
     assert is_blank(f" {word} ")
     assert not is_empty(word)

@@ -6,8 +6,9 @@ from collections.abc import Container, Iterable
 
 __all__ = ["cleaned", "is_blank", "is_empty", "kept_words", "truth"]
 
-#: What people and programs write where there is nothing; errors of spreadsheets. "None" may be an answer.
+#: What people and programs write where there is nothing; databases, errors of spreadsheets. "None" may be an answer.
 _NOTHING = frozenset(("na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "nil", "-", "--", "?", ".", ".."))
+_NOTHING |= frozenset(("\\n", "(null)", "<null>", "[null]"))
 _NOTHING |= frozenset(("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!", "#spill!", "#calc!"))
 #: White space, control and format characters (marks of byte order, of width zero, of direction).
 _UNSEEN = "".join(
