@@ -270,6 +270,15 @@ def test_numbers_that_nobody_states_are_told(frame: pd.DataFrame, backbone: Back
     assert "numbers are read where stated: columns=('table=*', ...) reads price" in caplog.text
 
 
+def test_row_numbers_are_not_told_as_numbers_to_read(
+    frame: pd.DataFrame, backbone: Backbone, caplog: pytest.LogCaptureFixture
+):
+    counted = frame.drop(columns="price").assign(obs=np.arange(len(frame)))
+    with pytest.raises(DataError, match="no facts"):
+        predictor(backbone, columns=()).fit(counted)
+    assert "numbers are read where stated" not in caplog.text
+
+
 def test_samples_may_be_given_as_a_person_has_them(fitted: FederatedPredictor, rows: list[dict[str, Any]]):
     path = rows[1]["photo"]
     expected = fedprime.predict_samples(fitted.model_, [{"image": np.asarray(Image.open(path))}])

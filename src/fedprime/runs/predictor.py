@@ -14,6 +14,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.frames import frame_columns, frame_part, named_cells
 from fedprime.data.sets.table.labels import read_known_labels
+from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
 from fedprime.methods.method import Method
@@ -110,6 +111,7 @@ class FederatedPredictor(Estimator):
         source = table_of([frame_part(frame, Path(files))], _FRAME, data)
         used = {data.client, *source.label_columns, *(name for own in source.columns for name in own.columns)}
         unread = [name for name, form in source.forms.items() if form == "number" and name not in used]
+        unread = [name for name in unread if not are_row_numbers(name, source.parts)]
         if unread:
             _logger.warning("numbers are read where stated: columns=('table=*', ...) reads %s", ", ".join(unread))
         settings = self._settings(len(source.site_names))
