@@ -3,12 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from fedprime.experiment.build import Experiment
-from fedprime.federation.calibration_rounds import TemperatureRound
+from fedprime.federation.calibration_rounds import ShrinkageRound, TemperatureRound
+from fedprime.federation.guard import Guard
+from fedprime.federation.processors import ServerRound
+from fedprime.federation.start_round import StartRound
+from fedprime.methods.closed_form import ClosedForm
 from fedprime.methods.method import ServerState, Update
-from fedprime.models.calibration import with_doubt
+from fedprime.models.calibration import SCALES, with_doubt
 from started import ROUNDS, answers, divided, model_of, started
 
 
@@ -72,3 +77,90 @@ def test_likelihoods_above_one_are_refused(small_experiment: Experiment):
     (update,) = answers(ROUNDS[1], model, clients, state)
     update.weights["likelihood.summary"][0, 0, 0] = 3.0
     assert ROUNDS[1].problems(update) == ["a probability is greater than 1"]
+
+
+#: Without content: ten classes.
+SHARED = {"head.log_prior": torch.zeros(10)}
+LIAR = 2
+
+
+def preferring(client: int, number: int, shrinkage: int, temperature: int, slope: float = 0.1) -> Update:
+    """What a client measures whose labels are the less likely, the further a choice is from one."""
+    far = (torch.arange(9)[:, None] - shrinkage).abs() + (torch.arange(10)[None, :] - temperature).abs()
+    table = (-number * (1 + slope * far)).double().expand(2, 9, 10).clone()
+    return Update(client, 5, {"likelihood.text": table, "count.text": torch.tensor([number]).double()})
+
+
+def curved(client: int, number: int, best: float, curvature: float = 1.0) -> Update:
+    """What a client measures whose labels are likeliest where two blocks have this weight."""
+    step = torch.tensor(SCALES).double() - best
+    hessian = (-2 * number * curvature * torch.eye(2).double()).expand(len(SCALES), 2, 2).clone()
+    value, gradient = -number * (1 + 2 * curvature * step.square()), -2 * number * curvature * step
+    weights = {
+        "value": value.expand(2, -1).clone(),
+        "gradient": gradient[None, :, None].expand(2, -1, 2).clone(),
+        "hessian": hessian,
+        "count": torch.tensor([number]).double(),
+    }
+    return Update(client, 5, weights)
+
+
+def left_out(step: StartRound, updates: list[Update]) -> dict[int, str]:
+    assert [step.problems(update) for update in updates] == [[]] * len(updates)
+    return Guard().too_far(updates, ServerRound(-1, 0, range(len(updates)), ClosedForm(), ServerState(SHARED), step))
+
+
+#: Of one size and of very different ones.
+NUMBERS = [(60, 60, 60, 60), (400, 3, 40, 9, 21)]
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+@pytest.mark.parametrize(("shrinkage", "temperature"), [(0, 0), (0, 9), (8, 0), (8, 9)])
+def test_one_client_does_not_choose_for_all_by_its_word(numbers: tuple[int, ...], shrinkage: int, temperature: int):
+    updates = [preferring(client, number, 4, 4 + client % 2) for client, number in enumerate(numbers)]
+    assert left_out(ShrinkageRound(), updates) == {}
+    updates[LIAR] = preferring(LIAR, numbers[LIAR], shrinkage, temperature, slope=1e6)
+    found = left_out(ShrinkageRound(), updates)
+    assert found.keys() == {LIAR}
+    assert "of what guessing costs less; more than 3% is not used" in found[LIAR]
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+@pytest.mark.parametrize("best", [0.0, 5.0])
+def test_one_client_does_not_weigh_blocks_for_all_by_its_word(numbers: tuple[int, ...], best: float):
+    updates = [curved(client, number, 1 + 0.1 * (client % 3)) for client, number in enumerate(numbers)]
+    assert left_out(TemperatureRound(), updates) == {}
+    updates[LIAR] = curved(LIAR, numbers[LIAR], best, curvature=1e6)
+    assert left_out(TemperatureRound(), updates).keys() == {LIAR}
+
+
+def test_whoever_has_something_else_is_heard_as_far_as_its_samples_go():
+    updates = [preferring(client, 60, 4, 5) for client in range(4)] + [preferring(4, 60, 7, 2)]
+    assert left_out(ShrinkageRound(), updates) == {}
+    updates = [curved(client, 60, 1.0) for client in range(4)] + [curved(4, 60, 0.5)]
+    assert left_out(TemperatureRound(), updates) == {}
+
+
+def test_of_three_clients_nobody_can_tell_which_one_is_right():
+    updates = [preferring(0, 60, 4, 4), preferring(1, 60, 4, 4), preferring(2, 60, 0, 0, slope=1e6)]
+    assert left_out(ShrinkageRound(), updates) == {}
+
+
+def test_who_has_no_validation_sample_judges_nobody():
+    updates = [preferring(client, 0, 4, 4) for client in range(4)] + [preferring(4, 60, 0, 0)]
+    assert left_out(ShrinkageRound(), updates) == {}
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [(ShrinkageRound(), "likelihood.text"), (TemperatureRound(), "value"), (TemperatureRound(), "gradient")],
+)
+def test_likelihoods_that_no_samples_have_are_refused(step: StartRound, name: str):
+    update = preferring(0, 60, 4, 4) if isinstance(step, ShrinkageRound) else curved(0, 60, 1.0)
+    update.weights[name][:] = -1e300
+    assert step.problems(update) == ["so many samples cannot be so unlikely"]
+    update.weights[name][:] = -1.0
+    count = next(value for own, value in update.weights.items() if own.startswith("count"))
+    assert step.problems(update) == []
+    count.zero_()
+    assert step.problems(update) == ["so many samples cannot be so unlikely"]

@@ -143,7 +143,7 @@ def test_a_model_without_the_file_tells_nothing(model: PromptedModel, tmp_path: 
     ("values", "said"),
     [
         ({"sums.labels": torch.tensor([1.0, 1.0])}, "sums.labels has shape"),
-        ({"sums.labels": torch.tensor([-1.0, 2.0, 3.0])}, "whole number from 0"),
+        ({"sums.labels": torch.tensor([-1.0, 2.0, 3.0])}, "no number from 0"),
         ({"sums.second.text": torch.tensor([float("nan")])}, "sums.second.text has shape"),
         ({"sums.total.voice": torch.zeros(3)}, "sums.total.voice is unknown"),
         ({"temperature.text": torch.tensor([float("nan")], dtype=torch.float64)}, "temperature of text"),
@@ -158,6 +158,15 @@ def test_sums_of_no_samples_are_refused_in_a_line(
         Statistics.load(saved, model)
     assert str(saved / STATISTICS) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_sums_in_which_one_site_counted_for_less_are_those_of_samples(model: PromptedModel, saved: Path):
+    found = Statistics.load(saved, model)
+    assert found is not None
+    less = found.sums.of_weights({name: value * (10 / 3e7) for name, value in found.sums.weights().items()})
+    rewrite(saved, replace(found, sums=less + found.sums).weights())
+    with pytest.raises(ModelError, match="is not what was saved with this model"):  # and not of no samples
+        Statistics.load(saved, model)
 
 
 def test_sums_that_are_not_finite_are_refused(model: PromptedModel, saved: Path):

@@ -149,12 +149,36 @@ def test_a_saved_predictor_is_the_same_and_can_be_saved_again(
     again.save(tmp_path / "m")
     for content in ("{", "[1]", '{"columns": 3}', '{"parameters": {"colour": "red"}}'):
         (tmp_path / "m" / "predictor.json").write_text(content)
-        with pytest.raises(ModelError, match=r"predictor\.json is broken"):
+        with pytest.raises(ModelError, match=r"predictor\.json is not what was saved with this model"):
             FederatedPredictor.load(tmp_path / "m", backbone)
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    earlier = {name: value for name, value in config.items() if not name.endswith("sha256")}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(earlier))
+    with pytest.raises(ModelError, match=r"predictor\.json is broken"):
+        FederatedPredictor.load(tmp_path / "m", backbone)
     model = PromptedModel(backbone, NoPrompts(backbone.dim), ("soup", "cake"))
     model.save_pretrained(tmp_path / "bare")
     with pytest.raises(ModelError, match="names no columns of a table"):
         FederatedPredictor.load(tmp_path / "bare", backbone)
+
+
+@pytest.mark.parametrize("name", ["predictor.json", "statistics.safetensors"])
+def test_a_file_beside_the_model_of_another_one_is_refused(
+    name: str, frame: pd.DataFrame, backbone: Backbone, tmp_path: Path
+):
+    """Classes in another order would be a wrong answer to every question."""
+    ours = predictor(backbone, method="closed-form").fit(frame)
+    ours.save(tmp_path / "ours")
+    turned = frame.assign(label=[DISHES[-1 - DISHES.index(label)] for label in frame["label"]])
+    predictor(backbone, method="closed-form").fit(turned).save(tmp_path / "theirs")
+    path = tmp_path / "ours" / name
+    if name == "predictor.json":
+        known = json.loads(path.read_text())
+        path.write_text(json.dumps({**known, "classes": known["classes"][::-1]}))
+    else:
+        path.write_bytes((tmp_path / "theirs" / name).read_bytes())
+    with pytest.raises(ModelError, match=f"{name} is not what was saved with this model; take another copy"):
+        FederatedPredictor.load(tmp_path / "ours", backbone)
 
 
 @pytest.fixture

@@ -46,6 +46,13 @@ def test_what_the_file_says_goes_over_it(model: PromptedModel, tmp_path: Path):
     assert known["columns"] == ["text:text=note"]
 
 
+@pytest.mark.parametrize("classes", [["red"], ["red", "round", "new"], "ab", None, {"red": 0, "round": 1}])
+def test_classes_that_are_not_those_of_the_model_are_one_line(classes: object, model: PromptedModel, tmp_path: Path):
+    (tmp_path / PREDICTOR).write_text(json.dumps({"classes": classes}))
+    with pytest.raises(ModelError, match=r"predictor\.json is broken \(classes: expected names for 2 labels\)"):
+        read_known(tmp_path, model)
+
+
 @pytest.mark.parametrize("content", ["[]", "{", '{"parameters": 5}', '{"parameters": ["label"]}'])
 def test_a_broken_file_is_one_line(content: str, model: PromptedModel, tmp_path: Path):
     (tmp_path / PREDICTOR).write_text(content)

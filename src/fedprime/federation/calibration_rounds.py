@@ -3,7 +3,8 @@
 Validation samples count as they are and with each of their modalities alone.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,6 +18,7 @@ from fedprime.federation.start_round import (
     StartRound,
     by_block,
     head_of,
+    of_all_others,
     own_log_prior,
 )
 from fedprime.methods.method import ServerState, Update
@@ -42,10 +44,18 @@ _USUAL_SHRINKAGE = 0.1
 #: Few samples have several modalities: what they choose counts as if as many more had chosen 1.
 _CONTENT_SAMPLES = 30
 _NUM_TARGETS = 2  # sums are sent for the labels as they are, and for labels of which nothing is known
+#: No evidence of a sample comes near: a likelihood further from 0, or a second derivative than its square, is none.
+_MOST_EVIDENCE = 1e9
+#: Few samples gain much by chance: gains count as if so many more gained nothing.
+_UNTOUCHED_SAMPLES = 20
 
 
 class ShrinkageRound(StartRound):
     """Clients send how likely their validation labels are by each block alone, for each shrinkage and temperature."""
+
+    def __init__(self, task: Task = "one_class") -> None:
+        """Takes the task."""
+        self._task: Task = task
 
     def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:
         """Returns, for each block, sums of log-likelihoods, and over how many samples.
@@ -94,8 +104,21 @@ class ShrinkageRound(StartRound):
             return ["a number of samples is no whole number from 0"]
         if any((value > 0).any() for value in tables.values()):
             return ["a probability is greater than 1"]
-        is_of_nobody = any(table.any() and not counts[block].any() for block, table in tables.items())
-        return ["a likelihood is told of no samples"] if is_of_nobody else []
+        is_too_much = any((table.abs() > _MOST_EVIDENCE * counts[block]).any() for block, table in tables.items())
+        return ["so many samples cannot be so unlikely"] if is_too_much else []
+
+    def gains(self, updates: Sequence[Update], shared: Weights) -> dict[int, float]:
+        """Returns by client what the others would gain without its say: that of the block where it is most."""
+        found = dict.fromkeys((update.client for update in updates), 0.0)
+        for block in by_block(updates[0].weights, "count."):
+            own = torch.stack([update.weights[f"likelihood.{block}"].double() for update in updates])
+            counts = torch.stack([update.weights[f"count.{block}"].double() for update in updates])
+            tables, numbers = (torch.cat([of_all_others(value), value.sum(dim=0)[None]]) for value in (own, counts))
+            sums = zip(tables, numbers.flatten().tolist(), strict=True)
+            chosen = [int(with_doubt(table[0], table[1], number).argmax()) for table, number in sums]
+            gains = _median_gains(own[:, 0].flatten(1)[:, chosen], counts[:, 0], shared, self._task)
+            found = {client: max(most, gain) for (client, most), gain in zip(found.items(), gains, strict=True)}
+        return found
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
         """Returns the head with each block's likeliest shrinkage and temperature.
@@ -122,13 +145,14 @@ class ShrinkageRound(StartRound):
 class TemperatureRound(StartRound):
     """Clients send how the likelihood of their validation labels changes with the weight of each block."""
 
-    def __init__(self, *, is_of_several: bool = False) -> None:
-        """Says whose likelihood counts.
+    def __init__(self, task: Task = "one_class", *, is_of_several: bool = False) -> None:
+        """Takes the task, and whose likelihood counts.
 
         Args:
             is_of_several: Whether the weights are those of samples with several modalities, and such samples alone
                 count.
         """
+        self._task: Task = task
         self._is_of_several = is_of_several
 
     def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:  # noqa: ARG002
@@ -170,12 +194,23 @@ class TemperatureRound(StartRound):
             return ["a number of samples is no whole number from 0"]
         if (update.weights["value"] > 0).any():
             return ["a probability is greater than 1"]
-        if count == 0 and any(value.any() for value in update.weights.values()):
-            return ["a likelihood is told of no samples"]
+        limits = {"value": _MOST_EVIDENCE, "gradient": _MOST_EVIDENCE, "hessian": _MOST_EVIDENCE**2}
+        if any((update.weights[name].abs() > most * count).any() for name, most in limits.items()):
+            return ["so many samples cannot be so unlikely"]
         if not torch.allclose(hessian, hessian.mT, rtol=1e-6, atol=1e-6 * float(hessian.abs().max())):
             return ["the likelihood has other second derivatives in one order than in the other"]
         curved = torch.linalg.eigvalsh(update.weights["hessian"])[:, -1]
         return ["the likelihood is not concave"] if (curved > 1e-6 * (1 - curved)).any() else []
+
+    def gains(self, updates: Sequence[Update], shared: Weights) -> dict[int, float]:
+        """Returns by client what the others would gain without its say, as far as second derivatives tell."""
+        sent = {name: torch.stack([update.weights[name].double() for update in updates]) for name in updates[0].weights}
+        rests = {name: torch.cat([of_all_others(value), value.sum(dim=0)[None]]) for name, value in sent.items()}
+        chosen = [_best({name: value[rest] for name, value in rests.items()})[0] for rest in range(len(updates) + 1)]
+        likelihoods = [_best(update.weights)[1] for update in updates]
+        told = torch.tensor([[own(weights) for weights in chosen] for own in likelihoods], dtype=torch.float64)
+        gains = _median_gains(told, sent["count"][:, 0], shared, self._task)
+        return {update.client: gain for update, gain in zip(updates, gains, strict=True)}
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
         """Returns the head with a better weight for each block."""
@@ -183,12 +218,8 @@ class TemperatureRound(StartRound):
             name: torch.stack([update.weights[name].double() for update in updates]).sum(dim=0)
             for name in updates[0].weights
         }
-        weight = by_block(current.shared, "head.weight.")
-        places = torch.tensor(SCALES, dtype=torch.float64)[:, None].expand(-1, len(weight))
-        num_samples = float(total["count"])
-        value, gradient = (with_doubt(total[name][0], total[name][1], num_samples) for name in ("value", "gradient"))
-        parts = zip(value, gradient, total["hessian"], strict=True)
-        factors = best_temperatures(places, [Curvature(*part) for part in parts], num_samples)
+        weight, num_samples = by_block(current.shared, "head.weight."), float(total["count"])
+        factors, _ = _best(total)
         if num_samples == 0:
             factors = torch.ones_like(factors)
         elif self._is_of_several:
@@ -200,6 +231,41 @@ class TemperatureRound(StartRound):
         kind = "together" if self._is_of_several else "factor"
         told = {block: {kind: factor} for block, factor in zip(weight, factors.tolist(), strict=True)}
         return replace(current, shared=shared, observations={"start": told})
+
+
+def _best(total: Mapping[str, Tensor]) -> tuple[Float64[Tensor, " block"], Callable[[Tensor], float]]:
+    """Returns the weights of blocks that sums over clients choose, and how likely labels are by others around those.
+
+    Args:
+        total: Value, gradient and second derivatives at places, as clients send them, and over how many samples.
+    """
+    num_samples, num_blocks = float(total["count"]), total["hessian"].shape[-1]
+    places = torch.tensor(SCALES, dtype=torch.float64)[:, None].expand(-1, num_blocks)
+    value, gradient = (with_doubt(total[name][0], total[name][1], num_samples) for name in ("value", "gradient"))
+    around = [Curvature(*part) for part in zip(value, gradient, total["hessian"], strict=True)]
+    best = int(value.argmax())
+
+    def likelihood(weights: Tensor) -> float:
+        step = weights - places[best]
+        return float(value[best] + gradient[best] @ step + step @ total["hessian"][best] @ step / 2)
+
+    return best_temperatures(places, around, num_samples), likelihood
+
+
+def _median_gains(
+    likelihoods: Float64[Tensor, "client choice"], counts: Float64[Tensor, " client"], shared: Weights, task: Task
+) -> list[float]:
+    """Returns by client what the median client gains without its say, as a share of what guessing costs.
+
+    Args:
+        likelihoods: Of each client's labels by what is chosen without each client in turn, and last by what all choose.
+        counts: Over how many samples they are summed.
+    """
+    num_labels = len(shared["head.log_prior"])
+    guessing = math.log(num_labels) if task == "one_class" else num_labels * math.log(2)
+    gains = (likelihoods[:, :-1] - likelihoods[:, -1:]) / (counts[:, None] + _UNTOUCHED_SAMPLES) / (guessing or 1.0)
+    told = gains[counts > 0]
+    return told.median(dim=0).values.tolist() if len(told) else [0.0] * len(counts)
 
 
 def _targets(labels: Tensor, num_outputs: int, task: Task) -> Float64[Tensor, "target sample output"]:

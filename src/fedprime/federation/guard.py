@@ -19,6 +19,12 @@ __all__ = ["Guard", "most_samples", "unsound"]
 
 #: A client counts as at most as many times the samples of the median client, if no number is set.
 _TIMES_MEDIAN = 10
+#: What one client's say in the start may cost the validation samples of half of the others, of what guessing costs.
+_MOST_COST = 0.03
+#: How many times the mean square of a block in the median of the others that in the sums of one client may be.
+_MOST_SQUARE = 10.0
+#: Where fewer say something, one that disagrees may be the one that is right.
+_LEAST_JUDGES = 4
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,9 @@ class Guard:
     max_samples: int | None = None
 
     def too_far(self, updates: Sequence[Update], asked: ServerRound) -> dict[int, str]:
-        """Says by client whose step is far beyond the others', and how long it is."""
-        # A median or a trimmed mean is its own guard.
-        if not self.max_step or len(updates) < 2 or asked.method.aggregation != "mean":
+        """Says by client whose step is far beyond the others', or in the start, whose say costs them too much."""
+        # A median or a trimmed mean is its own guard; what is measured in the start is summed up whatever is set.
+        if not self.max_step or len(updates) < 2 or (asked.start is None and asked.method.aggregation != "mean"):
             return {}
         steps = {update.client: _step(update, asked) for update in updates}
         found: dict[int, str] = {}
@@ -48,6 +54,22 @@ class Guard:
                     f"its step is {step:.3g} long, that of the others {usual:.3g}; more than {self.max_step:g} "
                     "times as much is not used (runtime.max_step)"
                 )
+        return found | _too_large(updates, asked) | self._too_dear(updates, asked)
+
+    def _too_dear(self, updates: Sequence[Update], asked: ServerRound) -> dict[int, str]:
+        """Says by client what its say in the start costs the others, if that is too much: the dearest first."""
+        found: dict[int, str] = {}
+        left = list(updates)
+        while asked.start is not None and len(left) >= _LEAST_JUDGES:
+            gains = asked.start.gains(left, asked.state.shared)
+            client = max(gains, key=lambda name: gains[name], default=-1)
+            if gains.get(client, 0.0) <= _MOST_COST:
+                break
+            found[client] = (
+                f"without what it says of its validation samples, half of the others lose {gains[client]:.0%} of what "
+                f"guessing costs less; more than {_MOST_COST:.0%} is not used (runtime.max_step 0 uses it)"
+            )
+            left = [update for update in left if update.client != client]
         return found
 
     def weighed(self, updates: Sequence[Update], *, are_sums: bool) -> list[Update]:
@@ -76,6 +98,22 @@ def unsound(state: ServerState) -> str:
     parts = [state.shared, state.server, *state.personal.values()]
     broken = sorted({name for part in parts for name, value in part.items() if not value.isfinite().all()})
     return f"{', '.join(broken[:3])} would not be finite" if broken else ""
+
+
+def _too_large(updates: Sequence[Update], asked: ServerRound) -> dict[int, str]:
+    """Says by client in which block its samples are far larger than the others': encoders make all about as large."""
+    found: dict[int, str] = {}
+    squares = {update.client: asked.start.squares(update) for update in updates} if asked.start is not None else {}
+    for block in dict.fromkeys(block for of_client in squares.values() for block in of_client):
+        told = {client: of_client[block] for client, of_client in squares.items() if block in of_client}
+        for client, square in told.items() if len(told) >= _LEAST_JUDGES else ():
+            usual = statistics.median_low([other for name, other in told.items() if name != client])
+            if square > _MOST_SQUARE * usual > 0:
+                found[client] = (
+                    f"the mean square of {block} is {square:.3g}, that of the others {usual:.3g}; more than "
+                    f"{_MOST_SQUARE:g} times as much is not used (runtime.max_step 0 uses it)"
+                )
+    return found
 
 
 def _step(update: Update, asked: ServerRound) -> tuple[float, float]:

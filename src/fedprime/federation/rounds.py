@@ -160,19 +160,20 @@ def federate(
 def _stepped(asked: ServerRound, updates: Sequence[Update]) -> tuple[ServerState, str]:
     """Returns what the server makes of a round, and why that cannot be used; nothing if it can."""
     state, number = asked.state, asked.number
-    if asked.start is not None:
-        state = asked.start.aggregate(state, updates)
-        if unsound(state):
-            raise UnsoundStartError(
-                f"what the clients measured in round {number} makes no model: {unsound(state)}; look at what is said "
-                "above of clients that were left out, mend their data, and start the same again"
-            )
-        return state, ""
     try:
-        state = asked.method.aggregate(state, updates, torch_stream(asked.seed, "server", "round", number))
+        if asked.start is None:
+            state = asked.method.aggregate(state, updates, torch_stream(asked.seed, "server", "round", number))
+        else:
+            state = asked.start.aggregate(state, updates)
+        problem = unsound(state)
     except (ArithmeticError, torch.linalg.LinAlgError) as error:  # pyright: ignore[reportPrivateImportUsage]
-        return state, f"it cannot be computed ({error})"
-    return state, unsound(state)
+        problem = f"it cannot be computed ({error})"
+    if problem and asked.start is not None:
+        raise UnsoundStartError(
+            f"what the clients measured in round {number} makes no model: {problem}; look at what is said above of "
+            "clients that were left out, mend their data, and start the same again"
+        )
+    return state, problem
 
 
 @dataclass

@@ -48,8 +48,8 @@ def _rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
 
 
 def _closed_form(task: Task) -> tuple[StartRound, ...]:
-    several = TemperatureRound(is_of_several=True)
-    return (SumsRound(task), ShrinkageRound(), TemperatureRound(), TemperatureRound(), several)
+    several = TemperatureRound(task, is_of_several=True)
+    return (SumsRound(task), ShrinkageRound(task), TemperatureRound(task), TemperatureRound(task), several)
 
 
 def started_alone(method: Method, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float64, Int
 from torch import Tensor
 
 from fedprime.data.batches import Shard
@@ -22,6 +22,7 @@ __all__ = [
     "by_block",
     "each_alone",
     "head_of",
+    "of_all_others",
     "own_log_prior",
     "read_blocks",
     "with_single_modalities",
@@ -90,6 +91,22 @@ class StartRound(ABC):
     def problems(self, update: Update) -> list[str]:
         """Says what is wrong with what a client sent, beyond names, shapes and values that are not finite."""
 
+    def squares(self, update: Update) -> dict[str, float]:  # noqa: ARG002
+        """Returns by block how large a client's samples are in the mean square, where they are told; here nothing."""
+        return {}
+
+    def gains(self, updates: Sequence[Update], shared: Weights) -> dict[int, float]:  # noqa: ARG002
+        """Returns by client what the others would gain if it had no say in what is chosen; here nothing is chosen.
+
+        That is by how much likelier the validation labels of the median client become, as a share of what guessing
+        costs: a client that says that one choice is infinitely better than all others says nothing of those of others.
+
+        Args:
+            updates: In the order of clients.
+            shared: What the clients were sent.
+        """
+        return {}
+
     @abstractmethod
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
         """Returns what the server makes of it.
@@ -121,6 +138,18 @@ def head_of(model: PromptedModel) -> EvidenceHead:
 def by_block(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Returns by block the values whose names begin so."""
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def of_all_others(values: Float64[Tensor, "client *shape"]) -> Float64[Tensor, "client *shape"]:
+    """Returns for each client the sum over all others; nothing is taken away again, so a huge value leaves no trace.
+
+    >>> of_all_others(torch.tensor([1.0, 1e30, 2.0], dtype=torch.float64)).tolist()
+    [1e+30, 3.0, 1e+30]
+    """
+    none = torch.zeros_like(values[:1])
+    before = torch.cat([none, values[:-1]]).cumsum(dim=0)
+    after = torch.cat([none, values.flip(0)[:-1]]).cumsum(dim=0).flip(0)
+    return before + after
 
 
 @torch.no_grad()

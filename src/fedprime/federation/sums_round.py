@@ -55,6 +55,15 @@ class SumsRound(StartRound):
             found = [f"it summed over {sums.num_samples:g} samples and says that it has {update.num_samples}"]
         return found
 
+    def squares(self, update: Update) -> dict[str, float]:
+        """Returns by block the mean square of a client's samples."""
+        sums = ClassSums.of_weights(update.weights)
+        return {
+            block: float(sums.second_moments(block).trace() / total[0])
+            for block, total in sums.total.items()
+            if total[0] > 0
+        }
+
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
         """Returns the head that follows from all sums, as far as it does, and what clients choose from next."""
         summed = (ClassSums.of_weights(update.weights) for update in updates)

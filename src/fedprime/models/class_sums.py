@@ -7,6 +7,7 @@ Source: He et al. AFL: Single-Round Analytic Approach for Federated Learning wit
 al. No Fear of Heterogeneity: Classifier Calibration for Federated Learning with Non-IID Data. NeurIPS 2021.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -93,16 +94,20 @@ class ClassSums:
         matrix[columns, rows] = self.second[block]
         return matrix
 
-    def problems(self, *, one_class: bool) -> list[str]:
-        """Says why no samples can have these sums; nothing if some can."""
+    def problems(self, *, one_class: bool, are_whole: bool = True) -> list[str]:
+        """Says why no samples can have these sums; nothing if some can.
+
+        Args:
+            are_whole: Whether each sample counts as one; where one site had too many, they count as less.
+        """
         found: list[str] = []
         if not all(value.isfinite().all() for value in self.weights().values()):
             return ["the sums are not finite"]
         counts = [self.labels, self.num_samples.reshape(1), *self.count.values()]
         counts += [total[:1] for total in self.total.values()]
-        if any((value < 0).any() or (value != value.round()).any() for value in counts):
-            found.append("a number of samples is no whole number from 0")
-        if one_class and self.labels.sum() != self.num_samples:
+        if any((value < 0).any() or (are_whole and (value != value.round()).any()) for value in counts):
+            found.append(f"a number of samples is no {'whole ' if are_whole else ''}number from 0")
+        if one_class and not _are_as_many(self.labels.sum(), self.num_samples):
             found.append(f"the classes have {self.labels.sum():g} samples, all together {self.num_samples:g}")
         if (self.labels > self.num_samples).any():
             found.append("a label applies to more samples than there are")
@@ -114,7 +119,7 @@ class ClassSums:
             return f"more samples have {block} than there are"
         if one_class and not torch.allclose(first.sum(dim=0), total[1:], rtol=1e-6, atol=1e-6):
             return f"the sums of {block} over the classes are not the sum over all samples"
-        if one_class and count.sum() != total[0]:
+        if one_class and not _are_as_many(count.sum(), total[0]):
             return f"the classes have {count.sum():g} samples with {block}, all {total[0]:g}"
         if first[count == 0].any() or (total[0] == 0 and total.any()):
             return f"the sums of {block} are not zero where there are no samples"
@@ -135,6 +140,10 @@ class ClassSums:
         # of the time that eigenvalues take.
         scatter.diagonal().add_(_TOLERANCE * max(1.0, float(moments.diagonal().sum())))
         return bool(torch.linalg.cholesky_ex(scatter).info)
+
+
+def _are_as_many(found: Tensor, expected: Tensor) -> bool:
+    return math.isclose(found, expected, rel_tol=1e-12)
 
 
 def sum_blocks(blocks: Blocks, labels: Tensor, num_labels: int, task: Task) -> ClassSums:

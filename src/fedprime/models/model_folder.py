@@ -20,7 +20,6 @@ from fedprime.reproducibility.strict_json import JsonError, parse_json
 
 __all__ = [
     "STATISTICS",
-    "STATISTICS_DIGEST",
     "WEIGHTS",
     "ModelError",
     "broken",
@@ -30,6 +29,7 @@ __all__ = [
     "load_saved",
     "read_about",
     "read_config",
+    "refuse_changed",
     "refuse_others",
     "write_config_and_card",
 ]
@@ -40,13 +40,14 @@ WEIGHTS = "model.safetensors"
 _CONFIG = "config.json"
 #: The file of a saved model that tells of the samples behind it (`fedprime.models.statistics`); it may not be there.
 STATISTICS = "statistics.safetensors"
-#: All that a saved model may have: the predictor is what `fedprime.runs.predictor` knows of a frame.
-_FILES = {_CONFIG, WEIGHTS, STATISTICS, CARD, "predictor.json", "backbone", ".gitattributes"}
+#: Files beside a model, by what ``config.json`` calls their digests: the predictor is what `fedprime.runs.predictor`
+#: knows of a frame.
+_BESIDE = {"statistics_sha256": STATISTICS, "predictor_sha256": "predictor.json"}
+#: All that a saved model may have.
+_FILES = {_CONFIG, WEIGHTS, CARD, *_BESIDE.values(), "backbone", ".gitattributes"}
 
 _FORMAT = 1
-_DIGEST = "sha256"  # of values and configuration; card and `STATISTICS` may be taken away
-#: What ``config.json`` calls the digest of `STATISTICS`.
-STATISTICS_DIGEST = "statistics_sha256"
+_DIGEST = "sha256"  # of values and configuration; card and files beside may be taken away
 
 
 class ModelError(FedprimeError):
@@ -129,6 +130,15 @@ def load_saved(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, weights
 
 
+def refuse_changed(folder: Path, *names: str) -> None:
+    """Raises a `ModelError` if a file beside a saved model is not what was saved with it, as far as that is known."""
+    config = read_config(folder)  # earlier versions do not say
+    for digest, name in _BESIDE.items():
+        path = folder / name
+        if name in names and path.is_file() and config.get(digest) not in (None, digest_of_file(path)):
+            raise ModelError(f"{path} is not what was saved with this model; take another copy, or leave it out")
+
+
 def read_about(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Returns what a saved model says of its data and training; nothing of one that earlier versions saved.
 
@@ -164,9 +174,8 @@ def write_config_and_card(folder: Path, config: Mapping[str, Any], weights: Mapp
         folder: That of the model, whose values lie there already.
         config: Without its digest.
     """
-    config = {name: value for name, value in config.items() if name != STATISTICS_DIGEST}
-    if (folder / STATISTICS).is_file():
-        config[STATISTICS_DIGEST] = digest_of_file(folder / STATISTICS)
+    config = {name: value for name, value in config.items() if name not in _BESIDE}
+    config |= {name: digest_of_file(folder / own) for name, own in _BESIDE.items() if (folder / own).is_file()}
     sealed = {**config, _DIGEST: _digest(config, weights)}
     write_whole(folder / _CONFIG, json.dumps(sealed, indent=2) + "\n")
     card = folder / CARD

@@ -29,9 +29,8 @@ from fedprime.data.sources import Task
 from fedprime.models.calibration import USUAL_TEMPERATURE
 from fedprime.models.class_sums import ClassSums
 from fedprime.models.discriminant import BlockDiscriminant, log_frequencies
-from fedprime.models.model_folder import STATISTICS_DIGEST, read_config
+from fedprime.models.model_folder import refuse_changed
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, Weights
-from fedprime.reproducibility.digests import digest_of_file
 
 __all__ = ["Statistics", "digest_of", "least_error_shrinkage"]
 
@@ -103,8 +102,7 @@ class Statistics:
             problems = found._problems(model.task)
         if found is None or problems:
             raise ModelError(f"{path} is not of samples of this model: {'; '.join(problems)}; take another copy")
-        if read_config(folder).get(STATISTICS_DIGEST) not in (None, digest_of_file(path)):  # earlier versions: None
-            raise ModelError(f"{path} is not what was saved with this model; take another copy, or leave it out")
+        refuse_changed(folder, STATISTICS)
         return found
 
     @classmethod
@@ -130,7 +128,7 @@ class Statistics:
 
     def _problems(self, task: Task) -> list[str]:
         """Says why no samples can have these statistics."""
-        found = self.sums.problems(one_class=task == "one_class")
+        found = self.sums.problems(one_class=task == "one_class", are_whole=False)
         if self.sums.num_samples == 0:
             found.append("there are no samples")
         wrong = sorted(block for block, number in self.temperature.items() if not 0 <= number < math.inf)

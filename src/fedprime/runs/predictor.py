@@ -19,7 +19,7 @@ from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import Predictions, Scores, score
-from fedprime.models.model_folder import find_model
+from fedprime.models.model_folder import STATISTICS, find_model, refuse_changed
 from fedprime.models.prediction import predict_samples, with_prior
 from fedprime.models.priors import Prior, check_prior
 from fedprime.models.prompted_model import ModelError, PromptedModel
@@ -261,6 +261,7 @@ class FederatedPredictor(Estimator):
         """
         folder = find_model(folder)
         model = PromptedModel.from_pretrained(folder, backbone, device)
+        refuse_changed(folder, PREDICTOR, STATISTICS)
         known = read_known(folder, model)
         try:
             predictor = cls(**known["parameters"])

@@ -13,6 +13,7 @@ from torch import Tensor
 from fedprime.backbones.backbone import Backbone
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
+from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.strict_json import read_json
 
 __all__ = ["PREDICTOR", "as_classes", "predictor_text", "read_known", "read_statistics"]
@@ -63,6 +64,9 @@ def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
         "results": {"scenarios": about.get("training", {}).get("scores", {})},
         **said,
     }
+    if not isinstance(known["classes"], list) or len(known["classes"]) != len(model.label_names):
+        expected = f"expected names for {counted(len(model.label_names), 'label')}"
+        raise ModelError(f"{folder / PREDICTOR} is broken (classes: {expected}); save the predictor again")
     given = known["parameters"].items()
     known["parameters"] = {name: tuple(own) if isinstance(own, list) else own for name, own in given}
     return known
