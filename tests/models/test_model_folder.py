@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.models.model_folder import ModelError, describe_training, find_model, read_about, refuse_others
+from fedprime.models.model_folder import ModelError, describe_training, find_model, read_config, refuse_others
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts
 
@@ -48,9 +48,11 @@ def test_a_model_of_an_earlier_version_says_nothing_and_loads(saved: Path):
 
 
 @pytest.mark.parametrize("about", [[], {"columns": "image"}, {"labels": [3]}, {"forms": []}])
-def test_what_cannot_be_read_is_refused(about: object):
-    with pytest.raises(ModelError, match="about says nothing that can be read"):
-        read_about({"about": about}, Path("m"))
+def test_what_cannot_be_read_is_refused(about: object, saved: Path):
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**config, "about": about}))
+    with pytest.raises(ModelError, match=r"is broken \(ValueError\('about"):
+        read_config(saved)
 
 
 def test_a_run_stands_for_its_shared_model(tmp_path: Path):

@@ -169,6 +169,21 @@ def test_sums_in_which_one_site_counted_for_less_are_those_of_samples(model: Pro
         Statistics.load(saved, model)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("origins", torch.ones(1, 32)),
+        ("origins", torch.full((1, 32), 300)),
+        ("origins", torch.tensor(3, dtype=torch.uint8)),
+        ("sums.labels", torch.ones(3, dtype=torch.complex64)),
+    ],
+)
+def test_values_of_another_type_are_refused_in_a_line(model: PromptedModel, saved: Path, name: str, value: Tensor):
+    rewrite(saved, {name: value})
+    with pytest.raises(ModelError, match=f"{name} (holds|has shape)"):
+        Statistics.load(saved, model)
+
+
 def test_sums_that_are_not_finite_are_refused(model: PromptedModel, saved: Path):
     second = load_file(saved / STATISTICS)["sums.second.text"]
     rewrite(saved, {"sums.second.text": second.fill_(float("nan"))})

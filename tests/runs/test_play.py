@@ -2,9 +2,12 @@
 
 import base64
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
 import soundfile
@@ -102,6 +105,8 @@ def test_holes_are_missing(client: TestClient):
         ('{"sample": {"text": "a"}, "prior": {"soup": 1' + "0" * 400 + ', "cake": 1}}', "prior: found 1e+15 for"),
         ('{"sample": {"text": "\\u200b\\u0001"}}', "nothing is there"),
         ('{"sample": {"text": "\\ud800"}}', "text: found half of a character in a text"),
+        ('{"sample": {"\\ud800": "a"}}', "the model reads image, text; it cannot use"),
+        ('{"sample": {"text": "a"}, "without": ["\\ud800\\u001b[2J"]}', "the model reads image, text; not [2J"),
     ],
 )
 def test_a_bad_request_costs_that_request_and_is_told_in_a_line(client: TestClient, content: str, message: str):
@@ -115,6 +120,38 @@ def test_a_bad_request_costs_that_request_and_is_told_in_a_line(client: TestClie
 def test_a_request_that_is_too_large_is_not_read(client: TestClient):
     answer = client.post("/predict", content=b"x" * 60_000)
     assert (answer.status_code, answer.json()["error"][:43]) == (413, "the request has more than 50,000 bytes; sen")
+
+
+def test_a_request_that_does_not_end_gives_its_place_to_others(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fedprime.runs.play._MOST_SECONDS", 0.05)
+
+    async def never_ends(_: object, __: int) -> bytes:
+        await anyio.sleep(60)
+        return b""
+
+    monkeypatch.setattr("fedprime.runs.play._body", never_ends)
+    answer = client.post("/predict", content="{")
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+    assert answer.json() == {"error": "the request has not come in 0.05 seconds; send it again"}
+
+
+def test_one_photo_after_the_other_is_decoded(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    """All at once, sixteen of the largest would take gigabytes."""
+    at_once, most = 0, 0
+
+    def slow(_: bytes, __: str) -> np.ndarray:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.05)
+        at_once -= 1
+        return PIXELS
+
+    monkeypatch.setattr("fedprime.runs.play.read_image", slow)
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: client.post("/predict", json={"sample": {"image": PHOTO}}), range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert most == 1
 
 
 def test_a_name_that_was_made_to_point_here_is_not_answered(client: TestClient, model: PromptedModel):

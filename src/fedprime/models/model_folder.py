@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fedprime.models.hub import HubError, download_model, may_be_hub_name
 from fedprime.models.model_card import CARD, is_untouched, model_card
+from fedprime.models.model_config import config_problem
 from fedprime.reproducibility.atomic_files import replaced_file, write_whole
 from fedprime.reproducibility.digests import digest_of_file, digest_of_json, digest_of_values
 from fedprime.reproducibility.errors import FedprimeError
@@ -27,7 +28,6 @@ __all__ = [
     "find_model",
     "keep_card",
     "load_saved",
-    "read_about",
     "read_config",
     "refuse_changed",
     "refuse_others",
@@ -89,7 +89,7 @@ def refuse_others(folder: Path) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Returns what a saved model says of itself in its ``config.json``; its values are not checked.
+    """Returns what a saved model says of itself in its ``config.json``; what it names is not looked for.
 
     Raises:
         ModelError: If the folder holds no model, or one of another format.
@@ -107,6 +107,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     found = config.get("format") if isinstance(config, dict) else None
     if found != _FORMAT:
         raise ModelError(f"the model in {folder} has format {found!r}; this fedprime reads format {_FORMAT}")
+    problem = config_problem(config)
+    if problem:
+        raise broken(folder, ValueError(problem))
     return config
 
 
@@ -137,22 +140,6 @@ def refuse_changed(folder: Path, *names: str) -> None:
         path = folder / name
         if name in names and path.is_file() and config.get(digest) not in (None, digest_of_file(path)):
             raise ModelError(f"{path} is not what was saved with this model; take another copy, or leave it out")
-
-
-def read_about(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Returns what a saved model says of its data and training; nothing of one that earlier versions saved.
-
-    Raises:
-        ModelError: If that is of another form.
-    """
-    about = config.get("about", {})
-    lists = isinstance(about, dict) and all(
-        isinstance(own, list) and all(isinstance(word, str) for word in own)
-        for own in (about.get("columns", []), about.get("labels", []))
-    )
-    if not lists or not all(isinstance(about.get(name, {}), dict) for name in ("kinds", "forms", "styles", "training")):
-        raise broken(folder, ValueError("about says nothing that can be read"))
-    return about
 
 
 def keep_card(before: Path, folder: Path) -> None:
@@ -199,7 +186,7 @@ def describe_training(folder: Path, facts: Mapping[str, Any]) -> None:
         ModelError: If there is none, or it is broken.
     """
     config, weights = load_saved(folder)
-    about = {**read_about(config, folder), "training": dict(facts)}
+    about = {**config.get("about", {}), "training": dict(facts)}
     write_config_and_card(folder, {**config, "about": about}, weights)
 
 

@@ -15,6 +15,7 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.sources import Task
 from fedprime.models.hub import upload_folder
 from fedprime.models.model_card import CARD
+from fedprime.models.model_config import checked_options
 from fedprime.models.model_folder import (
     STATISTICS,
     WEIGHTS,
@@ -23,7 +24,6 @@ from fedprime.models.model_folder import (
     find_model,
     keep_card,
     load_saved,
-    read_about,
     refuse_others,
     write_config_and_card,
 )
@@ -223,13 +223,12 @@ class SavedModel(nn.Module):
         reading = _reading(config, folder)
         backbone = read_backbone(saved, backbone, device, folder)
         try:
-            prompter = kind(backbone.dim, **options)
-        except TypeError as error:
+            prompter = kind(backbone.dim, **checked_options(kind, options))
+        except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: more memory than there is
             raise broken(folder, error) from error
-        about = read_about(config, folder)
         model = cls(backbone, prompter, label_names, task, **reading)
         model.load_weights(weights)
-        model.about = about
+        model.about = config.get("about", {})
         return model
 
 

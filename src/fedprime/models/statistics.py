@@ -221,9 +221,14 @@ def _form_problems(values: Mapping[str, Tensor], model: PromptedModel) -> list[s
     expected |= {f"{_TEMPERATURE}{block}": (1,) for block in own}
     found = {name: tuple(value.shape) for name, value in values.items()}
     if _ORIGINS in found:
-        expected[_ORIGINS] = (found[_ORIGINS][0], _DIGEST) if found[_ORIGINS] else ()
+        expected[_ORIGINS] = (*found[_ORIGINS][:1], _DIGEST)
     problems = [f"{name} is missing" for name in expected.keys() - found.keys()]
     problems += [f"{name} is unknown" for name in found.keys() - expected.keys()]
+    problems += [
+        f"{name} holds {value.dtype}, expected {'bytes' if name == _ORIGINS else 'numbers'}"
+        for name, value in values.items()
+        if value.is_complex() or (name == _ORIGINS and value.dtype != torch.uint8)
+    ]
     problems += [
         f"{name} has shape {shape}, expected {expected[name]}"
         for name, shape in found.items()

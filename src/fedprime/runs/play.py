@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from anyio import fail_after
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -23,7 +24,7 @@ from fedprime.data.sources import ValueKind
 from fedprime.models.discriminant import frequencies_of
 from fedprime.models.explanation import explain
 from fedprime.models.prompted_model import PromptedModel
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.errors import FedprimeError, quoted
 from fedprime.reproducibility.strict_json import JsonError, parse_json
 
 __all__ = ["LOOPBACK", "MOST_BYTES", "description", "play_app", "read_values"]
@@ -32,6 +33,8 @@ __all__ = ["LOOPBACK", "MOST_BYTES", "description", "play_app", "read_values"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Of a request, unless another limit is given.
 MOST_BYTES = 20_000_000
+#: To send it: whoever sends without end takes the place of others.
+_MOST_SECONDS = 30
 #: How many times that many bytes are read and dropped, so that a client that sends before it listens sees the answer.
 _DROPPED = 20
 _MOST_LETTERS = 100_000  # of a text, and of a cell
@@ -66,7 +69,8 @@ def play_app(model: PromptedModel, place: str, *, host: str = LOOPBACK[0], most_
     def answer(content: bytes) -> dict[str, Any]:
         started = time.perf_counter()
         asked = _parsed(content)
-        sample = read_values(asked["sample"], model.backbone.kinds)
+        with in_use:  # a photo may take a hundred times the memory of its file
+            sample = read_values(asked["sample"], model.backbone.kinds)
         unknown = [own for own in asked["without"] if own not in model.backbone.kinds]
         if unknown:
             raise InputError(f"without: the model reads {', '.join(model.backbone.kinds)}; not {str(unknown[0])[:100]}")
@@ -77,11 +81,16 @@ def play_app(model: PromptedModel, place: str, *, host: str = LOOPBACK[0], most_
 
     async def predict(request: Request) -> Response:
         try:
-            return JSONResponse(await run_sync(answer, await _body(request, most_bytes)), headers=_HEADERS)
+            with fail_after(_MOST_SECONDS):
+                content = await _body(request, most_bytes)
+            return JSONResponse(await run_sync(answer, content), headers=_HEADERS)
+        except TimeoutError:
+            said = f"the request has not come in {_MOST_SECONDS} seconds; send it again"
+            return JSONResponse({"error": said}, 408, {**_HEADERS, "Connection": "close"})
         except _TooLargeError as error:
             return JSONResponse({"error": str(error)}, 413, {**_HEADERS, "Connection": "close"})
         except (FedprimeError, ClientDisconnect) as error:
-            return JSONResponse({"error": " ".join(str(error).split())}, 400, _HEADERS)
+            return JSONResponse({"error": quoted(error)}, 400, _HEADERS)
 
     async def page(_: Request) -> Response:
         return HTMLResponse(_PAGE.read_text(encoding="utf-8"), headers=_HEADERS)
