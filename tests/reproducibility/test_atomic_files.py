@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -91,6 +92,13 @@ def test_a_file_that_was_not_written_leaves_the_old_one(file: Path) -> None:
     with pytest.raises(FileNotFoundError), replaced_file(file):
         pass
     assert content(file.parent) == {"results.json": "old"}
+
+
+def test_a_full_disk_is_told_with_what_could_not_be_written(file: Path) -> None:
+    for replaced in (replaced_file, replaced_folder):
+        path = file if replaced is replaced_file else file.with_name("folder")
+        with pytest.raises(OSError, match=f"No space left on device: '{path}'"), replaced(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_process_that_is_killed_while_writing_leaves_the_old_file(file: Path) -> None:

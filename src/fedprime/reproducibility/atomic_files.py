@@ -39,6 +39,9 @@ def replaced_file(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     except SafetensorError as error:
         raise _not_written(path, error) from error
+    except OSError as error:
+        _name(path, error)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -82,6 +85,9 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     except SafetensorError as error:
         raise _not_written(path, error) from error
+    except OSError as error:
+        _name(path, error)
+        raise
     finally:
         if old.exists() and not path.exists():
             old.rename(path)  # interrupted between the two renamings
@@ -91,6 +97,12 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
 def _not_written(path: Path, error: SafetensorError) -> OSError:
     """Returns the error of a full disk as Python would tell it: the library has an error of its own for it."""
     return OSError(f"{path} cannot be written: {error}")
+
+
+def _name(path: Path, error: OSError) -> None:
+    """Adds to an error what could not be written: that of a full disk does not say."""
+    if error.filename is None and error.errno is not None:
+        error.filename = str(path)
 
 
 def _beside(path: Path) -> Path:
