@@ -161,6 +161,8 @@ def test_a_file_of_another_format_is_refused(changed: Callable[..., Path]):
         lambda content: content["runs"][0]["history"].update(accuracy=[0.5]),
         lambda content: content["runs"][0].pop("labels"),
         lambda content: content.update(axes=["method"]),
+        lambda content: content["settings"].update({"training.lr": [None]}),
+        lambda content: content["settings"].update({"training.lr": {"a": [{"b": None}]}}),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(damage: Callable[[dict[str, Any]], None], changed: Callable[..., Path]):

@@ -97,6 +97,12 @@ def test_seeds_may_be_named_instead_of_the_plans(planned: Callable[..., Plan]):
     assert [run.settings.seed for run in plan.runs] == [8] * 4 + [1] * 4
 
 
+def test_more_runs_than_anybody_makes_are_one_line(planned: Callable[..., Plan]):
+    axes = "".join(f"[axes.x{number}]\na.training.lr = 0.1\nb.training.lr = 0.2\n" for number in range(25))
+    with pytest.raises(SettingsError, match="33,554,432 runs, expected at most 10,000; name fewer labels or seeds"):
+        planned(f"seeds = [0]\n{axes}")
+
+
 def test_without_axes_there_is_a_run_for_each_seed(planned: Callable[..., Plan]):
     runs = planned("seeds = [0, 1]").runs
     assert [run.settings for run in runs] == [Settings(), replace(Settings(), seed=1)]

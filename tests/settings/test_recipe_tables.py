@@ -1,6 +1,11 @@
 """Tables of settings: one over the other, and what a recipe says for some methods alone."""
 
-from fedprime.settings.recipe_tables import dotted_names, merged, take_by_method, without
+from pathlib import Path
+
+import pytest
+
+from fedprime.settings.problems import SettingsError
+from fedprime.settings.recipe_tables import dotted_names, merged, read_toml, take_by_method, without
 
 
 def test_what_is_above_goes_over_what_is_below_table_by_table():
@@ -55,3 +60,20 @@ def test_what_is_no_table_of_methods_is_refused():
         by_method, problems = take_by_method({"by_method": wrong})
         assert by_method == {}
         assert problems == ["by_method is no table of methods; expected lines like fedprime.training.lr = 0.03"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 5000 + "]" * 5000, "it is nested too deeply"),
+        ("a = " + "[" * 100 + "]" * 100, "it is nested too deeply"),
+        ("[" + ".".join(["a"] * 5000) + "]\nb = 1", "it is nested too deeply"),
+        ("seed = " + "9" * 5000, "Exceeds the limit"),
+        ("seed = 1\nseed = 2", "Cannot overwrite a value"),
+    ],
+)
+def test_what_nobody_would_write_is_one_line(text: str, said: str, tmp_path: Path):
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(SettingsError, match=f"recipe.toml is not a readable TOML file: {said}") as caught:
+        read_toml(tmp_path / "recipe.toml")
+    assert "\n" not in str(caught.value).strip()

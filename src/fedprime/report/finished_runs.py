@@ -204,8 +204,19 @@ class FinishedRun:
 
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns settings, by dotted name, as JSON gives them back, and as this version writes them down."""
+    wrong = [name for name, value in settings.items() if value is not None and not _is_plain(value)]
+    if wrong:
+        raise ValueError(f"the setting {wrong[0]} is none that TOML could write")
     completed = completed_settings(settings)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in completed.items()}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return (
+        all(map(_is_plain, value.values())) if isinstance(value, dict) else isinstance(value, bool | int | float | str)
+    )
 
 
 def comparable_settings(run: FinishedRun) -> dict[str, Any]:

@@ -22,6 +22,7 @@ A plan is a TOML file with
 
 import functools
 import itertools
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ __all__ = ["OF_SEARCH", "Plan", "PlannedRun", "choose_runs", "dump_plan", "plan_
 #: What a plan has beside them whose runs follow from each other (`settings.searches`).
 OF_SEARCH = ("search", "trials")
 _ENTRIES = ("recipe", "seeds", "settings", "by_method", "axes")
+
+#: Of one plan: every run is checked before the first is made.
+_MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,9 @@ def plan_of(
     # What the plan or a flag says goes over all that a recipe says.
     by_method = merged({method: without(of, dotted_names(own)) for method, of in of_recipe.items()}, by_method)
     chosen = tuple(dict.fromkeys(seeds)) or tuple(content["seeds"])
+    number = math.prod(map(len, axes.values())) * len(chosen)
+    if number > _MOST_RUNS:
+        raise SettingsError([f"{path}: {number:,} runs, expected at most {_MOST_RUNS:,}; name fewer labels or seeds"])
     runs: list[PlannedRun] = []
     for labels, tables in _combinations(shared, by_method, axes, dotted_names(own), is_saved=is_saved):
         for seed in chosen:

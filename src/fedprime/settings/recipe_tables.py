@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.methods import method_names
+from fedprime.reproducibility.errors import quoted
 from fedprime.reproducibility.plugins import unknown_name
 from fedprime.settings.problems import SettingsError
 
-__all__ = ["dotted_names", "dotted_values", "merged", "name_in", "read_toml", "take_by_method", "without"]
+__all__ = ["dotted_names", "dotted_values", "merged", "name_in", "parse_toml", "read_toml", "take_by_method", "without"]
+
+#: No recipe and no plan is nested deeper.
+_DEPTH = 32
+_TOO_DEEP = "it is nested too deeply"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -29,12 +34,36 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: If there is none, or it is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         problem = f"there is no recipe {path}; `fedprime recipes list` shows those that come along"
         raise SettingsError([problem]) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except SettingsError as error:
+        raise SettingsError([f"{path} is not a readable TOML file: {error.problems[0]}"]) from error
+    except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path} is not a readable TOML file: {error}"]) from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Returns the tables of a text that may come from anybody.
+
+    Raises:
+        SettingsError: If it is no TOML, has numbers without end, or is nested too deeply.
+    """
+    try:
+        found = tomllib.loads(text)
+    except RecursionError as error:
+        raise SettingsError([_TOO_DEEP]) from error
+    except ValueError as error:  # no TOML, or a number of thousands of digits
+        raise SettingsError([quoted(error, 300)]) from error
+    level, depth = list(found.values()), 1
+    while level:
+        if depth > _DEPTH:
+            raise SettingsError([_TOO_DEEP])
+        inner = [own for own in level if isinstance(own, dict | list)]
+        level = [value for own in inner for value in (own.values() if isinstance(own, dict) else own)]
+        depth += 1
+    return found
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

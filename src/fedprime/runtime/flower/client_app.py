@@ -6,7 +6,6 @@ in each.
 
 import logging
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -36,6 +35,7 @@ from fedprime.runtime.local_clients import local_clients
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import check_settings
+from fedprime.settings.recipe_tables import parse_toml
 from fedprime.settings.settings import Settings
 
 __all__ = ["BACKBONE_KEY", "DATA_KEY", "FORMAT_KEY", "NUMBER_KEY", "STATE_KEY", "answer", "app"]
@@ -184,9 +184,10 @@ def _settings_at_site(facts: Mapping[str, Any], node: Mapping[str, Any]) -> Sett
     if wrong:
         raise MessageError(f"{', '.join(wrong)} of the task is not what it should be; do both sides run one version?")
     try:
-        settings = check_settings(tomllib.loads(facts["settings"]))
-    except tomllib.TOMLDecodeError as error:
+        tables = parse_toml(facts["settings"])
+    except SettingsError as error:
         raise MessageError(f"the settings of the task are not TOML: {error}") from error
+    settings = check_settings(tables)
     if STATE_KEY not in node:
         return settings
     name, own_format = settings.data.name, node.get(FORMAT_KEY)
@@ -225,6 +226,6 @@ def _read_task(content: Content, settings: Settings, node: Mapping[str, Any]) ->
 @lru_cache(maxsize=1)  # of two experiments, only one is kept in memory
 def _experiment(settings_toml: str, client: int, data_path: str, backbone: str) -> tuple[Experiment, Weights]:
     """Returns what the client trains in, and the weights that everybody begins with."""
-    experiment = build_site_experiment(check_settings(tomllib.loads(settings_toml)), client, data_path, backbone)
+    experiment = build_site_experiment(check_settings(parse_toml(settings_toml)), client, data_path, backbone)
     initial = experiment.method.initial_state(experiment.model, len(experiment.holders))
     return experiment, initial.shared
