@@ -182,7 +182,8 @@ class RuntimeSettings:
     """Whether a run ends with exit code 0 although a client never answered; without it, with 3."""
     max_step: NotNegative = 1000.0
     """A client whose step is more than this many times as long as the others' (median) is left out of the round; 0 for
-    any length. Steps no longer than all trained values together always count; see docs/reliability.md."""
+    any length. Steps no longer than all trained values together always count. With 0, one client can say anything in
+    the start, too; see docs/reliability.md."""
     max_samples: NotNegativeCount = 0
     """Deployment: a site counts as at most as many samples; 0 for ten times the median of the sites of the round."""
     max_loss: NotNegative = 20.0
