@@ -12,9 +12,11 @@ import torch
 from fedprime.federation.clients import Clients, choose_clients
 from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.processors import UpdateProcessor
-from fedprime.federation.rounds import Round, Schedule, TooFewAnswersError, federate
+from fedprime.federation.rounds import Round, Schedule, TooFewAnswersError, UnsoundStartError, federate
+from fedprime.federation.sums_round import SumsRound
 from fedprime.methods.centralized import CentralizedP
 from fedprime.methods.method import Method, ServerState, Update
+from fedprime.models.class_sums import ClassSums
 from fedprime.models.prompted_model import Weights
 from plain_method import Mean
 
@@ -398,3 +400,36 @@ def test_what_a_method_keeps_at_the_server_stays_when_nobody_answers(state: Serv
     kept = replace(state, server={"count": torch.tensor(5.0)})
     (finished,) = run(FakeClients(2, NOBODY), kept, Counting())
     assert finished.state.server["count"].item() == 5
+
+
+@dataclass
+class Summing(FakeClients):
+    """Clients that have one sample of each of two classes, at these places."""
+
+    place: float = 1.0
+
+    def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+        sums = ClassSums.nothing({"text": 1}, 2)
+        both = torch.tensor([1.0, 1.0]).double()
+        weights = sums.weights() | {
+            "sums.labels": both,
+            "sums.num_samples": torch.tensor([2.0]).double(),
+            "sums.count.text": both,
+            "sums.first.text": torch.tensor([[self.place], [-self.place]], dtype=torch.float64),
+            "sums.total.text": torch.tensor([2.0, 0.0]).double(),
+            "sums.second.text": torch.tensor([2 * self.place**2], dtype=torch.float64),
+        }
+        return [Update(client, 2, weights) for client in clients]
+
+
+@pytest.mark.parametrize("place", [9e153, 1e90])
+def test_a_start_that_cannot_be_computed_stops_in_a_line(place: float):
+    """Every single sum is finite, and so large that the sum of two is not, or not in single precision."""
+    blocks = {"head.weight.text": torch.zeros(2, 1), "head.bias.text": torch.zeros(2)}
+    schedule = Schedule(0, start=(SumsRound("one_class"),))
+    fine = federate(MEAN, Summing(2), ServerState(blocks), schedule, seed=0, first_round=-1)
+    assert next(fine).rejected == ""
+    broken = federate(MEAN, Summing(2, place=place), ServerState(blocks), schedule, seed=0, first_round=-1)
+    with pytest.raises(UnsoundStartError, match="what the clients measured in round -1 makes no model: ") as caught:
+        next(broken)
+    assert "\n" not in str(caught.value)
