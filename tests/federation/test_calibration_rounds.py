@@ -110,8 +110,8 @@ def left_out(step: StartRound, updates: list[Update]) -> dict[int, str]:
     return Guard().too_far(updates, ServerRound(-1, 0, range(len(updates)), ClosedForm(), ServerState(SHARED), step))
 
 
-#: Of one size and of very different ones.
-NUMBERS = [(60, 60, 60, 60), (400, 3, 40, 9, 21)]
+#: Of one size, of very different ones, and more than there are judges.
+NUMBERS = [(60, 60, 60, 60), (400, 3, 40, 9, 21), (60,) * 250]
 
 
 @pytest.mark.parametrize("numbers", NUMBERS)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedprime.models.class_sums import ClassSums, sum_blocks
 from fedprime.models.readout import Blocks
+from fedprime.reproducibility.seeding import torch_stream
 
 WIDTHS = {"image": 3, "text": 2}
 
@@ -130,3 +131,13 @@ def test_sums_beyond_all_numbers_are_told_and_raise_nothing(value: float):
     sums = sum_blocks(blocks, torch.tensor([0, 1]), 2, "one_class")
     sums = replace(sums, total={"image": torch.tensor([2.0, value], dtype=torch.float64)})
     assert sums.problems(one_class=True)
+
+
+def test_the_mean_square_is_that_of_the_samples() -> None:
+    rows = torch.randn(7, 3, generator=torch_stream(0, "rows")).double()
+    sums = replace(
+        ClassSums.nothing({"text": 3}, 2),
+        total={"text": torch.cat([torch.tensor([7.0]).double(), rows.sum(dim=0)])},
+        second={"text": (rows.T @ rows)[tuple(torch.triu_indices(3, 3))]},
+    )
+    assert sums.mean_square("text") == pytest.approx(float(rows.square().sum(dim=1).mean()))

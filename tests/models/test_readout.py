@@ -7,10 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import blocks_by_modality
+from fedprime.backbones.small_weights import lacking_weights
 from fedprime.data.batches import Batch
-from fedprime.models.readout import SUMMARY, WIDEST, Blocks, EvidenceHead, frozen_blocks, readout_widths
+from fedprime.models.readout import (
+    SUMMARY,
+    WIDEST,
+    Blocks,
+    EvidenceHead,
+    alike_blocks,
+    frozen_blocks,
+    readout_widths,
+)
 from fedprime.reproducibility.seeding import torch_stream
 
 
@@ -161,3 +171,10 @@ def test_what_is_absent_can_be_anything_and_nothing_changes():
 def test_only_weights_and_biases_are_trained():
     trained = {name.partition(".")[0] for name, value in head().named_parameters() if value.requires_grad}
     assert trained == {"weight", "bias"}
+
+
+def test_blocks_of_images_and_texts_are_alike_and_those_of_numbers_may_have_any_size(tiny: Backbone):
+    assert alike_blocks(tiny) == {SUMMARY, "image", "text"} | set(blocks_by_modality(tiny)["image"])
+    if not lacking_weights(("text",)):
+        table = load_backbone("small", ("price", "notes"), kinds="table,text")
+        assert alike_blocks(table) == {"notes", "notes words", "notes layers"}

@@ -46,6 +46,7 @@ _CONTENT_SAMPLES = 30
 _NUM_TARGETS = 2  # sums are sent for the labels as they are, and for labels of which nothing is known
 #: No evidence of a sample comes near: a likelihood further from 0, or a second derivative than its square, is none.
 _MOST_EVIDENCE = 1e9
+_MOST_JUDGES = 100
 #: Few samples gain much by chance: gains count as if so many more gained nothing.
 _UNTOUCHED_SAMPLES = 20
 
@@ -116,7 +117,8 @@ class ShrinkageRound(StartRound):
             tables, numbers = (torch.cat([of_all_others(value), value.sum(dim=0)[None]]) for value in (own, counts))
             sums = zip(tables, numbers.flatten().tolist(), strict=True)
             chosen = [int(with_doubt(table[0], table[1], number).argmax()) for table, number in sums]
-            gains = _median_gains(own[:, 0].flatten(1)[:, chosen], counts[:, 0], shared, self._task)
+            judges = _judges(len(updates))
+            gains = _usual_gains(own[judges, 0].flatten(1)[:, chosen], counts[judges, 0], shared, self._task)
             found = {client: max(most, gain) for (client, most), gain in zip(found.items(), gains, strict=True)}
         return found
 
@@ -207,9 +209,10 @@ class TemperatureRound(StartRound):
         sent = {name: torch.stack([update.weights[name].double() for update in updates]) for name in updates[0].weights}
         rests = {name: torch.cat([of_all_others(value), value.sum(dim=0)[None]]) for name, value in sent.items()}
         chosen = [_best({name: value[rest] for name, value in rests.items()})[0] for rest in range(len(updates) + 1)]
-        likelihoods = [_best(update.weights)[1] for update in updates]
+        judges = _judges(len(updates))
+        likelihoods = [_best(update.weights)[1] for update in updates[judges]]
         told = torch.tensor([[own(weights) for weights in chosen] for own in likelihoods], dtype=torch.float64)
-        gains = _median_gains(told, sent["count"][:, 0], shared, self._task)
+        gains = _usual_gains(told, sent["count"][judges, 0], shared, self._task)
         return {update.client: gain for update, gain in zip(updates, gains, strict=True)}
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
@@ -252,20 +255,31 @@ def _best(total: Mapping[str, Tensor]) -> tuple[Float64[Tensor, " block"], Calla
     return best_temperatures(places, around, num_samples), likelihood
 
 
-def _median_gains(
-    likelihoods: Float64[Tensor, "client choice"], counts: Float64[Tensor, " client"], shared: Weights, task: Task
+def _judges(num_clients: int) -> slice:
+    """Returns of which clients gains are taken: of thousands, as many as tell them, evenly spread."""
+    return slice(None, None, math.ceil(num_clients / _MOST_JUDGES))
+
+
+def _usual_gains(
+    likelihoods: Float64[Tensor, "judge choice"], counts: Float64[Tensor, " judge"], shared: Weights, task: Task
 ) -> list[float]:
-    """Returns by client what the median client gains without its say, as a share of what guessing costs.
+    """Returns by client what others gain without its say, as a share of what guessing costs: median or mean, the less.
+
+    Where two choices are about as good for all together, one client decides, and the median may gain what others lose.
 
     Args:
-        likelihoods: Of each client's labels by what is chosen without each client in turn, and last by what all choose.
+        likelihoods: Of each judge's labels by what is chosen without each client in turn, and last by what all choose.
         counts: Over how many samples they are summed.
     """
-    num_labels = len(shared["head.log_prior"])
+    num_labels, num_clients = len(shared["head.log_prior"]), likelihoods.shape[1] - 1
     guessing = math.log(num_labels) if task == "one_class" else num_labels * math.log(2)
-    gains = (likelihoods[:, :-1] - likelihoods[:, -1:]) / (counts[:, None] + _UNTOUCHED_SAMPLES) / (guessing or 1.0)
-    told = gains[counts > 0]
-    return told.median(dim=0).values.tolist() if len(told) else [0.0] * len(counts)
+    gains = (likelihoods[:, :-1] - likelihoods[:, -1:]) / (guessing or 1.0)
+    of_each = (gains / (counts[:, None] + _UNTOUCHED_SAMPLES))[counts > 0]
+    if not len(of_each):
+        return [0.0] * num_clients
+    is_other = torch.ones(num_clients, num_clients, dtype=torch.float64).fill_diagonal_(0)[_judges(num_clients)]
+    mean = (gains * is_other).sum(dim=0) / ((counts[:, None] * is_other).sum(dim=0) + _UNTOUCHED_SAMPLES)
+    return torch.minimum(of_each.median(dim=0).values, mean).tolist()
 
 
 def _targets(labels: Tensor, num_outputs: int, task: Task) -> Float64[Tensor, "target sample output"]:

@@ -7,7 +7,7 @@ samples, which stay where they are: clients send how likely the labels are.
 Source: see docs/learning.md.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fedprime.data.sources import Task
 from fedprime.federation.calibration_rounds import ShrinkageRound, TemperatureRound
@@ -24,13 +24,16 @@ from fedprime.models.statistics import Statistics
 __all__ = ["is_started", "start_rounds", "started_alone", "statistics_alone"]
 
 
-def start_rounds(method: Method, task: Task, processors: Sequence[UpdateProcessor] = ()) -> tuple[StartRound, ...]:
+def start_rounds(
+    method: Method, task: Task, processors: Sequence[UpdateProcessor] = (), alike: Collection[str] = ()
+) -> tuple[StartRound, ...]:
     """Returns the rounds before the first; the last of them has the number -1.
 
     There are none where clients share no head: each starts alone then (`started_alone`).
 
     Args:
         processors: Those of the run: with privacy there is one round, of bounded sums under noise.
+        alike: The blocks of which all samples are about as large (`alike_blocks`): who has far larger ones is left out.
     """
     if not (method.shares_head and method.reads_blocks):
         return ()
@@ -38,18 +41,22 @@ def start_rounds(method: Method, task: Task, processors: Sequence[UpdateProcesso
         if isinstance(processor, ClientPrivacy):
             makes_head = method.start == "closed-form"
             return (PrivateSumsRound(task, processor.noise_multiplier, makes_head=makes_head),)
-    return _rounds(method, task)
+    return _rounds(method, task, alike)
 
 
-def _rounds(method: Method, task: Task) -> tuple[StartRound, ...]:
+def _rounds(method: Method, task: Task, alike: Collection[str] = ()) -> tuple[StartRound, ...]:
     if not method.reads_blocks:
         return ()
-    return _closed_form(task) if method.start == "closed-form" else (SumsRound(task, makes_head=False),)
+    return (
+        _closed_form(task, alike)
+        if method.start == "closed-form"
+        else (SumsRound(task, makes_head=False, alike=alike),)
+    )
 
 
-def _closed_form(task: Task) -> tuple[StartRound, ...]:
+def _closed_form(task: Task, alike: Collection[str] = ()) -> tuple[StartRound, ...]:
     several = TemperatureRound(task, is_of_several=True)
-    return (SumsRound(task), ShrinkageRound(task), TemperatureRound(task), TemperatureRound(task), several)
+    return (SumsRound(task, alike=alike), ShrinkageRound(task), TemperatureRound(task), TemperatureRound(task), several)
 
 
 def started_alone(method: Method, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:

@@ -92,14 +92,15 @@ class StartRound(ABC):
         """Says what is wrong with what a client sent, beyond names, shapes and values that are not finite."""
 
     def squares(self, update: Update) -> dict[str, float]:  # noqa: ARG002
-        """Returns by block how large a client's samples are in the mean square, where they are told; here nothing."""
+        """Returns how large a client's samples are in the mean square, by block where all are alike; here nothing."""
         return {}
 
     def gains(self, updates: Sequence[Update], shared: Weights) -> dict[int, float]:  # noqa: ARG002
         """Returns by client what the others would gain if it had no say in what is chosen; here nothing is chosen.
 
-        That is by how much likelier the validation labels of the median client become, as a share of what guessing
-        costs: a client that says that one choice is infinitely better than all others says nothing of those of others.
+        That is by how much likelier the validation labels of the median client, and those of all others together,
+        become, as a share of what guessing costs: a client that says that one choice is infinitely better than all
+        others says nothing of those of others.
 
         Args:
             updates: In the order of clients.

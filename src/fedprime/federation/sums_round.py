@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -23,12 +23,14 @@ class SumsRound(StartRound):
     What the server keeps of it: the sums over all clients, as `ClassSums.weights` names them.
     """
 
-    def __init__(self, task: Task, *, makes_head: bool = True) -> None:
+    def __init__(self, task: Task, *, makes_head: bool = True, alike: Collection[str] = ()) -> None:
         """Takes the task.
 
         Args:
             makes_head: Whether a head is made, or blocks are standardised only.
+            alike: The blocks of which all samples are about as large, wherever they are from.
         """
+        self._alike = alike
         self._task: Task = task
         self._makes_head = makes_head
 
@@ -58,11 +60,8 @@ class SumsRound(StartRound):
     def squares(self, update: Update) -> dict[str, float]:
         """Returns by block the mean square of a client's samples."""
         sums = ClassSums.of_weights(update.weights)
-        return {
-            block: float(sums.second_moments(block).trace() / total[0])
-            for block, total in sums.total.items()
-            if total[0] > 0
-        }
+        told = [block for block, total in sums.total.items() if block in self._alike and total[0] > 0]
+        return {block: sums.mean_square(block) for block in told}
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
         """Returns the head that follows from all sums, as far as it does, and what clients choose from next."""

@@ -94,6 +94,13 @@ class ClassSums:
         matrix[columns, rows] = self.second[block]
         return matrix
 
+    def mean_square(self, block: str) -> float:
+        """Returns how long, squared, samples that have a block are there in the mean; at least one must."""
+        width = len(self.total[block]) - 1
+        rows = torch.arange(width)
+        # The diagonal begins each row of the upper triangle.
+        return float(self.second[block][rows * width - rows * (rows - 1) // 2].sum() / self.total[block][0])
+
     def problems(self, *, one_class: bool, are_whole: bool = True) -> list[str]:
         """Says why no samples can have these sums; nothing if some can.
 

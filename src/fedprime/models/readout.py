@@ -26,7 +26,7 @@ from fedprime.backbones.blocks import block_of, block_widths, blocks_by_modality
 from fedprime.data.batches import Batch
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["SUMMARY", "WIDEST", "Blocks", "EvidenceHead", "Readout", "frozen_blocks", "readout_widths"]
+__all__ = ["SUMMARY", "WIDEST", "Blocks", "EvidenceHead", "Readout", "alike_blocks", "frozen_blocks", "readout_widths"]
 
 #: What a head reads: the summary feature alone, as in the paper, or with it the blocks of each modality.
 Readout = Literal["summary", "blocks"]
@@ -59,6 +59,14 @@ def readout_widths(backbone: Backbone, readout: Readout) -> dict[str, int]:
     if readout == "blocks":
         widths |= block_widths(backbone)
     return {name: min(width, WIDEST) for name, width in widths.items()}
+
+
+def alike_blocks(backbone: Backbone) -> frozenset[str]:
+    """Names the blocks of images and texts, which encoders make about as large for all; numbers may have any size."""
+    by_modality = blocks_by_modality(backbone)
+    alike = [modality for modality, kind in backbone.kinds.items() if kind in ("image", "text")]
+    summary = {SUMMARY} if len(alike) == len(by_modality) else set[str]()
+    return frozenset(summary.union(*(by_modality[modality] for modality in alike)))
 
 
 def frozen_blocks(backbone: Backbone, batch: Batch) -> Blocks:

@@ -14,6 +14,7 @@ from fedprime.federation.start import start_rounds
 from fedprime.federation.start_round import StartRound
 from fedprime.methods.method import Method
 from fedprime.models.prompted_model import PromptedModel
+from fedprime.models.readout import alike_blocks
 from fedprime.runs.evaluators import Evaluator
 from fedprime.runs.metrics import rejection, round_metrics
 from fedprime.runtime.processors import processors_of
@@ -121,7 +122,7 @@ class RoundMaker:
 
 def start_of(method: Method, model: PromptedModel, settings: Settings) -> tuple[StartRound, ...]:
     """Returns the rounds of a run before its first; the last of them has the number -1."""
-    return start_rounds(method, model.task, processors_of(method, settings))
+    return start_rounds(method, model.task, processors_of(method, settings), alike_blocks(model.backbone))
 
 
 def sound_round(history: Sequence[dict[str, Any]]) -> int:
