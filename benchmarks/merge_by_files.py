@@ -88,7 +88,7 @@ def site_values(experiment: Experiment, initial: Weights, samples: LocalSamples,
     method, model, settings = experiment.method, experiment.model, experiment.settings
     received = started_alone(method, model, samples, initial)
     place = {"client": site, "round_number": 0, "num_rounds": 1, "seed": settings.seed}
-    return ClientTraining(model, method, samples.train, received, settings.training, **place).run().weights
+    return dict(ClientTraining(model, method, samples.train, received, settings.training, **place).run().weights)
 
 
 def shuffled(weights: Weights, site: int) -> Weights:

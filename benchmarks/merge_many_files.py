@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fedprime.methods.aggregation.joining import Joining
-from fedprime.models.model_folder import STATISTICS, STATISTICS_DIGEST, WEIGHTS
+from fedprime.models.model_folder import STATISTICS, WEIGHTS
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.runs.merging import merge_models
 from machine import describe, peak_memory_mib, show_page
@@ -30,7 +30,7 @@ _PRINTED_MINUTES = 10
 def write_copies(model: Path, folder: Path, number: int) -> None:
     """Writes so many models, whose prompts are those of one, a little moved."""
     config = json.loads((model / "config.json").read_bytes())
-    for digest in ("sha256", STATISTICS_DIGEST):  # as earlier versions wrote them
+    for digest in ("sha256", "statistics_sha256"):  # earlier versions wrote none
         config.pop(digest, None)
     weights, statistics = load_file(model / WEIGHTS), (model / STATISTICS).read_bytes()
     for copy in range(number):

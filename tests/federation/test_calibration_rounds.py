@@ -1,5 +1,6 @@
 """Shrinkage and temperatures by validation likelihood, and what happens where there is none."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from fedprime.federation.start_round import StartRound
 from fedprime.methods.closed_form import ClosedForm
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.calibration import SCALES, with_doubt
+from fedprime.models.prompted_model import Weights
 from started import ROUNDS, answers, divided, model_of, started
 
 
@@ -164,3 +166,15 @@ def test_likelihoods_that_no_samples_have_are_refused(step: StartRound, name: st
     assert step.problems(update) == []
     count.zero_()
     assert step.problems(update) == ["so many samples cannot be so unlikely"]
+
+
+class CostsOfAll(ShrinkageRound):
+    """A round in which anybody's say costs all others the same, but for one client's."""
+
+    def gains(self, updates: Sequence[Update], shared: Weights) -> dict[int, float]:
+        return {update.client: 0.2 + 0.05 * (update.client == LIAR) for update in updates}
+
+
+def test_what_anybodys_say_would_cost_is_no_clients_doing():
+    updates = [preferring(client, 60, 4, 4) for client in range(5)]
+    assert left_out(CostsOfAll(), updates).keys() == {LIAR}

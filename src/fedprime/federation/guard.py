@@ -19,7 +19,7 @@ __all__ = ["Guard", "most_samples", "unsound"]
 
 #: A client counts as at most as many times the samples of the median client, if no number is set.
 _TIMES_MEDIAN = 10
-#: What one client's say in the start may cost the validation samples of half of the others, of what guessing costs.
+#: What one client's say in the start may cost the others more than anybody's does, as a share of what guessing costs.
 _MOST_COST = 0.03
 #: How many times the mean square of a block in the median of the others that in the sums of one client may be.
 _MOST_SQUARE = 10.0
@@ -63,7 +63,9 @@ class Guard:
         while asked.start is not None and len(left) >= _LEAST_JUDGES:
             gains = asked.start.gains(left, asked.state.shared)
             client = max(gains, key=lambda name: gains[name], default=-1)
-            if gains.get(client, 0.0) <= _MOST_COST:
+            # Second derivatives foretell something of everybody where a step is long: that is no client's doing.
+            usual = statistics.median_low([gain for name, gain in gains.items() if name != client] or [0.0])
+            if gains.get(client, 0.0) - max(usual, 0.0) <= _MOST_COST:
                 break
             found[client] = (
                 f"without what it says of its validation samples, half of the others lose {gains[client]:.0%} of what "
