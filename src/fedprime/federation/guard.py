@@ -19,8 +19,9 @@ __all__ = ["Guard", "most_samples", "unsound"]
 
 #: A client counts as at most as many times the samples of the median client, if no number is set.
 _TIMES_MEDIAN = 10
-#: What one client's say in the start may cost the others more than anybody's does, as a share of what guessing costs.
-_MOST_COST = 0.03
+#: What one client's say in the start may cost the others more than anybody's does, as a share of what guessing costs;
+#: and what all of them together, since of few clients each has much to say.
+_MOST_COST, _MOST_COST_OF_ALL = 0.03, 0.4
 #: How many times the mean square of a block in the median of the others that in the sums of one client may be.
 _MOST_SQUARE = 10.0
 #: Where fewer say something, one that disagrees may be the one that is right.
@@ -65,11 +66,12 @@ class Guard:
             client = max(gains, key=lambda name: gains[name], default=-1)
             # Second derivatives foretell something of everybody where a step is long: that is no client's doing.
             usual = statistics.median_low([gain for name, gain in gains.items() if name != client] or [0.0])
-            if gains.get(client, 0.0) - max(usual, 0.0) <= _MOST_COST:
+            most = max(_MOST_COST, _MOST_COST_OF_ALL / (len(left) - 1))
+            if gains.get(client, 0.0) - max(usual, 0.0) <= most:
                 break
             found[client] = (
                 f"without what it says of its validation samples, half of the others lose {gains[client]:.0%} of what "
-                f"guessing costs less; more than {_MOST_COST:.0%} is not used (runtime.max_step 0 uses it)"
+                f"guessing costs less; more than {most:.0%} is not used (runtime.max_step 0 uses it)"
             )
             left = [update for update in left if update.client != client]
         return found
