@@ -129,8 +129,7 @@ class Cells:
             if style.doubt:
                 _logger.warning("%s: %s; %s", name, style.title, style.doubt)
             if odd := misfits(style, self._columns[name], self._kept[name]):
-                told = ", ".join(word[:30] for word in odd[:3])
-                cells = counted(len(odd), "cell")
+                cells, told = counted(len(odd), "cell"), ", ".join(word[:30] for word in odd[:3])
                 _logger.warning("%s: %s taken for empty, for want of %s: %s", name, cells, style.title, told)
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self._class_names = {
