@@ -6,7 +6,7 @@ Three variants take the same rounds in turn: the commit named, from a temporary 
 other; and this one as it is by default. Each commit has a process of its own, so that both stay loaded and A stands
 beside B in time: what else the machine does meets both. A round is that of training with the server's part, from the
 state that the start has made; the measurement on validation samples that follows it is timed by itself. CPU seconds.
-At the end torch's profiler tells how many of them are in products, attention and GELU, with their gradients.
+At the end torch's profiler tells what share of torch's operations are products, attention and GELU, with gradients.
 """
 
 import argparse
@@ -64,8 +64,10 @@ def serve(recipe: str) -> None:
             if name == _PROFILED:
                 with profile(activities=[ProfilerActivity.CPU]) as profiled:
                     by_name[_DEFAULT].train(1, range(num_clients), state)
-                spent = [event for event in profiled.key_averages() if any(part in event.key for part in _HEAVY)]
-                print(sum(event.self_cpu_time_total for event in spent) / 1e6, flush=True)
+                events = profiled.key_averages()
+                spent = [event for event in events if any(part in event.key for part in _HEAVY)]
+                heavy, whole = (sum(event.self_cpu_time_total for event in own) for own in (spent, events))
+                print(heavy / whole, flush=True)
                 continue
             if name == _ONE_BY_ONE and name not in by_name:
                 by_name[name] = clients(stacked_clients=1)
@@ -102,7 +104,7 @@ def _ask(process: subprocess.Popen[str], name: str) -> tuple[float, ...]:
 
 
 def measure(before: Path, recipe: str, repeats: int) -> tuple[str, float, dict[str, list[tuple[float, ...]]]]:
-    """Returns the instruction set, seconds in heavy operations, and by variant those of training, round, evaluation."""
+    """Returns instruction set, share of heavy operations, and by variant CPU seconds of training, round, evaluation."""
     here = Path(__file__).parent.parent
     old, new = _process(before, recipe), _process(here, recipe)
     (capability,), _ = _line(old), _line(new)
@@ -161,15 +163,15 @@ def main() -> None:
             f"{100 * evaluation / (whole + evaluation):.0f} % |"
             for name, (train, whole, evaluation) in medians.items()
         ]
-    told = ", ".join(f"{recipe} {seconds:.2f} CPU s" for recipe, seconds in heavy.items())
-    lines += ["", f"In products, attention and GELU, with their gradients, as by default: {told}."]
+    told = ", ".join(f"{recipe} {share:.0%}" for recipe, share in heavy.items())
+    lines += ["", f"Products, attention and GELU with their gradients, of all time in torch as by default: {told}."]
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "stacked_rounds.md").write_text(text)
         (arguments.output / "stacked_rounds.json").write_text(
-            json.dumps({"about": about, "seconds": numbers, "in heavy operations": heavy}, indent=2) + "\n"
+            json.dumps({"about": about, "seconds": numbers, "share of heavy operations": heavy}, indent=2) + "\n"
         )
 
 
