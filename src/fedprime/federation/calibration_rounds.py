@@ -277,7 +277,8 @@ def _usual_gains(
     of_each = (gains / (counts[:, None] + _UNTOUCHED_SAMPLES))[counts > 0]
     if not len(of_each):
         return [0.0] * num_clients
-    is_other = torch.ones(num_clients, num_clients, dtype=torch.float64).fill_diagonal_(0)[_judges(num_clients)]
+    clients = torch.arange(num_clients)
+    is_other = clients[_judges(num_clients), None] != clients
     mean = (gains * is_other).sum(dim=0) / ((counts[:, None] * is_other).sum(dim=0) + _UNTOUCHED_SAMPLES)
     return torch.minimum(of_each.median(dim=0).values, mean).tolist()
 

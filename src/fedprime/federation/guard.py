@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fedprime.federation.processors import ServerRound
+from fedprime.federation.start_round import StartRound
 from fedprime.federation.sums_round import SumsRound
 from fedprime.methods.aggregation.robust import clip_towards
 from fedprime.methods.method import ServerState, Update
+from fedprime.models.prompted_model import Weights
 
 __all__ = ["Guard", "most_samples", "unsound"]
 
@@ -55,25 +57,8 @@ class Guard:
                     f"its step is {step:.3g} long, that of the others {usual:.3g}; more than {self.max_step:g} "
                     "times as much is not used (runtime.max_step)"
                 )
-        return found | _too_large(updates, asked) | self._too_dear(updates, asked)
-
-    def _too_dear(self, updates: Sequence[Update], asked: ServerRound) -> dict[int, str]:
-        """Says by client what its say in the start costs the others, if that is too much: the dearest first."""
-        found: dict[int, str] = {}
-        left = list(updates)
-        while asked.start is not None and len(left) >= _LEAST_JUDGES:
-            gains = asked.start.gains(left, asked.state.shared)
-            client = max(gains, key=lambda name: gains[name], default=-1)
-            # Second derivatives foretell something of everybody where a step is long: that is no client's doing.
-            usual = statistics.median_low([gain for name, gain in gains.items() if name != client] or [0.0])
-            most = max(_MOST_COST, _MOST_COST_OF_ALL / (len(left) - 1))
-            if gains.get(client, 0.0) - max(usual, 0.0) <= most:
-                break
-            found[client] = (
-                f"without what it says of its validation samples, half of the others lose {gains[client]:.0%} of what "
-                f"guessing costs less; more than {most:.0%} is not used (runtime.max_step 0 uses it)"
-            )
-            left = [update for update in left if update.client != client]
+        if asked.start is not None:
+            found |= _too_large(updates, asked.start) | _too_dear(updates, asked.start, asked.state.shared)
         return found
 
     def weighed(self, updates: Sequence[Update], *, are_sums: bool) -> list[Update]:
@@ -104,10 +89,29 @@ def unsound(state: ServerState) -> str:
     return f"{', '.join(broken[:3])} would not be finite" if broken else ""
 
 
-def _too_large(updates: Sequence[Update], asked: ServerRound) -> dict[int, str]:
+def _too_dear(updates: Sequence[Update], start: StartRound, shared: Weights) -> dict[int, str]:
+    """Says by client what its say in the start costs the others, if that is too much: the dearest first."""
+    found: dict[int, str] = {}
+    left = list(updates)
+    while len(left) >= _LEAST_JUDGES and (gains := start.gains(left, shared)):
+        client = max(gains, key=lambda name: gains[name])
+        # Second derivatives foretell something of everybody where a step is long: that is no client's doing.
+        usual = statistics.median_low([gain for name, gain in gains.items() if name != client])
+        most = max(_MOST_COST, _MOST_COST_OF_ALL / (len(left) - 1))
+        if gains[client] - max(usual, 0.0) <= most:
+            break
+        found[client] = (
+            f"without what it says of its validation samples, half of the others lose {gains[client]:.0%} of what "
+            f"guessing costs less; more than {most:.0%} is not used (runtime.max_step 0 uses it)"
+        )
+        left = [update for update in left if update.client != client]
+    return found
+
+
+def _too_large(updates: Sequence[Update], start: StartRound) -> dict[int, str]:
     """Says by client in which block its samples are far larger than the others': encoders make all about as large."""
     found: dict[int, str] = {}
-    squares = {update.client: asked.start.squares(update) for update in updates} if asked.start is not None else {}
+    squares = {update.client: start.squares(update) for update in updates}
     for block in dict.fromkeys(block for of_client in squares.values() for block in of_client):
         told = {client: of_client[block] for client, of_client in squares.items() if block in of_client}
         for client, square in told.items() if len(told) >= _LEAST_JUDGES else ():

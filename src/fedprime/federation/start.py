@@ -47,11 +47,9 @@ def start_rounds(
 def _rounds(method: Method, task: Task, alike: Collection[str] = ()) -> tuple[StartRound, ...]:
     if not method.reads_blocks:
         return ()
-    return (
-        _closed_form(task, alike)
-        if method.start == "closed-form"
-        else (SumsRound(task, makes_head=False, alike=alike),)
-    )
+    if method.start == "closed-form":
+        return _closed_form(task, alike)
+    return (SumsRound(task, makes_head=False, alike=alike),)
 
 
 def _closed_form(task: Task, alike: Collection[str] = ()) -> tuple[StartRound, ...]:

@@ -214,9 +214,9 @@ def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _is_plain(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
-    return (
-        all(map(_is_plain, value.values())) if isinstance(value, dict) else isinstance(value, bool | int | float | str)
-    )
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    return isinstance(value, bool | int | float | str)
 
 
 def comparable_settings(run: FinishedRun) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fedprime.reproducibility.errors import FedprimeError, quoted
 
-__all__ = ["JsonError", "dump_json", "parse_json", "read_json"]
+__all__ = ["JsonError", "dump_json", "is_too_deep", "parse_json", "read_json"]
 
 #: Nothing that is written here is nested deeper.
 _DEPTH = 32
@@ -41,13 +41,17 @@ def parse_json(text: str | bytes, *, is_lenient: bool = False) -> Any:
         raise JsonError("it is nested too deeply to be JSON of fedprime") from error
     except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
         raise JsonError(f"it is no JSON: {quoted(error, 200)}") from error
-    level, depth = [found], 0
-    while level:
-        if depth > _DEPTH:
-            raise JsonError("it is nested too deeply to be JSON of fedprime")
-        level = [inner for value in level if isinstance(value, dict | list) for inner in _inside(value)]
-        depth += 1
+    if is_too_deep(found):
+        raise JsonError("it is nested too deeply to be JSON of fedprime")
     return found
+
+
+def is_too_deep(found: Any) -> bool:
+    """Says whether tables and lists are nested deeper than anything that is written here."""
+    level = [found]
+    for _ in range(_DEPTH + 1):
+        level = [inner for value in level if isinstance(value, dict | list) for inner in _inside(value)]
+    return bool(level)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -110,8 +110,8 @@ class FederatedPredictor(Estimator):
         data = self._settings(0).data
         source = table_of([frame_part(frame, Path(files))], _FRAME, data)
         used = {data.client, *source.label_columns, *(name for own in source.columns for name in own.columns)}
-        unread = [name for name, form in source.forms.items() if form == "number" and name not in used]
-        unread = [name for name in unread if not are_row_numbers(name, source.parts)]
+        numbers = [name for name, form in source.forms.items() if form == "number" and name not in used]
+        unread = [name for name in numbers if not are_row_numbers(name, source.parts)]
         if unread:
             _logger.warning("numbers are read where stated: columns=('table=*', ...) reads %s", ", ".join(unread))
         settings = self._settings(len(source.site_names))

@@ -18,12 +18,11 @@ from typing import Any
 from fedprime.methods import method_names
 from fedprime.reproducibility.errors import quoted
 from fedprime.reproducibility.plugins import unknown_name
+from fedprime.reproducibility.strict_json import is_too_deep
 from fedprime.settings.problems import SettingsError
 
 __all__ = ["dotted_names", "dotted_values", "merged", "name_in", "parse_toml", "read_toml", "take_by_method", "without"]
 
-#: No recipe and no plan is nested deeper.
-_DEPTH = 32
 _TOO_DEEP = "it is nested too deeply"
 
 
@@ -56,13 +55,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise SettingsError([_TOO_DEEP]) from error
     except ValueError as error:  # no TOML, or a number of thousands of digits
         raise SettingsError([quoted(error, 300)]) from error
-    level, depth = list(found.values()), 1
-    while level:
-        if depth > _DEPTH:
-            raise SettingsError([_TOO_DEEP])
-        inner = [own for own in level if isinstance(own, dict | list)]
-        level = [value for own in inner for value in (own.values() if isinstance(own, dict) else own)]
-        depth += 1
+    if is_too_deep(found):
+        raise SettingsError([_TOO_DEEP])
     return found
 
 
