@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fedprime.backbones.backbone import BackboneError
-from fedprime.backbones.hashed_table import HashedTable
+from fedprime.backbones.hashed_table import NARROW, WIDE, HashedTable, Places
 
 
 def row(**cells: object) -> torch.Tensor:
@@ -57,3 +57,24 @@ def test_an_array_is_a_row_of_numbers() -> None:
 def test_what_is_no_row_is_refused(value: object, message: str) -> None:
     with pytest.raises(BackboneError, match=message):
         HashedTable().encode([value])
+
+
+@pytest.mark.parametrize(("places", "rank"), [(NARROW, 128), (WIDE, 295)])
+def test_a_wide_row_tells_hundreds_of_numbers_apart(places: Places, rank: int) -> None:
+    there = {f"sensor {number}": 0.0 for number in range(300)}
+    rows = HashedTable(places).encode([{**there, name: 1.0} for name in there])
+    assert torch.linalg.matrix_rank(torch.cat(rows) - HashedTable(places).encode([there])[0]) == pytest.approx(
+        rank, abs=5
+    )
+
+
+@pytest.mark.parametrize(("places", "rank"), [(NARROW, 128), (WIDE, 600)])
+def test_a_wide_row_tells_hundreds_of_words_apart(places: Places, rank: int) -> None:
+    rows = HashedTable(places).encode([{f"question {number % 300}": f"answer {number}"} for number in range(600)])
+    assert torch.linalg.matrix_rank(torch.cat(rows)) == rank
+
+
+def test_how_many_places_there_are_is_part_of_what_it_is() -> None:
+    earlier = "6a6d372647011e53"  # of commit e592ceb
+    assert HashedTable().fingerprint == HashedTable(kind="numbers").fingerprint == earlier
+    assert HashedTable(WIDE).fingerprint != earlier

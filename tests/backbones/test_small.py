@@ -81,6 +81,30 @@ def test_sounds_and_tables_need_no_weights() -> None:
     assert len(backbone.embed("readings", EXAMPLES["readings"])) == 4
 
 
+def test_long_rows_have_more_places_and_arrays_of_one_length_are_blocks_of_their_own(tmp_path: Path) -> None:
+    backbone = load_backbone("small", ("a", "b", "c"), kinds="wide table,wide numbers,300 numbers")
+    assert backbone.kinds == {"a": "table", "b": "numbers", "c": "numbers"}
+    tables = {"a": 2048, "a curves": 256, "b": 2048, "b curves": 256}
+    assert block_widths(backbone) == {**tables, "c": 300}
+    again = load_backbone("small", backbone.modalities, kinds=str(backbone.options["kinds"]))
+    assert again.fingerprint == backbone.fingerprint
+    assert isinstance(backbone, CompositeBackbone)
+    backbone.save_pretrained(tmp_path / "copy")
+    copy = load_backbone(tmp_path / "copy")
+    assert (copy.fingerprint, copy.kinds) == (backbone.fingerprint, backbone.kinds)
+
+
+def test_few_numbers_are_read_alike_as_an_array_and_by_column() -> None:
+    by_column, arrays = (load_backbone("small", ("facts",), kinds=kind) for kind in ("table", "numbers"))
+    assert by_column.fingerprint == arrays.fingerprint
+
+
+@pytest.mark.parametrize("kind", ["0 numbers", "99999 numbers", "wide text", "-3 numbers"])
+def test_other_lengths_are_refused(kind: str) -> None:
+    with pytest.raises(BackboneError, match="does not know what facts is"):
+        load_backbone("small", ("facts",), kinds=kind)
+
+
 @pytest.mark.parametrize(("modalities", "message"), [((), "to read is"), (("smell",), "what smell is")])
 def test_what_it_cannot_know_is_refused(modalities: tuple[str, ...], message: str) -> None:
     with pytest.raises(BackboneError, match=message):

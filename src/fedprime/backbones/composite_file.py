@@ -15,10 +15,11 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.computation import PLAIN
 from fedprime.backbones.efficientnet_lite import EfficientNetLite
 from fedprime.backbones.encoder import Encoder
-from fedprime.backbones.hashed_table import HashedTable
+from fedprime.backbones.hashed_table import NARROW, WIDE, HashedTable
 from fedprime.backbones.log_mel import LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.table_tokens import TableTokens
+from fedprime.backbones.vectors import Vectors
 
 if TYPE_CHECKING:  # slow to import
     from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
@@ -30,6 +31,7 @@ __all__ = [
     "LogMelPart",
     "Part",
     "PretrainedPart",
+    "VectorsPart",
     "load_encoder",
     "read_composition",
     "write_composition",
@@ -114,10 +116,24 @@ class HashedTablePart(_Checked):
 
     encoder: Literal["hashed_table"]
     """Says so."""
+    is_wide: bool = False
+    """Whether it has places for more than about a hundred columns."""
+    reads: Literal["table", "numbers"] = "table"
+    """What a row is: cells by column, or an array of numbers."""
+
+
+@dataclass(frozen=True)
+class VectorsPart(_Checked):
+    """The modality is arrays of numbers, all of one length."""
+
+    encoder: Literal["vectors"]
+    """Says so."""
+    size: _Count
+    """How many numbers each has."""
 
 
 #: How one modality is read.
-Part = PretrainedPart | PixelPatchesPart | LogMelPart | TablePart | HashedTablePart
+Part = PretrainedPart | PixelPatchesPart | LogMelPart | TablePart | HashedTablePart | VectorsPart
 
 
 @dataclass(frozen=True)
@@ -199,7 +215,9 @@ def load_encoder(part: Part, folder: Path, device: torch.device = PLAIN.device) 
     if isinstance(part, TablePart):
         return TableTokens(part.numbers, part.categories)
     if isinstance(part, HashedTablePart):
-        return HashedTable()
+        return HashedTable(WIDE if part.is_wide else NARROW, part.reads)
+    if isinstance(part, VectorsPart):
+        return Vectors(part.size)
     inside = folder / part.reference
     encoder = _load_pretrained(part, inside if inside.exists() else part.reference)
     encoder.to(device)

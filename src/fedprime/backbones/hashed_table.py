@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -19,10 +19,23 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.data.sources import ValueKind
 
-__all__ = ["HashedTable", "filled_cells", "is_number"]
+__all__ = ["NARROW", "WIDE", "HashedTable", "Places", "filled_cells", "is_number"]
 
-_NUMBERS, _WORDS = 64, 128  # places of numbers, in each of two rows; places of words
 _PLACES = 4  # of a word: two of which all coincide are one in many millions
+
+
+class Places(NamedTuple):
+    """How many places there are for what stands in a row."""
+
+    numbers: int
+    """Of numbers, in each of two rows."""
+    words: int
+
+
+#: For rows of up to about a hundred columns.
+NARROW = Places(64, 128)
+#: For longer ones.
+WIDE = Places(512, 1024)
 
 
 class HashedTable:
@@ -32,15 +45,16 @@ class HashedTable:
     a logarithm, of both signs), since nothing tells its scale. That a number is there counts as a word.
     """
 
-    width = block_width = 2 * _NUMBERS + _WORDS
-    squared_length = float(width)
     is_normalised = True
-    kind: ValueKind = "table"
     version = 1  # to be raised when the same value gives other tokens
 
-    def __init__(self) -> None:
-        """Takes nothing: there is nothing to fit."""
-        self.fingerprint = fingerprint_of(["hashed_table", _NUMBERS, _WORDS, _PLACES], {})
+    def __init__(self, places: Places = NARROW, kind: ValueKind = "table") -> None:
+        """Takes how many places there are, and whether rows come by column or as arrays: there is nothing to fit."""
+        self.places = places
+        self.kind: ValueKind = kind
+        self.width = self.block_width = 2 * places.numbers + places.words
+        self.squared_length = float(self.width)
+        self.fingerprint = fingerprint_of(["hashed_table", *places, _PLACES], {})
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "1 width"]]:
         """Returns the token of rows.
@@ -62,16 +76,17 @@ class HashedTable:
 
     def _encode(self, value: object) -> Float[Tensor, " width"]:
         row = np.zeros(self.width, dtype=np.float32)
+        num_numbers, num_words = self.places
         for name, cell in filled_cells(value).items():
             if is_number(cell):
                 if not math.isfinite(float(cell)):
                     raise BackboneError(f"found {cell!r} in the column {name!r} where a finite number was expected")
-                first, second = _hashes("number", name)[:2] % _NUMBERS
-                row[[first, _NUMBERS + second]] += math.asinh(float(cell))
+                first, second = _hashes("number", name)[:2] % num_numbers
+                row[[first, num_numbers + second]] += math.asinh(float(cell))
                 hashes = _hashes("there", name)
             else:
                 hashes = _hashes("word", name, str(cell))
-            np.add.at(row, 2 * _NUMBERS + (hashes >> 1) % _WORDS, np.where(hashes & 1, 0.5, -0.5))
+            np.add.at(row, 2 * num_numbers + (hashes >> 1) % num_words, np.where(hashes & 1, 0.5, -0.5))
         return torch.from_numpy(row)
 
 

@@ -134,8 +134,8 @@ def _seen_through(reference: str, modalities: tuple[str, ...], source: "SampleSo
         from fedprime.backbones import SMALL, load_backbone
         from fedprime.data.batches import EmbeddedSamples
         from fedprime.data.sources import DataError
-        from fedprime.experiment.embedded_data import source_kinds
-    kinds = source_kinds(source)
+        from fedprime.experiment.reading_kinds import reading_kinds
+    kinds = reading_kinds(source)
     if reference == SMALL:
         modalities = modalities or source.modalities
     backbone = load_backbone(reference, modalities, kinds=",".join(kinds.get(name, name) for name in modalities))

@@ -20,9 +20,10 @@ from fedprime.data.odd_values import OddValues
 from fedprime.data.partition import PartitionError
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError, KnownWorld, SampleSource
-from fedprime.experiment.embedded_data import embedded_samples, opened_source, source_kinds
+from fedprime.experiment.embedded_data import embedded_samples, opened_source
 from fedprime.experiment.missingness import draw_missingness, draw_scenarios
 from fedprime.experiment.partitioning import label_groups, partition, split_of
+from fedprime.experiment.reading_kinds import reading_kinds
 from fedprime.methods.method import Method
 from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy, reason_against_robustness
 from fedprime.models.prompted_model import PromptedModel
@@ -269,7 +270,7 @@ def _backbone_for_data(settings: Settings, source: SampleSource | None) -> tuple
     if name != SMALL:
         return configured_backbone(settings, modalities), source
     source = opened_source(settings.data) if source is None else source
-    kinds = source_kinds(source)
+    kinds = reading_kinds(source)
     chosen = modalities or source.modalities
     # A modality that the data lacks is told by whoever joins the two.
     known = {modality: kinds.get(modality, modality) for modality in chosen}

@@ -24,7 +24,7 @@ from fedprime.data.sets.mmimdb import open_mmimdb
 from fedprime.data.sets.registered import find_data_set, open_registered
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import Table, open_table
-from fedprime.data.sources import DataError, KnownWorld, SampleSource, ValueKind
+from fedprime.data.sources import DataError, KnownWorld, SampleSource
 from fedprime.data.splits import with_all_splits
 from fedprime.experiment.embedding_stores import block_store, embedding_store, state_store
 from fedprime.experiment.odd_values import leave_out_odd_values, refuse_absent
@@ -39,7 +39,6 @@ __all__ = [
     "open_data",
     "opened_source",
     "seen_through",
-    "source_kinds",
     "with_three_splits",
 ]
 
@@ -160,19 +159,6 @@ _WITH_ARTICLE = {
 }
 
 _latest: dict[object, EmbeddedSamples] = {}
-
-
-def source_kinds(source: SampleSource) -> dict[str, ValueKind]:
-    """Returns what the values of each modality of a data set are, as far as that is known.
-
-    Raises:
-        DataError: If it does not say of what kind they are.
-    """
-    if isinstance(source, Table):
-        return {own.modality: own.kind for own in source.columns}
-    known: dict[str, ValueKind] = {"image": "image", "text": "text", "readings": "numbers"}
-    known |= getattr(source, "kinds", {})  # of another package
-    return {modality: known[modality] for modality in source.modalities if modality in known}
 
 
 def opened_source(data: DataSettings) -> SampleSource:
