@@ -30,7 +30,7 @@ _LABEL = "label"
 def digits(side: int) -> pd.DataFrame:
     """Returns scikit-learn's digits, drawn larger, with a column for each pixel."""
     pixels, labels = map(np.asarray, load_digits(return_X_y=True))
-    larger = np.stack([zoom(row.reshape(8, 8), side / 8, order=1) for row in pixels])
+    larger = np.stack([np.asarray(zoom(row.reshape(8, 8), side / 8, order=1)) for row in pixels])
     return _frame(larger.reshape(len(labels), -1).round(2), labels)
 
 
