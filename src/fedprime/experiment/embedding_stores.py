@@ -25,20 +25,11 @@ def embedding_store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
         return EmbeddingStore()
     # What an encoder of a composite makes of a value does not depend on the other modalities that are read.
     encoders = backbone.encoders if isinstance(backbone, CompositeBackbone) else {}
-    made_by = {name: getattr(encoders.get(name), "fingerprint", backbone.fingerprint) for name in backbone.modalities}
-    described = _described(backbone, {} if encoders else backbone.options)
+    own = {
+        name: {"backbone options": "{}", "backbone fingerprint": part.fingerprint} for name, part in encoders.items()
+    }
     caches = {
-        modality: EmbeddingCache(
-            folder,
-            described
-            | {
-                "modality": modality,
-                "backbone fingerprint": made_by[modality],
-                "version of its embeddings": str(backbone.versions[modality]),
-            },
-            {"backbone": backbone.reference},
-        )
-        for modality in backbone.modalities
+        name: _cache(folder, backbone, name, backbone.versions[name], own.get(name, {})) for name in backbone.modalities
     }
     return EmbeddingStore(len(source), source.identity, caches)
 
@@ -58,15 +49,8 @@ def block_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Back
         key = embeddings.key(modality, index)
         return key.hex() if key else None
 
-    described = _described(backbone, backbone.options) | {"backbone fingerprint": backbone.fingerprint}
     caches = {
-        modality: EmbeddingCache(
-            folder,
-            described
-            | {"modality": f"block of {modality}", "version of its embeddings": str(backbone.versions[modality])},
-            {"backbone": backbone.reference},
-        )
-        for modality in backbone.modalities
+        name: _cache(folder, backbone, f"block of {name}", backbone.versions[name]) for name in backbone.modalities
     }
     return EmbeddingStore(len(source), identity, caches)
 
@@ -85,13 +69,8 @@ def state_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Back
         keys = [embeddings.key(modality, index) for modality in pattern.split(BETWEEN)]
         return " ".join([pattern, *(key.hex() for key in keys if key)]) if all(keys) else None
 
-    described = _described(backbone, backbone.options) | {
-        "modality": f"layer {layer}",
-        "modalities": json.dumps(backbone.modalities),
-        "backbone fingerprint": backbone.fingerprint,
-        "version of its embeddings": json.dumps(dict(backbone.versions), sort_keys=True),
-    }
-    cache = EmbeddingCache(folder, described, {"backbone": backbone.reference})
+    versions = json.dumps(dict(backbone.versions), sort_keys=True)
+    cache = _cache(folder, backbone, f"layer {layer}", versions, {"modalities": json.dumps(backbone.modalities)})
     there = [
         [name for name, own in zip(backbone.modalities, pattern, strict=True) if own]
         for pattern in all_patterns(len(backbone.modalities))
@@ -99,10 +78,20 @@ def state_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Back
     return EmbeddingStore(len(source), identity, {BETWEEN.join(present): cache for present in there})
 
 
-def _described(backbone: Backbone, options: Mapping[str, int | str]) -> dict[str, str]:
-    """Returns what decides embeddings beside the backbone's weights and the values."""
-    return {
-        "backbone options": json.dumps(dict(options), sort_keys=True),
-        **numeric_environment(),
+def _cache(
+    folder: CacheFolder, backbone: Backbone, what: str, version: int | str, own: Mapping[str, str] = {}
+) -> EmbeddingCache:
+    """Returns the cache of what a backbone makes, under all that decides it beside the values.
+
+    Args:
+        own: What decides it besides, or instead.
+    """
+    described = {
+        "modality": what,
+        "backbone options": json.dumps(dict(backbone.options), sort_keys=True),
+        "backbone fingerprint": backbone.fingerprint,
+        "version of its embeddings": str(version),
         "device": device_name(backbone.device),
+        **numeric_environment(),
     }
+    return EmbeddingCache(folder, {**described, **own}, {"backbone": backbone.reference})
