@@ -174,8 +174,8 @@ class FederatedPredictor(Estimator):
             if name not in kinds:
                 raise InputError(f"without: the model reads {', '.join(kinds)}; not {name}{nearest_name(name, kinds)}")
         part = frame_part(frame, self._files if files is None else Path(files))
-        known = self._forms, model.about.get("styles")
-        rows = unlabelled_rows([part], _FRAME, self.columns_, kinds, self.label_columns_, *known)
+        known = {"known": self._forms, "styles": model.about.get("styles")}
+        rows = iter(unlabelled_rows([part], _FRAME, self.columns_, kinds, self.label_columns_, **known))
         found: list[dict[str, Any]] = []
         while chunk := list(itertools.islice(rows, _AT_ONCE)):
             samples = [{name: own for name, own in values.items() if name not in without} for _, values in chunk]

@@ -1,18 +1,24 @@
 """Rows to predict for: holes, absent columns, files that cannot be read."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fedprime.data.sets.table.columns import Form
 from fedprime.data.sets.table.csv_format import CsvOptions
-from fedprime.data.sets.table.rows import read_unlabelled
+from fedprime.data.sets.table.files import open_parts
+from fedprime.data.sets.table.rows import UnlabelledRows, unlabelled_rows
 from fedprime.data.sources import DataError, ValueKind
 from miniatures import table_rows, write_csv, write_photo
 
 STATED = ("image=file_name", "text=title+text", "facts=price+colour")
 KINDS: dict[str, ValueKind] = {"image": "image", "text": "text", "facts": "table"}
+
+
+def opened(path: str, *arguments: Any, csv: CsvOptions | None = None, **named: Any) -> UnlabelledRows:
+    return unlabelled_rows(open_parts(path, csv), path, *arguments, **named)
 
 
 @pytest.fixture
@@ -27,12 +33,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_rows_are_written_as_somebody_says(tmp_path: Path):
     (tmp_path / "new.csv").write_bytes("text~size\nschön~1\n".encode("cp1252"))
-    rows = read_unlabelled(str(tmp_path / "new.csv"), (), {"text": "text"}, csv=CsvOptions("cp1252", "~"))
+    rows = opened(str(tmp_path / "new.csv"), (), {"text": "text"}, csv=CsvOptions("cp1252", "~"))
     assert [values for _, values in rows] == [{"text": "schön"}]
 
 
 def test_each_row_has_what_is_there_of_it(folder: Path, caplog: pytest.LogCaptureFixture):
-    rows = list(read_unlabelled(str(folder), STATED, KINDS))
+    rows = list(opened(str(folder), STATED, KINDS))
     assert [name for name, _ in rows] == ["photos/0.png", "photos/none.png", "row 3", "photos/3.png"]
     image = rows[0][1].pop("image")
     assert isinstance(image, np.ndarray)
@@ -50,13 +56,13 @@ def test_each_row_has_what_is_there_of_it(folder: Path, caplog: pytest.LogCaptur
 def test_what_the_model_does_not_read_is_left_out_and_what_the_table_lacks_is_missing(
     folder: Path, caplog: pytest.LogCaptureFixture
 ):
-    rows = list(read_unlabelled(str(folder), (*STATED, "smell=smell"), {"text": "text", "smell": "text"}))
+    rows = list(opened(str(folder), (*STATED, "smell=smell"), {"text": "text", "smell": "text"}))
     assert all(set(values) <= {"text"} for _, values in rows)
     assert "has no columns of smell=smell: missing of all rows" in caplog.text
 
 
 def test_nothing_stated_takes_columns_with_usual_names(folder: Path):
-    name, values = next(iter(read_unlabelled(str(folder), (), {"image": "image", "text": "text"})))
+    name, values = next(iter(opened(str(folder), (), {"image": "image", "text": "text"})))
     assert (name, sorted(values)) == ("photos/0.png", ["image", "text"])
 
 
@@ -77,7 +83,7 @@ def test_a_table_of_which_nothing_can_be_read_is_told(
     stated: tuple[str, ...], kinds: dict[str, ValueKind], problem: str, folder: Path
 ):
     with pytest.raises(DataError, match=problem):
-        read_unlabelled(str(folder), stated, kinds)
+        opened(str(folder), stated, kinds)
 
 
 # Columns that are called as modalities are
@@ -94,7 +100,7 @@ CALLED: dict[str, ValueKind] = {"image": "image", "text": "text", "readings": "n
 
 def read(table: Path, kinds: dict[str, ValueKind] = CALLED, stated: tuple[str, ...] = ()) -> list[dict[str, object]]:
     """What there is of each row, arrays as lists, an image as its height."""
-    values = [values for _, values in read_unlabelled(str(table), stated, kinds)]
+    values = [values for _, values in opened(str(table), stated, kinds)]
     return [
         {
             name: (len(value) if value.ndim == 3 else value.tolist()) if isinstance(value, np.ndarray) else value
@@ -195,7 +201,7 @@ def test_new_rows_are_read_as_those_of_training_and_what_does_not_fit_is_told(
     file = write_csv(tmp_path / "new.csv", rows)
     styles = {"price": "numbers with decimal comma", "day": "dates (day, month, year), read as years since 2000"}
     forms: dict[str, Form] = {"price": "number", "day": "number"}
-    found = list(read_unlabelled(str(file), ["facts=price+day"], {"facts": "table"}, known=forms, styles=styles))
+    found = list(opened(str(file), ["facts=price+day"], {"facts": "table"}, known=forms, styles=styles))
     assert found[0][1] == {"facts": {"price": 1.234, "day": pytest.approx(31 / 365.2425)}}
     assert set(found[-1][1]["facts"]) == {"day"}  # pyright: ignore[reportArgumentType]
     assert "price: 1 cell taken for empty, for want of numbers with decimal comma: dear" in caplog.text
@@ -205,5 +211,5 @@ def test_new_rows_have_the_categories_of_training_however_many_spellings_they_ha
     rows: list[dict[str, object]] = [{"smoker": word} for word in ("True", "TRUE", "False")]
     forms: dict[str, Form] = {"smoker": "category"}
     file = write_csv(tmp_path / "new.csv", rows)
-    found = list(read_unlabelled(str(file), ["facts=smoker"], {"facts": "table"}, known=forms))
+    found = list(opened(str(file), ["facts=smoker"], {"facts": "table"}, known=forms))
     assert found[0][1] == {"facts": {"smoker": "True"}}

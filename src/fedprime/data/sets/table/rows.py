@@ -15,14 +15,12 @@ from fedprime.data.sets.table.columns import (
     column_names,
     usual_columns,
 )
-from fedprime.data.sets.table.csv_format import CsvOptions
-from fedprime.data.sets.table.files import open_parts
 from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError, Task, ValueKind
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["UnlabelledRows", "read_unlabelled", "unlabelled_rows"]
+__all__ = ["UnlabelledRows", "unlabelled_rows"]
 
 _logger = logging.getLogger(__name__)
 
@@ -86,71 +84,37 @@ class UnlabelledRows:
         return self._cells[modality].identity(index)
 
 
-def read_unlabelled(
-    path: str,
-    stated: Sequence[str],
-    kinds: Mapping[str, ValueKind],
-    label: Sequence[str] = (),
-    trained: Sequence[str] = (),
-    known: Mapping[str, Form] | None = None,
-    styles: Mapping[str, str] | None = None,
-    csv: CsvOptions | None = None,
-) -> UnlabelledRows:
-    """Opens rows of which nothing is read yet.
-
-    A modality is in the columns that are stated of it, or else in the column that is called as it is; where nothing is
-    stated, in one with a usual name.
-
-    Args:
-        path: Where the table is, as `files.open_parts` takes it.
-        stated: Which column is which modality, as for `columns.choose_columns`; what is stated of modalities that are
-            not asked for, or of columns that the table does not have, is left out.
-        kinds: By modality that is asked for, of what kind its values are to be.
-        label: Columns that are no inputs, if the table has them.
-        trained: Which column was which modality in training; where nothing is stated, those that the table has are.
-        known: As for `unlabelled_rows`.
-        styles: Likewise.
-        csv: How CSV files are written, if it is not to be found out.
-
-    Raises:
-        DataError: If the table cannot be read, has none of the modalities, or one of another kind.
-    """
-    parts = open_parts(path, csv)
-    return _open_rows(parts, path, stated or trained, kinds, label, known, styles, tries_usual=not stated)
-
-
 def unlabelled_rows(
     parts: Sequence[Part],
     place: str,
     stated: Sequence[str],
     kinds: Mapping[str, ValueKind],
     label: Sequence[str] = (),
+    trained: Sequence[str] = (),
     known: Mapping[str, Form] | None = None,
     styles: Mapping[str, str] | None = None,
-) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yields rows that are open already, as `UnlabelledRows` does.
+) -> UnlabelledRows:
+    """Takes rows of which nothing is read yet.
+
+    A modality is in the columns that are stated of it, or else in the column that is called as it is; where nothing is
+    stated, in one with a usual name.
 
     Args:
         parts: The rows, as they were opened.
         place: Where they lie, for messages.
+        stated: Which column is which modality, as for `columns.choose_columns`; what is stated of modalities that are
+            not asked for, or of columns that the table does not have, is left out.
+        kinds: By modality that is asked for, of what kind its values are to be.
+        label: Columns that are no inputs, if the table has them.
+        trained: Which column was which modality in training; where nothing is stated, those that the table has are.
         known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
             read is then nothing to tell.
         styles: By column, how its numbers and dates were written in training.
+
+    Raises:
+        DataError: If the table has none of the modalities, or one of another kind.
     """
-    return iter(_open_rows(parts, place, stated, kinds, label, known, styles, tries_usual=not stated))
-
-
-def _open_rows(
-    parts: Sequence[Part],
-    place: str,
-    stated: Sequence[str],
-    kinds: Mapping[str, ValueKind],
-    label: Sequence[str],
-    known: Mapping[str, Form] | None,
-    styles: Mapping[str, str] | None,
-    *,
-    tries_usual: bool,
-) -> UnlabelledRows:
+    stated, tries_usual = stated or trained, not stated
     forms: dict[str, Form] = {name: form for name, form in column_forms(parts).items() if name not in label}
     forms |= {name: form for name, form in (known or {}).items() if name in forms}
     chosen = _chosen(stated, kinds, parts, forms, tries_usual=tries_usual)
@@ -167,9 +131,8 @@ def _open_rows(
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
-    trained = {name: PLAIN.title if form == "number" else "" for name, form in (known or {}).items()}
-    trained |= styles or {}
-    cells = [Cells(own, parts, forms, trained) for own in chosen]
+    written = {name: PLAIN.title if form == "number" else "" for name, form in (known or {}).items()}
+    cells = [Cells(own, parts, forms, {**written, **(styles or {})}) for own in chosen]
     for own in cells:
         if own.lost.any():
             number, first = int(own.lost.sum()), own.named(int(own.lost.argmax()))
