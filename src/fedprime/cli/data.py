@@ -36,6 +36,8 @@ folder cannot be used."""
 
 #: A data set by name, as a flag.
 Format = Annotated[str, tyro.conf.arg(metavar="|".join(FORMATS))]
+#: By data set, what opens all of it, where a run takes a part.
+_WHOLE = {"food101": {"num_classes": None}, "mmimdb": {"num_classes": None, "several_labels": True}}
 _SHOWN = 5  # ids of each kind, before "..."
 _SHOWN_CLASSES = 101
 
@@ -59,27 +61,17 @@ class _DataOptions:
         for word in self.options:
             name, is_value, options[name] = word.partition("=")
             if not is_value:
-                raise SettingsError([f"--options has {word!r}; expected NAME=VALUE"])
+                raise SettingsError(f"--options has {word!r}; expected NAME=VALUE")
         given = read_arguments(options, data_options(self.format), "--options", f"the data set {self.format}")
         with importing():
-            from fedprime.data.sets.food101 import open_food101
-            from fedprime.data.sets.hateful_memes import open_hateful_memes
-            from fedprime.data.sets.mmimdb import open_mmimdb
             from fedprime.data.sets.registered import open_registered
-            from fedprime.data.sets.table.table import open_table
-        match self.format:
-            case "builtin":
-                raise SettingsError([f"the built-in world lies in no folder; --format is one of {', '.join(FORMATS)}"])
-            case "food101":
-                return open_food101(self.path, None)
-            case "mmimdb":
-                return open_mmimdb(self.path, None, several_labels=True)
-            case "hateful_memes":
-                return open_hateful_memes(self.path)
-            case "table":
-                return open_table(self.path, self.table)
-            case name:
-                return open_registered(name, self.path, given)
+            from fedprime.experiment.embedded_data import SOURCES
+        if self.format == "builtin":
+            raise SettingsError(f"the built-in world lies in no folder; --format is one of {', '.join(FORMATS)}")
+        if self.format not in SOURCES:
+            return open_registered(self.format, self.path, given)
+        whole = dataclasses.asdict(self.table) if self.format == "table" else _WHOLE.get(self.format, {})
+        return SOURCES[self.format](self.path, **whole)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +140,7 @@ def _seen_through(reference: str, modalities: tuple[str, ...], source: "SampleSo
 def _show(words: list[str]) -> int:
     options = tyro.cli(_ShowOptions, args=words, prog="fedprime data show", config=(tyro.conf.FlagCreatePairsOff,))
     if options.count < 1:
-        raise SettingsError([f"--count is {options.count}; show at least 1 sample"])
+        raise SettingsError(f"--count is {options.count}; show at least 1 sample")
     source = options.open()
     import numpy as np
 

@@ -13,6 +13,8 @@ __all__ = ["evaluate"]
 
 @dataclass(frozen=True)
 class _EvaluateOptions:
+    """Measures a finished run's model on every test scenario again."""
+
     run: tyro.conf.Positional[Path]
     """Folder of a finished run."""
     model: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
@@ -28,13 +30,7 @@ def evaluate(words: list[str]) -> int:
         RunError: If there is no such run, or it is not finished.
         ModelError: If there is no such model, or it is of another backbone or other labels.
     """
-    options = tyro.cli(
-        _EvaluateOptions,
-        args=words,
-        prog="fedprime evaluate",
-        description="Measures a finished run's model on every test scenario again.",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = tyro.cli(_EvaluateOptions, args=words, prog="fedprime evaluate", config=(tyro.conf.FlagCreatePairsOff,))
     with importing():
         from rich.console import Console
 

@@ -14,6 +14,8 @@ __all__ = ["merge"]
 
 @dataclass(frozen=True)
 class _MergeOptions:
+    """Merges models that sites trained alone, without a server: from their files."""
+
     models: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="MODEL ...")]
     """Folders of saved models, or of finished runs: at least two."""
     output: Path
@@ -28,13 +30,7 @@ def merge(words: list[str]) -> int:
     Raises:
         ModelError: If some cannot be merged.
     """
-    options = tyro.cli(
-        _MergeOptions,
-        args=words,
-        prog="fedprime merge",
-        description="Merges models that sites trained alone, without a server: from their files.",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = tyro.cli(_MergeOptions, args=words, prog="fedprime merge", config=(tyro.conf.FlagCreatePairsOff,))
     with importing():
         from fedprime.runs.merging import merge_models
     merged = merge_models(options.models, options.output, prompts=options.prompts)

@@ -20,6 +20,11 @@ _THREADS = 1  # of torch: one answer is too little work for several
 
 @dataclass(frozen=True)
 class _PlayOptions:
+    """Shows a page on which a model is tried: a photo, a text, numbers, each switched on and off.
+
+    The interface beside it, POST /predict, is described in docs/play.md.
+    """
+
     model: tyro.conf.Positional[Path]
     """Folder of a saved model or of a finished run, or the name of a model on the hub (OWNER/NAME)."""
     host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
@@ -42,14 +47,7 @@ def play(words: list[str]) -> int:
         SettingsError: If the extra `page` is not installed, or the port is taken.
         ModelError: If there is no model.
     """
-    options = tyro.cli(
-        _PlayOptions,
-        args=words,
-        prog="fedprime play",
-        description="Shows a page on which a model is tried: a photo, a text, numbers, each switched on and off. The "
-        "interface beside it, POST /predict, is described in docs/play.md.",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = tyro.cli(_PlayOptions, args=words, prog="fedprime play", config=(tyro.conf.FlagCreatePairsOff,))
     with importing():
         from fedprime.models.prompted_model import PromptedModel
     if options.export is not None:
@@ -65,7 +63,7 @@ def play(words: list[str]) -> int:
             from fedprime.reproducibility.determinism import reproducible
             from fedprime.runs.play import play_app
         except ModuleNotFoundError as error:
-            raise SettingsError([f"{error.name} is not installed; install fedprime[page]"]) from error
+            raise SettingsError(f"{error.name} is not installed; install fedprime[page]") from error
     with _listen(options.host, options.port) as listening, reproducible(_THREADS):
         model = PromptedModel.from_pretrained(options.model, options.backbone, device="auto")
         app = play_app(model, options.model.name, host=options.host)
@@ -94,5 +92,5 @@ def _listen(host: str, port: int) -> socket.socket:
             raise
     except (OSError, OverflowError) as error:
         said = str(error).rstrip(".")
-        raise SettingsError([f"cannot listen at {host}:{port}: {said}; name another --port or --host"]) from error
+        raise SettingsError(f"cannot listen at {host}:{port}: {said}; name another --port or --host") from error
     return listening

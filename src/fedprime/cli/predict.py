@@ -126,17 +126,17 @@ def _predict(options: _PredictOptions, given: dict[str, Any], prior: "Prior") ->
 def _refuse_what_does_not_go_together(options: _PredictOptions, given: object) -> None:
     if options.watch and (given or options.values or options.table is not None or options.output is not None):
         raise SettingsError(
-            ["--watch reads standard input and writes standard output; leave out samples, --table and --output"]
+            "--watch reads standard input and writes standard output; leave out samples, --table and --output"
         )
     if not options.watch and (options.table is not None) == bool(given or options.values):
         sample = "--image FILE, --text TEXT, --audio FILE, --readings NUMBERS, --values NAME=VALUE, any of them"
-        raise SettingsError([f"give a sample ({sample}), or --table FILE or FOLDER, not both"])
+        raise SettingsError(f"give a sample ({sample}), or --table FILE or FOLDER, not both")
     if (options.columns or options.encoding or options.delimiter) and options.table is None:
-        raise SettingsError(["--columns, --encoding and --delimiter go with --table"])
+        raise SettingsError("--columns, --encoding and --delimiter go with --table")
     if options.prior == "estimate" and options.table is None:
-        raise SettingsError(["--prior estimate needs many samples; it goes with --table"])
+        raise SettingsError("--prior estimate needs many samples; it goes with --table")
     if options.output is not None and options.output.is_dir():  # told before all is predicted
-        raise SettingsError([f"--output {options.output} is a folder; name a file"])
+        raise SettingsError(f"--output {options.output} is a folder; name a file")
 
 
 def _read_prior(word: str) -> "Prior":
@@ -147,11 +147,11 @@ def _read_prior(word: str) -> "Prior":
         found = parse_json(Path(word).read_bytes())
     except OSError as error:
         hint = nearest_name(word, ("train", "uniform", "estimate"))
-        raise SettingsError([f"--prior is {word!r}: {error.strerror}; expected {expected}{hint}"]) from error
+        raise SettingsError(f"--prior is {word!r}: {error.strerror}; expected {expected}{hint}") from error
     except JsonError as error:
-        raise SettingsError([f"--prior: {word}: {error}; expected {expected}"]) from error
+        raise SettingsError(f"--prior: {word}: {error}; expected {expected}") from error
     if not isinstance(found, dict) or not all(type(value) in (int, float) for value in found.values()):
-        raise SettingsError([f"--prior: {word} holds no number for each label; expected {expected}"])
+        raise SettingsError(f"--prior: {word} holds no number for each label; expected {expected}")
     return found
 
 
@@ -230,7 +230,8 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
 
     from fedprime.data.odd_values import OddValues
     from fedprime.data.sets.table.csv_format import CsvOptions
-    from fedprime.data.sets.table.rows import read_unlabelled
+    from fedprime.data.sets.table.files import open_parts
+    from fedprime.data.sets.table.rows import unlabelled_rows
     from fedprime.experiment.embedded_data import seen_through
     from fedprime.experiment.run_folder import RunFolder
     from fedprime.models.prediction import predict_rows, with_prior
@@ -247,7 +248,9 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     csv = CsvOptions(data.encoding, data.delimiter, are_usual=True)
     if options.encoding or options.delimiter:
         csv = CsvOptions(options.encoding, options.delimiter)
-    rows = read_unlabelled(str(options.table), options.columns, model.backbone.kinds, label, trained, *known, csv)
+    table = str(options.table)
+    parts = open_parts(table, csv)
+    rows = unlabelled_rows(parts, table, options.columns, model.backbone.kinds, label, trained, *known)
     samples = seen_through(model.backbone, rows)
     samples.odd = OddValues(rows, num_named=len(rows))
     for start in range(0, len(rows), _AT_ONCE):

@@ -13,6 +13,11 @@ __all__ = ["push"]
 
 @dataclass(frozen=True)
 class _PushOptions:
+    """Saves a model to the hub of Hugging Face, or to the one that HF_ENDPOINT names.
+
+    Weights, card and a backbone that lies in files go; statistics of training samples stay here.
+    """
+
     model: tyro.conf.Positional[Path]
     """Folder of a saved model, or of a finished run."""
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OWNER/NAME")]
@@ -32,14 +37,7 @@ def push(words: list[str]) -> int:
         ModelError: If there is no model.
         HubError: If the hub cannot be reached, or does not let this person.
     """
-    options = tyro.cli(
-        _PushOptions,
-        args=words,
-        prog="fedprime push",
-        description="Saves a model to the hub of Hugging Face, or to the one that HF_ENDPOINT names. Weights, card and "
-        "a backbone that lies in files go; statistics of training samples stay here.",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = tyro.cli(_PushOptions, args=words, prog="fedprime push", config=(tyro.conf.FlagCreatePairsOff,))
     with importing():
         from fedprime.models.model_card import CARD, is_untouched
         from fedprime.models.model_folder import find_model
