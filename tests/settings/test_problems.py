@@ -20,7 +20,8 @@ def described(content: object, prefix: str = "") -> list[str]:
 
 
 def test_one_problem_is_its_own_message_and_several_are_counted():
-    assert str(SettingsError(["seed is wrong"])) == "seed is wrong"
+    assert str(SettingsError(["seed is wrong"])) == str(SettingsError("seed is wrong")) == "seed is wrong"
+    assert SettingsError("seed is wrong").problems == ["seed is wrong"]
     assert str(SettingsError(["a", "b"])) == "2 settings are wrong:\n  a\n  b"
 
 

@@ -141,9 +141,9 @@ def _server(words: list[str]) -> int:
     needed = {"RECIPE": recipe, "--keys FOLDER": keys, "--output RUN": output}
     missing = [word for word, found in needed.items() if found is None]
     if recipe is None or keys is None or output is None:
-        raise SettingsError([f"fedprime deploy server needs {' '.join(needed)}; missing: {', '.join(missing)}"])
+        raise SettingsError(f"fedprime deploy server needs {' '.join(needed)}; missing: {', '.join(missing)}")
     if not port.isdecimal():
-        raise SettingsError([f"--port is {port!r}; expected a number"])
+        raise SettingsError(f"--port is {port!r}; expected a number")
     _refuse_broken_keys(Path(keys), ("ca.crt", "server.crt", "server.key"), "server")
     path = find_recipe(recipe)
     refuse_plainly_wrong(path, words)
@@ -172,4 +172,4 @@ def _refuse_broken_keys(folder: Path, names: tuple[str, ...], title: str) -> Non
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         made = f"the folder {title} that `fedprime deploy keys` made"
-        raise SettingsError([f"{folder} has no {', '.join(missing)}; --keys names {made}"])
+        raise SettingsError(f"{folder} has no {', '.join(missing)}; --keys names {made}")

@@ -63,7 +63,7 @@ def make_grid(words: list[str]) -> int:
     command = shlex.join(["fedprime", "grid", *words])
     if not words or words[0].startswith("-"):
         raise SettingsError(
-            ["name a plan first: fedprime grid PLAN; `fedprime recipes list` shows those that come along"]
+            "name a plan first: fedprime grid PLAN; `fedprime recipes list` shows those that come along"
         )
     path = find_plan(words.pop(0))
     recipe = take_values(words, "--recipe", "--recipe food101/study")

@@ -45,7 +45,7 @@ def report_runs(words: list[str]) -> int:
     opens, html = (take_switch(words, flag) for flag in ("--open", "--html"))
     unknown = [word for word in words if word.startswith("-")]
     if unknown:
-        raise SettingsError([f"{unknown[0]} is not a flag of fedprime report (--output, --html, --open)"])
+        raise SettingsError(f"{unknown[0]} is not a flag of fedprime report (--output, --html, --open)")
     with importing():
         from fedprime.report.html import PAGE
         from fedprime.report.writing import write_report

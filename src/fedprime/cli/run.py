@@ -42,15 +42,15 @@ def run_recipe(words: list[str]) -> int:
     if resumed is not None:
         if recipe or folder:
             extra = " ".join([*filter(None, [recipe]), *(["--output"] if folder else [])])
-            raise SettingsError([f"--resume continues a run with its own settings; leave out {extra}"])
+            raise SettingsError(f"--resume continues a run with its own settings; leave out {extra}")
         live = live or (Path(resumed) / _LIVE).exists()  # a page that is there would else never hear of the end
         return _make(None, Path(resumed), live, trackers, words)
     named = next((word for word in words if word.endswith(".toml")), None)
     if recipe is None and named:
-        raise SettingsError([f"the recipe comes first: fedprime run {named} --training.rounds 50 ..."])
+        raise SettingsError(f"the recipe comes first: fedprime run {named} --training.rounds 50 ...")
     if recipe is None:
         raise SettingsError(
-            ["name a recipe, for example: fedprime run builtin/quickstart; `fedprime recipes list` shows all"]
+            "name a recipe, for example: fedprime run builtin/quickstart; `fedprime recipes list` shows all"
         )
     path = find_recipe(recipe)
     refuse_plainly_wrong(path, words)

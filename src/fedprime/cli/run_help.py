@@ -80,7 +80,7 @@ def show_help(words: Sequence[str]) -> None:
         return
     groups = [_GENERAL, *describe_groups()]
     if group and group not in groups:
-        raise SettingsError([f"{group!r} is no group of settings: {', '.join(groups)}{nearest_name(group, groups)}"])
+        raise SettingsError(f"{group!r} is no group of settings: {', '.join(groups)}{nearest_name(group, groups)}")
     method = last_value(rest, "method.name") or values.get("method.name", DEFAULT_METHOD)
     data_set = last_value(rest, "data.name") or values.get("data.name", "builtin")
     settings = _described(method, data_set) if group in ("", "method", "data") else describe_settings(())

@@ -41,9 +41,9 @@ def track_runs(words: list[str]) -> int:
     trackers = take_values(words, "--to", "--to tensorboard")
     unknown = [word for word in words if word.startswith("-")]
     if unknown:
-        raise SettingsError([f"{unknown[0]} is not a flag of fedprime track (--to)"])
+        raise SettingsError(f"{unknown[0]} is not a flag of fedprime track (--to)")
     if not words or not trackers:
-        raise SettingsError(["name runs and trackers, for example: fedprime track runs/main --to tensorboard"])
+        raise SettingsError("name runs and trackers, for example: fedprime track runs/main --to tensorboard")
     refuse_missing_trackers(trackers)
     with importing():
         from fedprime.report.load import find_runs

@@ -53,7 +53,7 @@ def tune_settings(words: list[str]) -> int:
         return 0
     command = shlex.join(["fedprime", "tune", *words])
     if not words or words[0].startswith("-"):
-        raise SettingsError(["name a plan or a recipe first, for example: fedprime tune builtin/study"])
+        raise SettingsError("name a plan or a recipe first, for example: fedprime tune builtin/study")
     name = words.pop(0)
     path = find_recipe_or_plan(name)
     once = {

@@ -198,10 +198,8 @@ def build_experiment(
         backbone, source = _backbone_for_data(settings, source)
     if settings.data.modalities and tuple(settings.data.modalities) != backbone.modalities:
         raise SettingsError(
-            [
-                f"data.modalities is {', '.join(settings.data.modalities)}, and the backbone reads "
-                f"{', '.join(backbone.modalities)}; leave data.modalities out"
-            ]
+            f"data.modalities is {', '.join(settings.data.modalities)}, and the backbone reads "
+            f"{', '.join(backbone.modalities)}; leave data.modalities out"
         )
     method = settings.method if method is None else _suitable(method, settings)
     samples = embedded_samples(settings.data, backbone, source, is_own=is_own, may_be_empty=at_site, watch=watch)
@@ -215,14 +213,14 @@ def build_experiment(
     try:
         divided = partition(source, **asdict(settings.partition), modalities=backbone.modalities, seed=seed)
     except PartitionError as error:
-        raise SettingsError([f"partition: {error}"]) from error
+        raise SettingsError(f"partition: {error}") from error
     try:
         shards = draw_missingness(samples, divided, **asdict(settings.missing), seed=seed)
         scenarios = draw_scenarios(samples, divided.test, divided.num_clients, settings.evaluation.rate, seed)
     except DataError:
         raise
     except ValueError as error:
-        raise SettingsError([f"missing: {error}"]) from error
+        raise SettingsError(f"missing: {error}") from error
     model = method.build(backbone, source.label_names, source.task, torch_stream(seed, "initial weights"))
     model.about = source.about() if isinstance(source, Table) else {}
     if settings.initial_model:

@@ -46,10 +46,8 @@ class OwnObjects:
         own = list(self.fingerprints())
         if own and settings.runtime.kind != "in-process":
             raise SettingsError(
-                [
-                    f"runtime.kind is {settings.runtime.kind}: clients in other processes know {' and '.join(own)} by "
-                    "name alone; set it to in-process, or install a package that registers them (entry points)"
-                ]
+                f"runtime.kind is {settings.runtime.kind}: clients in other processes know {' and '.join(own)} by "
+                "name alone; set it to in-process, or install a package that registers them (entry points)"
             )
 
     def refuse_others(self, run: RunFolder) -> None:

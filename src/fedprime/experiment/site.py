@@ -173,7 +173,7 @@ def deployable_method(settings: Settings) -> Method:
     method = settings.method
     if method.is_centralized or method.shares_parameters:
         what = method.name if method.is_centralized else "the quirk shared_parameters"
-        raise SettingsError([f"{what} needs all samples in one place; choose another method for sites"])
+        raise SettingsError(f"{what} needs all samples in one place; choose another method for sites")
     return method
 
 
@@ -226,10 +226,8 @@ def agreed_model(settings: Settings, method: Method, agreed: Mapping[str, Any]) 
     own = [name for name, _ in model.named_parameters() if not method.travels(name)]
     if settings.initial_model and own:
         raise SettingsError(
-            [
-                f"initial_model: with {method.name}, {', '.join(own)} never travel, so sites cannot begin from those "
-                "of a saved model; leave initial_model out, or choose another method"
-            ]
+            f"initial_model: with {method.name}, {', '.join(own)} never travel, so sites cannot begin from those "
+            "of a saved model; leave initial_model out, or choose another method"
         )
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())

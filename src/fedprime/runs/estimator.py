@@ -92,7 +92,7 @@ def flag_words(settings: str | Sequence[str]) -> list[str]:
         return shlex.split(settings) if isinstance(settings, str) else list(settings)
     except ValueError as error:
         problem = f"settings is {settings!r}: {error}; close each quote, or give a list with a text for each flag"
-        raise SettingsError([problem]) from error
+        raise SettingsError(problem) from error
 
 
 def with_labels(frame: object, y: object, label: str | Sequence[str]) -> object:

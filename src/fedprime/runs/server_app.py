@@ -67,10 +67,8 @@ def _simulate(grid: Grid, config: Mapping[str, Any]) -> None:
         num_nodes, num_clients = len(list(grid.get_node_ids())), len(experiment.holders)
         if num_nodes < num_clients:
             raise SettingsError(
-                [
-                    f"the recipe has {num_clients} clients, the simulation {num_nodes}: "
-                    f'give it --federation-config "num-supernodes={num_clients}"'
-                ]
+                f"the recipe has {num_clients} clients, the simulation {num_nodes}: "
+                f'give it --federation-config "num-supernodes={num_clients}"'
             )
         yield GridClients(grid, experiment.method, experiment.settings, num_clients, run_id=token_hex(16))
 

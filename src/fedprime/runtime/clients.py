@@ -28,9 +28,7 @@ def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
     refuse_sites(settings)
     if settings.runtime.kind == "simulation":
         if method.shares_parameters:
-            raise SettingsError(
-                ["shared_parameters: clients train one after the other; set runtime.kind to in-process"]
-            )
+            raise SettingsError("shared_parameters: clients train one after the other; set runtime.kind to in-process")
         try:
             from fedprime.runtime.flower.grid_clients import GridClients
             from fedprime.runtime.flower.simulation import simulated_grid
@@ -45,7 +43,7 @@ def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
 def refuse_sites(settings: Settings) -> None:
     """Raises a `SettingsError` that says what to do if clients live at sites, which this process does not reach."""
     if settings.runtime.kind == "deployment":
-        raise SettingsError(["runtime.kind is deployment: start it with `fedprime deploy server`"])
+        raise SettingsError("runtime.kind is deployment: start it with `fedprime deploy server`")
 
 
 def flower_is_missing(extra: str, error: ImportError) -> SettingsError:
@@ -54,4 +52,4 @@ def flower_is_missing(extra: str, error: ImportError) -> SettingsError:
     Args:
         extra: The extra of fedprime that has it.
     """
-    return SettingsError([f'this needs Flower ({error}); install it: pip install "fedprime[{extra}]"'])
+    return SettingsError(f'this needs Flower ({error}); install it: pip install "fedprime[{extra}]"')

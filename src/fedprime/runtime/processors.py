@@ -26,7 +26,7 @@ def processors_of(method: Method, settings: Settings) -> list[UpdateProcessor]:
     processors: list[UpdateProcessor] = []
     if settings.privacy.is_on:
         if not find_spec("dp_accounting"):
-            raise SettingsError(['privacy needs dp-accounting; install it: pip install "fedprime[privacy]"'])
+            raise SettingsError('privacy needs dp-accounting; install it: pip install "fedprime[privacy]"')
         processors.append(ClientPrivacy(**asdict(settings.privacy)))
     attack = settings.attack
     if attack.kind not in ("none", "label-flip"):  # who trains on flipped labels is honest about what came of it

@@ -59,7 +59,7 @@ def take_folder(words: list[str], flag: str) -> str | None:
             left += entry.words
             continue
         if not entry.values or not entry.values[0]:
-            raise SettingsError([f"{flag} has no value; name a folder"])
+            raise SettingsError(f"{flag} has no value; name a folder")
         found = entry.values[0]
         left += entry.values[1:]
     words[:] = left
@@ -89,7 +89,7 @@ def take_values(words: list[str], flag: str, example: str) -> list[str]:
     flags = _split(words)
     own = [entry for entry in flags if entry.name == flag]
     if not all(entry.values and all(entry.values) for entry in own):
-        raise SettingsError([f"{flag} has no value; expected for example {example}"])
+        raise SettingsError(f"{flag} has no value; expected for example {example}")
     words[:] = [word for entry in flags if entry.name != flag for word in entry.words]
     return [value for entry in own for value in entry.values]
 
@@ -103,7 +103,7 @@ def take_numbers(words: list[str], flag: str, example: str, least: int) -> list[
     values = take_values(words, flag, example)
     wrong = [value for value in values if not value.isdecimal() or int(value) < least]
     if wrong:
-        raise SettingsError([f"{flag} has {' '.join(wrong)}; expected whole numbers from {least}, as in {example}"])
+        raise SettingsError(f"{flag} has {' '.join(wrong)}; expected whole numbers from {least}, as in {example}")
     return [int(value) for value in values]
 
 
@@ -118,7 +118,7 @@ def refuse_unknown_flags(words: Sequence[str], own: Sequence[str], verb: str) ->
         if flag.name and "." not in flag.name and _underscored(flag.name) not in known:
             hint = nearest_name(flag.name, names)
             raise SettingsError(
-                [f"{flag.name} is neither a flag of fedprime {verb} ({', '.join(own)}) nor a setting{hint}"]
+                f"{flag.name} is neither a flag of fedprime {verb} ({', '.join(own)}) nor a setting{hint}"
             )
 
 

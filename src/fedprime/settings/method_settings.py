@@ -85,7 +85,7 @@ def read_method(given: object) -> object:
         try:
             kind = find_method(str(table["name"]))
         except PluginError as error:
-            raise SettingsError([f"method.name: {error}"]) from error
+            raise SettingsError(f"method.name: {error}") from error
     else:
         return given
     name, arguments = table.pop("name"), method_arguments(kind)
@@ -96,18 +96,16 @@ def read_method(given: object) -> object:
     try:
         method = kind(**values)
     except ValueError as error:
-        raise SettingsError([f"method: {error}"]) from error
+        raise SettingsError(f"method: {error}") from error
     try:
         method = with_quirks(method, quirks)
     except ValueError as error:
-        raise SettingsError([f"method: {QUIRKS_SETTING}: {error}"]) from error
+        raise SettingsError(f"method: {QUIRKS_SETTING}: {error}") from error
     reason = reason_against_robustness(method)
     if reason:
         raise SettingsError(
-            [
-                f"method: {name} cannot have aggregation {method.aggregation!r} with clip_norm {method.clip_norm:g}: "
-                f'{reason}; set aggregation to "mean" and clip_norm to 0'
-            ]
+            f"method: {name} cannot have aggregation {method.aggregation!r} with clip_norm {method.clip_norm:g}: "
+            f'{reason}; set aggregation to "mean" and clip_norm to 0'
         )
     return given if given == method else method
 

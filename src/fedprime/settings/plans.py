@@ -146,7 +146,7 @@ def plan_of(
     chosen = tuple(dict.fromkeys(seeds)) or tuple(content["seeds"])
     number = math.prod(map(len, axes.values())) * len(chosen)
     if number > _MOST_RUNS:
-        raise SettingsError([f"{path}: {number:,} runs, expected at most {_MOST_RUNS:,}; name fewer labels or seeds"])
+        raise SettingsError(f"{path}: {number:,} runs, expected at most {_MOST_RUNS:,}; name fewer labels or seeds")
     runs: list[PlannedRun] = []
     for labels, tables in _combinations(shared, by_method, axes, dotted_names(own), is_saved=is_saved):
         for seed in chosen:
@@ -161,7 +161,7 @@ def plan_of(
     folders = [run.folder for run in runs]
     twice = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
     if twice:
-        raise SettingsError([f"{path}: two runs would share the folder {twice[0]}; give their labels other names"])
+        raise SettingsError(f"{path}: two runs would share the folder {twice[0]}; give their labels other names")
     shared = merged({"method": {PAPER_SETTING: False}}, shared)  # which tells the plans of earlier versions from others
     tables = {"seeds": list(chosen), "settings": shared, "by_method": by_method, "axes": axes}
     return Plan({axis: tuple(labels) for axis, labels in axes.items()}, chosen, tuple(runs), tables)

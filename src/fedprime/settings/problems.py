@@ -11,13 +11,13 @@ __all__ = ["SettingsError", "describe_error", "known_verb"]
 class SettingsError(FedprimeError):
     """Settings that cannot be used; the message names every one of them."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: str | Sequence[str]) -> None:
         """Puts all problems into one message.
 
         Args:
-            problems: One line for each.
+            problems: One line for each, or the only one.
         """
-        self.problems = list(problems)
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
         several = [f"{len(self.problems)} settings are wrong:", *(f"  {problem}" for problem in self.problems)]
         super().__init__("\n".join(several) if len(self.problems) > 1 else self.problems[0])
 
@@ -58,6 +58,6 @@ def known_verb(words: Sequence[str], verbs: Collection[str], of: str) -> bool:
         return False
     if words[0] not in verbs:
         raise SettingsError(
-            [f"{words[0]!r} is not a verb of fedprime {of}: {', '.join(verbs)}{nearest_name(words[0], verbs)}"]
+            f"{words[0]!r} is not a verb of fedprime {of}: {', '.join(verbs)}{nearest_name(words[0], verbs)}"
         )
     return True

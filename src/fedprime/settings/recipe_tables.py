@@ -36,11 +36,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         return parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         problem = f"there is no recipe {path}; `fedprime recipes list` shows those that come along"
-        raise SettingsError([problem]) from None
+        raise SettingsError(problem) from None
     except SettingsError as error:
-        raise SettingsError([f"{path} is not a readable TOML file: {error.problems[0]}"]) from error
+        raise SettingsError(f"{path} is not a readable TOML file: {error.problems[0]}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path} is not a readable TOML file: {error}"]) from error
+        raise SettingsError(f"{path} is not a readable TOML file: {error}") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -52,11 +52,11 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         found = tomllib.loads(text)
     except RecursionError as error:
-        raise SettingsError([_TOO_DEEP]) from error
+        raise SettingsError(_TOO_DEEP) from error
     except ValueError as error:  # no TOML, or a number of thousands of digits
-        raise SettingsError([quoted(error, 300)]) from error
+        raise SettingsError(quoted(error, 300)) from error
     if is_too_deep(found):
-        raise SettingsError([_TOO_DEEP])
+        raise SettingsError(_TOO_DEEP)
     return found
 
 

@@ -48,14 +48,14 @@ def find_recipe(name: str) -> Path:
     path = _find(name, "") or _find(name, _PLANS)
     if path is None:
         if Path(name).is_dir():
-            raise SettingsError([_about_folder(Path(name))])
+            raise SettingsError(_about_folder(Path(name)))
         hint = nearest_name(name, list_recipes()) or "; `fedprime recipes list` shows those"
-        raise SettingsError([f"there is no recipe {name}: neither a file nor one that comes along{hint}"])
+        raise SettingsError(f"there is no recipe {name}: neither a file nor one that comes along{hint}")
     if is_plan(path):
         short = name.removeprefix(_PLANS)
-        raise SettingsError([f"{name} is a plan, which is many runs; run them all with: fedprime grid {short}"])
+        raise SettingsError(f"{name} is a plan, which is many runs; run them all with: fedprime grid {short}")
     if not path.read_bytes().strip():
-        raise SettingsError([f"{name} is empty; expected a recipe, such as `fedprime recipes show builtin/quickstart`"])
+        raise SettingsError(f"{name} is empty; expected a recipe, such as `fedprime recipes show builtin/quickstart`")
     return path
 
 
@@ -78,9 +78,9 @@ def find_plan(name: str) -> Path:
     if path is None:
         known = [plan.removeprefix(_PLANS) for plan in list_plans()]
         hint = nearest_name(name.removeprefix(_PLANS), known) or "; `fedprime recipes list` shows those"
-        raise SettingsError([f"there is no plan {name}: neither a file nor one that comes along{hint}"])
+        raise SettingsError(f"there is no plan {name}: neither a file nor one that comes along{hint}")
     if not is_plan(path):
-        raise SettingsError([f"{name} is a recipe, which is one run; run it with: fedprime run {name}"])
+        raise SettingsError(f"{name} is a recipe, which is one run; run it with: fedprime run {name}")
     return path
 
 
@@ -96,7 +96,7 @@ def find_recipe_or_plan(name: str) -> Path:
     path = _find(name, "") or _find(name, _PLANS)
     if path is None:
         hint = nearest_name(name, _list_all()) or "; `fedprime recipes list` shows those"
-        raise SettingsError([f"there is no recipe or plan {name}: neither a file nor one that comes along{hint}"])
+        raise SettingsError(f"there is no recipe or plan {name}: neither a file nor one that comes along{hint}")
     return path
 
 
@@ -139,7 +139,7 @@ def _find(name: str, prefix: str) -> Path | None:
         return inside
     group = short.partition("/")[0]
     if group in _OF_CHECKOUT and not (_folder() / group).is_dir():
-        raise SettingsError([f"{name} needs a checkout of fedprime: its data are not installed; use table/folder"])
+        raise SettingsError(f"{name} needs a checkout of fedprime: its data are not installed; use table/folder")
     return None
 
 

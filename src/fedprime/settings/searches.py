@@ -162,7 +162,7 @@ def read_search(
         content = {"recipe": str(path), "seeds": list(_SEEDS)}
     said, number = content.pop("search", {}), content.pop("trials", _TRIALS)
     if type(number) is not int or number < 1:
-        raise SettingsError([f"{path}: trials is {number!r}; expected a whole number from 1"])
+        raise SettingsError(f"{path}: trials is {number!r}; expected a whole number from 1")
     base = plan_of(content, path, flags, seeds, recipe)
     _refuse_seed_of_recipe(recipe or content.get("recipe", ""), base)
     labels: dict[str, Mapping[str, Any]] = {}
@@ -170,7 +170,7 @@ def read_search(
     for run in (run for run in base.runs if run.settings.seed == base.seeds[0]):
         method = run.settings.method.name
         if method in labels:
-            raise SettingsError([f"{path}: {method} is there with several labels; a search is of one for each method"])
+            raise SettingsError(f"{path}: {method} is there with several labels; a search is of one for each method")
         tables: dict[str, Any] = {"method": {"name": method}}
         for axis, label in run.labels.items():
             tables = merged(tables, base.tables["axes"][axis][label])
@@ -190,10 +190,8 @@ def _refuse_seed_of_recipe(recipe: str, base: Plan) -> None:
     own = read_toml(find_recipe(recipe)).get("seed", 0) if recipe else 0
     if own in base.seeds:
         raise SettingsError(
-            [
-                f"seed {own} is that of the recipe, so it must not be one that settings are chosen by; name others, as "
-                "--seeds 100 101"
-            ]
+            f"seed {own} is that of the recipe, so it must not be one that settings are chosen by; name others, as "
+            "--seeds 100 101"
         )
 
 

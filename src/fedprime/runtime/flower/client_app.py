@@ -192,13 +192,13 @@ def _settings_at_site(facts: Mapping[str, Any], node: Mapping[str, Any]) -> Sett
         return settings
     name, own_format = settings.data.name, node.get(FORMAT_KEY)
     if DATA_KEY in node and name != own_format:
-        raise SettingsError([f"the run is on {name}, this site's data is {own_format}"])
+        raise SettingsError(f"the run is on {name}, this site's data is {own_format}")
     if DATA_KEY not in node and settings.data.path:
-        raise SettingsError([f"the run is on {name}; start this client with --data FOLDER --format {name}"])
+        raise SettingsError(f"the run is on {name}; start this client with --data FOLDER --format {name}")
     # What stands after the colon of a package's backbone may be a folder.
     is_here = settings.backbone in ("auto", *NAMES) or backbone_plugin(settings.backbone) == settings.backbone
     if BACKBONE_KEY not in node and not is_here:
-        raise SettingsError([f"the run is around {settings.backbone}; start this client with --backbone FOLDER"])
+        raise SettingsError(f"the run is around {settings.backbone}; start this client with --backbone FOLDER")
     return settings
 
 
@@ -215,7 +215,7 @@ def _read_task(content: Content, settings: Settings, node: Mapping[str, Any]) ->
     experiment, initial = _experiment(facts["settings"], client if path else 0, path, backbone)
     site = Site(client, experiment, bool(path))
     if not path and client >= len(experiment.holders):
-        raise SettingsError([f"this is client {client}, the run has clients 0 to {len(experiment.holders) - 1}"])
+        raise SettingsError(f"this is client {client}, the run has clients 0 to {len(experiment.holders) - 1}")
     own, disk = {part: content.weights.get(part, {}) for part in ("kept", "residual")}, None
     if STATE_KEY in node:
         disk = KeptWeights(Path(str(node[STATE_KEY])) / facts["run"] / str(client))
