@@ -8,7 +8,6 @@ from fedprime.report.compare import (
     Block,
     Comparison,
     compare_cells,
-    compared_axis,
     group_runs,
     holm,
     mean_and_deviation,
@@ -32,12 +31,11 @@ def grid() -> list[FinishedRun]:
     ]
 
 
-def test_methods_are_compared_wherever_their_axis_stands():
-    assert compared_axis(["rate", "method", "sites"]) == "method"
-
-
-def test_without_methods_the_first_axis_is_compared():
-    assert compared_axis(["quirk", "rate"]) == "quirk"
+def test_methods_are_compared_wherever_their_axis_stands_else_the_first_axis():
+    for axes, compared in (("rate", "method", "sites"), "method"), (("quirk", "rate"), "quirk"):
+        collection = collected([made_run(dict.fromkeys(axes, "a"), 0, {"full": 0.8})])
+        assert collection.compared == compared
+        assert [block.compared for block in group_runs(collection)] == [compared]
 
 
 def test_a_block_has_the_cells_that_differ_in_one_label():

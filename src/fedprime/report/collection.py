@@ -44,6 +44,11 @@ class Collection:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def compared(self) -> str:
+        """The axis whose labels are compared: that of methods, or the first."""
+        return METHOD if METHOD in self.axes else next(iter(self.axes))
+
 
 def collect_runs(paths: Sequence[Path]) -> Collection:
     """Finds finished runs, makes sure that they belong together, and gives each its labels.

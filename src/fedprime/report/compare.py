@@ -17,7 +17,7 @@ from typing import Literal
 
 from scipy.special import stdtr, stdtrit
 
-from fedprime.report.collection import METHOD, Collection
+from fedprime.report.collection import Collection
 from fedprime.report.finished_runs import FinishedRun, Scores
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "Limit",
     "Score",
     "compare_cells",
-    "compared_axis",
     "group_runs",
     "holm",
     "mean_and_deviation",
@@ -103,6 +102,11 @@ class Block:
     cells: tuple[Cell, ...]
 
     @property
+    def compared(self) -> str:
+        """The axis whose labels tell its cells apart."""
+        return next(axis for axis in self.cells[0].labels if axis not in self.labels)
+
+    @property
     def scenarios(self) -> tuple[str, ...]:
         """The test scenarios, in their order."""
         return tuple(dict.fromkeys(name for cell in self.cells for run in cell.runs for name in run.results.scenarios))
@@ -139,14 +143,9 @@ def _have_same_limits(one: Cell, other: Cell, scenarios: Sequence[str], seeds: s
     )
 
 
-def compared_axis(axes: Sequence[str]) -> str:
-    """Returns the axis whose labels are compared: that of methods, or the first."""
-    return METHOD if METHOD in axes else axes[0]
-
-
 def group_runs(collection: Collection) -> list[Block]:
     """Groups runs into cells, and cells into blocks, in the order of labels."""
-    compared = compared_axis(list(collection.axes))
+    compared = collection.compared
     others = [axis for axis in collection.axes if axis != compared]
     by_labels: dict[tuple[str, ...], list[FinishedRun]] = {}
     for run in collection.runs:

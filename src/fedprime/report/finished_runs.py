@@ -1,9 +1,11 @@
 """A finished run: what a report needs of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from jaxtyping import Float, Int
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
@@ -20,6 +22,8 @@ __all__ = [
     "Results",
     "Scores",
     "comparable_settings",
+    "history_of",
+    "over_seeds",
     "plain_settings",
 ]
 
@@ -27,13 +31,8 @@ __all__ = [
 IGNORED = frozenset(
     (
         *("seed", "threads", "evaluation.batch_size", "evaluation.every", "runtime.kind", "runtime.processes"),
-        *(
-            "runtime.stacked_clients",
-            "runtime.deadline_seconds",
-            "runtime.wait_seconds",
-            "runtime.quorum",
-            "runtime.repeats",
-        ),
+        *("runtime.stacked_clients", "runtime.deadline_seconds", "runtime.wait_seconds"),
+        *("runtime.quorum", "runtime.repeats"),
     )
 )
 
@@ -200,6 +199,42 @@ class FinishedRun:
     labels: dict[str, str] = Field(default_factory=dict)
     patterns: dict[str, tuple[Count, ...]] = Field(default_factory=dict)
     prompts: PromptRecord | None = None
+
+
+def history_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what the lines of metrics say round by round, to make a `History` of."""
+    pools = rows[-1]["pool_sizes"] if rows else ()
+    return {
+        "accuracy": [row.get("accuracy") for row in rows],
+        "bayes_accuracy": [row.get("bayes_accuracy") for row in rows],
+        "loss": [row["loss"] for row in rows],
+        "bytes": [row["bytes_down"] + row["bytes_up"] for row in rows],
+        "start": sum(row["round"] < 0 for row in rows),
+        "pool_sizes": {name: [row["pool_sizes"][name] for row in rows] for name in pools},
+    }
+
+
+def over_seeds(
+    columns: Sequence[Sequence[float | int | None]], start: int = 0
+) -> tuple[Int[np.ndarray, " round"], Float[np.ndarray, " round"], Float[np.ndarray, " round"]]:
+    """Returns the rounds in which every seed has a value, with mean and standard deviation over seeds.
+
+    Rounds of training are counted from 1, so the start ends with 0.
+
+    Args:
+        columns: By seed, what was measured in each round; None where it was not.
+        start: How many of these rounds came before the first of training.
+
+    >>> rounds, mean, deviation = over_seeds([[None, 1.0, 2.0], [0.0, 3.0, 2.0]])
+    >>> rounds.tolist(), mean.tolist(), deviation.round(3).tolist()
+    ([2, 3], [2.0, 2.0], [1.414, 0.0])
+    """
+    length = min(len(column) for column in columns)
+    values = np.array([column[:length] for column in columns], dtype=float)  # None becomes NaN
+    rounds = np.flatnonzero(np.isfinite(values).all(axis=0))
+    values = values[:, rounds]
+    deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(rounds))
+    return rounds + 1 - start, values.mean(axis=0), deviation
 
 
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from fedprime.report.finished_runs import History
+from fedprime.report.finished_runs import History, history_of
 from fedprime.report.html_data import curves_of
-from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["PAGE", "html_page", "live_data", "write_page"]
+__all__ = ["PAGE", "html_page", "live_data"]
 
 #: How the file of a page is called.
 PAGE = "report.html"
@@ -41,17 +39,6 @@ def html_page(data: Mapping[str, Any], refresh: int = 0) -> str:
     return places.sub(lambda found: parts[found[0]], _part("page.html"))
 
 
-def write_page(path: Path, data: Mapping[str, Any], refresh: int = 0) -> None:
-    """Writes the page, whole or not at all.
-
-    Args:
-        data: As for `html_page`.
-        refresh: As for `html_page`.
-    """
-    with replaced_file(path) as beside:
-        beside.write_text(html_page(data, refresh), encoding="utf-8")
-
-
 def live_data(name: str, method: str, rows: Sequence[Mapping[str, Any]], num_rounds: int) -> dict[str, Any]:
     """Returns what is known of a run that is not finished: its curves.
 
@@ -62,14 +49,6 @@ def live_data(name: str, method: str, rows: Sequence[Mapping[str, Any]], num_rou
         num_rounds: Rounds of the whole run.
     """
     trained = [row for row in rows if row["round"] >= 0]
-    pools = {pool for row in trained for pool in row["pool_sizes"]}
-    history = History(
-        accuracy=tuple(row.get("accuracy") for row in trained),
-        bayes_accuracy=tuple(row.get("bayes_accuracy") for row in trained),
-        loss=tuple(row["loss"] for row in trained),
-        bytes=tuple(row["bytes_down"] + row["bytes_up"] for row in trained),
-        pool_sizes={pool: tuple(row["pool_sizes"].get(pool, 0) for row in trained) for pool in sorted(pools)},
-    )
     return {
         "name": name,
         "live": f"{len(trained)} of {counted(num_rounds, 'round')} made; the page is read again every few seconds.",
@@ -79,7 +58,7 @@ def live_data(name: str, method: str, rows: Sequence[Mapping[str, Any]], num_rou
         "scenarios": [],
         "scores": {},
         "colors": {method: "#0072b2"},
-        "cells": [{"labels": {"method": method}, "scores": {}, "curves": curves_of([history])}],
+        "cells": [{"labels": {"method": method}, "scores": {}, "curves": curves_of([History(**history_of(trained))])}],
         "comparisons": [],
         "runs": [],
     }

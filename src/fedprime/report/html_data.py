@@ -8,10 +8,9 @@ from typing import Any
 import tomlkit
 
 from fedprime.report.collection import Collection
-from fedprime.report.compare import MIN_SEEDS, Block, Cell, Score, compare_cells, compared_axis, mean_and_deviation
+from fedprime.report.compare import MIN_SEEDS, Block, Cell, Score, compare_cells, mean_and_deviation
 from fedprime.report.compare import significantly_best as best_of
-from fedprime.report.finished_runs import OWN_OBJECTS, FinishedRun, History
-from fedprime.report.over_seeds import over_seeds
+from fedprime.report.finished_runs import OWN_OBJECTS, FinishedRun, History, over_seeds
 from fedprime.report.plots.canvas import marks_of
 from fedprime.report.tables import privacy_spent
 
@@ -45,7 +44,7 @@ def page_data(
         caption: What a reader has to know about the tables.
         commands: How the report was made, and how it is made again.
     """
-    compared = compared_axis(list(collection.axes))
+    compared = collection.compared
     cells = [cell for block in blocks for cell in block.cells]
     known = {score for cell in cells for score in SCORES for name in _scenarios(cell) if cell.scores(name, score)}
     shared, differing = _settings(collection.runs)

@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fedprime.experiment.run_folder import RunError, RunFolder
-from fedprime.report.finished_runs import IGNORED, OWN_OBJECTS, FinishedRun, plain_settings
+from fedprime.experiment.saved_states import broken, existing
+from fedprime.report.finished_runs import IGNORED, OWN_OBJECTS, FinishedRun, history_of, plain_settings
 from fedprime.report.runs_file import RunSet, read_runs_file
-from fedprime.reproducibility.strict_json import parse_json
+from fedprime.reproducibility.strict_json import JsonError, parse_json
 from fedprime.settings.plans import Plan, PlannedRun, read_plan
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import flat_settings, read_saved_settings
@@ -173,7 +174,7 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
             "labels": dict(labels or {}),
             "results": results,
         }
-        content |= {"history": _history(rows), "prompts": _prompt_record([row for row in rows if row["round"] >= 0])}
+        content |= {"history": history_of(rows), "prompts": _prompt_record([row for row in rows if row["round"] >= 0])}
         file = "environment.json"
         where = {"commit": environment["commit"], "backbone": environment["backbone_fingerprint"]}
         content["environment"] = environment["machine"] | where
@@ -185,7 +186,7 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
     except RunError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise RunError(f"{path / file} is broken ({error!r}); {_REMEDY}") from error
+        raise broken(path / file, repr(error)) from error
     content["finished"] = datetime.fromtimestamp((path / "results.json").stat().st_mtime, UTC).date().isoformat()
     try:
         run = TypeAdapter(FinishedRun).validate_python(content)
@@ -198,28 +199,15 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
         ) from error
     folder.refuse_changed()
     if rounds != list(range(min(rounds, default=0), run.results.rounds)) or min(rounds, default=0) > 0:
-        raise RunError(f"{path / 'metrics.jsonl'} is broken (it lacks some of {run.results.rounds} rounds); {_REMEDY}")
+        raise broken(path / "metrics.jsonl", f"it lacks some of {run.results.rounds} rounds")
     return run
 
 
 def _read_json(path: Path) -> Any:
     try:
-        return parse_json(path.read_bytes(), is_lenient=True)
-    except FileNotFoundError:
-        raise RunError(f"the run folder {path.parent} is broken: {path.name} is not there; {_REMEDY}") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is broken ({error}); {_REMEDY}") from error
-
-
-def _history(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "accuracy": [row.get("accuracy") for row in rows],
-        "bayes_accuracy": [row.get("bayes_accuracy") for row in rows],
-        "loss": [row["loss"] for row in rows],
-        "bytes": [row["bytes_down"] + row["bytes_up"] for row in rows],
-        "start": sum(row["round"] < 0 for row in rows),
-        "pool_sizes": {name: [row["pool_sizes"][name] for row in rows] for name in rows[-1]["pool_sizes"]},
-    }
+        return parse_json(existing(path.parent, path.name).read_bytes(), is_lenient=True)
+    except JsonError as error:
+        raise broken(path, error) from error
 
 
 def _prompt_record(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fedprime.experiment.run_folder import RunError
 from fedprime.report.finished_runs import FinishedRun, Scores, plain_settings
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.strict_json import parse_json
 
 __all__ = ["RunSet", "is_runs_file", "read_runs_file", "write_runs_file"]
@@ -64,8 +64,7 @@ def write_runs_file(path: Path, runs: RunSet) -> None:
     entries = ",\n".join(
         _json(_run_entry(run, shared, known, environments.index(run.environment))) for run in runs.runs
     )
-    with replaced_file(path) as beside:
-        beside.write_text("{\n" + ",\n".join(lines) + ',\n"runs": [\n' + entries + "\n]\n}\n", encoding="utf-8")
+    write_whole(path, "{\n" + ",\n".join(lines) + ',\n"runs": [\n' + entries + "\n]\n}\n")
 
 
 def read_runs_file(path: Path) -> RunSet:

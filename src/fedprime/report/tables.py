@@ -142,7 +142,7 @@ def _divided(blocks: Sequence[tuple[Block, Mapping[str, str]]], shared: Mapping[
 def _table(blocks: Sequence[tuple[Block, Mapping[str, str]]], shared: Mapping[str, str]) -> Table:
     scenarios = tuple(dict.fromkeys(name for block, _ in blocks for name in block.scenarios))
     axes = [axis for axis in blocks[0][0].labels if axis not in shared]
-    compared = next(axis for axis in blocks[0][0].cells[0].labels if axis not in blocks[0][0].labels)
+    compared = blocks[0][0].compared
     are_private = any(run.results.privacy for block, _ in blocks for cell in block.cells for run in cell.runs)
     costs = (*_COSTS, _PRIVACY) if are_private else _COSTS
     rows: list[tuple[Entry, ...]] = []
@@ -213,7 +213,6 @@ def client_tables(blocks: Sequence[Block]) -> list[Table]:
     if not known:
         return []
     scenarios = tuple(dict.fromkeys(name for block in known for name in block.scenarios if _at_client(block, name)))
-    compared = next(axis for axis in known[0].cells[0].labels if axis not in known[0].labels)
     rows: list[tuple[Entry, ...]] = []
     for block in known:
         before = tuple(map(Entry, block.labels.values()))
@@ -230,7 +229,7 @@ def client_tables(blocks: Sequence[Block]) -> list[Table]:
             shown = [percent(statistics.fmean(values)) if values else "-" for values in limits]
             rows.append((*before, Entry("Bayes limit there"), *map(Entry, shown)))
     title = "at its client: with the label frequencies of the client that a sample belongs to"
-    return [Table(title, (*known[0].labels, compared), scenarios, (), tuple(rows))]
+    return [Table(title, (*known[0].labels, known[0].compared), scenarios, (), tuple(rows))]
 
 
 def _at_client(block: Block, scenario: str) -> bool:
@@ -244,7 +243,6 @@ def traffic_tables(blocks: Sequence[Block]) -> list[Table]:
         return []
     parts = tuple(dict.fromkeys(part for _, cell in cells for part in _parts(cell)))
     axes = tuple(cells[0][0].labels)
-    compared = next(axis for axis in cells[0][1].labels if axis not in axes)
     rows: list[tuple[Entry, ...]] = []
     for block, cell in cells:
         for direction in _DIRECTIONS:
@@ -252,7 +250,7 @@ def traffic_tables(blocks: Sequence[Block]) -> list[Table]:
             amounts = [f"{amount:,.1f}" if amount else "-" for amount in (*sent, sum(sent))]
             rows.append(tuple(map(Entry, [*block.labels.values(), cell.label, direction, *amounts])))
     title = "sent in a round, in kB (10³ bytes), by part of the model"
-    return [Table(title, (*axes, compared, "direction"), (*parts, "all"), (), tuple(rows))]
+    return [Table(title, (*axes, cells[0][0].compared, "direction"), (*parts, "all"), (), tuple(rows))]
 
 
 def _parts(cell: Cell) -> list[str]:

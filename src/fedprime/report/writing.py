@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedprime.report.collection import Collection, ReportError, collect_runs
-from fedprime.report.compare import Block, compare_cells, compared_axis, group_runs
+from fedprime.report.compare import Block, compare_cells, group_runs
 from fedprime.report.exports import cells_csv, comparisons_csv, latex_document, runs_csv
-from fedprime.report.html import PAGE, write_page
+from fedprime.report.html import PAGE, html_page
 from fedprime.report.html_data import page_data
 from fedprime.report.load import has_runs, is_run_folder
 from fedprime.report.page import comparisons_page, index_page, tables_page
 from fedprime.report.plots import PLOTS, Drawing, house_style, save
 from fedprime.report.runs_file import is_runs_file, write_runs_file
 from fedprime.report.tables import accuracy_tables, caption, client_tables, traffic_tables
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 
 __all__ = ["Report", "default_output", "write_report"]
 
@@ -86,16 +86,15 @@ def write_report(paths: Sequence[str | Path], output: str | Path | None = None, 
         "tables.tex": latex_document(tables, says),
         "tables.csv": cells_csv(collection, blocks),
         "runs.csv": runs_csv(collection),
-        "comparisons.md": comparisons_page(compared_axis(list(collection.axes)), blocks, comparisons),
+        "comparisons.md": comparisons_page(collection.compared, blocks, comparisons),
         "comparisons.csv": comparisons_csv(blocks, comparisons),
         "README.md": index_page(name, collection, tables, says, drawings, reasons, command),
     }.items():
-        with replaced_file(folder / file) as beside:
-            beside.write_text(text, encoding="utf-8")
+        write_whole(folder / file, text)
     if html:
         again = shlex.join(["fedprime", "report", str(folder / _RUNS), "--output", str(folder), *flags])
         commands = list(dict.fromkeys([command, again]))
-        write_page(folder / PAGE, page_data(name, collection, blocks, says, commands))
+        write_whole(folder / PAGE, html_page(page_data(name, collection, blocks, says, commands)))
     else:
         (folder / PAGE).unlink(missing_ok=True)  # of an earlier report
     return Report(folder, len(collection.runs), collection.problems, collection.notes)

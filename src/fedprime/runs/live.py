@@ -7,9 +7,10 @@ from typing import Any
 from fedprime.experiment.run_folder import RunFolder
 from fedprime.report.collection import collect_runs
 from fedprime.report.compare import group_runs
-from fedprime.report.html import live_data, write_page
+from fedprime.report.html import html_page, live_data
 from fedprime.report.html_data import page_data
 from fedprime.report.tables import caption
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.runs.callbacks import Callback
 from fedprime.runs.metrics import Progress
 from fedprime.settings.reading import flat_settings, read_saved_settings
@@ -37,7 +38,7 @@ class LivePage(Callback):
         settings = flat_settings(read_saved_settings(self._path / "settings.toml"))
         rows = RunFolder(self._path).metrics()
         data = live_data(self._path.name, settings["method.name"], rows, progress.num_rounds)
-        write_page(self._path / LIVE, data, refresh=_SECONDS)
+        write_whole(self._path / LIVE, html_page(data, refresh=_SECONDS))
 
     def run_finished(self, results: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Writes the report of the run in the place of the curves; the browser has no need to read it again."""
@@ -45,4 +46,4 @@ class LivePage(Callback):
         blocks = group_runs(collection)
         commands = [f"fedprime report {self._path} --html"]
         data = page_data(self._path.name, collection, blocks, caption(collection, blocks), commands)
-        write_page(self._path / LIVE, data)
+        write_whole(self._path / LIVE, html_page(data))

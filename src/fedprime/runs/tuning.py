@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedprime.experiment.run_folder import RunFolder
-from fedprime.reproducibility.atomic_files import replaced_file
+from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.seeding import stream_seed
 from fedprime.runs.grid import GridProgress, RunState, run_grid, run_path
@@ -114,8 +114,7 @@ def tune(
         if unfinished:
             return Tuning(_in_order(search, trials.values()), unfinished)
     tuning = Tuning(_in_order(search, trials.values()), ())
-    with replaced_file(folder / RECIPE) as beside:
-        beside.write_text(_recipe(search, tuning), encoding="utf-8")
+    write_whole(folder / RECIPE, _recipe(search, tuning))
     return tuning
 
 

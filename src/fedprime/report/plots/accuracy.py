@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fedprime.experiment.build import LIKE_TRAIN
 from fedprime.report.collection import Collection, in_words
-from fedprime.report.compare import Block, Cell, compared_axis, mean_and_deviation
+from fedprime.report.compare import Block, Cell, mean_and_deviation
 from fedprime.report.plots.canvas import (
     LIMIT_COLOR,
     WIDTH,
@@ -35,7 +35,7 @@ _WIDE = 20
 
 def draw_scenarios(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
     """Draws accuracy per test scenario, a panel per block."""
-    compared = compared_axis(list(collection.axes))
+    compared = collection.compared
     marks = marks_of(collection.axes[compared])
     figures = list(block_figures(blocks, 3.2, 0.9))
     for _, figure, panels in figures:
@@ -52,7 +52,7 @@ def draw_scenarios(collection: Collection, blocks: Sequence[Block]) -> Iterator[
 
 def draw_curves(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
     """Draws accuracy along every axis whose labels are numbers."""
-    compared = compared_axis(list(collection.axes))
+    compared = collection.compared
     cells = [cell for block in blocks for cell in block.cells]
     scenarios = dict.fromkeys(name for block in blocks for name in block.scenarios)
     shown = [name for name in (LIKE_TRAIN, _FULL) if name in scenarios] or list(scenarios)[:2]

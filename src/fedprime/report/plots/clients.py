@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from fedprime.report.collection import Collection, in_words
-from fedprime.report.compare import Block, Cell, compared_axis
+from fedprime.report.compare import Block, Cell
 from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.plots.canvas import WIDTH, Drawing, pages
 
@@ -20,7 +20,7 @@ def draw_clients(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dr
 
     Clients are other ones with every seed, so there is no mean over seeds.
     """
-    compared = compared_axis(list(collection.axes))
+    compared = collection.compared
     panels = [(block, *group) for block in blocks for group in _groups(block)]
     panels = [panel for panel in panels if _is_known(panel[2])]
     if not panels:

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from fedprime.report.collection import Collection, in_words
-from fedprime.report.compare import Block, Cell, compared_axis
-from fedprime.report.over_seeds import over_seeds
+from fedprime.report.compare import Block, Cell
+from fedprime.report.finished_runs import over_seeds
 from fedprime.report.plots.canvas import (
     Drawing,
     LimitLines,
@@ -32,7 +32,7 @@ _EARLY = 6
 
 def draw_rounds(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
     """Draws validation accuracy over rounds, a panel per block."""
-    compared = compared_axis(list(collection.axes))
+    compared = collection.compared
     marks = marks_of(collection.axes[compared])
     measured = [block for block in blocks if any(len(_curve(cell)[0]) for cell in block.cells)]
     late = [
@@ -56,7 +56,7 @@ def draw_rounds(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dra
 
 def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
     """Draws the size of pools over rounds, a panel per block."""
-    compared = compared_axis(list(collection.axes))
+    compared = collection.compared
     marks = marks_of(collection.axes[compared])
     pools = dict.fromkeys(name for run in collection.runs for name in run.history.pool_sizes)
     styles = dict(zip(pools, ("-", "--", ":", "-.") * len(pools), strict=False))
