@@ -8,7 +8,8 @@ import pytest
 from fedprime.backbones.backbone import Backbone
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
 from fedprime.models.prompts import NoPrompts
-from fedprime.runs.saved_predictor import PREDICTOR, predictor_text, read_known, read_statistics
+from fedprime.models.statistics import read_statistics
+from fedprime.runs.saved_predictor import PREDICTOR, predictor_text, read_known
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fedprime.data.batches import Batch
 from fedprime.data.images import InputError
 from fedprime.data.odd_values import embed_usable
 from fedprime.data.sets.table.number_words import trained_row
+from fedprime.models.prediction import answer_of, batch_of
 from fedprime.models.priors import Prior, PriorError, given_log_prior, uniform_log_prior
 from fedprime.models.prompted_model import Output, PromptedModel
 
@@ -58,7 +58,10 @@ def explain(
     for start in range(0, len(subsets), at_once):
         chunk = subsets[start : start + at_once]
         with torch.no_grad():
-            output = model(_batch(model, embedded, chunk))
+            parts = {
+                name: [embedded[name] if name in own else None for own in chunk] for name in model.backbone.modalities
+            }
+            output = model(batch_of(parts))
             probabilities = model.probabilities(output.logits.double(), log_prior)
         answers += [
             _answer(model, subset, probabilities[row].tolist(), output, row, log_prior)
@@ -99,13 +102,6 @@ def _embed(model: PromptedModel, sample: Mapping[str, object]) -> dict[str, Tens
     return embedded
 
 
-def _batch(model: PromptedModel, embedded: Mapping[str, Tensor], subsets: Sequence[tuple[str, ...]]) -> Batch:
-    modalities = model.backbone.modalities
-    parts = {name: [embedded[name] if name in subset else None for subset in subsets] for name in modalities}
-    present = torch.tensor([[name in subset for name in modalities] for subset in subsets])
-    return Batch(parts, present, torch.zeros(len(subsets), dtype=torch.int64))
-
-
 def _answer(
     model: PromptedModel,
     subset: Sequence[str],
@@ -114,16 +110,8 @@ def _answer(
     row: int,
     log_prior: Float[Tensor, " output"] | None,
 ) -> dict[str, Any]:
-    by_label = dict(zip(model.label_names, probabilities, strict=True))
-    answer: dict[str, Any] = {
-        "present": list(subset),
-        "label": max(by_label, key=by_label.__getitem__),
-        "probabilities": by_label,
-        "evidence": {},
-        "prompts": {pool: indices[row].tolist() for pool, indices in output.chosen.indices.items()},
-    }
-    if model.task == "several_labels":
-        answer["labels"] = [label for label, probability in by_label.items() if probability > 0.5]
+    answer = answer_of(model, probabilities, subset)
+    answer |= {"evidence": {}, "prompts": {pool: own[row].tolist() for pool, own in output.chosen.indices.items()}}
     said = {block: scores[row].double() for block, scores in output.evidence.items() if scores[row].any()}
     if log_prior is not None:
         said[PRIOR_ROW] = log_prior.double()

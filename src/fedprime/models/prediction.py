@@ -24,7 +24,7 @@ from fedprime.models.priors import (
 )
 from fedprime.models.prompted_model import PromptedModel
 
-__all__ = ["predict_rows", "predict_samples", "with_prior"]
+__all__ = ["answer_of", "batch_of", "predict_rows", "predict_samples", "with_prior"]
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def predict_samples(
         chunk = [read_sample(sample, model.backbone.kinds, number, model.about) for number, sample in at_once]
         embedded = _embed(model, chunk, names[start : start + _AT_ONCE])
         usable = [row for row in range(len(chunk)) if any(own[row] is not None for own in embedded.values())]
-        found = iter(_predict(model, _batch({name: [own[row] for row in usable] for name, own in embedded.items()})))
+        found = iter(_predict(model, batch_of({name: [own[row] for row in usable] for name, own in embedded.items()})))
         predictions += [next(found) if row in usable else dict(_NOTHING) for row in range(len(chunk))]
     return predictions if prior == "train" else with_prior(model, predictions, prior)
 
@@ -118,7 +118,7 @@ def with_prior(model: PromptedModel, predictions: Sequence[Mapping[str, Any]], p
     changed = model.probabilities(evidence, log_prior)
     told = [dict(found) for found in predictions]
     for row, values in zip(usable, changed.tolist(), strict=True):
-        told[row] = _told(model, values, predictions[row]["present"])
+        told[row] = answer_of(model, values, predictions[row]["present"])
     return told
 
 
@@ -138,7 +138,8 @@ def predict_rows(model: PromptedModel, samples: EmbeddedSamples, rows: Int[np.nd
     return [next(found) if own else dict(_NOTHING) for own in usable.tolist()]
 
 
-def _batch(embedded: Mapping[str, Sequence[Tensor | None]]) -> Batch:
+def batch_of(embedded: Mapping[str, Sequence[Tensor | None]]) -> Batch:
+    """Returns embedded samples as a batch without labels."""
     present = [[part is not None for part in row] for row in zip(*embedded.values(), strict=True)]
     return Batch(embedded, torch.tensor(present), torch.zeros(len(present), dtype=torch.int64))
 
@@ -150,12 +151,13 @@ def _predict(model: PromptedModel, batch: Batch) -> list[dict[str, Any]]:
     with torch.no_grad():
         probabilities = model.probabilities(model(batch).logits.double())
     return [
-        _told(model, row, [modality for modality, is_there in zip(modalities, are_there, strict=True) if is_there])
+        answer_of(model, row, [modality for modality, is_there in zip(modalities, are_there, strict=True) if is_there])
         for are_there, row in zip(batch.present.tolist(), probabilities.tolist(), strict=True)
     ]
 
 
-def _told(model: PromptedModel, probabilities: Sequence[float], present: Sequence[str]) -> dict[str, Any]:
+def answer_of(model: PromptedModel, probabilities: Sequence[float], present: Sequence[str]) -> dict[str, Any]:
+    """Returns what is told of a sample: its likeliest label, the probability of each, and what was there of it."""
     by_label = dict(zip(model.label_names, probabilities, strict=True))
     told = {"label": max(by_label, key=by_label.__getitem__), "probabilities": by_label, "present": list(present)}
     if model.task == "several_labels":

@@ -32,7 +32,7 @@ from fedprime.models.discriminant import BlockDiscriminant, log_frequencies
 from fedprime.models.model_folder import refuse_changed
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, Weights
 
-__all__ = ["Statistics", "digest_of", "least_error_shrinkage"]
+__all__ = ["Statistics", "digest_of", "least_error_shrinkage", "read_statistics"]
 
 _USUAL_SAMPLES = 200  # as many more are taken to have the usual temperature
 
@@ -89,13 +89,9 @@ class Statistics:
         Raises:
             ModelError: If the file is broken, or of no samples that the model could have been made from.
         """
-        path = folder / STATISTICS
-        if not path.is_file():
+        path, values = folder / STATISTICS, read_statistics(folder)
+        if values is None:
             return None
-        try:
-            values = load_file(path)
-        except SafetensorError as error:
-            raise ModelError(f"{path} is broken ({error!r}); take another copy, or leave it out") from error
         problems = _form_problems(values, model)
         found = None if problems else cls.of_weights(values)
         if found is not None:
@@ -187,6 +183,19 @@ class Statistics:
             values[f"head.weight.{block}"] = (self.temperature[block] * weight).float()
             values[f"head.bias.{block}"] = (self.temperature[block] * bias).float()
         return values
+
+
+def read_statistics(folder: Path) -> dict[str, Tensor] | None:
+    """Returns what a saved model tells of its training samples, if it tells anything.
+
+    Raises:
+        ModelError: If the file is broken.
+    """
+    path = folder / STATISTICS
+    try:
+        return load_file(path) if path.is_file() else None
+    except SafetensorError as error:
+        raise ModelError(f"{path} is broken ({error!r}); take another copy, or leave it out") from error
 
 
 def digest_of(folder: Path) -> bytes:

@@ -23,11 +23,12 @@ from fedprime.models.model_folder import STATISTICS, find_model, refuse_changed
 from fedprime.models.prediction import predict_samples, with_prior
 from fedprime.models.priors import Prior, check_prior
 from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.statistics import read_statistics
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.runs.callbacks import ProgressLine
 from fedprime.runs.estimator import Estimator, flag_words, label_cells, listed, not_fitted, with_labels
 from fedprime.runs.run import start_run
-from fedprime.runs.saved_predictor import PREDICTOR, as_classes, predictor_text, read_known, read_statistics
+from fedprime.runs.saved_predictor import PREDICTOR, as_classes, predictor_text, read_known
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 

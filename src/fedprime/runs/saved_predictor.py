@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.methods.method import Method
-from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
+from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.strict_json import read_json
 
-__all__ = ["PREDICTOR", "as_classes", "predictor_text", "read_known", "read_statistics"]
+__all__ = ["PREDICTOR", "as_classes", "predictor_text", "read_known"]
 
 #: The file's name.
 PREDICTOR = "predictor.json"
@@ -70,19 +67,6 @@ def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
     given = known["parameters"].items()
     known["parameters"] = {name: tuple(own) if isinstance(own, list) else own for name, own in given}
     return known
-
-
-def read_statistics(folder: Path) -> dict[str, Tensor] | None:
-    """Returns what a saved model tells of its training samples, if it tells anything.
-
-    Raises:
-        ModelError: If the file is broken.
-    """
-    path = folder / STATISTICS
-    try:
-        return load_file(path) if path.is_file() else None
-    except SafetensorError as error:
-        raise ModelError(f"{path} is broken ({error!r}); take another copy, or leave it out") from error
 
 
 def as_classes(labels: Sequence[object]) -> np.ndarray:
