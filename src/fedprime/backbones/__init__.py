@@ -63,34 +63,27 @@ def load_backbone(
         BackboneError: If there is no such checkpoint, it is broken, of a kind that no backbone is for, cannot compute
             with that precision, or there is no such device.
     """
-    backbone = _load(reference, modalities, max_text_tokens, precision, device, kinds, activation_checkpointing)
+    check_precision(precision)
+    computation = Computation(precision, choose_device(device), activation_checkpointing)
+    backbone = _load(reference, modalities, max_text_tokens, computation, kinds)
     if str(reference) not in NAMES:
         try_backbone(backbone)
     return backbone
 
 
 def _load(
-    reference: str | Path,
-    modalities: Sequence[str],
-    max_text_tokens: int,
-    precision: Precision,
-    device: str,
-    kinds: str,
-    activation_checkpointing: bool,
+    reference: str | Path, modalities: Sequence[str], max_text_tokens: int, computation: Computation, kinds: str
 ) -> Backbone:
-    check_precision(precision)
     plugin = backbone_plugin(str(reference))
     if plugin:
-        computation = Computation(precision, choose_device(device), activation_checkpointing)
         return _of_package(plugin, str(reference), modalities, max_text_tokens, computation)
     if max_text_tokens < 0 or max_text_tokens == 1:
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; expected at least 2, or 0 for as many as trained")
     name, place = str(reference), SHIPPED.get(str(reference), reference)
-    computation = Computation(precision, choose_device(device), activation_checkpointing)
     kind = SMALL if name == SMALL else _VILT if name in SHIPPED else _kind_of(place)
     if kind != _VILT and max_text_tokens:
         raise BackboneError(f"max_text_tokens is {max_text_tokens}; {name!r} reads as much as it was trained for")
-    if kind != _VILT and precision == "bfloat16":
+    if kind != _VILT and computation.precision == "bfloat16":
         raise BackboneError(f"precision is bfloat16, in which only a ViLT can compute; {name!r} needs auto or float32")
     if kind == _VILT:
         chosen = tuple(modalities) or ("image", "text")
