@@ -30,7 +30,7 @@ from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.federation.local_training import ClientTraining
 from fedprime.federation.start import started_alone, statistics_alone
 from fedprime.federation.start_round import LocalSamples
-from fedprime.methods.aggregation.joining import Joining
+from fedprime.methods.aggregation.joined_models import Joining
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import predict, score
 from fedprime.models.prompted_model import PromptedModel, Weights

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from fedprime.methods.aggregation.joining import Joining
+from fedprime.methods.aggregation.joined_models import Joining
 from fedprime.models.model_folder import STATISTICS, WEIGHTS
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.runs.merging import merge_models

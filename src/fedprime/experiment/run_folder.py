@@ -38,11 +38,11 @@ from fedprime.experiment.round_lines import (
     read_rounds,
     whole_lines,
 )
-from fedprime.experiment.run_environment import describe_environment
 from fedprime.experiment.saved_states import RunError, broken, existing
 from fedprime.experiment.written_files import METRICS, START, WrittenFiles
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
+from fedprime.reproducibility.environment import describe_environment
 from fedprime.reproducibility.locks import held_lock
 from fedprime.reproducibility.strict_json import dump_json
 

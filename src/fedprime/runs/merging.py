@@ -14,8 +14,7 @@ from typing import Any
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.experiment.run_folder import RunFolder
-from fedprime.methods.aggregation.joined_models import JoinedModels
-from fedprime.methods.aggregation.joining import Joining
+from fedprime.methods.aggregation.joined_models import JoinedModels, Joining
 from fedprime.models.model_folder import STATISTICS, ModelError, read_config
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.statistics import Statistics, digest_of
