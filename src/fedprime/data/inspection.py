@@ -1,25 +1,27 @@
 """What is in a data set, and what is wrong with it: every value is read, and told by name if it cannot be."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from fedprime.data.batches import EmbeddedSamples
-from fedprime.data.given_away import GivenAway
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import SampleSource
 
-__all__ = ["EXPECTED", "Inspection", "inspect"]
+__all__ = ["EXPECTED", "GivenAway", "Inspection", "inspect"]
 
 #: By data set, how many samples its authors count.
 EXPECTED = {"food101": 90_840, "mmimdb": 25_959, "hateful_memes": 10_000}
+#: Of a column that gives the label away: its rows, and how many of them have each value, on average.
+_LEAST, _EACH = 20, 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
     """What was found.
 
@@ -43,23 +45,23 @@ class Inspection:
         readings: By column, what its cells are taken for.
     """
 
-    report: str
+    report: str = ""
     samples: dict[str, int]
     classes: dict[str, dict[str, int]]
     sites: dict[str, int]
     missing: dict[str, list[str]]
-    no_file: dict[str, list[str]]
+    no_file: dict[str, list[str]] = field(default_factory=dict)
     unreadable: dict[str, dict[str, str]]
     nothing: list[str]
-    no_label: int
-    same_file: list[list[str]]
+    no_label: int = 0
+    same_file: list[list[str]] = field(default_factory=list)
     only_measured: list[str]
     expected: int | None
     absent: list[str]
-    repeated: list[list[str]]
+    repeated: list[list[str]] = field(default_factory=list)
     similar_labels: list[str]
-    given_away: list[str]
-    readings: dict[str, str]
+    given_away: list[str] = field(default_factory=list)
+    readings: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_sound(self) -> bool:
@@ -87,12 +89,23 @@ def inspect(
         expected: How many samples it should have.
         embedded: The same data seen through a backbone, which every value is then put through.
     """
+    classes = _count_classes(source)
+    found = partial(
+        Inspection,
+        samples={split: len(own) for split, own in source.splits.items()},
+        classes=classes,
+        only_measured=[name for name, own in classes.items() if not own["train"] and any(own.values())],
+        expected=expected,
+        similar_labels=_similar(source.label_names),
+    )
     if isinstance(source, Table):
-        return _inspect_table(source, expected, embedded)
-    return _inspect_samples(source, expected, embedded)
+        return _inspect_table(source, embedded, found)
+    return _inspect_samples(source, embedded, found)
 
 
-def _inspect_samples(source: SampleSource, expected: int | None, embedded: EmbeddedSamples | None) -> Inspection:
+def _inspect_samples(
+    source: SampleSource, embedded: EmbeddedSamples | None, found_so_far: Callable[..., Inspection]
+) -> Inspection:
     unreadable: dict[str, dict[str, str]] = defaultdict(dict)
     nothing: list[str] = []
     for index, there in enumerate(source.there):
@@ -111,34 +124,23 @@ def _inspect_samples(source: SampleSource, expected: int | None, embedded: Embed
         embedded.try_all()
         for name, reasons in embedded.odd.reasons.items():
             unreadable[name] |= {str(index): reason for index, reason in reasons.items()}
-    classes = _count_classes(source)
     numbers, counts = np.unique(source.sites, return_counts=True)
-    return Inspection(
-        report="",
-        samples={split: len(own) for split, own in source.splits.items()},
-        classes=classes,
+    return found_so_far(
         sites=dict(zip(map(str, numbers.tolist()), counts.tolist(), strict=True)) if len(numbers) > 1 else {},
         missing={
             name: [str(index) for index in np.flatnonzero(~own)]
             for name, own in zip(source.modalities, source.there.T, strict=True)
             if not own.all()
         },
-        no_file={},
         unreadable=dict(unreadable),
         nothing=nothing,
-        no_label=0,
-        same_file=[],
-        only_measured=_only_measured(classes),
-        expected=expected,
         absent=[name for name, own in zip(source.modalities, source.there.T, strict=True) if not own.any()],
-        repeated=[],
-        similar_labels=_similar(source.label_names),
-        given_away=[],
-        readings={},
     )
 
 
-def _inspect_table(table: Table, expected: int | None, embedded: EmbeddedSamples | None) -> Inspection:
+def _inspect_table(
+    table: Table, embedded: EmbeddedSamples | None, found_so_far: Callable[..., Inspection]
+) -> Inspection:
     def names(indices: Sequence[int] | np.ndarray) -> list[str]:
         return [table.name_of(int(index)) for index in indices]
 
@@ -149,27 +151,21 @@ def _inspect_table(table: Table, expected: int | None, embedded: EmbeddedSamples
     lost = {modality: table.cells_of(modality).lost[rows] for modality in table.modalities}
     opened = _open_all(table, embedded)
     split_of = {int(index): split for split, own in table.splits.items() for index in own}
-    classes = _count_classes(table)
     equal = opened.files + [same for same in opened.rows if same not in opened.files]
     crossing = [same for same in equal if len({split_of[index] for index in same}) > 1]
-    return Inspection(
-        table.report,
-        {split: len(own) for split, own in table.splits.items()},
-        classes,
-        {name: int((table.sites == number).sum()) for number, name in enumerate(table.site_names)},
-        lacking(dict(zip(table.modalities, ~table.there.T, strict=True))),
-        lacking(lost),
-        opened.unreadable,
-        names(np.flatnonzero(~opened.there.any(axis=1))),
-        table.num_unlabelled,
-        [names(same) for same in crossing],
-        _only_measured(classes),
-        expected,
-        [own for own, column in zip(table.modalities, opened.there.T, strict=True) if not column.any()],
-        [names(same) for same in equal if same not in crossing],
-        _similar(table.label_names),
-        opened.given_away,
-        table.readings,
+    return found_so_far(
+        report=table.report,
+        sites={name: int((table.sites == number).sum()) for number, name in enumerate(table.site_names)},
+        missing=lacking(dict(zip(table.modalities, ~table.there.T, strict=True))),
+        no_file=lacking(lost),
+        unreadable=opened.unreadable,
+        nothing=names(np.flatnonzero(~opened.there.any(axis=1))),
+        no_label=table.num_unlabelled,
+        same_file=[names(same) for same in crossing],
+        absent=[own for own, column in zip(table.modalities, opened.there.T, strict=True) if not column.any()],
+        repeated=[names(same) for same in equal if same not in crossing],
+        given_away=opened.given_away,
+        readings=table.readings,
     )
 
 
@@ -262,5 +258,32 @@ def _count_classes(source: SampleSource) -> dict[str, dict[str, int]]:
     }
 
 
-def _only_measured(classes: Mapping[str, Mapping[str, int]]) -> list[str]:
-    return [name for name, counts in classes.items() if not counts["train"] and any(counts.values())]
+class GivenAway:
+    """Which columns of numbers and categories tell the label of every row, found out row by row."""
+
+    def __init__(self) -> None:
+        """Has seen no row."""
+        self._label_of: dict[str, dict[object, int]] = defaultdict(dict)
+        self._filled: Counter[str] = Counter()
+        self._others: set[str] = set()
+
+    def see(self, cells: Mapping[str, object], label: int) -> None:
+        """Takes a row into account.
+
+        Args:
+            cells: Its filled cells by column.
+        """
+        for name, cell in cells.items():
+            if name not in self._others:
+                self._filled[name] += 1
+                if self._label_of[name].setdefault(cell, label) != label:
+                    self._others.add(name)
+                    del self._label_of[name]
+
+    def columns(self) -> list[str]:
+        """Returns those that give it away, in the order they were seen in."""
+        return [
+            name
+            for name, labels in self._label_of.items()
+            if self._filled[name] >= max(_LEAST, _EACH * len(labels)) and len(set(labels.values())) > 1
+        ]

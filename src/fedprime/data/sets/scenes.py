@@ -46,30 +46,8 @@ INGREDIENTS: tuple[tuple[str, str], ...] = (
 
 #: Words that say nothing about the class.
 FILLERS: tuple[str, ...] = (
-    "with",
-    "and",
-    "fresh",
-    "my",
-    "the",
-    "easy",
-    "best",
-    "homemade",
-    "tonight",
-    "recipe",
-    "quick",
-    "grandma",
-    "simple",
-    "bowl",
-    "plate",
-    "style",
-    "from",
-    "for",
-    "two",
-    "sunday",
-    "market",
-    "spicy",
-    "warm",
-    "review",
+    *("with", "and", "fresh", "my", "the", "easy", "best", "homemade", "tonight", "recipe", "quick", "grandma"),
+    *("simple", "bowl", "plate", "style", "from", "for", "two", "sunday", "market", "spicy", "warm", "review"),
 )
 
 IMAGE_SIZE = 64  # pixels

@@ -13,21 +13,8 @@ __all__ = ["IMAGE_ENDINGS", "SOUND_ENDINGS", "FileNames", "is_web_address"]
 #: How files of images and sounds are called, those among them that cannot be decoded: each is then told.
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif")
 IMAGE_ENDINGS += (".heic", ".heif", ".svg", ".tga", ".ico", ".ppm", ".pgm", ".pbm", ".pnm")
-SOUND_ENDINGS = (
-    ".wav",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".mp3",
-    ".aiff",
-    ".aif",
-    ".opus",
-    ".au",
-    ".caf",
-    ".m4a",
-    ".aac",
-    ".wma",
-)
+SOUND_ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".opus")
+SOUND_ENDINGS += (".au", ".caf", ".m4a", ".aac", ".wma")
 
 _MOST_FOLDERS, _DEEP = 1000, 2  # that are looked into
 _WEB_ADDRESS = re.compile(r"\s*(https?|ftps?|s3|gs|hdfs|az|abfss?|hf)://", re.IGNORECASE)

@@ -24,20 +24,8 @@ _logger = logging.getLogger(__name__)
 
 _METADATA = [f"metadata{ending}" for ending in READERS]
 #: Endings of tables that nothing here reads.
-_OTHER_TABLES = (
-    ".xlsx",
-    ".xls",
-    ".ods",
-    ".arrow",
-    ".feather",
-    ".dta",
-    ".sav",
-    ".rds",
-    ".rda",
-    ".pkl",
-    ".h5",
-    ".sqlite",
-)
+_OTHER_TABLES = (".xlsx", ".xls", ".ods", ".arrow", ".feather", ".dta", ".sav")
+_OTHER_TABLES += (".rds", ".rda", ".pkl", ".h5", ".sqlite")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
