@@ -1,33 +1,34 @@
-"""How clients train, in plain values, which load nothing."""
+"""How clients train, in plain values, which load nothing heavy."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fedprime.reproducibility.ranges import Count, NotNegative, Positive
 
 __all__ = ["LocalTraining"]
 
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """How a client trains.
+    """How a client trains; what reads settings checks the ranges."""
 
-    Attributes:
-        epochs: Passes over the client's samples per round.
-        batch_size: Samples per optimiser step.
-        optimizer: Stochastic gradient descent as in the paper, or AdamW.
-        lr: Learning rate at the start of the run.
-        head_lr: The same for what reads the features, where it has one of its own; 0 leaves it as it is.
-        momentum: Of SGD.
-        weight_decay: Of either optimiser.
-        max_gradient_norm: Longer gradients are scaled down to it; 0 for no limit.
-        schedule: How the learning rate falls over the rounds.
-    """
-
-    epochs: int = 1
-    batch_size: int = 32
+    epochs: Count = 1
+    """Passes over a client's samples per round."""
+    batch_size: Count = 32
+    """Samples per optimiser step."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
-    lr: float = 0.01
-    head_lr: Literal["same"] | float = "same"
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    max_gradient_norm: float = 1.0
+    """Stochastic gradient descent as in the paper, or AdamW."""
+    lr: Positive = 0.01
+    """Learning rate in the first round."""
+    head_lr: Literal["same"] | NotNegative = "same"
+    """That of the head, where training.lr is that of prompts alone; 0 leaves the head as it is."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Momentum of SGD."""
+    weight_decay: NotNegative = 0.0
+    """Weight decay of either optimiser."""
+    max_gradient_norm: NotNegative = 1.0
+    """Longer gradients are scaled down to this norm; 0 for no limit."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """How the learning rate falls over the rounds."""

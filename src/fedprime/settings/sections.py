@@ -77,24 +77,6 @@ class TrainingSettings(LocalTraining):
     """Rounds of the run."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the clients that take part in a round; the one holder of a centralised method always does."""
-    epochs: Count = 1
-    """Passes over a client's samples per round."""
-    batch_size: Count = 32
-    """Samples per optimiser step."""
-    optimizer: Literal["sgd", "adamw"] = "adamw"
-    """Stochastic gradient descent as in the paper, or AdamW."""
-    lr: Positive = 0.01
-    """Learning rate in the first round."""
-    head_lr: Literal["same"] | NotNegative = "same"
-    """That of the head, where training.lr is that of prompts alone; 0 leaves the head as it is."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Momentum of SGD."""
-    weight_decay: NotNegative = 0.0
-    """Weight decay of either optimiser."""
-    max_gradient_norm: NotNegative = 1.0
-    """Longer gradients are scaled down to this norm; 0 for no limit."""
-    schedule: Literal["constant", "cosine", "linear"] = "cosine"
-    """How the learning rate falls over the rounds."""
     keep: Literal["auto", "best", "last"] = "auto"
     """Which round's state a run ends with: the one whose validation labels were likeliest, or the last. "auto" is the
     best where the head starts in closed form, so that training never ends below its start."""

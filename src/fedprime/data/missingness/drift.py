@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from fedprime.data.batches import EmbeddedSamples, Shard
 from fedprime.data.missingness.kinds import ANY
-from fedprime.data.missingness.mechanisms import Split, patterns_at, spread
+from fedprime.data.missingness.mechanisms import Mechanism, Split, patterns_at, spread
 from fedprime.data.missingness.patterns import all_patterns, pattern_shares, what_is_left
 from fedprime.reproducibility.seeding import stream
 
@@ -39,7 +39,7 @@ def drift_stages(modalities: Sequence[str], rate: float, lacking: str = ANY) -> 
     return np.stack([pattern_shares(modalities, end, lacking) for end in (max(0.0, 2 * rate - 1), min(1.0, 2 * rate))])
 
 
-class Drift:
+class Drift(Mechanism):
     """Shares of patterns that move over the rounds, the same for all clients.
 
         shares(round r of R) = stages at (r / (R - 1)) · (S - 1), linear between the S stages
@@ -85,10 +85,6 @@ class Drift:
 
     def likelihood(self) -> None:
         """Returns None: at any moment the pattern depends on nothing of the sample, so it can be ignored."""
-
-    def strata(self, split: Split) -> None:
-        """Returns None: rates differ by rounds only."""
-        del split
 
 
 @dataclass(frozen=True, kw_only=True)

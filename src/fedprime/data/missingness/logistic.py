@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fedprime.data.missingness.mechanisms import Split, patterns_at, spread
+from fedprime.data.missingness.mechanisms import Mechanism, Split, patterns_at, spread
 from fedprime.data.missingness.patterns import all_patterns
 from fedprime.data.odd_values import place_of
 from fedprime.data.sources import SampleSource
@@ -24,7 +24,7 @@ from fedprime.reproducibility.seeding import stream
 __all__ = ["ByLabel", "ByObserved", "logistic_rates", "summarise"]
 
 
-class ByLabel:
+class ByLabel(Mechanism):
     """Some classes lack something more often than others (MNAR): what is missing tells about the class.
 
     Classes have evenly spaced scores, in an order drawn from the seed. How often something is lacking depends on the
@@ -74,7 +74,7 @@ class ByLabel:
         return "label", split.labels
 
 
-class ByObserved:
+class ByObserved(Mechanism):
     """What is missing of one modality depends on a value of another one, which the sample keeps (MAR).
 
     Samples are first given what they may lack, at random. Whether they do depends on the modality that follows it
@@ -133,10 +133,6 @@ class ByObserved:
 
             p(y | o, r) ∝ p(y) · sum over m of p(o, m | y) · p(r | o, m, y) = p(y) · p(o | y) · f(r, o) ∝ p(y | o).
         """
-
-    def strata(self, split: Split) -> None:
-        """Returns None: rates differ by a value, not by a group."""
-        del split
 
     def driver(self, pattern: int) -> str:
         """Returns the modality whose value decides whether samples have an incomplete pattern."""

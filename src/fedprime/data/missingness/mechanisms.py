@@ -76,10 +76,11 @@ class Mechanism(Protocol):
 
     def strata(self, split: Split) -> tuple[str, Int[np.ndarray, " sample"]] | None:
         """Returns what beside clients the rates differ by, with its number for each sample; None for nothing."""
-        ...
+        del split
+        return None
 
 
-class OverClients:
+class OverClients(Mechanism):
     """Shares that hold over all data, over each client by its own mix, or over clients."""
 
     def __init__(
@@ -112,12 +113,8 @@ class OverClients:
         """Returns the probability of every pattern, given the client: clients may hold different classes."""
         return None if self._kind == "over-all-data" else self._of_clients[:, None]
 
-    def strata(self, split: Split) -> None:
-        """Returns None: rates differ by clients only."""
-        del split
 
-
-class BySite:
+class BySite(Mechanism):
     """Groups share a mix that is drawn around the given shares: groups of clients, or the natural sites of the data.
 
         p(pattern | group g) = mix_g,    mix_g ~ Dirichlet(alpha · P · shares),    P patterns have a share
