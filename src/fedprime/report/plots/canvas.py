@@ -160,7 +160,7 @@ def share_axes(panels: Sequence[Axes], which: Literal["x", "y", "both"] = "both"
     """Gives panels that are compared with each other, also those of several figures, the same axes.
 
     Args:
-        panels: At least one.
+        panels: As many as there are.
         which: The axes that they share.
     """
     for axis in "xy" if which == "both" else which:

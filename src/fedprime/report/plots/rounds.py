@@ -48,7 +48,7 @@ def draw_rounds(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dra
             panel.set_ylim(bottom=100 * min(late) - 2)
             _label(panel, block, "validation accuracy, %")
         add_legend(figure, marks_in(marks, [block for _, block in panels]), lines.entries(), lines=True)
-    _share([panel for _, _, panels in figures for panel, _ in panels])
+    share_axes([panel for _, _, panels in figures for panel, _ in panels])
     for ending, figure, _ in figures:
         says = f"Validation accuracy over rounds per {compared}, mean over seeds; band: one standard deviation"
         yield Drawing(f"rounds{ending}", says, figure)
@@ -79,15 +79,10 @@ def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Draw
             for name, style in styles.items()
         ]
         add_legend(figure, shown, kinds, lines=True)
-    _share([panel for _, _, panels in figures for panel, _ in panels])
+    share_axes([panel for _, _, panels in figures for panel, _ in panels])
     for ending, figure, _ in figures:
         says = f"Size of the prompt pools over rounds per {compared}, mean over seeds; band: one standard deviation"
         yield Drawing(f"pools{ending}", says, figure)
-
-
-def _share(panels: Sequence[Axes]) -> None:
-    if panels:
-        share_axes(panels)
 
 
 def _label(panel: Axes, block: Block, quantity: str) -> None:
