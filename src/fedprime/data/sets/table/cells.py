@@ -34,21 +34,20 @@ _AT_ONCE = 10_000  # rows in memory while holes are looked for
 _NOT_THERE, _NO_BYTES, _WEB = "file not there", "file of 0 bytes", "web address"
 
 
-def read_value(word: str, kind: ValueKind, folder: Path = Path()) -> object:
+def read_value(word: str, kind: ValueKind) -> object:
     """Returns the raw value that a word stands for.
 
     Args:
         word: A file of an image or sound, a text, numbers with spaces between them, or a row as a JSON object.
         kind: What it is of.
-        folder: What files are relative to.
 
     Raises:
         InputError: If the file cannot be read, or the word is no row or no numbers.
     """
     if kind == "image":
-        return read_image(folder / word)
+        return read_image(Path(word))
     if kind == "audio":
-        return read_sound(folder / word)
+        return read_sound(Path(word))
     if kind == "numbers":
         return _parse_numbers(word)
     return _parse_row(word) if kind == "table" else word
