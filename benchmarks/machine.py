@@ -13,8 +13,6 @@ import torch
 
 from fedprime.reproducibility.atomic_files import replaced_file
 
-__all__ = ["Clock", "describe", "matmul_rates", "peak_memory_mib", "show_page"]
-
 
 class Clock:
     """Times calls in CPU seconds, which other processes on the machine disturb little, and in seconds by the clock."""

@@ -21,8 +21,6 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
-__all__ = ["PACKAGED", "write_packaged"]
-
 _GROUPS = ("mean", "error", "worst")
 _SIDE = 8  # pixels of a photo of a digit
 _ROWS, _COLUMNS = ([f"{name}_{index}" for index in range(_SIDE)] for name in ("row", "column"))

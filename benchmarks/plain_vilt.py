@@ -13,8 +13,6 @@ from transformers import ViltConfig, ViltModel
 from fedprime.backbones.backbone import Tokens
 from fedprime.data.sources import ValueKind
 
-__all__ = ["IMAGE_SIDE", "PlainVilt", "vilt_b32"]
-
 IMAGE_SIDE = 384
 
 

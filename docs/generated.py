@@ -21,8 +21,6 @@ from fedprime.cli.main import VERBS, main
 from fedprime.methods import method_names
 from fedprime.settings.describe import Setting, describe_groups, describe_settings
 
-__all__ = ["fill_in"]
-
 PAGES = Path(__file__).parent
 MARK = re.compile(r"<!-- (names|verbs|settings|recipes|further pages)(?:: (\w+))? -->")
 

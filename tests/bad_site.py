@@ -13,8 +13,6 @@ from torch import Tensor
 from fake_grid import Fault
 from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
 
-__all__ = ["DELETED", "FAULTS", "buffer", "header", "saying", "sending", "writing"]
-
 #: In the place of a fact: it is not there.
 DELETED = object()
 _HUGE = 10**400

@@ -4,8 +4,6 @@ import numpy as np
 
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["EXAMPLES"]
-
 _rng = stream(0, "examples")
 #: By modality, values of different length.
 EXAMPLES: dict[str, list[object]] = {

@@ -11,19 +11,6 @@ from PIL import Image
 
 from fedprime.reproducibility.seeding import stream
 
-__all__ = [
-    "DISHES",
-    "table_rows",
-    "write_csv",
-    "write_food101",
-    "write_hateful_memes",
-    "write_kaggle_food101",
-    "write_mmimdb",
-    "write_photo",
-    "write_sound",
-    "write_table",
-]
-
 DISHES = ("apple_pie", "beef_tartare", "sushi")
 _COLOURS = ((200, 60, 40), (60, 160, 60), (50, 80, 200))
 _WORDS = ("warm apple tart", "raw beef with capers", "rice and fish")

@@ -3,8 +3,6 @@
 import textwrap
 from pathlib import Path
 
-__all__ = ["install"]
-
 _METHOD = '''
 from dataclasses import dataclass, replace
 

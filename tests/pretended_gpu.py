@@ -13,8 +13,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-__all__ = ["DEVICE", "pretended_gpu"]
-
 #: A device type that no tensor of the tests is of otherwise, and that needs no library of its own.
 DEVICE = torch.device("lazy", 0)
 

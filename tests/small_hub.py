@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-__all__ = ["Hub", "hub_in_use"]
-
 COMMIT = "0" * 39 + "1"
 
 

@@ -12,8 +12,6 @@ from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts
 
-__all__ = ["ROUNDS", "answers", "divided", "model_of", "started"]
-
 ROUNDS: tuple[StartRound, ...] = (SumsRound("one_class"), ShrinkageRound(), TemperatureRound())
 
 

@@ -14,8 +14,6 @@ from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["LABELS", "PROMPTED", "THREE", "Averaging", "model_of", "seven_patterns_twice"]
-
 THREE = ("image", "text", "readings")
 LABELS = ("soup", "cake", "salad")
 PROMPTED: dict[str, Callable[[Backbone, torch.Generator], Prompter]] = {

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-__all__ = ["attend", "attend_in_steps"]
-
 
 def attend(
     queries: Float[Tensor, "sample head read width"],

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from fedprime.data.sources import ValueKind
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["Backbone", "BackboneError", "Embedded", "Tokens", "assemble", "check_modalities"]
-
 #: By modality, one entry per sample: what `Backbone.embed` made of it, or None where the modality is missing.
 Embedded = Mapping[str, Sequence[Tensor | None]]
 

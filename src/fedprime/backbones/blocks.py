@@ -9,8 +9,6 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 
-__all__ = ["BlockBackbone", "block_of", "block_widths", "blocks_by_modality", "moments"]
-
 _AT_ONCE = 64  # samples whose blocks are computed together, which bounds memory where a tower runs for them
 
 

@@ -11,16 +11,6 @@ import torch
 
 from fedprime.backbones.backbone import BackboneError
 
-__all__ = [
-    "fingerprint_of",
-    "library_silenced",
-    "load_tokenizer",
-    "load_whole",
-    "read_model_type",
-    "reading_checkpoint",
-    "reading_files",
-]
-
 # Of an image processor: what decides the pixels that the model sees.
 _PIXEL_SETTINGS = (
     *("do_resize", "size", "size_divisor", "resample"),

@@ -29,8 +29,6 @@ from fedprime.data.sources import ValueKind
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["CompositeBackbone", "JointLayers"]
-
 _WEIGHTS = "model.safetensors"
 _EPSILON = 1e-6  # of vision transformers' layer norm
 _TYPE_SPREAD = 0.5  # of what tells modalities apart, beside token values of about 1

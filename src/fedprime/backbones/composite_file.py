@@ -24,19 +24,6 @@ from fedprime.backbones.vectors import Vectors
 if TYPE_CHECKING:  # slow to import
     from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 
-__all__ = [
-    "FILE",
-    "Composition",
-    "HashedTablePart",
-    "LogMelPart",
-    "Part",
-    "PretrainedPart",
-    "VectorsPart",
-    "load_encoder",
-    "read_composition",
-    "write_composition",
-]
-
 #: The file that makes a folder a composite.
 FILE = "composite.json"
 

@@ -7,9 +7,6 @@ import torch
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.precision import Precision
 
-__all__ = ["CPU", "PLAIN", "Computation", "choose_device"]
-
-
 CPU = torch.device("cpu")
 
 

@@ -18,8 +18,6 @@ from jaxtyping import Float
 
 from fedprime.backbones.hashed_table import is_number
 
-__all__ = ["NUM_CURVES", "curves_of"]
-
 #: Numbers of `curves_of`.
 NUM_CURVES = 256
 

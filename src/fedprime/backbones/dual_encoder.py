@@ -26,8 +26,6 @@ from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.raw_values import as_images, as_texts, embed_in_chunks
 from fedprime.data.sources import ValueKind
 
-__all__ = ["MODEL_TYPES", "DualEncoderBackbone"]
-
 #: Kinds of checkpoints that are dual encoders.
 MODEL_TYPES = ("clip", "metaclip_2", "siglip", "siglip2")
 _LIKE_CLIP = ("clip", "metaclip_2")  # a causal text tower, class tokens, and projections into a space of both towers

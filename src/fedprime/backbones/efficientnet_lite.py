@@ -24,8 +24,6 @@ from fedprime.backbones.checkpoint_reading import fingerprint_of, reading_files
 from fedprime.backbones.raw_values import as_images
 from fedprime.data.sources import ValueKind
 
-__all__ = ["WEIGHTS_SHA256", "EfficientNetLite", "EfficientNetLite0"]
-
 #: Of the published file of weights, efficientnet-lite0-57934424.pth.
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 

@@ -16,8 +16,6 @@ from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, SHAPES, look_of, 
 from fedprime.backbones.words import NUM_WORDS, words_of
 from fedprime.data.sources import ValueKind
 
-__all__ = ["Encoder", "LayeredEncoder", "PooledEncoder"]
-
 
 @runtime_checkable
 class Encoder(Protocol):

@@ -19,8 +19,6 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.data.sources import ValueKind
 
-__all__ = ["NARROW", "WIDE", "HashedTable", "Places", "filled_cells", "is_number"]
-
 _PLACES = 4  # of a word: two of which all coincide are one in many millions
 
 

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["NUM_FEATURES", "KernelMean"]
-
 #: Numbers of a kernel mean.
 NUM_FEATURES = 128
 

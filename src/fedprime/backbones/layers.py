@@ -16,8 +16,6 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone, BackboneError, Embedded, Tokens
 
-__all__ = ["LayeredBackbone", "check_layers", "states_before", "tokens_before"]
-
 
 @runtime_checkable
 class LayeredBackbone(Backbone, Protocol):

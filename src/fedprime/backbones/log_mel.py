@@ -12,8 +12,6 @@ from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.backbones.raw_values import as_sounds
 from fedprime.data.sources import ValueKind
 
-__all__ = ["NUM_PLACES", "LogMel", "place_numbers"]
-
 _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.010  # as in speech recognition for decades
 #: Numbers that tell where a token is.
 NUM_PLACES = 16

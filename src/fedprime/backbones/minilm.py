@@ -20,8 +20,6 @@ from fedprime.backbones.raw_values import as_texts
 from fedprime.backbones.small_weights import minilm_folder
 from fedprime.data.sources import ValueKind
 
-__all__ = ["MAX_TOKENS", "MiniLM"]
-
 #: Word pieces of a text that are read: as many as it was trained to read.
 MAX_TOKENS = 256
 

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Tokens
 
-__all__ = ["Group", "Packed", "pack"]
-
 # A further group saves padding, but costs a call of attention in each layer.
 _MOST_GROUPS = 5
 _FEWEST_SAMPLES = 4

@@ -15,8 +15,6 @@ from fedprime.backbones.log_mel import NUM_PLACES, place_numbers
 from fedprime.backbones.raw_values import as_images
 from fedprime.data.sources import ValueKind
 
-__all__ = ["PixelPatches"]
-
 
 class PixelPatches:
     """Square patches of an image that is resized to a square, each with numbers that tell its row and column."""

@@ -11,8 +11,6 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
-__all__ = ["pixel_reader"]
-
 _Image = UInt8[np.ndarray, "_ _ 3"]
 
 #: Of ViLT's processor: its longer side is at most this many times the shorter.

@@ -6,8 +6,6 @@ import torch
 
 from fedprime.backbones.backbone import BackboneError
 
-__all__ = ["Precision", "check_precision", "choose_dtype", "multiplies_bfloat16"]
-
 #: What can be asked for; ``"auto"`` is bfloat16 where it is faster.
 Precision = Literal["auto", "float32", "bfloat16"]
 

@@ -25,8 +25,6 @@ from fedprime.backbones.raw_values import as_images, as_sounds, as_texts
 from fedprime.backbones.towers import longest_readable, num_words, reading_part
 from fedprime.data.sources import ValueKind
 
-__all__ = ["AudioModel", "ImageModel", "TextModel"]
-
 # Of a configuration: where it lies and who wrote it decide no feature.
 _NO_FEATURE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "output_attentions")
 _UNREAD = "pooler."  # follows the last hidden states, and is missing from many checkpoints

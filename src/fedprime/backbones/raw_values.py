@@ -11,8 +11,6 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import BackboneError
 
-__all__ = ["as_images", "as_numbers", "as_sounds", "as_texts", "embed_in_chunks"]
-
 _EMBED_AT_ONCE = 64  # samples per call of the embedding layers, which bounds memory
 _MOST_HERTZ = 1_000_000  # samples of a second; to resample more would take all memory
 

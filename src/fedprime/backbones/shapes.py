@@ -12,8 +12,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-__all__ = ["NUM_COLOURS", "NUM_SHAPES", "SHAPES", "look_of", "shapes_of"]
-
 #: What decides them beside the picture; to be raised when the same picture gives other numbers.
 SHAPES = "shapes 1"
 

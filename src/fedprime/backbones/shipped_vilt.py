@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from fedprime.backbones.transformer_layer import TransformerLayer
 
-__all__ = ["ShippedConfig", "ShippedProcessor", "ShippedTokenizer", "ShippedVilt"]
-
 
 class ShippedConfig(SimpleNamespace):
     """What a ``config.json`` says, by attribute."""

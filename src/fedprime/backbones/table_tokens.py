@@ -17,8 +17,6 @@ from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.data.sources import ValueKind
 
-__all__ = ["TableTokens"]
-
 
 class TableTokens:
     """A token for each filled cell: which column it is of, and its value.

@@ -14,8 +14,6 @@ from torch import Tensor
 from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["FEWEST_SAMPLES", "JoiningBackbone", "keeps_bits"]
-
 #: Smaller batches are run by themselves: their last layer reads one row for each sample.
 FEWEST_SAMPLES = 4
 

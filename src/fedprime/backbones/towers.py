@@ -9,8 +9,6 @@ import torch
 from fedprime.backbones.backbone import BackboneError
 from fedprime.data.sources import ValueKind
 
-__all__ = ["longest_readable", "num_words", "reading_part"]
-
 #: By kind, what models of several modalities call the part that reads it.
 _TOWERS: Mapping[str, tuple[str, ...]] = {
     "image": ("vision_model", "image_model"),

@@ -5,9 +5,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["LayerParts", "TransformerLayer"]
-
-
 if TYPE_CHECKING:
 
     class LayerParts(Protocol):

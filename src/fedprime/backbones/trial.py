@@ -9,8 +9,6 @@ from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.composite import CompositeBackbone
 from fedprime.backbones.composite_file import TablePart
 
-__all__ = ["try_backbone"]
-
 _TITLES = {
     "image": "an image of 40 x 24 pixels",
     "text": "a long text",

@@ -11,8 +11,6 @@ from fedprime.backbones.checkpoint_reading import fingerprint_of
 from fedprime.backbones.raw_values import as_numbers
 from fedprime.data.sources import ValueKind
 
-__all__ = ["Vectors"]
-
 
 class Vectors:
     """One token for an array: its numbers, compressed as a hashed table does (inverse hyperbolic sine)."""

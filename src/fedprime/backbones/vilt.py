@@ -32,8 +32,6 @@ from fedprime.reproducibility.seeding import torch_stream
 if TYPE_CHECKING:  # slow to import
     from transformers import ViltModel
 
-__all__ = ["MODALITIES", "ViltBackbone"]
-
 _KINDS: Mapping[str, ValueKind] = {"image": "image", "text": "text", "readings": "numbers"}
 #: By modality, to be raised when the same value gives other embeddings.
 _VERSIONS = {"image": 1, "text": 1, "readings": 1}

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 if TYPE_CHECKING:  # slow to import
     from transformers import ViltConfig, ViltModel
 
-__all__ = ["PIXELS_AS_TRAINED", "read_original_checkpoint", "stretch_text_positions"]
-
 #: How ViLT's authors prepare an image: the short side becomes 384, the long one at most 640, both multiples of 32.
 PIXELS_AS_TRAINED: Mapping[str, Any] = {
     "size": {"shortest_edge": 384},

@@ -14,8 +14,6 @@ from fedprime.backbones.backbone import Tokens
 from fedprime.backbones.packing import Group, Packed, pack
 from fedprime.backbones.transformer_layer import LayerParts
 
-__all__ = ["advance_layers", "run_layers"]
-
 
 def run_layers(
     layers: Iterable[nn.Module], layernorm: nn.Module, batches: Sequence[Tokens], *, checkpointing: bool = False

@@ -13,8 +13,6 @@ from hashlib import blake2b
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["NUM_WORDS", "words_of"]
-
 #: Numbers of `words_of`.
 NUM_WORDS = 512
 

@@ -22,8 +22,6 @@ from fedprime.data.sets.table.copies import TABLES
 from fedprime.reproducibility.errors import counted
 from fedprime.settings.problems import known_verb
 
-__all__ = ["manage_cache"]
-
 _USAGE = f"""\
 usage: fedprime cache show [--json]
        fedprime cache prune [--to SIZE] [--unused-for DAYS] [--json]

@@ -15,8 +15,6 @@ from fedprime.settings.recipes import find_recipe, list_plans, list_recipes
 from fedprime.settings.sections import PAPER_SETTING, QUIRKS_SETTING
 from fedprime.settings.source_fields import fields_in_source, words_in_source
 
-__all__ = ["SHELLS", "complete", "completions"]
-
 _USAGE = """\
 usage: fedprime completion bash|zsh|fish
 

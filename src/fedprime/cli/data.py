@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from fedprime.data.inspection import Inspection
     from fedprime.data.sources import SampleSource
 
-__all__ = ["FORMATS", "Format", "look_at_data"]
-
 #: Data sets that lie in a folder: those that come along and those of installed packages.
 FORMATS = tuple(name for name in data_set_names() if name != "builtin")
 

@@ -13,8 +13,6 @@ from fedprime.cli.data import Format, look_at_data
 from fedprime.cli.stopping import importing
 from fedprime.settings.problems import SettingsError, known_verb
 
-__all__ = ["ClientOptions", "deploy"]
-
 _USAGE = """\
 usage: fedprime deploy keys FOLDER --hosts NAME ... --clients N
        fedprime deploy kit FOLDER --output FILE [--server HOST:PORT] [--data FOLDER --format NAME]

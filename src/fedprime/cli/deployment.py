@@ -28,8 +28,6 @@ from fedprime.settings.settings import Settings
 if TYPE_CHECKING:
     from fedprime.cli.deploy import ClientOptions
 
-__all__ = ["see_through", "take_part"]
-
 _POLL_SECONDS = 2.0
 _STATUS_SECONDS = 180.0
 _LONGEST_PAUSE_SECONDS = 30.0

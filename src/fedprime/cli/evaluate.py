@@ -8,8 +8,6 @@ import tyro
 
 from fedprime.cli.stopping import importing
 
-__all__ = ["evaluate"]
-
 
 @dataclass(frozen=True)
 class _EvaluateOptions:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from fedprime.runs.grid import RunState
     from fedprime.settings.plans import Plan, PlannedRun
 
-__all__ = ["make_grid"]
-
 _HELP = f"""\
 usage: fedprime grid PLAN [--recipe RECIPE] [--output FOLDER] [--processes N] [--seeds N N ...]
                      [--only AXIS=LABEL,LABEL ...] [--track TRACKER ...] [--dry-run] [--SETTING VALUE ...]

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from fedprime.cli.stopping import INTERRUPTED, close_output, importing
 from fedprime.reproducibility.errors import FedprimeError, nearest_name, printable
 
-__all__ = ["VERBS", "main"]
-
 #: By verb, what carries it out, and what it does in one line.
 VERBS = {
     "run": ("fedprime.cli.run:run_recipe", "train: fedprime run RECIPE [--training.rounds 50 ...], or --resume RUN"),

@@ -9,8 +9,6 @@ import tyro
 
 from fedprime.cli.stopping import importing
 
-__all__ = ["merge"]
-
 
 @dataclass(frozen=True)
 class _MergeOptions:

@@ -9,8 +9,6 @@ from pathlib import Path
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["StudyError", "start_study"]
-
 _USAGE = """\
 usage: fedprime new FOLDER
 

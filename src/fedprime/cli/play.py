@@ -12,8 +12,6 @@ import tyro
 from fedprime.cli.stopping import importing
 from fedprime.settings.problems import SettingsError
 
-__all__ = ["play"]
-
 _MOST_REQUESTS = 16  # at a time; whoever comes then is told to come later
 _THREADS = 1  # of torch: one answer is too little work for several
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from fedprime.models.priors import Prior
     from fedprime.models.prompted_model import PromptedModel
 
-__all__ = ["predict_labels"]
-
 _AT_ONCE = 256  # rows whose embeddings are in memory
 #: Of torch, as of a run by default, whose cached embeddings are those of as many; cores read and embed side by side.
 _THREADS = 1

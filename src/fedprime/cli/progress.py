@@ -16,8 +16,6 @@ from fedprime.runs.callbacks import Callback
 from fedprime.runs.grid import GridProgress, RunState, run_path
 from fedprime.runs.metrics import Progress as RunProgress
 
-__all__ = ["complain_about", "display_grid", "display_run", "how_far", "megabytes"]
-
 _SECONDS_BETWEEN_LINES = 5  # while values are encoded, where lines stay
 
 

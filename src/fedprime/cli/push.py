@@ -8,8 +8,6 @@ import tyro
 
 from fedprime.cli.stopping import importing
 
-__all__ = ["push"]
-
 
 @dataclass(frozen=True)
 class _PushOptions:

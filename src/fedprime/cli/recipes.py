@@ -5,8 +5,6 @@ import sys
 from fedprime.settings.problems import known_verb
 from fedprime.settings.recipes import find_recipe_or_plan, list_plans, list_recipes
 
-__all__ = ["show_recipes"]
-
 _USAGE = "usage: fedprime recipes list | fedprime recipes show NAME"
 
 

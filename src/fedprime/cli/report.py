@@ -9,8 +9,6 @@ from fedprime.reproducibility.errors import counted
 from fedprime.settings.flags import take_folder, take_switch
 from fedprime.settings.problems import SettingsError
 
-__all__ = ["report_runs"]
-
 _HELP = """\
 usage: fedprime report RUNS ... [--output FOLDER] [--html] [--open]
 

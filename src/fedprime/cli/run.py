@@ -16,8 +16,6 @@ from fedprime.settings.flags import take_folder, take_switch, take_values
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipes import find_recipe
 
-__all__ = ["ABSENT", "exit_code", "run_recipe"]
-
 #: Exit code of a run that is finished although a client never answered.
 ABSENT = 3
 _LIVE = "live.html"  # as `fedprime.runs.live` calls it, which is slow to import

@@ -14,8 +14,6 @@ from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipe_tables import dotted_values, read_toml
 from fedprime.settings.recipes import find_recipe
 
-__all__ = ["OFTEN_CHANGED", "show_help"]
-
 _USAGE = """\
 usage: fedprime run RECIPE [--output FOLDER] [--live] [--track TRACKER ...] [--SETTING VALUE ...]
        fedprime run --resume RUN [--live] [--track TRACKER ...]

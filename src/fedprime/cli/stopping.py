@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["INTERRUPTED", "close_output", "importing", "interruptible"]
-
 #: Exit code after Ctrl-C.
 INTERRUPTED = 128 + signal.SIGINT
 _NOBODY_READS = 128 + 13  # of SIGPIPE, a name that Windows lacks

@@ -9,8 +9,6 @@ from fedprime.runs.trackers import TRACKERS, refuse_missing_trackers
 from fedprime.settings.flags import take_values
 from fedprime.settings.problems import SettingsError
 
-__all__ = ["track_runs"]
-
 _HELP = f"""\
 usage: fedprime track RUNS ... --to TRACKER ...
 

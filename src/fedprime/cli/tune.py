@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from fedprime.runs.grid import GridProgress
     from fedprime.runs.tuning import Tuning
 
-__all__ = ["tune_settings"]
-
 _HELP = """\
 usage: fedprime tune PLAN|RECIPE [--trials N] [--recipe RECIPE] [--output FOLDER] [--processes N] [--seeds N N ...]
                      [--SETTING VALUE ...]

@@ -17,8 +17,6 @@ from fedprime.data.missingness.patterns import what_is_left
 from fedprime.data.odd_values import OddValues, embed_usable, place_of
 from fedprime.data.sources import DataError, SampleSource
 
-__all__ = ["Batch", "EmbeddedSamples", "Encoded", "Shard"]
-
 _TRIED_AT_ONCE = 256  # values whose embeddings are in memory
 _READ_AT_ONCE = 16  # values that a thread reads and embeds together
 

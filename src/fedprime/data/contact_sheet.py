@@ -13,8 +13,6 @@ from fedprime.data.images import InputError
 from fedprime.data.sources import SampleSource
 from fedprime.reproducibility.atomic_files import replaced_file
 
-__all__ = ["draw_contact_sheet"]
-
 _SIDE = 180  # pixels of an image
 _TEXT = 66  # pixels below it, four lines
 _GAP = 8

@@ -13,8 +13,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["VERSION", "InputError", "file_identity", "image_pixels", "read_image"]
-
 #: Raise it when the same file gives other pixels: embeddings that were cached before are then computed anew.
 VERSION = 1
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["in_order", "num_cores"]
-
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 

@@ -13,8 +13,6 @@ from fedprime.data.batches import EmbeddedSamples
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import SampleSource
 
-__all__ = ["EXPECTED", "GivenAway", "Inspection", "inspect"]
-
 #: By data set, how many samples its authors count.
 EXPECTED = {"food101": 90_840, "mmimdb": 25_959, "hateful_memes": 10_000}
 #: Of a column that gives the label away: its rows, and how many of them have each value, on average.

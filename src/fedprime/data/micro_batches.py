@@ -16,8 +16,6 @@ from torch import Tensor
 
 from fedprime.data.batches import Batch
 
-__all__ = ["divide_by_length", "num_values"]
-
 # Rows times width. At a width of 768 these are 1,365 rows, or 7 samples of a ViLT-B/32 with all that it reads: enough
 # for matrix products to run at full speed on a CPU, and about 0.4 GB for the gradients in bfloat16.
 _MOST_VALUES = 2**20

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["OddValues", "embed_usable", "place_of"]
-
 _logger = logging.getLogger(__name__)
 
 

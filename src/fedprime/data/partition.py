@@ -7,8 +7,6 @@ from fedprime.data.missingness.patterns import apportion
 from fedprime.reproducibility.errors import FedprimeError, counted
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["PartitionError", "draw_label_shares", "partition_by_shares", "partition_by_site", "partition_evenly"]
-
 _MAX_DRAWS = 1000
 
 

@@ -11,8 +11,6 @@ import numpy as np
 from fedprime.data.images import InputError
 from fedprime.data.sources import DataError
 
-__all__ = ["VERSION", "read_sound", "write_sound"]
-
 #: Raise it when the same file gives other samples: embeddings that were cached before are then computed anew.
 VERSION = 1
 

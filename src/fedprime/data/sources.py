@@ -8,8 +8,6 @@ from jaxtyping import Bool, Float, Int
 
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["DataError", "IdentifiedSource", "KnownWorld", "SampleSource", "Task", "ValueKind"]
-
 #: One class of several, or any number of labels.
 Task = Literal["one_class", "several_labels"]
 #: What the values of a modality are: images, texts, sounds, rows by column, or arrays of numbers.

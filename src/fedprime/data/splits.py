@@ -11,17 +11,6 @@ from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.seeding import stream
 
-__all__ = [
-    "SPLITS",
-    "most_frequent",
-    "named_splits",
-    "set_apart",
-    "split_name",
-    "with_all_splits",
-    "with_validation",
-    "without_repeats",
-]
-
 _logger = logging.getLogger(__name__)
 
 #: The splits in the order in which they are numbered.

@@ -31,8 +31,6 @@ from fedprime.reproducibility.seeding import torch_stream
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
 
-__all__ = ["LIKE_TRAIN", "Experiment", "build_experiment", "chosen_backbone", "configured_backbone"]
-
 _logger = logging.getLogger(__name__)
 
 #: The test scenario in which samples lack what training samples lack.

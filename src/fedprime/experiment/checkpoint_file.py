@@ -12,8 +12,6 @@ from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["BrokenCheckpointError", "Checkpoint", "load_checkpoint", "named_values", "round_of", "save_checkpoint"]
-
 #: Parts of a checkpoint: those of everybody, and those that belong to one client each.
 _SINGLE = ("shared", "server")
 _OWNED = ("personal", "kept", "residual")

@@ -33,15 +33,6 @@ from fedprime.reproducibility.errors import nearest_name
 from fedprime.reproducibility.plugins import PluginError
 from fedprime.settings.data_settings import DataSettings
 
-__all__ = [
-    "SOURCES",
-    "embedded_samples",
-    "open_data",
-    "opened_source",
-    "seen_through",
-    "with_three_splits",
-]
-
 _logger = logging.getLogger(__name__)
 
 

@@ -15,8 +15,6 @@ from fedprime.data.missingness.patterns import all_patterns
 from fedprime.data.sources import IdentifiedSource, SampleSource
 from fedprime.reproducibility.environment import device_name, numeric_environment
 
-__all__ = ["block_store", "embedding_store", "state_store"]
-
 
 def embedding_store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
     """Returns where embeddings are kept: on disk too, unless the environment says no or the data has no identities."""

@@ -17,16 +17,6 @@ from fedprime.methods.method import Method
 from fedprime.settings.reading import differing_settings, dump_toml, read_saved_settings
 from fedprime.settings.settings import Settings
 
-__all__ = [
-    "CHANGEABLE",
-    "change_settings",
-    "load_experiment",
-    "refuse_other_backbone",
-    "refuse_other_settings",
-    "saved_settings",
-    "with_absolute_folders",
-]
-
 #: Settings that may change after a run has begun: how long it goes on, and how it is waited for.
 CHANGEABLE = (
     "training.rounds",

@@ -14,8 +14,6 @@ from fedprime.data.missingness.patterns import all_patterns, draw_present, patte
 from fedprime.data.sources import DataError, SampleSource
 from fedprime.experiment.partitioning import Partition, label_groups, what_is_there
 
-__all__ = ["ClientSamples", "draw_missingness", "draw_scenarios", "scenario_shares"]
-
 
 @dataclass(frozen=True)
 class ClientSamples:

@@ -7,8 +7,6 @@ from fedprime.data.batches import EmbeddedSamples, Encoded
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError
 
-__all__ = ["leave_out_odd_values", "refuse_absent"]
-
 
 def leave_out_odd_values(samples: EmbeddedSamples, watch: Callable[[Encoded], object] = lambda _: None) -> None:
     """Tries every value of a data set; those that cannot be used are missing from then on.

@@ -15,8 +15,6 @@ from fedprime.methods.method import Method
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
 
-__all__ = ["OwnObjects", "source_fingerprint"]
-
 _NUM_IDENTITIES = 32
 
 

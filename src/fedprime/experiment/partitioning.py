@@ -20,8 +20,6 @@ from fedprime.data.partition import (
 from fedprime.data.sources import DataError, SampleSource
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["Partition", "PartitionKind", "label_groups", "partition", "split_of", "usable_splits", "what_is_there"]
-
 _logger = logging.getLogger(__name__)
 
 _NAMED = 10  # samples that are left out and named in the log

@@ -10,8 +10,6 @@ from fedprime.data.odd_values import embed_usable
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import SampleSource, ValueKind
 
-__all__ = ["reading_kinds"]
-
 _MOST_NARROW = 100  # columns; a row of more is wide
 _MOST_APART = 2048  # numbers of an array that have each a place of its own
 _TRIED = 20  # rows that tell how long all are

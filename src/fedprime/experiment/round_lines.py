@@ -10,8 +10,6 @@ from fedprime.experiment.saved_states import broken
 from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
-__all__ = ["append_line", "digest_of_lines", "drop_lines", "lines_before", "read_rounds", "whole_lines"]
-
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Adds a line, which is on the disk when this returns."""

@@ -25,8 +25,6 @@ from fedprime.reproducibility.digests import digest_of_file, digest_of_values
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json, read_json
 
-__all__ = ["RunError", "SavedStates", "broken", "existing"]
-
 _logger = logging.getLogger(__name__)
 _NEWEST, _EARLIER, _BEST, _PENDING = "checkpoint.safetensors", "checkpoints", "best.safetensors", "pending.safetensors"
 #: What checkpoints say of lines of metrics, and a pending one of its own line.

@@ -24,18 +24,6 @@ from fedprime.settings.problems import SettingsError
 from fedprime.settings.sections import PartitionSettings
 from fedprime.settings.settings import Settings
 
-__all__ = [
-    "EACH_ALONE",
-    "VALIDATION",
-    "Site",
-    "agreed_facts",
-    "agreed_model",
-    "build_site_experiment",
-    "deployable_method",
-    "measured_names",
-    "weighted_scores",
-]
-
 #: What sites have to say alike.
 _AGREED = ("task", "label_names", "modalities", "kinds", "backbone")
 #: What the samples are called that accuracy is measured on during a run; the others are called like their scenario.

@@ -10,8 +10,6 @@ from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.digests import digest_of_file
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
-__all__ = ["METRICS", "START", "WrittenFiles"]
-
 #: What a run begins with, and what never changes then, apart from settings that may.
 _FIRST = ("settings.toml", "environment.json", "missingness.json", "masks.safetensors")
 METRICS = "metrics.jsonl"

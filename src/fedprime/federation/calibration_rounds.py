@@ -37,8 +37,6 @@ from fedprime.models.calibration import (
 from fedprime.models.discriminant import SHRINKAGES
 from fedprime.models.prompted_model import PromptedModel, Weights
 
-__all__ = ["ShrinkageRound", "TemperatureRound"]
-
 #: Where no client has a validation sample that has a block.
 _USUAL_SHRINKAGE = 0.1
 #: Few samples have several modalities: what they choose counts as if as many more had chosen 1.

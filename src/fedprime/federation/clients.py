@@ -7,8 +7,6 @@ from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["Clients", "ExplainingClients", "KeepingClients", "choose_clients", "num_taking_part"]
-
 
 @runtime_checkable
 class Clients(Protocol):

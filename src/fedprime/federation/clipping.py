@@ -10,8 +10,6 @@ from fedprime.federation.processors import ServerRound, UpdateProcessor
 from fedprime.methods.aggregation.robust import clip_towards, moved
 from fedprime.methods.method import Update
 
-__all__ = ["Clipping"]
-
 _logger = logging.getLogger(__name__)
 
 

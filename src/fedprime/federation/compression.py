@@ -22,8 +22,6 @@ from fedprime.federation.processors import ServerRound, UpdateProcessor
 from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Weights
 
-__all__ = ["SCALE", "Compression"]
-
 #: Ends the name of the steps, one for each row, that belong to the values of the same name without it.
 SCALE = ".scale"
 

@@ -31,15 +31,6 @@ from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = [
-    "ClientPrivacy",
-    "Noise",
-    "operating_system_noise",
-    "private_updates",
-    "seeded_noise",
-    "spent_epsilon",
-]
-
 #: Standard normal values in double precision, of a shape.
 Noise = Callable[[Sequence[int]], Float64[Tensor, "..."]]
 

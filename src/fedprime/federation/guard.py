@@ -17,8 +17,6 @@ from fedprime.methods.aggregation.robust import clip_towards
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import Weights
 
-__all__ = ["Guard", "most_samples", "unsound"]
-
 #: A client counts as at most as many times the samples of the median client, if no number is set.
 _TIMES_MEDIAN = 10
 #: What one client's say in the start may cost the others more than anybody's does, as a share of what guessing costs;

@@ -16,8 +16,6 @@ from fedprime.methods.method import Method, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["ClientTraining", "learning_rate_factor", "optimiser_step", "optimizer_of"]
-
 
 def learning_rate_factor(
     schedule: Literal["constant", "cosine", "linear"], round_number: int, num_rounds: int

@@ -12,8 +12,6 @@ from typing import Any
 
 from fedprime.federation.differential_privacy import ClientPrivacy, operating_system_noise
 
-__all__ = ["mean_scores", "noisy_scores"]
-
 #: Of what a site measures, what it tells, and the largest value that counts.
 _SCORES = {"accuracy": 1.0, "loss": 10.0}
 

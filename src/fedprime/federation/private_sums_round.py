@@ -25,8 +25,6 @@ from fedprime.models.calibration import USUAL_TEMPERATURE, as_target
 from fedprime.models.discriminant import log_frequencies
 from fedprime.models.prompted_model import PromptedModel, Weights
 
-__all__ = ["PrivateSumsRound"]
-
 #: How loud each part of a message is, beside the directions: what is a single number needs less.
 _SHARE, _LENGTH = 0.5, 0.25
 _DOUBLINGS = 20.0  # lengths of blocks lie between 2^-20 and 2^20

@@ -14,14 +14,6 @@ from fedprime.federation.start_round import StartRound
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
 
-__all__ = [
-    "ServerRound",
-    "UpdateProcessor",
-    "form_on_the_way",
-    "values_arrived",
-    "values_sent",
-]
-
 
 @dataclass(frozen=True)
 class ServerRound:

@@ -20,8 +20,6 @@ from fedprime.methods.method import Method, ServerState, Update
 from fedprime.reproducibility.errors import FedprimeError, counted
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["Round", "Schedule", "TooFewAnswersError", "UnsoundStartError", "federate"]
-
 _logger = logging.getLogger(__name__)
 
 

@@ -21,8 +21,6 @@ from fedprime.models.class_sums import ClassSums
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.statistics import Statistics
 
-__all__ = ["is_started", "start_rounds", "started_alone", "statistics_alone"]
-
 
 def start_rounds(
     method: Method, task: Task, processors: Sequence[UpdateProcessor] = (), alike: Collection[str] = ()

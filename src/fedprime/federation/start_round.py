@@ -15,19 +15,6 @@ from fedprime.models.discriminant import frequencies_of, label_counts, log_frequ
 from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead
 
-__all__ = [
-    "CANDIDATES",
-    "LocalSamples",
-    "StartRound",
-    "by_block",
-    "each_alone",
-    "head_of",
-    "of_all_others",
-    "own_log_prior",
-    "read_blocks",
-    "with_single_modalities",
-]
-
 _AT_ONCE = 256  # samples
 #: Begins the names of values that are sent in the start alone, beside the model's.
 CANDIDATES = f"{BESIDE_MODEL}start."

@@ -14,8 +14,6 @@ from fedprime.models.class_sums import ClassSums, sum_blocks
 from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, log_frequencies
 from fedprime.models.prompted_model import PromptedModel, Weights
 
-__all__ = ["SumsRound"]
-
 
 class SumsRound(StartRound):
     """Clients send sums over their training samples; the server makes discriminants of them.

@@ -9,8 +9,6 @@ from fedprime.federation.compression import SCALE
 from fedprime.federation.processors import ServerRound, UpdateProcessor, form_on_the_way
 from fedprime.methods.method import Update
 
-__all__ = ["UNKNOWN_PART", "bytes_by_part", "part_of", "size_bytes", "traffic"]
-
 #: The part that what nobody asked for belongs to.
 UNKNOWN_PART = "unknown"
 

@@ -17,8 +17,6 @@ from fedprime.federation.local_training import ClientTraining, optimizer_of
 from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Encoded
 
-__all__ = ["train_together"]
-
 # Numbers of the tokens of one pass, without prompts. More rows cost little less each, and much more of them leave the
 # cache: at a width of 64 these are some 200 samples of the built-in world.
 _MOST_VALUES = 2**18

@@ -7,8 +7,6 @@ from pydantic import Field
 
 from fedprime.reproducibility.ranges import Count, NotNegative, Positive
 
-__all__ = ["LocalTraining"]
-
 
 @dataclass(frozen=True)
 class LocalTraining:

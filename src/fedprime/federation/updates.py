@@ -11,8 +11,6 @@ from fedprime.federation.processors import ServerRound, UpdateProcessor, form_on
 from fedprime.methods.method import Update
 from fedprime.reproducibility.errors import quoted
 
-__all__ = ["form_problems", "judged", "update_problems"]
-
 _logger = logging.getLogger(__name__)
 #: Sums of losses stay finite.
 _LARGEST_LOSS = 1e30

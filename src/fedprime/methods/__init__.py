@@ -15,8 +15,6 @@ from fedprime.reproducibility.plugins import (
 if TYPE_CHECKING:
     import fedprime.methods.method
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "find_method", "method_names", "method_place"]
-
 #: The group of entry points by which other packages register methods.
 _GROUP = "fedprime.methods"
 #: The one that is taken where none is named.

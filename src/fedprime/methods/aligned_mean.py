@@ -13,8 +13,6 @@ from fedprime.methods.aggregation.alignment import align
 from fedprime.methods.aggregation.robust import robust_mean, supported_centres
 from fedprime.methods.method import Method, ServerState, Update
 
-__all__ = ["aligned_mean"]
-
 
 def aligned_mean(
     current: ServerState,

@@ -10,8 +10,6 @@ from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedprime import FedPrime
 from fedprime.methods.method import Method
 
-__all__ = ["CentralizedP", "CentralizedPools"]
-
 
 @dataclass(frozen=True)
 class CentralizedP(FedAvgP):

@@ -10,8 +10,6 @@ from fedprime.methods.head_only import HeadOnly
 from fedprime.methods.method import Start
 from fedprime.models.readout import Readout
 
-__all__ = ["ClosedForm"]
-
 
 @dataclass(frozen=True)
 class ClosedForm(HeadOnly):

@@ -16,8 +16,6 @@ from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
 from fedprime.reproducibility.ranges import Positive
 
-__all__ = ["FedAdamP"]
-
 
 @dataclass(frozen=True)
 class FedAdamP(FedAvgP):

@@ -12,8 +12,6 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.methods.method import Method
 from fedprime.models.prompts import PatternPrompts
 
-__all__ = ["FedAvgP"]
-
 
 @dataclass(frozen=True)
 class FedAvgP(Method):

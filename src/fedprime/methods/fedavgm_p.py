@@ -16,8 +16,6 @@ from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
 from fedprime.reproducibility.ranges import Positive
 
-__all__ = ["FedAvgMP"]
-
 
 @dataclass(frozen=True)
 class FedAvgMP(FedAvgP):

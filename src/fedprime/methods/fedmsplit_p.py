@@ -13,8 +13,6 @@ from fedprime.methods.fedprox_p import FedProxP
 from fedprime.methods.method import ServerState, Update, weighted_mean
 from fedprime.models.prompted_model import Weights
 
-__all__ = ["FedMSplitP"]
-
 
 @dataclass(frozen=True)
 class FedMSplitP(FedProxP):

@@ -20,8 +20,6 @@ from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import PromptPools, standardise
 from fedprime.reproducibility.ranges import Count, NotNegative
 
-__all__ = ["ALIGNED", "CONTEXT", "MOMENTS", "FedInter", "FedIntra", "FedPrime"]
-
 #: The parameter that is aligned.
 ALIGNED = "prompter.pools.inter"
 #: What clients measure rather than train: see `PromptPools`.

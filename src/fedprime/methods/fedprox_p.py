@@ -14,8 +14,6 @@ from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.reproducibility.ranges import NotNegative
 
-__all__ = ["FedProxP"]
-
 
 @dataclass(frozen=True)
 class FedProxP(FedAvgP):

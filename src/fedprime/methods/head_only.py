@@ -8,8 +8,6 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.methods.method import Method
 from fedprime.models.prompts import NoPrompts
 
-__all__ = ["HeadOnly"]
-
 
 @dataclass(frozen=True)
 class HeadOnly(Method):

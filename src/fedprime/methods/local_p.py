@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from fedprime.methods.fedavg_p import FedAvgP
 
-__all__ = ["LocalP"]
-
 
 @dataclass(frozen=True)
 class LocalP(FedAvgP):

@@ -23,8 +23,6 @@ from fedprime.models.prompts import Prompter
 from fedprime.models.readout import Readout
 from fedprime.reproducibility.ranges import Count, NotNegative, NotNegativeCount
 
-__all__ = ["Method", "ServerState", "Start", "Update", "weighted_mean"]
-
 #: Where a head starts.
 Start = Literal["random", "closed-form"]
 

@@ -15,8 +15,6 @@ from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompts import AllPrompts
 from fedprime.reproducibility.ranges import Count
 
-__all__ = ["PFPT"]
-
 
 @dataclass(frozen=True)
 class PFPT(Method):

@@ -3,8 +3,6 @@
 from fedprime.methods.fedprime import FedPrime
 from fedprime.methods.method import Method
 
-__all__ = ["reason_against_attack", "reason_against_privacy", "reason_against_robustness"]
-
 
 def reason_against_attack(method: Method) -> str:
     """Says why clients of a method cannot be hostile to a server; empty if they can."""

@@ -17,8 +17,6 @@ from fedprime.methods.method import ServerState, Update
 from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
 from fedprime.reproducibility.ranges import Positive
 
-__all__ = ["CONTROL", "OWN_CONTROL", "ScaffoldP"]
-
 #: Begins the names of the server's control variate (c), which is sent, and comes back as the client would have it.
 CONTROL = f"{BESIDE_MODEL}control."
 #: Begins the names of a client's control variate (c_i), which it keeps.

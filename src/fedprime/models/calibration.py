@@ -25,19 +25,6 @@ from torch import Tensor
 
 from fedprime.data.sources import Task
 
-__all__ = [
-    "SCALES",
-    "TEMPERATURES",
-    "USUAL_TEMPERATURE",
-    "Curvature",
-    "as_target",
-    "best_temperatures",
-    "curvature",
-    "flat_target",
-    "log_likelihoods",
-    "with_doubt",
-]
-
 #: What is tried as the temperature of a block by itself.
 TEMPERATURES: tuple[float, ...] = (0.02, 0.04, 0.07, 0.12, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2)
 #: A block's temperature where nothing says which is the likeliest.

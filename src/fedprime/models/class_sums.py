@@ -20,8 +20,6 @@ from fedprime.models.calibration import as_target
 from fedprime.models.prompted_model import Weights
 from fedprime.models.readout import Blocks
 
-__all__ = ["ClassSums", "sum_blocks"]
-
 _PREFIX = "sums."
 #: Rounding may make an eigenvalue a little less than zero; as a share of the largest.
 _TOLERANCE = 1e-9

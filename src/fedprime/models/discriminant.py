@@ -23,15 +23,6 @@ from torch import Tensor
 from fedprime.data.sources import Task
 from fedprime.models.class_sums import ClassSums
 
-__all__ = [
-    "SHRINKAGES",
-    "BlockDiscriminant",
-    "frequencies_of",
-    "label_counts",
-    "log_frequencies",
-    "own_log_frequencies",
-]
-
 #: What is tried as shrinkage.
 SHRINKAGES: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
 

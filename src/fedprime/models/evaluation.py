@@ -14,8 +14,6 @@ from fedprime.data.sources import Task
 from fedprime.models.calibration import as_target, log_likelihoods
 from fedprime.models.prompted_model import PromptedModel
 
-__all__ = ["Predictions", "Scores", "count_usage", "majority_accuracy", "predict", "score"]
-
 
 @dataclass(frozen=True)
 class Predictions:

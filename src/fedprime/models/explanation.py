@@ -17,8 +17,6 @@ from fedprime.models.prediction import answer_of, batch_of
 from fedprime.models.priors import Prior, PriorError, given_log_prior, uniform_log_prior
 from fedprime.models.prompted_model import Output, PromptedModel
 
-__all__ = ["PRIOR_ROW", "explain"]
-
 #: The name under which the prior stands beside what blocks say.
 PRIOR_ROW = "prior"
 _MOST_MODALITIES = 6  # 63 subsets

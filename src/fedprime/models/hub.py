@@ -8,8 +8,6 @@ from pathlib import Path
 
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["HubError", "download_model", "may_be_hub_name", "upload_folder"]
-
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 #: What is downloaded of a repository; whatever else lies there is nothing to predict with.
 _PATTERNS = ["*.json", "*.safetensors", "README.md", "backbone/**"]

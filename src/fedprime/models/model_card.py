@@ -18,8 +18,6 @@ from torch import Tensor
 from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.markdown import markdown_rows
 
-__all__ = ["CARD", "is_untouched", "model_card"]
-
 CARD = "README.md"
 
 _SEAL = re.compile(r"\n<!-- sha256 of the card: ([0-9a-f]{64}); a card that was edited is kept -->\n\Z")

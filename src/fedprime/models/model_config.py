@@ -8,8 +8,6 @@ from torch import nn
 
 from fedprime.reproducibility.errors import quoted
 
-__all__ = ["checked_options", "config_problem"]
-
 _Words = list[str]
 _Numbers = dict[str, int | float | None]
 

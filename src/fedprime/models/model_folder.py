@@ -19,21 +19,6 @@ from fedprime.reproducibility.digests import digest_of_file, digest_of_json, dig
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import JsonError, parse_json
 
-__all__ = [
-    "STATISTICS",
-    "WEIGHTS",
-    "ModelError",
-    "broken",
-    "describe_training",
-    "find_model",
-    "keep_card",
-    "load_saved",
-    "read_config",
-    "refuse_changed",
-    "refuse_others",
-    "write_config_and_card",
-]
-
 _logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"

@@ -24,8 +24,6 @@ from fedprime.models.priors import (
 )
 from fedprime.models.prompted_model import PromptedModel
 
-__all__ = ["answer_of", "batch_of", "predict_rows", "predict_samples", "with_prior"]
-
 _logger = logging.getLogger(__name__)
 
 #: Of a sample of which nothing can be used.

@@ -18,8 +18,6 @@ from fedprime.data.sources import Task
 from fedprime.models.discriminant import frequencies_of, log_frequencies
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
 
-__all__ = ["Prior", "PriorError", "check_prior", "estimated_log_prior", "given_log_prior", "uniform_log_prior"]
-
 #: Label frequencies to predict with: of training, equal ones, estimated from what is predicted, or given by label.
 Prior = Literal["train", "uniform", "estimate"] | Mapping[Any, int | float]
 

@@ -14,20 +14,6 @@ from torch import Tensor, nn
 
 from fedprime.backbones.backbone import Tokens
 
-__all__ = [
-    "PROMPTERS",
-    "AllPrompts",
-    "Chosen",
-    "NoPrompts",
-    "PatternPrompts",
-    "PromptPools",
-    "Prompter",
-    "cosine_distance",
-    "pattern_index",
-    "standardise",
-]
-
-
 _LEAST_VARIANCE = 1e-6  # of a coordinate that is the same for all samples
 
 

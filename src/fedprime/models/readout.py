@@ -26,8 +26,6 @@ from fedprime.backbones.blocks import block_of, block_widths, blocks_by_modality
 from fedprime.data.batches import Batch
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["SUMMARY", "WIDEST", "Blocks", "EvidenceHead", "Readout", "alike_blocks", "frozen_blocks", "readout_widths"]
-
 #: What a head reads: the summary feature alone, as in the paper, or with it the blocks of each modality.
 Readout = Literal["summary", "blocks"]
 #: The name of the block that goes through the transformer, with the prompts.

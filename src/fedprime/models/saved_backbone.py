@@ -12,8 +12,6 @@ from fedprime.backbones.composite import CompositeBackbone
 from fedprime.models.model_folder import ModelError, broken
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
-__all__ = ["copy_backbone", "describe_backbone", "is_copy", "read_backbone", "saved_reference"]
-
 #: The folder beside a model.
 _COPY = "backbone"
 #: What wraps a backbone to read it in another way, by the name that a saved model carries.

@@ -33,8 +33,6 @@ from fedprime.models.saved_backbone import copy_backbone, describe_backbone, is_
 from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
-__all__ = ["BESIDE_MODEL", "HeadKind", "SavedModel"]
-
 #: Begins the names of values that a method sends or keeps beside those of the model, which does not load them.
 BESIDE_MODEL = "method."
 

@@ -32,8 +32,6 @@ from fedprime.models.discriminant import BlockDiscriminant, log_frequencies
 from fedprime.models.model_folder import refuse_changed
 from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, Weights
 
-__all__ = ["Statistics", "digest_of", "least_error_shrinkage", "read_statistics"]
-
 _USUAL_SAMPLES = 200  # as many more are taken to have the usual temperature
 
 _TEMPERATURE, _ORIGINS = "temperature.", "origins"

@@ -12,8 +12,6 @@ from fedprime.report.load import find_runs
 from fedprime.report.runs_file import RunSet
 from fedprime.reproducibility.errors import FedprimeError, counted
 
-__all__ = ["METHOD", "Collection", "ReportError", "collect_runs", "in_words"]
-
 #: The axis whose labels are compared with each other, where there is one of this name.
 METHOD = "method"
 

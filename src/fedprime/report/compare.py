@@ -20,21 +20,6 @@ from scipy.special import stdtr, stdtrit
 from fedprime.report.collection import Collection
 from fedprime.report.finished_runs import FinishedRun, Scores
 
-__all__ = [
-    "MIN_SEEDS",
-    "Block",
-    "Cell",
-    "Comparison",
-    "Limit",
-    "Score",
-    "compare_cells",
-    "group_runs",
-    "holm",
-    "mean_and_deviation",
-    "paired_t_test",
-    "significantly_best",
-]
-
 Score = Literal["accuracy", "macro_f1", "bayes_accuracy", "own_accuracy", "own_bayes_accuracy", "majority_accuracy"]
 #: With fewer common seeds there is no test.
 MIN_SEEDS = 3

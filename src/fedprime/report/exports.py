@@ -13,8 +13,6 @@ from fedprime.report.collection import Collection
 from fedprime.report.compare import Block, Comparison, mean_and_deviation
 from fedprime.report.tables import Entry, Table, privacy_spent
 
-__all__ = ["cells_csv", "comparisons_csv", "latex_document", "latex_escaped", "runs_csv"]
-
 _DIGITS = 6
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -11,22 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from fedprime.settings.reading import completed_settings
 
-__all__ = [
-    "IGNORED",
-    "OWN_OBJECTS",
-    "Environment",
-    "FinishedRun",
-    "History",
-    "PrivacySpent",
-    "PromptRecord",
-    "Results",
-    "Scores",
-    "comparable_settings",
-    "history_of",
-    "over_seeds",
-    "plain_settings",
-]
-
 #: Settings that do not make two runs different experiments.
 IGNORED = frozenset(
     (

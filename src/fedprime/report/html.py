@@ -11,8 +11,6 @@ from fedprime.report.finished_runs import History, history_of
 from fedprime.report.html_data import curves_of
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["PAGE", "html_page", "live_data"]
-
 #: How the file of a page is called.
 PAGE = "report.html"
 # A browser that reads "<" in a script may see its end, or a comment's beginning.

@@ -14,8 +14,6 @@ from fedprime.report.finished_runs import OWN_OBJECTS, FinishedRun, History, ove
 from fedprime.report.plots.canvas import marks_of
 from fedprime.report.tables import privacy_spent
 
-__all__ = ["SCORES", "curves_of", "page_data"]
-
 #: By score, what it is called.
 SCORES: Mapping[Score, str] = {
     "accuracy": "accuracy",

@@ -19,8 +19,6 @@ from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import flat_settings, read_saved_settings
 from fedprime.settings.recipe_tables import dotted_names
 
-__all__ = ["find_runs", "has_runs", "is_run_folder", "read_run"]
-
 #: Files of which a run folder has at least one, also when it is broken.
 _MARKS = ("settings.toml", "results.json", "checkpoint.safetensors", "metrics.jsonl")
 #: Settings that a run makes absolute, so that they differ from those of its plan.

@@ -9,8 +9,6 @@ from fedprime.report.tables import Entry, Table
 from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.markdown import markdown_escaped, markdown_rows
 
-__all__ = ["comparisons_page", "index_page", "markdown_table", "tables_page"]
-
 _FILES = {
     "tables.md": "the tables alone",
     "tables.tex": "the same for LaTeX (booktabs)",

@@ -13,8 +13,6 @@ from fedprime.report.finished_runs import FinishedRun, Scores, plain_settings
 from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.strict_json import parse_json
 
-__all__ = ["RunSet", "is_runs_file", "read_runs_file", "write_runs_file"]
-
 _MAKER = "fedprime report"
 _FORMAT = 1
 _RESULTS = ("method", "rounds", "seconds", "bytes_down", "bytes_up", "trained_values", "sent_values")

@@ -9,8 +9,6 @@ from rich.table import Table
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["notices", "plot_scenarios", "rising_loss", "scenario_table", "traffic_table"]
-
 _LOSS_ROSE = 1.05  # times the lowest
 _ACCURACY_HELD = 0.005  # may be lost
 _SHARES = {

@@ -10,17 +10,6 @@ from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import MIN_SEEDS, Block, Cell, Comparison, mean_and_deviation, significantly_best
 from fedprime.report.finished_runs import OWN_OBJECTS, Results
 
-__all__ = [
-    "Entry",
-    "Table",
-    "accuracy_tables",
-    "caption",
-    "client_tables",
-    "percent",
-    "privacy_spent",
-    "traffic_tables",
-]
-
 #: Longer tables are divided by the first axis that is not compared.
 _MAX_ROWS = 24
 _MAX_COMMITS = 4

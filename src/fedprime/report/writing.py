@@ -19,8 +19,6 @@ from fedprime.report.runs_file import is_runs_file, write_runs_file
 from fedprime.report.tables import accuracy_tables, caption, client_tables, traffic_tables
 from fedprime.reproducibility.atomic_files import write_whole
 
-__all__ = ["Report", "default_output", "write_report"]
-
 _RUNS = "runs.json"
 _FOLDER = "report"
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["replaced_file", "replaced_folder", "write_whole"]
-
 _IS_WINDOWS = os.name == "nt"
 
 

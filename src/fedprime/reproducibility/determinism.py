@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["reproducible"]
-
 _MEMORY: Any = torch.utils.deterministic  # which no stub describes
 
 

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["digest_of_file", "digest_of_json", "digest_of_values"]
-
 
 def digest_of_file(path: Path) -> str:
     """Returns the SHA-256 of a file's bytes, in hexadecimal digits."""

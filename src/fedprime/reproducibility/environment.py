@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["describe_environment", "device_name", "numeric_environment", "processor_name"]
-
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pillow")
 
 

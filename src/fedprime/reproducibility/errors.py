@@ -3,8 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["FedprimeError", "counted", "nearest_name", "printable", "quoted"]
-
 _CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " ")
 _CONTROL |= {ord(sign): sign for sign in "\n\t"}
 

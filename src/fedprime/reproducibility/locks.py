@@ -8,8 +8,6 @@ from filelock import FileLock, Timeout
 
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["held_lock"]
-
 
 @contextmanager
 def held_lock(path: Path, refusal: FedprimeError) -> Iterator[None]:

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-__all__ = ["markdown_escaped", "markdown_rows"]
-
 
 def markdown_escaped(value: object) -> str:
     r"""Returns a text or number so that Markdown shows it as it is, also inside a table.

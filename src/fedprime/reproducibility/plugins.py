@@ -17,19 +17,6 @@ from typing import Any, Generic, TypeVar
 
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
 
-__all__ = [
-    "Group",
-    "ImportedOnUse",
-    "PluginError",
-    "find_registered",
-    "load_plugin",
-    "plugin_names",
-    "plugin_package",
-    "plugin_place",
-    "registered_names",
-    "unknown_name",
-]
-
 #: A group of entry points, for example ``"fedprime.methods"``.
 Group = str
 

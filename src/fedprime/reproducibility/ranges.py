@@ -4,8 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-__all__ = ["Count", "NotNegative", "NotNegativeCount", "Positive", "Share"]
-
 Count = Annotated[int, Field(ge=1)]
 NotNegativeCount = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]

@@ -9,8 +9,6 @@ import hashlib
 import numpy as np
 import torch
 
-__all__ = ["stream", "stream_seed", "torch_stream"]
-
 
 def stream_seed(seed: int, *name: str | int) -> int:
     """Returns the 64-bit number that a named stream starts from.

@@ -8,8 +8,6 @@ from typing import Any
 
 from fedprime.reproducibility.errors import FedprimeError, quoted
 
-__all__ = ["JsonError", "dump_json", "is_too_deep", "parse_json", "read_json"]
-
 #: Nothing that is written here is nested deeper.
 _DEPTH = 32
 

@@ -27,8 +27,6 @@ from fedprime.models.prompts import PromptPools
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.reproduction.reading import ReferenceBackbone, VotedPools
 
-__all__ = ["QUIRKS", "Quirk", "possible_quirks", "quirks_of", "with_quirks"]
-
 Quirk = Literal[
     "shared_parameters", "similarity_sign", "batch_vote", "unsynced_query", "prompt_readout", "placeholder_input"
 ]

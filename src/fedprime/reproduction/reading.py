@@ -18,8 +18,6 @@ from fedprime.backbones.blocks import block_of, blocks_by_modality
 from fedprime.data.sets.builtin import NUM_READINGS
 from fedprime.models.prompts import PromptPools
 
-__all__ = ["ReferenceBackbone", "VotedPools"]
-
 _PROMPT_READOUT = "prompt_readout"
 _PLACEHOLDER_INPUT = "placeholder_input"
 

@@ -13,8 +13,6 @@ from dataclasses import replace
 from fedprime.federation.clients import Clients
 from fedprime.methods.method import ServerState, Update
 
-__all__ = ["SharedParameterClients"]
-
 
 class SharedParameterClients:
     """Clients that train one after the other on one model, from the second round on; in the first they are isolated.

@@ -8,8 +8,6 @@ from typing import Any
 from fedprime.data.batches import Encoded
 from fedprime.runs.metrics import Progress, loss_to_choose_by
 
-__all__ = ["AfterRound", "Callback", "EarlyStopping", "ProgressLine"]
-
 
 class Callback:
     """What is told about a run while it is made; a subclass overrides what it needs."""

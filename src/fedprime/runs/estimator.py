@@ -12,8 +12,6 @@ from fedprime.data.sources import DataError
 from fedprime.models.prompted_model import ModelError
 from fedprime.settings.problems import SettingsError
 
-__all__ = ["Estimator", "flag_words", "label_cells", "listed", "not_fitted", "with_labels"]
-
 
 class Estimator:
     """A classifier that keeps what its constructor is given under the same names; it is copied and shown by them.

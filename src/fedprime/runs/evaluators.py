@@ -25,8 +25,6 @@ from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.determinism import reproducible
 from fedprime.runs.metrics import validation_metrics
 
-__all__ = ["Evaluator", "OwnSamples", "measure_model", "personal_clients"]
-
 
 @runtime_checkable
 class Evaluator(Protocol):

@@ -27,8 +27,6 @@ from fedprime.settings.plans import Plan, PlannedRun, dump_plan, read_plan
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import differing_settings
 
-__all__ = ["GridError", "GridProgress", "RunState", "default_processes", "inspect_grid", "run_grid", "run_path"]
-
 
 class GridError(FedprimeError):
     """A folder that is not, or cannot become, that of a plan's grid."""

@@ -15,8 +15,6 @@ from fedprime.runs.callbacks import Callback
 from fedprime.runs.metrics import Progress
 from fedprime.settings.reading import flat_settings, read_saved_settings
 
-__all__ = ["LIVE", "LivePage"]
-
 #: How the file is called, in the folder of the run.
 LIVE = "live.html"
 _SECONDS = 3

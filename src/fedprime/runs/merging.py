@@ -20,8 +20,6 @@ from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.statistics import Statistics, digest_of
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["Merged", "merge_models"]
-
 
 @dataclass(frozen=True)
 class Merged:

@@ -16,18 +16,6 @@ from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.settings import Settings
 
-__all__ = [
-    "Progress",
-    "absent_clients",
-    "best_round",
-    "loss_to_choose_by",
-    "progress_after",
-    "rejection",
-    "round_metrics",
-    "run_totals",
-    "validation_metrics",
-]
-
 #: Of validation samples: also with each modality alone, predicted as their clients would, or with the shared prior.
 _LOSSES = ("selection_loss", "own_validation_loss", "validation_loss")
 

@@ -27,8 +27,6 @@ from fedprime.models.prompted_model import PromptedModel
 from fedprime.reproducibility.errors import FedprimeError, quoted
 from fedprime.reproducibility.strict_json import JsonError, parse_json
 
-__all__ = ["LOOPBACK", "MOST_BYTES", "description", "play_app", "read_values"]
-
 #: Names of this machine for itself; a page that listens there answers no other name.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Of a request, unless another limit is given.

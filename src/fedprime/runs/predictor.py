@@ -32,8 +32,6 @@ from fedprime.runs.saved_predictor import PREDICTOR, as_classes, predictor_text,
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 
-__all__ = ["FederatedPredictor"]
-
 _logger = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # rows in memory

@@ -26,8 +26,6 @@ from fedprime.runs.run import complete_run
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
 
-__all__ = ["Ending", "Task", "work_off"]
-
 _SECONDS_TO_STOP = 10.0
 _HAS_MASKS = hasattr(signal, "pthread_sigmask")  # Windows has none; there, a worker ignores Ctrl-C once it runs
 

@@ -20,8 +20,6 @@ from fedprime.runs.metrics import rejection, round_metrics
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.settings import Settings
 
-__all__ = ["RoundMaker", "sound_round", "start_of"]
-
 _logger = logging.getLogger(__name__)
 
 

@@ -32,8 +32,6 @@ from fedprime.runtime.clients import OpenClients, open_clients, refuse_sites
 from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.settings import Settings
 
-__all__ = ["complete_run", "resume_run", "start_run"]
-
 
 def start_run(
     settings: Settings,

@@ -17,8 +17,6 @@ from fedprime.runs.round_maker import RoundMaker, sound_round, start_of
 from fedprime.runs.saved_models import check_blocks, describe_models, save_models, statistics_of_start
 from fedprime.settings.settings import Settings
 
-__all__ = ["before_start", "see_through"]
-
 
 def before_start(method: Method, model: PromptedModel, settings: Settings, num_clients: int) -> Checkpoint:
     """Returns the state before the first of all rounds."""

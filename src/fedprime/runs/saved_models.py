@@ -17,8 +17,6 @@ from fedprime.reproducibility.strict_json import parse_json
 from fedprime.runs.evaluators import Evaluator, personal_clients
 from fedprime.settings.settings import Settings
 
-__all__ = ["check_blocks", "describe_models", "save_models", "statistics_of_start"]
-
 
 def statistics_of_start(state: ServerState, history: Sequence[Mapping[str, Any]]) -> Statistics:
     """Returns what the rounds of a start summed up and chose.

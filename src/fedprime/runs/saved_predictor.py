@@ -13,8 +13,6 @@ from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.strict_json import read_json
 
-__all__ = ["PREDICTOR", "as_classes", "predictor_text", "read_known"]
-
 #: The file's name.
 PREDICTOR = "predictor.json"
 

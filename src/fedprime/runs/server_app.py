@@ -27,8 +27,6 @@ from fedprime.runtime.flower.server_app import make_server_app
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import read_saved_settings, read_settings
 
-__all__ = ["app", "run_job"]
-
 
 def _main(grid: Grid, config: Mapping[str, Any]) -> None:
     job = os.environ.get(JOB_VARIABLE)

@@ -34,8 +34,6 @@ from fedprime.runs.saved_models import check_blocks
 from fedprime.settings.reading import dump_toml
 from fedprime.settings.settings import Settings
 
-__all__ = ["SiteClients", "SiteSamples", "complete_site_run"]
-
 
 @runtime_checkable
 class SiteClients(KeepingClients, Protocol):

@@ -7,8 +7,6 @@ from pathlib import Path
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.atomic_files import replaced_folder
 
-__all__ = ["export_space"]
-
 _APP = '''"""Try a model of fedprime: whatever is left empty is missing."""
 
 import json

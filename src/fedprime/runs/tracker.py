@@ -7,8 +7,6 @@ from typing import Protocol
 
 from fedprime.reproducibility.markdown import markdown_escaped, markdown_rows
 
-__all__ = ["Line", "Plain", "TrackedRun", "TrackedTable", "Tracker"]
-
 Plain = str | int | float | bool
 
 

@@ -17,8 +17,6 @@ from pathlib import Path
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
 from fedprime.runs.tracker import Line, TrackedRun, TrackedTable, Tracker
 
-__all__ = ["TRACKERS", "MissingTrackerError", "refuse_missing_trackers"]
-
 #: How the project or experiment is called where the environment says nothing.
 _PROJECT = "fedprime"
 

@@ -25,8 +25,6 @@ from fedprime.runs.trackers import TRACKERS, refuse_missing_trackers
 from fedprime.settings.reading import flat_settings, read_saved_settings
 from fedprime.settings.settings import Settings
 
-__all__ = ["Tracking"]
-
 _logger = logging.getLogger(__name__)
 
 #: What the final table says of single clients.

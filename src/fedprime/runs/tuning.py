@@ -21,8 +21,6 @@ from fedprime.runs.grid import GridProgress, RunState, run_grid, run_path
 from fedprime.settings.recipe_tables import dotted_values, read_toml
 from fedprime.settings.searches import AXIS, Range, Search
 
-__all__ = ["RECIPE", "Trial", "Tuning", "TuningError", "tune", "validation_accuracy"]
-
 #: How the result is called, in the folder of the search.
 RECIPE = "recipe.toml"
 #: Trials of a method before what came of the others is looked at.

@@ -21,8 +21,6 @@ from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.seeding import stream, torch_stream
 
-__all__ = ["Attack", "LabelFlippedShard", "draw_hostile"]
-
 _logger = logging.getLogger(__name__)
 
 

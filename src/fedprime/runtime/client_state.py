@@ -13,8 +13,6 @@ from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["KeptWeights", "KeptWeightsError"]
-
 #: Rounds that can be repeated.
 _DEPTH = 10
 

@@ -10,9 +10,6 @@ from fedprime.runtime.local_clients import local_clients
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
 
-__all__ = ["OpenClients", "flower_is_missing", "open_clients", "refuse_sites"]
-
-
 #: What brings the clients of an experiment to life, and ends them after the block.
 OpenClients = Callable[[Experiment], AbstractContextManager[KeepingClients]]
 

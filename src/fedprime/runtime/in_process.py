@@ -21,8 +21,6 @@ from fedprime.federation.training_options import LocalTraining
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import PromptedModel, Weights
 
-__all__ = ["InProcessClients"]
-
 #: Clients that are held at the same time, where nobody says how many.
 _MOST_TOGETHER = 32
 

@@ -16,8 +16,6 @@ from fedprime.runtime.in_process import InProcessClients
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.settings import Settings
 
-__all__ = ["LocalClients", "local_clients"]
-
 
 class LocalClients:
     """Clients of this process behind the processors of a run.

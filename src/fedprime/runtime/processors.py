@@ -11,8 +11,6 @@ from fedprime.runtime.attacks import Attack, draw_hostile
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
 
-__all__ = ["processors_of"]
-
 
 def processors_of(method: Method, settings: Settings) -> list[UpdateProcessor]:
     """Returns the update processors of a run, from the method to the network; those that would do nothing are left out.

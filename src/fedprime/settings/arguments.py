@@ -20,8 +20,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.settings.problems import SettingsError, describe_error
 
-__all__ = ["REQUIRED", "Argument", "arguments_of", "described_names", "read_arguments"]
-
 #: The default of an argument that has none.
 REQUIRED = inspect.Parameter.empty
 

@@ -13,8 +13,6 @@ from fedprime.reproducibility.plugins import PluginError
 from fedprime.reproducibility.ranges import Count, Share
 from fedprime.settings.arguments import Argument, arguments_of, read_arguments
 
-__all__ = ["CONFIG", "DataSettings", "ModalityName", "data_options", "without_repetition"]
-
 #: Of every class of settings.
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 

@@ -11,8 +11,6 @@ from fedprime.settings.arguments import Argument, arguments_of, described_names
 from fedprime.settings.data_settings import data_options
 from fedprime.settings.sections import PlainSettings
 
-__all__ = ["Setting", "describe_groups", "describe_settings"]
-
 _RANGES = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _WORDS = {int: "whole number", float: "number", str: "word", bool: "yes or no"}
 

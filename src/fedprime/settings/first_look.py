@@ -13,8 +13,6 @@ from fedprime.settings.problems import SettingsError, describe_error
 from fedprime.settings.recipe_tables import name_in, read_toml, take_by_method
 from fedprime.settings.sections import PlainSettings
 
-__all__ = ["refuse_plainly_wrong"]
-
 
 def refuse_plainly_wrong(recipe: Path | None, flags: Sequence[str]) -> None:
     """Raises a `SettingsError` with everything that is wrong with settings that no method has for itself.

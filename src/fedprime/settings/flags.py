@@ -8,17 +8,6 @@ from fedprime.reproducibility.errors import counted, nearest_name
 from fedprime.settings.describe import Setting, describe_settings
 from fedprime.settings.problems import SettingsError
 
-__all__ = [
-    "flags_outside",
-    "last_value",
-    "refuse_unknown_flags",
-    "set_flags",
-    "take_folder",
-    "take_numbers",
-    "take_switch",
-    "take_values",
-]
-
 
 @dataclass(frozen=True)
 class _Flag:

@@ -21,8 +21,6 @@ from fedprime.settings.data_settings import without_repetition
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.sections import PAPER_SETTING, QUIRKS_SETTING
 
-__all__ = ["method_arguments", "method_table", "read_method"]
-
 #: What is better than a paper's own choice, in all that was tried (docs/results.md).
 _BETTER: Mapping[str, Any] = {"readout": "blocks", "start": "closed-form", "prior_aware": True}
 _PAPER = Argument(

@@ -40,8 +40,6 @@ from fedprime.settings.recipes import find_recipe
 from fedprime.settings.sections import PAPER_SETTING
 from fedprime.settings.settings import Settings
 
-__all__ = ["OF_SEARCH", "Plan", "PlannedRun", "choose_runs", "dump_plan", "plan_of", "read_plan"]
-
 #: What a plan has beside them whose runs follow from each other (`settings.searches`).
 OF_SEARCH = ("search", "trials")
 _ENTRIES = ("recipe", "seeds", "settings", "by_method", "axes")

@@ -5,8 +5,6 @@ from typing import Any
 
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
 
-__all__ = ["SettingsError", "describe_error", "known_verb"]
-
 
 class SettingsError(FedprimeError):
     """Settings that cannot be used; the message names every one of them."""

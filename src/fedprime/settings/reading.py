@@ -30,20 +30,6 @@ from fedprime.settings.recipes import find_recipe
 from fedprime.settings.sections import PAPER_SETTING
 from fedprime.settings.settings import Settings
 
-__all__ = [
-    "check_settings",
-    "completed_settings",
-    "differing_settings",
-    "dump_toml",
-    "flat_settings",
-    "known_settings",
-    "method_of",
-    "note_untuned",
-    "read_saved_settings",
-    "read_settings",
-    "without_foreign",
-]
-
 _logger = logging.getLogger(__name__)
 
 #: Settings of methods that every run wrote down before a method had settings of its own, whatever its method.

@@ -21,8 +21,6 @@ from fedprime.reproducibility.plugins import unknown_name
 from fedprime.reproducibility.strict_json import is_too_deep
 from fedprime.settings.problems import SettingsError
 
-__all__ = ["dotted_names", "dotted_values", "merged", "name_in", "parse_toml", "read_toml", "take_by_method", "without"]
-
 _TOO_DEEP = "it is nested too deeply"
 
 

@@ -6,17 +6,6 @@ from fedprime.reproducibility.errors import nearest_name
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipe_tables import read_toml
 
-__all__ = [
-    "find_plan",
-    "find_recipe",
-    "find_recipe_or_plan",
-    "is_plan",
-    "list_plans",
-    "list_recipes",
-    "plan_name",
-    "recipe_name",
-]
-
 # In a checkout they stand beside `src`; in an installed package they are inside it (see pyproject.toml).
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE.parents[1] / "recipes", _PACKAGE / "recipes_installed")

@@ -29,8 +29,6 @@ from fedprime.settings.reading import flat_settings
 from fedprime.settings.recipe_tables import dotted_values, merged, read_toml, take_by_method, without
 from fedprime.settings.recipes import find_recipe, is_plan
 
-__all__ = ["AXIS", "Range", "Search", "read_search"]
-
 #: The axis whose labels are the trials.
 AXIS = "trial"
 _TRIALS = 12

@@ -11,20 +11,6 @@ from fedprime.federation.training_options import LocalTraining
 from fedprime.reproducibility.ranges import Count, NotNegative, NotNegativeCount, Positive, Share
 from fedprime.settings.data_settings import CONFIG, DataSettings, ModalityName
 
-__all__ = [
-    "PAPER_SETTING",
-    "QUIRKS_SETTING",
-    "AttackSettings",
-    "EvaluationSettings",
-    "MissingSettings",
-    "PartitionSettings",
-    "PlainSettings",
-    "PrivacySettings",
-    "RuntimeSettings",
-    "TrainingSettings",
-    "TransportSettings",
-]
-
 
 def _number_of_word(value: object) -> object:
     """Returns the number that a flag's word stands for: a choice among numbers does not convert by itself."""

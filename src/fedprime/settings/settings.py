@@ -15,8 +15,6 @@ from fedprime.settings.data_settings import CONFIG
 from fedprime.settings.method_settings import read_method
 from fedprime.settings.sections import PlainSettings
 
-__all__ = ["Settings"]
-
 
 @dataclass(frozen=True, config=CONFIG)
 class Settings(PlainSettings):

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["fields_in_source", "words_in_source"]
-
 
 def fields_in_source(owner: str) -> dict[str, tuple[str, ...]]:
     """Returns by name of each field the words that it may be; none where others than certain words are right, too.

@@ -16,8 +16,6 @@ from torch import Tensor
 from fedprime.data.embeddings.cache_folder import LIMIT_VARIABLE, PLACE_VARIABLE, CacheFolder, CacheFullError
 from fedprime.data.embeddings.chunk_file import KEY_BYTES, BrokenChunkError, Chunk, chunk_bytes
 
-__all__ = ["EmbeddingCache", "key_of"]
-
 _logger = logging.getLogger(__name__)
 
 _CHUNK_ENTRIES, _CHUNK_BYTES = 512, 16 * 2**20

@@ -19,17 +19,6 @@ from filelock import FileLock
 from fedprime.reproducibility.atomic_files import replaced_file, write_whole
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = [
-    "LIMIT_VARIABLE",
-    "PLACE_VARIABLE",
-    "UNPACKED",
-    "CacheError",
-    "CacheFolder",
-    "CacheFullError",
-    "CachedChunk",
-    "parse_bytes",
-]
-
 #: Environment variable that names the folder, or is "off".
 PLACE_VARIABLE = "FEDPRIME_CACHE"
 #: Environment variable that says how large it may grow, for example "50 GB".

@@ -18,8 +18,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-__all__ = ["KEY_BYTES", "BrokenChunkError", "Chunk", "chunk_bytes", "count_entries"]
-
 #: Length of a key; no two of any number of samples that fit a disk share one.
 KEY_BYTES = 16
 

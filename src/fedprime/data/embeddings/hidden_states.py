@@ -8,8 +8,6 @@ from torch import Tensor
 
 from fedprime.data.embeddings.store import EmbeddingStore
 
-__all__ = ["BETWEEN", "HiddenStates"]
-
 #: Stands between the modalities of a pattern, whose names are words.
 BETWEEN = "+"
 

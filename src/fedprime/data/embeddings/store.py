@@ -9,8 +9,6 @@ from torch import Tensor
 from fedprime.data.embeddings.cache import EmbeddingCache, key_of
 from fedprime.data.embeddings.chunk_file import KEY_BYTES
 
-__all__ = ["EmbeddingStore"]
-
 # At hand beside a cache: the default built-in world fits (36 MB), so that its rounds are as fast as without one.
 _BESIDE_CACHE_BYTES = 40 * 2**20
 _WITHOUT_CACHE_BYTES = 2 * 2**30

@@ -12,8 +12,6 @@ from fedprime.data.missingness.mechanisms import Mechanism, Split, patterns_at, 
 from fedprime.data.missingness.patterns import all_patterns, pattern_shares, what_is_left
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["Drift", "DriftingShard", "drift_stages"]
-
 
 def drift_stages(modalities: Sequence[str], rate: float, lacking: str = ANY) -> Float[np.ndarray, "stage pattern"]:
     """Returns the shares of patterns that a run moves through, evenly in time.

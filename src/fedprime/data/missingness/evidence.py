@@ -9,8 +9,6 @@ from fedprime.data.batches import Shard
 from fedprime.data.missingness.patterns import pattern_numbers
 from fedprime.data.sources import KnownWorld
 
-__all__ = ["best_possible", "client_given_label", "told_by_patterns"]
-
 
 def best_possible(
     world: KnownWorld,

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-__all__ = ["ANY", "MechanismKind", "MissingnessKind"]
-
 #: Says that samples lack one modality, each equally often.
 ANY = "any"
 #: How missing patterns are spread over the clients.

@@ -21,8 +21,6 @@ from fedprime.data.odd_values import place_of
 from fedprime.data.sources import SampleSource
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["ByLabel", "ByObserved", "logistic_rates", "summarise"]
-
 
 class ByLabel(Mechanism):
     """Some classes lack something more often than others (MNAR): what is missing tells about the class.

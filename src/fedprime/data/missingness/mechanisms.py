@@ -29,8 +29,6 @@ from fedprime.data.missingness.patterns import (
 )
 from fedprime.reproducibility.seeding import stream
 
-__all__ = ["BySite", "Mechanism", "OverClients", "Split", "deal_groups", "patterns_at", "spread"]
-
 
 @dataclass(frozen=True)
 class Split:

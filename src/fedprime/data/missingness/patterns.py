@@ -19,19 +19,6 @@ from jaxtyping import Bool, Float, Int
 from fedprime.data.missingness.kinds import ANY, MissingnessKind
 from fedprime.reproducibility.seeding import stream
 
-__all__ = [
-    "all_patterns",
-    "apportion",
-    "client_shares",
-    "draw_mixes",
-    "draw_present",
-    "pattern_counts",
-    "pattern_name",
-    "pattern_numbers",
-    "pattern_shares",
-    "what_is_left",
-]
-
 
 def all_patterns(num_modalities: int) -> Bool[np.ndarray, "pattern modality"]:
     """Returns which modalities are there in every pattern.

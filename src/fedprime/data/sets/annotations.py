@@ -8,8 +8,6 @@ from typing import Any
 
 from fedprime.data.sources import DataError
 
-__all__ = ["find_folder", "read_json", "read_json_lines", "read_rows"]
-
 
 def find_folder(path: str | Path, data_set: str) -> Path:
     """Returns the folder of a data set.

@@ -23,8 +23,6 @@ from fedprime.data.sets.scenes import INGREDIENTS, draw_image, draw_style, write
 from fedprime.data.sources import Task
 from fedprime.reproducibility.seeding import stream, stream_seed
 
-__all__ = ["BuiltinWorld"]
-
 NUM_GLYPHS = 4
 NUM_NAMED = 2
 NUM_READINGS = 6

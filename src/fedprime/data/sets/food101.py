@@ -19,8 +19,6 @@ from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError
 from fedprime.data.splits import named_splits
 
-__all__ = ["open_food101"]
-
 _NAME = "food101"
 
 

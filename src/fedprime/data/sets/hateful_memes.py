@@ -16,8 +16,6 @@ from fedprime.data.sets.pairs import Pair, open_pairs
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError
 
-__all__ = ["open_hateful_memes"]
-
 _NAME = "hateful_memes"
 _logger = logging.getLogger(__name__)
 

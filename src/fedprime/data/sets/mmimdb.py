@@ -17,8 +17,6 @@ from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError
 from fedprime.data.splits import named_splits
 
-__all__ = ["GENRES", "open_mmimdb"]
-
 _NAME = "mmimdb"
 _logger = logging.getLogger(__name__)
 

@@ -14,8 +14,6 @@ from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.table import Table
 from fedprime.data.splits import SPLITS, most_frequent, without_repeats
 
-__all__ = ["Pair", "open_pairs"]
-
 _FORMS: dict[str, Form] = {"file_name": "image", "text": "text"}
 
 

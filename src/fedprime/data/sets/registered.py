@@ -13,8 +13,6 @@ from fedprime.reproducibility.plugins import find_registered, registered_names
 if TYPE_CHECKING:
     import fedprime.data.sources
 
-__all__ = ["DATA_SETS", "data_set_names", "find_data_set", "open_registered"]
-
 #: The group of entry points by which other packages register data sets.
 _GROUP = "fedprime.data"
 #: Those that fedprime opens itself.

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-__all__ = ["CELL_SIZE", "FILLERS", "IMAGE_SIZE", "INGREDIENTS", "Style", "draw_image", "draw_style", "write_title"]
-
 #: The ingredients, each with its two names. The index gives the glyph: ``shape = index // 4``, ``colour = index % 4``.
 INGREDIENTS: tuple[tuple[str, str], ...] = (
     ("tomato", "pomodoro"),

@@ -40,8 +40,6 @@ from fedprime.methods.aggregation.mixture import (
     gather_statistics,
 )
 
-__all__ = ["Alignment", "align"]
-
 #: Per coordinate, in units of the distance between two prompts of one client.
 _START_DEVIATION = 0.25
 

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from fedprime.methods.aggregation.mixture import ROWS_AT_ONCE, Prompts, gather_statistics
 
-__all__ = ["canonical_order", "ordered_pools", "origin_and_unit", "starting_centres"]
-
 #: How near prompts are that start at one centre: per coordinate, in units of the distance between two of one client.
 _REACH = 0.5
 

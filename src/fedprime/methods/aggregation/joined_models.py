@@ -22,8 +22,6 @@ from fedprime.models.readout import EvidenceHead
 from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.seeding import torch_stream
 
-__all__ = ["JoinedModels", "Joining", "join_prompts"]
-
 #: How prompts become one set: those that mean the same are averaged, or those of the same position.
 Joining = Literal["align", "average"]
 

@@ -12,8 +12,6 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["LossWithGradient", "Network", "likelihood_loss", "popularity_loss"]
-
 
 class Network(NamedTuple):
     """A perceptron with one hidden layer."""

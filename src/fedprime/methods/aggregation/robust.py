@@ -13,16 +13,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-__all__ = [
-    "Aggregation",
-    "clip_towards",
-    "coordinate_median",
-    "moved",
-    "robust_mean",
-    "supported_centres",
-    "trimmed_mean",
-]
-
 Aggregation = Literal["mean", "median", "trimmed-mean"]
 
 

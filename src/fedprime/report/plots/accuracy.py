@@ -26,8 +26,6 @@ from fedprime.report.plots.canvas import (
     slug,
 )
 
-__all__ = ["draw_curves", "draw_scenarios"]
-
 _FULL = "full"
 # Along an axis whose largest value is so many times its smallest, values are spread by their logarithm.
 _WIDE = 20

@@ -18,26 +18,6 @@ from matplotlib.ticker import MaxNLocator
 from fedprime.report.compare import Block
 from fedprime.reproducibility.atomic_files import replaced_file
 
-__all__ = [
-    "LIMIT_COLOR",
-    "WIDTH",
-    "Drawing",
-    "LimitLines",
-    "Mark",
-    "add_legend",
-    "block_figures",
-    "house_style",
-    "limit_entry",
-    "limit_groups",
-    "marks_in",
-    "marks_of",
-    "pages",
-    "round_ticks",
-    "save",
-    "share_axes",
-    "slug",
-]
-
 #: Inches; at 100 pixels an inch, a plot is read at 800 pixels.
 WIDTH = 8.0
 LIMIT_COLOR = "#222222"

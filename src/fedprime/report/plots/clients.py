@@ -10,8 +10,6 @@ from fedprime.report.compare import Block, Cell
 from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.plots.canvas import WIDTH, Drawing, pages
 
-__all__ = ["draw_clients"]
-
 _MAX_INCHES = 12.0
 
 

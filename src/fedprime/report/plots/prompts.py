@@ -13,8 +13,6 @@ from fedprime.report.compare import Block
 from fedprime.report.finished_runs import PromptRecord
 from fedprime.report.plots.canvas import WIDTH, Drawing, round_ticks, slug
 
-__all__ = ["draw_prompts"]
-
 # Nobody, a prompt that began where most of the centre's prompts began, one that came from elsewhere.
 _MET = ListedColormap(["#f0f0f0", "#0072b2", "#e69f00"])
 _STAYED, _CAME = 1, 2

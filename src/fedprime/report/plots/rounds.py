@@ -22,8 +22,6 @@ from fedprime.report.plots.canvas import (
     share_axes,
 )
 
-__all__ = ["draw_pools", "draw_rounds"]
-
 # Bands of so many lines hide each other.
 _MAX_BANDS = 6
 # One part in so many of the rounds is early: it may lie below the plot, where methods still differ by nothing but luck.

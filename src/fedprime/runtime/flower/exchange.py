@@ -10,8 +10,6 @@ from fedprime.reproducibility.errors import quoted
 from fedprime.runtime.flower.messages import ANY_CLIENT, Content, MessageError, pack, unpack
 from fedprime.runtime.flower.schema import Answer, read_as
 
-__all__ = ["Exchange", "Grid"]
-
 _Said = TypeVar("_Said", bound=Answer)
 
 

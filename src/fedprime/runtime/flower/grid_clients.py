@@ -28,8 +28,6 @@ from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import dump_toml
 from fedprime.settings.settings import Settings
 
-__all__ = ["GridClients"]
-
 _logger = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 #: Whoever runs a site may have mended it.

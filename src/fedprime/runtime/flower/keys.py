@@ -22,8 +22,6 @@ from fedprime.reproducibility.atomic_files import replaced_folder
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.reproducibility.strict_json import read_json
 
-__all__ = ["KeysError", "make_keys", "number_of_client", "server_address"]
-
 #: Where the server listens, if nobody says otherwise.
 _PORT = 9092
 

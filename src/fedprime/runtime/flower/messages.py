@@ -18,8 +18,6 @@ from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.errors import FedprimeError, quoted
 from fedprime.reproducibility.strict_json import JsonError, parse_json
 
-__all__ = ["ANY_CLIENT", "PARTS", "Content", "MessageError", "pack", "unpack"]
-
 #: The parts of weights in a task and in the answer to it: what travels; and, of a simulated client, which has no disk,
 #: what it keeps, and what rounding held back of its last message.
 PARTS = ("sent", "kept", "residual")

@@ -18,21 +18,6 @@ from typing import Any
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runtime.flower.watched import start_watched
 
-__all__ = [
-    "BACKBONE_KEY",
-    "DATA_KEY",
-    "FORMAT_KEY",
-    "JOB_VARIABLE",
-    "NUMBER_KEY",
-    "STATE_KEY",
-    "FlowerError",
-    "Link",
-    "node_command",
-    "node_environment",
-    "started_link",
-    "stop",
-]
-
 #: What a node is told about itself when it is started.
 NUMBER_KEY = "partition-id"
 DATA_KEY = "fedprime-data"

@@ -11,8 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from fedprime.reproducibility.errors import quoted
 from fedprime.runtime.flower.messages import MessageError
 
-__all__ = ["Answer", "Description", "Measured", "NoisyMeasured", "Trained", "disagreement", "read_as"]
-
 #: More samples no site has; more than that would not be exact in a sum of double precision either.
 MOST_SAMPLES = 1_000_000_000
 #: Larger losses are those of no model that is worth averaging; sums of them stay finite.

@@ -6,8 +6,6 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-__all__ = ["make_server_app"]
-
 
 def make_server_app(main: Callable[[Any, Mapping[str, Any]], None]) -> ServerApp:
     """Returns the app.

@@ -23,8 +23,6 @@ from flwr.superlink.grid import InMemoryGrid
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runtime.flower.client_app import app
 
-__all__ = ["SimulationError", "simulated_grid"]
-
 
 class SimulationError(FedprimeError):
     """The simulation engine has stopped."""

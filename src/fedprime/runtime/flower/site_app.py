@@ -18,8 +18,6 @@ from fedprime.reproducibility.strict_json import JsonError, parse_json
 from fedprime.runtime.flower.processes import STATE_KEY
 from fedprime.runtime.flower.worker_socket import WorkerError, ask, worker_folder
 
-__all__ = ["app"]
-
 app = ClientApp()
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from fedprime.reproducibility.atomic_files import replaced_file
 from fedprime.runtime.flower.keys import KeysError, number_of_client, server_address
 
-__all__ = ["make_kit"]
-
 _TEMPLATES = Path(__file__).with_name("kit")
 _KEYS = ("ca.crt", "client.json", "client.key")
 #: The earliest that a zip file can tell: the same kit has the same bytes whenever it is made.

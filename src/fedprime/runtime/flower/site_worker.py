@@ -13,8 +13,6 @@ from typing import IO, Any
 
 from fedprime.runtime.flower.worker_socket import read_frame, write_frame
 
-__all__ = ["serve"]
-
 Answer = Callable[[str, bytes, dict[str, Any]], bytes]
 
 

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-__all__ = ["start_watched"]
-
 # Whoever would read a farewell is gone, and until this is over nobody else can take the place; files appear whole.
 _STOP_SECONDS = 1.0
 

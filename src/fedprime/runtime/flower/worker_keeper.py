@@ -26,8 +26,6 @@ from fedprime.runtime.flower.worker_socket import (
     write_frame,
 )
 
-__all__ = ["kept_worker"]
-
 _COMMAND = (sys.executable, "-m", "fedprime.runtime.flower.site_worker")
 _IDLE_SECONDS = 1800.0
 #: Until a process of this site has said what it wants, which it does at once.

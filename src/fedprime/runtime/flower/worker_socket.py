@@ -15,8 +15,6 @@ from typing import Any, Protocol
 
 from fedprime.reproducibility.errors import FedprimeError
 
-__all__ = ["SOCKET", "WorkerError", "ask", "bound_socket", "read_frame", "worker_folder", "write_frame"]
-
 #: Of the socket, in the folder of the worker.
 SOCKET = "worker.sock"
 

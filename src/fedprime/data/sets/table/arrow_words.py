@@ -7,8 +7,6 @@ import pyarrow as pa
 
 from fedprime.data.sources import DataError
 
-__all__ = ["in_words", "some_cells"]
-
 _SOME = 1000  # cells that tell what a column is
 
 

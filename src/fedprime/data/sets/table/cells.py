@@ -24,8 +24,6 @@ from fedprime.data.sounds import read_sound
 from fedprime.data.sources import DataError, ValueKind
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["Cells", "read_value"]
-
 _logger = logging.getLogger(__name__)
 
 _LOOKED_FOR = 200  # names, in folders that the table does not say

@@ -19,8 +19,6 @@ from fedprime.data.sets.table.number_words import (
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
 
-__all__ = ["are_numbers", "column_style", "has_decimal_commas", "kept_in", "misfits"]
-
 _MISFITS = 1000  # that may tell a style
 
 

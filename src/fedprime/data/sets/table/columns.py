@@ -18,19 +18,6 @@ from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.data.sources import DataError, ValueKind
 from fedprime.reproducibility.errors import nearest_name, quoted
 
-__all__ = [
-    "OF_TABLES",
-    "Form",
-    "ModalityColumns",
-    "choose_columns",
-    "column_forms",
-    "column_names",
-    "is_list",
-    "is_sound",
-    "need_column",
-    "usual_columns",
-]
-
 #: What the cells of a column are: files or bytes of images and sounds, numbers, few repeated words, other words.
 Form = Literal["image", "audio", "number", "category", "text", "other"]
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from fedprime.data.embeddings.cache_folder import CacheFolder
 
-__all__ = ["TABLES", "tables_folder"]
-
 #: The folder of copies in the cache.
 TABLES = "tables"
 

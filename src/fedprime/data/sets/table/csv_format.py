@@ -17,8 +17,6 @@ from fedprime.data.sets.table.text_encoding import found_encoding
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["CsvFormat", "CsvOptions", "read_csv_format", "refuse_other_file"]
-
 _logger = logging.getLogger(__name__)
 
 #: How files begin that are something else, whatever they are called.

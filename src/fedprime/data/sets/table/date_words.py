@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-__all__ = ["DAY_FIRST", "MONTH_FIRST", "TIMES", "YEAR_FIRST", "date_order", "hours", "looks_like_date", "years"]
-
 YEAR_FIRST = "year, month, day"
 DAY_FIRST = "day, month, year"
 MONTH_FIRST = "month, day, year"

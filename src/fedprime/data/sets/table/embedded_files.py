@@ -2,8 +2,6 @@
 
 import pyarrow as pa
 
-__all__ = ["is_embedded", "kind_of_bytes", "lengths_and_paths", "looks_like_files"]
-
 #: How files of images and sounds begin, and what follows 8 bytes later.
 _IMAGES = ((b"\x89PNG", b""), (b"\xff\xd8\xff", b""), (b"GIF8", b""), (b"BM", b""), (b"II*\0", b""), (b"MM\0*", b""))
 _IMAGES += ((b"RIFF", b"WEBP"),)

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PurePath
 
-__all__ = ["IMAGE_ENDINGS", "SOUND_ENDINGS", "FileNames", "is_web_address"]
-
 #: How files of images and sounds are called, those among them that cannot be decoded: each is then told.
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif")
 IMAGE_ENDINGS += (".heic", ".heif", ".svg", ".tga", ".ico", ".ppm", ".pgm", ".pbm", ".pnm")

@@ -18,8 +18,6 @@ from fedprime.data.sets.table.parts import READERS, Part, have_one_schema, open_
 from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, split_name
 
-__all__ = ["open_parts"]
-
 _logger = logging.getLogger(__name__)
 
 _METADATA = [f"metadata{ending}" for ending in READERS]

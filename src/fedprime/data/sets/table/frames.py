@@ -23,8 +23,6 @@ from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import write_sound
 from fedprime.data.sources import DataError, ValueKind
 
-__all__ = ["as_samples", "frame_columns", "frame_part", "is_hole", "named_cells", "read_sample"]
-
 _FILE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import quoted
 
-__all__ = ["refuse_bad_lines", "refuse_odd_json"]
-
 _DEEP = 200  # brackets in a line from which on it is looked at
 
 

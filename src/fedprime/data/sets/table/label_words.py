@@ -9,8 +9,6 @@ from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.parts import Part, named
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
 
-__all__ = ["cell_words", "cells_of", "labels_in", "listed_words", "without_zeros", "word_of"]
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #: Between words of a list that NumPy wrote.
 _NO_COMMA = re.compile(r"""(['"])\s+\1""")

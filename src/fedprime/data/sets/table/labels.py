@@ -18,8 +18,6 @@ from fedprime.data.sets.table.plain_words import is_empty
 from fedprime.data.sources import DataError, Task
 from fedprime.reproducibility.errors import counted, nearest_name, quoted
 
-__all__ = ["Labels", "read_known_labels", "read_labels"]
-
 _logger = logging.getLogger(__name__)
 
 _USUAL_NAMES = ("label", "labels", "class", "category", "target")

@@ -11,8 +11,6 @@ from fedprime.data.sets.table.file_names import IMAGE_ENDINGS, SOUND_ENDINGS
 from fedprime.data.sets.table.parts import READERS
 from fedprime.data.splits import SPLITS, split_name
 
-__all__ = ["class_folders", "part_files", "partition_files", "split_files", "table_files"]
-
 _logger = logging.getLogger(__name__)
 
 

@@ -13,19 +13,6 @@ from fedprime.data.sets.table.date_words import DAY_FIRST, MONTH_FIRST, TIMES, Y
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, truth
 from fedprime.reproducibility.errors import nearest_name, quoted
 
-__all__ = [
-    "PLAIN",
-    "TRUTH",
-    "WordStyle",
-    "decimal_marks",
-    "named_style",
-    "number_style",
-    "read_row",
-    "share_of_numbers",
-    "trained_row",
-    "with_decimal_commas",
-]
-
 _LEAST = 0.9  # of the words of a column of numbers that are numbers
 _SPACES = re.compile("[\u00a0\u2009\u202f'’ ]")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

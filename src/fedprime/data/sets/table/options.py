@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["TableOptions"]
-
 
 @dataclass(frozen=True)
 class TableOptions:

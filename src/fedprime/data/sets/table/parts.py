@@ -18,8 +18,6 @@ from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_jso
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import quoted
 
-__all__ = ["READERS", "Part", "have_one_schema", "named", "open_files", "reading", "undecoded"]
-
 _logger = logging.getLogger(__name__)
 
 #: By ending, how the library calls the form of a file.

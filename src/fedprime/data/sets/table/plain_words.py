@@ -4,8 +4,6 @@ import math
 import unicodedata
 from collections.abc import Container, Iterable
 
-__all__ = ["cleaned", "is_blank", "is_empty", "kept_words", "truth"]
-
 #: What people and programs write where there is nothing; databases, errors of spreadsheets. "None" may be an answer.
 _NOTHING = frozenset(("na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "nil", "-", "--", "?", ".", ".."))
 _NOTHING |= frozenset(("\\n", "(null)", "<null>", "[null]"))

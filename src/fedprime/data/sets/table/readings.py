@@ -14,8 +14,6 @@ from fedprime.data.sets.table.plain_words import cleaned, is_blank, is_empty, ke
 from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["column_readings"]
-
 _SHOWN = 3
 _LOOKED_AT = 100_000  # rows
 _SAMPLE = 1000  # words of a column that is no column of numbers, looked at for numbers and dates

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import is_empty
 
-__all__ = ["are_row_numbers"]
-
 #: What programs write as names of row numbers.
 _OF_PROGRAMS = re.compile(r"\(index\)|Unnamed: \d+(\.\d+)?|__index_level_\d+__|row[._]?names")
 _IDENTIFIERS = re.compile(r"(?i:(.*[_. -])?id|index)|.*[a-z](Id|ID)")

@@ -20,8 +20,6 @@ from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError, Task, ValueKind
 from fedprime.reproducibility.errors import counted
 
-__all__ = ["UnlabelledRows", "unlabelled_rows"]
-
 _logger = logging.getLogger(__name__)
 
 #: Columns that a table may be expected to have read, whatever the model reads.

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from fedprime.data.sources import DataError
 
-__all__ = ["found_encoding"]
-
 _logger = logging.getLogger(__name__)
 
 _MARKS = (
