@@ -26,6 +26,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fedprime.federation.processors import ServerRound, UpdateProcessor
+from fedprime.federation.training_options import PrivacyOptions
 from fedprime.methods.aggregation.robust import clip_towards, moved
 from fedprime.methods.method import Update
 from fedprime.models.prompted_model import Weights
@@ -38,28 +39,10 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ClientPrivacy(UpdateProcessor):
-    """The server makes updates private before the method sees them.
-
-    Attributes:
-        clip_norm: The largest norm of an update (C); 0 for no privacy.
-        noise_multiplier: Standard deviation of the noise, in units of `clip_norm` (z); with 0 updates are only clipped.
-        delta: Probability with which the bound epsilon may be exceeded.
-        secret: Whether noise, and who takes part, come from the operating system's randomness, as privacy demands. If
-            not, they follow from the seed: who knows it can take the noise off again.
-    """
-
-    clip_norm: float
-    noise_multiplier: float
-    delta: float
-    secret: bool
+class ClientPrivacy(PrivacyOptions, UpdateProcessor):
+    """The server makes updates private before the method sees them; C is `clip_norm`, z `noise_multiplier`."""
 
     hides_clients = True
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anything is done at all."""
-        return self.clip_norm > 0
 
     @property
     def hides_choice(self) -> bool:
@@ -96,7 +79,7 @@ def private_updates(
     received: Weights,
     *,
     aligned: str,
-    privacy: ClientPrivacy,
+    privacy: PrivacyOptions,
     noise: Noise,
 ) -> list[Update]:
     """Returns updates that any server step may be made from: averaging and aligning them is post-processing.
@@ -144,7 +127,7 @@ def operating_system_noise(shape: Sequence[int]) -> Float64[Tensor, "..."]:
 
 
 def spent_epsilon(
-    privacy: ClientPrivacy,
+    privacy: PrivacyOptions,
     *,
     num_clients: int,
     num_asked: int,
@@ -155,7 +138,7 @@ def spent_epsilon(
     """Returns epsilon of a run for the `delta` asked for, under replacement of one client; infinity without noise.
 
     Rounds are composed as Rényi differential privacy. That who took part is not known counts in favour of privacy, if
-    it is not: if `ClientPrivacy.secret`. The bound without that is taken where it is the lower one.
+    it is not: if `PrivacyOptions.secret`. The bound without that is taken where it is the lower one.
 
     Args:
         num_asked: How many of them are drawn, without replacement, in every round.

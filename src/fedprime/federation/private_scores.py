@@ -2,7 +2,7 @@
 
 Each site clips its scores and adds its share of the noise. The noise of all sites together hides one of them as that of
 a round of training does: a site that is replaced by another moves the sum of what they tell by at most the root of the
-number of scores, each in units of its largest value, and the noise on the sum is `ClientPrivacy.noise_multiplier` / 2
+number of scores, each in units of its largest value, and the noise on the sum is `PrivacyOptions.noise_multiplier` / 2
 times that: one more Gaussian mechanism of the noise multiplier that `spent_epsilon` counts with.
 """
 
@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedprime.federation.differential_privacy import ClientPrivacy, operating_system_noise
+from fedprime.federation.differential_privacy import operating_system_noise
+from fedprime.federation.training_options import PrivacyOptions
 
 #: Of what a site measures, what it tells, and the largest value that counts.
 _SCORES = {"accuracy": 1.0, "loss": 10.0}
@@ -18,7 +19,7 @@ _SCORES = {"accuracy": 1.0, "loss": 10.0}
 _Scores = Mapping[str, Mapping[str, float]]
 
 
-def noisy_scores(measured: _Scores, names: Sequence[str], privacy: ClientPrivacy, num_clients: int) -> _Scores:
+def noisy_scores(measured: _Scores, names: Sequence[str], privacy: PrivacyOptions, num_clients: int) -> _Scores:
     """Returns what a site tells of what it measured: clipped, and under its share of the noise.
 
     Args:
@@ -35,7 +36,7 @@ def noisy_scores(measured: _Scores, names: Sequence[str], privacy: ClientPrivacy
     }
 
 
-def mean_scores(told: Mapping[int, _Scores], privacy: ClientPrivacy, num_clients: int) -> dict[str, dict[str, Any]]:
+def mean_scores(told: Mapping[int, _Scores], privacy: PrivacyOptions, num_clients: int) -> dict[str, dict[str, Any]]:
     """Returns the mean of what sites told, with the noise of those that did not answer, and how many answered.
 
     Args:
@@ -52,7 +53,7 @@ def mean_scores(told: Mapping[int, _Scores], privacy: ClientPrivacy, num_clients
     return means
 
 
-def _noise(names: Sequence[str], privacy: ClientPrivacy, share: float) -> dict[str, dict[str, float]]:
+def _noise(names: Sequence[str], privacy: PrivacyOptions, share: float) -> dict[str, dict[str, float]]:
     """Returns a share of the variance of the noise on a sum of scores."""
     deviation = privacy.noise_multiplier / 2 * math.sqrt(len(names) * len(_SCORES) * share)
     drawn = (operating_system_noise((len(names), len(_SCORES))) * deviation).tolist()

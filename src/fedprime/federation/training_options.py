@@ -1,4 +1,4 @@
-"""How clients train, in plain values, which load nothing heavy."""
+"""How clients train, and what hides each of them, in plain values, which load nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -30,3 +30,23 @@ class LocalTraining:
     """Longer gradients are scaled down to this norm; 0 for no limit."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """How the learning rate falls over the rounds."""
+
+
+@dataclass(frozen=True)
+class PrivacyOptions:
+    """What hides whether a client took part; what reads settings checks the ranges."""
+
+    clip_norm: NotNegative = 0.0
+    """The largest norm of what a client may change in a round, over all values that travel; 0 for no privacy."""
+    noise_multiplier: NotNegative = 1.0
+    """Standard deviation of the noise in units of clip_norm; 0 clips and averages alike, without privacy."""
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    """Probability with which the bound epsilon may be exceeded; below 1 / the number of clients."""
+    secret: bool = False
+    """Whether noise and the choice of clients come from the operating system; always so in a deployment. Otherwise from
+    the seed, which is for experiments: who knows it can take the noise off; secret noise cannot be repeated."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is done at all."""
+        return self.clip_norm > 0

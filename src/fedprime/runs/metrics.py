@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedprime.federation.clients import num_taking_part
-from fedprime.federation.differential_privacy import ClientPrivacy, spent_epsilon
+from fedprime.federation.differential_privacy import spent_epsilon
 from fedprime.federation.processors import form_on_the_way
 from fedprime.federation.rounds import Round
 from fedprime.federation.traffic import size_bytes
@@ -218,7 +218,7 @@ def _privacy_spent(
     asked = num_taking_part(num_clients, settings.training.fraction)
     before_first = sum(row["round"] < 0 for row in history)
     epsilon = spent_epsilon(
-        ClientPrivacy(**asdict(privacy)),
+        privacy,
         num_clients=num_clients,
         num_asked=asked,
         rounds=max(len(history), releases) - before_first,

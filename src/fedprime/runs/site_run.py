@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median_low
@@ -21,9 +21,9 @@ from fedprime.experiment.site import (
     weighted_scores,
 )
 from fedprime.federation.clients import KeepingClients
-from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.guard import most_samples
 from fedprime.federation.private_scores import mean_scores
+from fedprime.federation.training_options import PrivacyOptions
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.reproducibility.determinism import reproducible
@@ -75,7 +75,7 @@ class SiteSamples:
     """
 
     clients: SiteClients
-    privacy: ClientPrivacy
+    privacy: PrivacyOptions
     reads_blocks: bool = False
     max_samples: int = 0
     max_loss: float = math.inf
@@ -192,11 +192,10 @@ def complete_site_run(
         run = RunFolder(folder)
         run.refuse_changed()
         refuse_other_backbone(run, model.backbone)
-        privacy = ClientPrivacy(**asdict(settings.privacy))
         runtime = settings.runtime
         num_labels = len(model.label_names) if model.task == "one_class" else 2
         max_loss = runtime.max_loss * math.log(num_labels) or math.inf
-        evaluator = SiteSamples(clients, privacy, model.log_prior is not None, runtime.max_samples, max_loss)
+        evaluator = SiteSamples(clients, settings.privacy, model.log_prior is not None, runtime.max_samples, max_loss)
         return see_through(run, settings, method, model, nullcontext(clients), evaluator, callbacks)
 
 

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from fedprime.data.missingness.kinds import ANY, MechanismKind
-from fedprime.federation.training_options import LocalTraining
+from fedprime.federation.training_options import LocalTraining, PrivacyOptions
 from fedprime.reproducibility.ranges import Count, NotNegative, NotNegativeCount, Positive, Share
 from fedprime.settings.data_settings import CONFIG, DataSettings, ModalityName
 
@@ -73,23 +73,8 @@ class TrainingSettings(LocalTraining):
 
 
 @dataclass(frozen=True, config=CONFIG)
-class PrivacySettings:
+class PrivacySettings(PrivacyOptions):
     """Differential privacy for clients: updates are clipped and noise is added before the method sees them."""
-
-    clip_norm: NotNegative = 0.0
-    """The largest norm of what a client may change in a round, over all values that travel; 0 for no privacy."""
-    noise_multiplier: NotNegative = 1.0
-    """Standard deviation of the noise in units of clip_norm; 0 clips and averages alike, without privacy."""
-    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
-    """Probability with which the bound epsilon may be exceeded; below 1 / the number of clients."""
-    secret: bool = False
-    """Whether noise and the choice of clients come from the operating system; always so in a deployment. Otherwise from
-    the seed, which is for experiments: who knows it can take the noise off; secret noise cannot be repeated."""
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anything is done at all."""
-        return self.clip_norm > 0
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -7,7 +7,7 @@ in each.
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from flwr.clientapp import ClientApp
 from fedprime.backbones import NAMES, backbone_plugin
 from fedprime.experiment.build import Experiment
 from fedprime.experiment.site import Site, build_site_experiment, measured_names
-from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.federation.private_scores import noisy_scores
 from fedprime.federation.processors import UpdateProcessor, form_on_the_way, values_arrived
 from fedprime.federation.start import start_rounds
@@ -153,7 +152,7 @@ def _evaluate(task: _Task) -> Content:
     names = task.facts["names"]
     scores = task.site.measure(task.received(()), names)
     if _hides_itself(task):
-        privacy, num_clients = ClientPrivacy(**asdict(task.settings.privacy)), task.settings.partition.num_clients
+        privacy, num_clients = task.settings.privacy, task.settings.partition.num_clients
         asked = sorted(measured_names(task.site.experiment.model.backbone.modalities)) if names is None else names
         return Content({"scores": noisy_scores(scores, asked, privacy, num_clients)})
     return Content({"scores": scores})
