@@ -91,7 +91,7 @@ class Results:
 
     method: str
     seed: int
-    rounds: Annotated[int, Field(ge=0)]
+    rounds: Count
     seconds: float
     bytes_down: Count
     bytes_up: Count

@@ -72,8 +72,8 @@ def curves_of(histories: Sequence[History]) -> dict[str, Any]:
         histories: One per seed.
     """
     columns = {
-        "validation accuracy, %": [_percent(history.accuracy) for history in histories],
-        "Bayes limit": [_percent(history.bayes_accuracy) for history in histories],
+        "validation accuracy, %": [[*map(_scaled, history.accuracy)] for history in histories],
+        "Bayes limit": [[*map(_scaled, history.bayes_accuracy)] for history in histories],
         "training loss": [history.loss for history in histories],
         "sent, MB": [[sent / 1e6 for sent in history.bytes] for history in histories],
     }
@@ -89,10 +89,6 @@ def curves_of(histories: Sequence[History]) -> dict[str, Any]:
                 [_short(float(column[number])) for number in kept] for column in (rounds, mean, deviation)
             ]
     return curves
-
-
-def _percent(column: Sequence[float | None]) -> list[float | None]:
-    return [None if value is None else 100 * value for value in column]
 
 
 def _evenly(number: int, most: int) -> list[int]:
@@ -140,7 +136,7 @@ def _cell(cell: Cell, differing: Sequence[str]) -> dict[str, Any]:
 def _means(cell: Cell, scenario: str) -> dict[str, Any]:
     found = {score: list(cell.scores(scenario, score).values()) for score in SCORES}
     return {
-        score: [_short(None if part is None else 100 * part) for part in mean_and_deviation(values)]
+        score: [_short(_scaled(part)) for part in mean_and_deviation(values)]
         for score, values in found.items()
         if values
     }
