@@ -151,8 +151,9 @@ def test_a_folder_with_a_foreign_runs_json_is_not_written_to(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("without_plots")
-def test_an_empty_folder_is_written_to(tmp_path: Path):
+def test_a_folder_with_nothing_but_what_a_killed_report_began_is_written_to(tmp_path: Path):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".runs.json.4711.tmp").touch()
     assert write_report([make_run(tmp_path / "run")], tmp_path / "empty").num_runs == 1
 
 

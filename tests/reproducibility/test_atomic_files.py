@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -239,6 +240,29 @@ def test_what_a_killed_process_of_the_same_number_left_behind_is_not_in_the_way(
         assert list(beside.iterdir()) == []
         (beside / "config.json").write_text("new")
     assert content(folder) == {"config.json": "new"}
+
+
+@pytest.mark.parametrize("replaced", [replaced_file, replaced_folder])
+def test_what_killed_processes_began_is_removed_and_nothing_else(tmp_path: Path, replaced: Callable):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    names = {
+        "long dead": f".m.{ended.pid}.tmp",
+        "just now": f".m.{10**30}.tmp",
+        "alive": f".m.{os.getppid()}.tmp",
+        "of another name": f".m.x.{ended.pid}.tmp",
+        "old content": f".m.{ended.pid}.old",
+    }
+    for kind, name in names.items():
+        (tmp_path / name).mkdir()
+        for path in (tmp_path / name / "half", tmp_path / name):
+            path.touch()
+            os.utime(path, None if kind == "just now" else (1e9, 1e9))
+    (tmp_path / f".m.{10**20}.tmp").touch()
+    os.utime(tmp_path / f".m.{10**20}.tmp", (1e9, 1e9))
+    with replaced(tmp_path / "m") as beside:
+        beside.touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"m", *names.values()} - {names["long dead"]}
 
 
 def test_a_folder_comes_back_when_it_is_interrupted_between_the_two_renamings(

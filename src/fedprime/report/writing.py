@@ -102,7 +102,8 @@ def _refuse_foreign(folder: Path) -> None:
     """Refuses to write among files that no report has made."""
     if folder.exists() and not folder.is_dir():
         raise ReportError(f"{folder} is a file; name a folder with --output")
-    if folder.is_dir() and any(folder.iterdir()) and not is_runs_file(folder / _RUNS):
+    foreign = (path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else ()
+    if any(foreign) and not is_runs_file(folder / _RUNS):
         raise ReportError(
             f"{folder} holds files that no report has made, and is not written to; name another folder with --output"
         )

@@ -2,14 +2,17 @@
 
 import errno
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 _IS_WINDOWS = os.name == "nt"
+_SECONDS_UNTIL_LEFT_OVER = 60.0  # where machines share a disk, a process may live on another one
 
 
 @contextmanager
@@ -104,7 +107,33 @@ def _name(path: Path, error: OSError) -> None:
 
 
 def _beside(path: Path) -> Path:
+    """Returns where to write first, and removes what killed processes began to write there."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
+    for left in path.parent.iterdir():
+        found = pattern.fullmatch(left.name)
+        if found and not _is_alive(int(found[1])) and _seconds_unchanged(left) > _SECONDS_UNTIL_LEFT_OVER:
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _is_alive(number: int) -> bool:
+    if _IS_WINDOWS:
+        return True  # nobody can be asked there without being ended
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
+def _seconds_unchanged(path: Path) -> float:
+    changed = [0.0]
+    for own in [path, *path.rglob("*")]:
+        with suppress(FileNotFoundError):  # another process has removed it, or finished it
+            changed.append(own.lstat().st_mtime)
+    return time.time() - max(changed)
 
 
 def _flush(path: Path) -> None:
