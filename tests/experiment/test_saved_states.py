@@ -52,6 +52,15 @@ def test_a_broken_file_of_digests_is_one_line(content: str, states: SavedStates,
     assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_that_may_not_be_read_is_not_called_broken(states: SavedStates, monkeypatch: pytest.MonkeyPatch):
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)  # the system lets its administrator read everything
+    with pytest.raises(PermissionError, match="Permission denied"):
+        states.newest()
+
+
 def test_checkpoints_of_earlier_versions_are_known_by_nothing_and_read(states: SavedStates):
     assert states.newest().next_round == 0
     assert states.facts() == {}

@@ -201,6 +201,15 @@ def test_an_exception_while_filling_leaves_the_old_folder(folder: Path, error: t
     assert content(folder.parent) == {"model/config.json": "old", "model/only-in-the-old": ""}
 
 
+@pytest.mark.parametrize(("of_folder", "of_file"), [(0o755, 0o644), (0o770, 0o660), (0o700, 0o600)])
+def test_files_in_a_folder_can_be_read_by_whoever_can_read_the_folder(of_folder: int, of_file: int, tmp_path: Path):
+    with replaced_folder(tmp_path / "m") as beside:
+        beside.chmod(of_folder)
+        (beside / "inner").mkdir()
+        (beside / "inner" / "a").touch(mode=0o600)  # as safetensors writes
+    assert stat.S_IMODE((tmp_path / "m" / "inner" / "a").stat().st_mode) == of_file
+
+
 def test_a_folder_that_went_away_while_it_was_filled_leaves_the_old_one(folder: Path) -> None:
     with pytest.raises(FileNotFoundError), replaced_folder(folder) as beside:
         shutil.rmtree(beside)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.tensor_files import save_tensors
 
 #: Parts of a checkpoint: those of everybody, and those that belong to one client each.
 _SINGLE = ("shared", "server")
@@ -54,7 +54,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, facts: Mapping[str, str]
         facts: What else it says.
     """
     tensors = {name: value.contiguous() for name, value in named_values(checkpoint)}
-    save_file(tensors, path, metadata={**facts, _ROUND: str(checkpoint.next_round)})
+    save_tensors(tensors, path, {**facts, _ROUND: str(checkpoint.next_round)})
 
 
 def load_checkpoint(path: Path) -> tuple[Checkpoint, dict[str, str]]:
@@ -62,7 +62,10 @@ def load_checkpoint(path: Path) -> tuple[Checkpoint, dict[str, str]]:
 
     Raises:
         BrokenCheckpointError: If it is no checkpoint.
+        OSError: If it is not there, or may not be read.
     """
+    with path.open("rb"):
+        pass  # safetensors says of a file that may not be read that it is not there
     single: dict[str, Weights] = {part: {} for part in _SINGLE}  # earlier versions had no "server"
     owned: dict[str, dict[int, Weights]] = {part: {} for part in _OWNED}
     try:

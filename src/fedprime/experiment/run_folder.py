@@ -45,6 +45,7 @@ from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
 from fedprime.reproducibility.environment import describe_environment
 from fedprime.reproducibility.locks import held_lock
 from fedprime.reproducibility.strict_json import dump_json
+from fedprime.reproducibility.tensor_files import save_tensors
 
 __all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
 
@@ -140,7 +141,7 @@ class RunFolder(WrittenFiles):
             statistics: As `fedprime.models.statistics.Statistics.weights` names them.
         """
         with replaced_file(self.path / START) as beside:
-            save_file(dict(statistics), beside)
+            save_tensors(statistics, beside)
             self.note_start(beside)
 
     def start(self) -> Weights | None:

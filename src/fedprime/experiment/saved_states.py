@@ -196,7 +196,7 @@ class SavedStates:
     def _load(self, path: Path) -> tuple[Checkpoint, dict[str, str]]:
         try:
             checkpoint, facts = load_checkpoint(path)
-        except (BrokenCheckpointError, OSError) as error:
+        except (BrokenCheckpointError, FileNotFoundError) as error:
             raise broken(path, error) from error
         known = self._known()
         if path.name in (_BEST, _PENDING):

@@ -162,9 +162,6 @@ class SavedModel(nn.Module):
             if CARD not in texts:
                 keep_card(folder, beside)
             write_config_and_card(beside, config, weights)
-            for file in beside.rglob("*"):  # safetensors lets nobody else read what it writes
-                if file.is_file():
-                    file.chmod(beside.stat().st_mode & 0o666)
 
     def push_to_hub(
         self,

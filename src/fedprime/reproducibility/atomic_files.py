@@ -58,7 +58,7 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
     """Yields an empty folder to fill; when the block ends without an error, it takes the place of `path`.
 
     Folders cannot be exchanged in one step: a process that is killed between the two renamings leaves the old content
-    beside, as ``.NAME.PID.old``.
+    beside, as ``.NAME.PID.old``. Files can be read and written by whoever can read and write the folder.
 
     Args:
         path: The folder to write or replace; its parent is made if needed.
@@ -74,7 +74,10 @@ def replaced_folder(path: Path, *, overwrites: bool = True) -> Iterator[Path]:
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         yield beside
+        may = beside.stat().st_mode & 0o666
         for inside in [*beside.rglob("*"), beside]:  # a folder knows the names of what is in it
+            if inside.is_file() and not inside.is_symlink():
+                inside.chmod(inside.stat().st_mode | may)  # safetensors lets nobody else read what it writes
             if inside.is_dir() or inside.is_file():
                 _flush(inside)
         if overwrites and path.exists():
