@@ -45,7 +45,7 @@ def read_sound(file: Path | bytes, name: str = "") -> dict[str, object]:
             seconds = sound.frames / sound.samplerate
             if not 0 < seconds <= _MAX_SECONDS:
                 raise InputError(f"cannot use {name}: it lasts {seconds:.0f} s; expected up to an hour of sound")
-            samples = sound.read(dtype="float32")
+            samples = sound.read(sound.frames, dtype="float32")  # of GSM, it would not know how many
             if not np.isfinite(samples).all():
                 raise InputError(f"cannot use {name}: some of its samples are no finite numbers; save it anew")
             return {"array": samples.T, "sampling_rate": int(sound.samplerate)}

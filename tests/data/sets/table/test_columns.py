@@ -124,9 +124,10 @@ def test_the_kind_of_a_modality_follows_from_its_name_or_columns_unless_stated(
     assert chosen(parts, stated) == [expected]
 
 
-def test_a_column_with_a_plus_in_its_name_can_be_stated(tmp_path: Path):
-    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"age+sex": "40", "label": "a"}])))
-    assert chosen(parts, "who=age+sex") == ["who:table=age+sex"]
+@pytest.mark.parametrize("name", ["age+sex", "age\n(years)", "a=b", "a:b", "0"])
+def test_a_column_with_an_odd_name_can_be_stated(name: str, tmp_path: Path):
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{name: "40", "label": "a"}])))
+    assert chosen(parts, f"who={name}") == [f"who:table={name}"]
 
 
 @pytest.mark.parametrize(

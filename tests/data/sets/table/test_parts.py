@@ -7,7 +7,9 @@ from pathlib import Path
 from random import Random
 
 import datasets
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from fedprime.data.sets.table.csv_format import CsvOptions
 from fedprime.data.sets.table.files import open_parts
@@ -24,6 +26,13 @@ def test_files_of_one_form_are_rows_one_after_the_other(tmp_path: Path):
     assert part.column("label").to_pylist() == ["007", "007"]
     assert part.column("absent").to_pylist() == [None, None]
     assert (len(part), part.split, part.class_names("label")) == (2, "train", None)
+
+
+def test_two_columns_of_one_name_are_told_whatever_the_form(tmp_path: Path):
+    rows = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    parquet.write_table(rows, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet has the column 'text' twice; rename one"):
+        open_files([tmp_path / "a.parquet"], None, tmp_path, CsvOptions())
 
 
 def test_cells_are_those_that_were_written_whatever_they_hold(tmp_path: Path):

@@ -21,7 +21,7 @@ from fedprime.reproducibility.errors import nearest_name, quoted
 #: What the cells of a column are: files or bytes of images and sounds, numbers, few repeated words, other words.
 Form = Literal["image", "audio", "number", "category", "text", "other"]
 
-_STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)")
+_STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)", re.DOTALL)
 _MOST_CATEGORIES = 50
 _ALL = "*"
 #: Forms of what rows of a table are made of.

@@ -22,8 +22,10 @@ _logger = logging.getLogger(__name__)
 
 _METADATA = [f"metadata{ending}" for ending in READERS]
 #: Endings of tables that nothing here reads.
-_OTHER_TABLES = (".xlsx", ".xls", ".ods", ".arrow", ".feather", ".dta", ".sav")
-_OTHER_TABLES += (".rds", ".rda", ".pkl", ".h5", ".sqlite")
+_OTHER_TABLE = re.compile(
+    r".*\.(xls[xmb]?|ods|arrow|feather|ipc|orc|avro|dta|sav|rds|rda|pkl|h5|npz|db|sqlite3?|gz|zip|bz2|xz|zst)",
+    re.IGNORECASE,
+)
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -151,7 +153,7 @@ def _files_of_table(folder: Path) -> list[Path]:
 def _refuse_folder(place: Path) -> NoReturn:
     tables = table_files(place)
     hint = f"; or name the file: --data.path {tables[0]}" if tables else ""
-    other = next((file for file in sorted(place.iterdir()) if file.suffix.lower() in _OTHER_TABLES), None)
+    other = next((file for file in sorted(place.iterdir()) if _OTHER_TABLE.fullmatch(file.name)), None)
     if other and not tables:
         hint = f"; it has {other.name}, of a form that is not read: save its table as metadata.csv or metadata.parquet"
     raise DataError(

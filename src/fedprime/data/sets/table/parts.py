@@ -4,6 +4,7 @@ import contextlib
 import errno
 import glob
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +170,9 @@ def _parquet_columns(file: Path) -> dict[str, Any]:
 
     odd: dict[str, pa.DataType] = {}
     schema = parquet.read_schema(file)
+    twice = [name for name, number in Counter(schema.names).items() if number > 1]
+    if twice:
+        raise DataError(f"{file} has the column {twice[0]!r} twice; rename one")
     for field in schema:
         try:
             generate_from_arrow_type(field.type)
