@@ -32,6 +32,37 @@ class SlowLink:
         return "finished:completed"
 
 
+def test_who_is_left_out_of_a_round_is_said_while_it_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """The app that notices it writes to a log of Flower's, which nobody watches."""
+    line = {"loss": 1.0, "bytes_down": 0, "bytes_up": 0}
+    seen: list[int] = []
+
+    class Link(SlowLink):
+        def status(self, _: str) -> str:
+            if (tmp_path / "run").exists():
+                self.outcome.write_text(json.dumps({"attempt": "1", "error": None}))
+                return "running"
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "settings.toml").touch()
+            rows = [
+                line | {"round": 0, "left_out": {}},
+                line | {"round": 1, "left_out": {"4": "it says: No space left on device\x1b[2J"}},
+            ]
+            (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            return "running"
+
+    monkeypatch.setattr(deployment, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(deployment, "_STATUS_SECONDS", 0.0)
+    outcome = tmp_path / "outcome.json"
+    link = Link(outcome, False, Running())
+    watch = lambda progress: seen.append(progress.round_number)  # noqa: E731
+    deployment._follow(link, "7", Settings(), tmp_path / "run", outcome, "1", watch)
+    assert seen == [2]
+    assert caplog.messages == ["round 2: client 4 is left out: it says: No space left on device[2J"]
+
+
 @pytest.mark.parametrize("app_says_so", [True, False])
 def test_a_run_that_ends_while_flower_is_asked_has_not_failed(
     app_says_so: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

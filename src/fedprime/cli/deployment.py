@@ -1,8 +1,10 @@
 """What the verb ``deploy`` starts: a server that sees a run through, a client that takes part until it is stopped."""
 
 import json
+import logging
 import re
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -19,6 +21,7 @@ from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.experiment.site import deployable_method
 from fedprime.report.single_run import notices, scenario_table
 from fedprime.reproducibility.atomic_files import write_whole
+from fedprime.reproducibility.errors import quoted
 from fedprime.reproducibility.strict_json import read_json
 from fedprime.runs.metrics import progress_after
 from fedprime.runtime.clients import flower_is_missing
@@ -28,6 +31,7 @@ from fedprime.settings.settings import Settings
 if TYPE_CHECKING:
     from fedprime.cli.deploy import ClientOptions
 
+_logger = logging.getLogger(__name__)
 _POLL_SECONDS = 2.0
 _STATUS_SECONDS = 180.0
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -94,6 +98,7 @@ def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path
         history = RunFolder(folder).metrics() if (folder / "metrics.jsonl").exists() else []
         first_round = len(history) if first_round is None else first_round
         if len(history) > max(shown, first_round):
+            _tell_left_out(history[max(shown, first_round) :])
             shown = len(history)
             watch(progress_after(history, settings.training.rounds, first_round, time.perf_counter() - started))
         if ended.get("attempt") == attempt:
@@ -107,6 +112,13 @@ def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path
         if time.monotonic() - looked > _STATUS_SECONDS:
             looked, status = time.monotonic(), link.status(run)
         time.sleep(_POLL_SECONDS)
+
+
+def _tell_left_out(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Says who is left out of rounds, which is told in a log of Flower's otherwise."""
+    for row in rows:
+        for client, reason in row["left_out"].items():
+            _logger.warning("round %d: client %s is left out: %s", row["round"] + 1, client, quoted(reason))
 
 
 def take_part(options: "ClientOptions") -> None:
