@@ -1,9 +1,12 @@
 """Where the library `datasets` puts its copies of tables: in fedprime's own cache, which nobody else reads."""
 
 import contextlib
+import glob
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from fedprime.data.embeddings.cache_folder import CacheFolder
 
 #: The folder of copies in the cache.
 TABLES = "tables"
+_SECONDS_UNUSED = 30 * 86_400.0  # each version of a table has a copy: they would fill the disk in time
 
 
 @contextlib.contextmanager
@@ -23,7 +27,32 @@ def tables_folder() -> Iterator[Path]:
     place = None if cache is None else cache.path / TABLES
     if place is None or not _is_made(place):
         place = _temporary()
+    _remove_unused(place)
     yield place
+
+
+def note_use(files: Sequence[Mapping[str, str]]) -> None:
+    """Takes down that copies were used now; what is not used for 30 days is removed.
+
+    Args:
+        files: What the library `datasets` says of the files behind rows.
+    """
+    for file in files:
+        os.utime(_copy_of(Path(file["filename"])))
+
+
+def _copy_of(file: Path) -> Path:
+    """Returns the folder of a copy; the library keeps a file of it in ``FORM/COPY/VERSION/DIGEST``."""
+    return file.parents[2]
+
+
+def _remove_unused(place: Path) -> None:
+    for copy in place.glob("*/*/"):
+        with contextlib.suppress(FileNotFoundError):  # another process is at it
+            if time.time() - copy.stat().st_mtime > _SECONDS_UNUSED:
+                for lock in place.glob(f"*_{glob.escape(copy.name)}_*.lock"):
+                    lock.unlink(missing_ok=True)
+                shutil.rmtree(copy)
 
 
 def _is_made(place: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from fedprime.data.sets.table.arrow_words import in_words
-from fedprime.data.sets.table.copies import tables_folder
+from fedprime.data.sets.table.copies import note_use, tables_folder
 from fedprime.data.sets.table.csv_format import CsvFormat, CsvOptions, read_csv_format, refuse_other_file
 from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_json
 from fedprime.data.sources import DataError
@@ -125,6 +125,7 @@ def open_files(files: Sequence[Path], split: str | None, folder: Path, options: 
         data_files = {"table": [glob.escape(str(own)) for own in files]}
         with tables_folder() as cache:
             rows = load_dataset(READERS[ending], data_files=data_files, split="table", cache_dir=str(cache), **reader)
+            note_use(rows.cache_files)
         pa.default_memory_pool().release_unused()  # what parsing needed
     _refuse_wide(rows, str(file))
     _refuse_lost(len(rows), found, str(file))
