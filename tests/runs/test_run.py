@@ -1,5 +1,6 @@
 """The life of a run: stopped anywhere and continued, it ends as if it had never stopped."""
 
+import errno
 import functools
 import itertools
 import json
@@ -515,6 +516,25 @@ def test_a_run_in_use_is_not_even_prepared(
     monkeypatch.setattr("fedprime.experiment.loading.build_experiment", None)
     with RunFolder(stopped_run).locked(), pytest.raises(RunInUseError, match="another process is running"):
         complete_run(small_settings, stopped_run)
+
+
+@pytest.mark.parametrize("verb", ["run", "resume"])
+def test_what_cannot_be_written_is_said_before_anything_is_prepared(
+    verb: str, small_settings: Settings, stopped_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Values of real data may take hours to embed."""
+
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    prepared: list[str] = []
+    monkeypatch.setattr("fedprime.experiment.run_folder.TemporaryDirectory", refuse)
+    for name in ("build_experiment", "load_experiment"):
+        monkeypatch.setattr(f"fedprime.runs.run.{name}", lambda *_, **__: prepared.append("this"))
+    with pytest.raises(OSError, match="Read-only file system") as caught:
+        start_run(small_settings, tmp_path / "new") if verb == "run" else resume_run(stopped_run)
+    assert prepared == []
+    assert caught.value.filename == str(tmp_path / "new" if verb == "run" else stopped_run / "checkpoint.safetensors")
 
 
 def test_a_run_that_another_process_makes_first_is_left_to_it(

@@ -23,6 +23,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors import SafetensorError
@@ -47,7 +48,7 @@ from fedprime.reproducibility.locks import held_lock
 from fedprime.reproducibility.strict_json import dump_json
 from fedprime.reproducibility.tensor_files import save_tensors
 
-__all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing"]
+__all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing", "refuse_unwritable"]
 
 _RELEASES = "releases.jsonl"
 
@@ -254,3 +255,21 @@ def refuse_existing(path: Path) -> None:
         )
     if path.exists():
         raise RunError(f"{path} exists already and is not overwritten; name another folder with --output")
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raises an error if nothing can be made at `path`, before hours are spent on what would lie there.
+
+    Raises:
+        RunError: If it lies below a file.
+        OSError: If nobody may write there, or there is no space.
+    """
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir():
+        raise RunError(f"{path} cannot be made: {parent} is not a folder; name another folder with --output")
+    try:
+        with TemporaryDirectory(prefix=".fedprime-", dir=parent):
+            pass
+    except OSError as error:
+        error.filename = str(path)
+        raise

@@ -19,7 +19,7 @@ from fedprime.experiment.loading import (
     with_absolute_folders,
 )
 from fedprime.experiment.own_objects import OwnObjects
-from fedprime.experiment.run_folder import RunError, RunFolder, refuse_existing
+from fedprime.experiment.run_folder import RunError, RunFolder, refuse_existing, refuse_unwritable
 from fedprime.federation.clients import KeepingClients
 from fedprime.methods.method import Method
 from fedprime.reproducibility.atomic_files import write_whole
@@ -64,9 +64,7 @@ def start_run(
     """
     folder = Path(folder)
     refuse_existing(folder)  # creation would say the same, but only after preparation
-    parent = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not parent.is_dir():
-        raise RunError(f"{folder} cannot be made: {parent} is not a folder; name another folder with --output")
+    refuse_unwritable(folder)
     refuse_sites(settings)
     own = OwnObjects(source, backbone, method)
     own.refuse_other_places(settings)
@@ -143,6 +141,8 @@ def resume_run(
     if run.is_finished:
         return run.results()
     settings = saved_settings(run)
+    with run.locked():  # preparation may take hours; say at once that it is in vain
+        refuse_unwritable(run.path / "checkpoint.safetensors")
     with reproducible(settings.threads):
         return _go_on_here(run, load(), opening, callbacks)
 
@@ -182,9 +182,6 @@ def complete_run(
     run = RunFolder(folder)
     refuse_other_settings(run, settings)
     own.refuse_others(run)
-    if not run.is_finished:
-        with run.locked():
-            pass  # preparation takes seconds; say at once that it is in vain
     return resume_run(folder, **vars(own), callbacks=callbacks, opening=opening)
 
 
