@@ -168,6 +168,13 @@ def test_likelihoods_that_no_samples_have_are_refused(step: StartRound, name: st
     assert step.problems(update) == ["so many samples cannot be so unlikely"]
 
 
+def test_many_labels_of_few_samples_are_as_unlikely_as_candidates_make_them():
+    """300 labels of 300 samples: what a candidate of large shrinkage said of one sample; all clients were left out."""
+    update = preferring(0, 4, 4, 4)
+    update.weights["likelihood.text"][0, -1, -1] = -15_454_742_123.0
+    assert ShrinkageRound("several_labels").problems(update) == []
+
+
 class CostsOfAll(ShrinkageRound):
     """A round in which anybody's say costs all others the same, but for one client's."""
 

@@ -1,7 +1,13 @@
 """The start: a head in closed form, the same whoever holds which sample."""
 
+from collections.abc import Sequence
+
+import pytest
+
 from fedprime.experiment.build import Experiment
-from fedprime.methods.method import ServerState
+from fedprime.federation.rounds import Schedule, federate
+from fedprime.methods.closed_form import ClosedForm
+from fedprime.methods.method import ServerState, Update
 from fedprime.models.evaluation import predict, score
 from started import ROUNDS, answers, divided, model_of, started
 
@@ -23,6 +29,32 @@ def test_nothing_but_the_weights_of_the_model_is_left_to_send(small_experiment: 
     model = model_of(small_experiment)
     assert state.shared.keys() == model.weights().keys()
     model.load_weights(state.shared)
+
+
+@pytest.mark.parametrize("gone", range(3))
+def test_a_round_that_nobody_answers_leaves_nothing_else_to_send_and_a_head_that_can_be_trained(
+    gone: int, small_experiment: Experiment
+):
+    """What is left of candidates would be asked of everybody who trains, who has none."""
+    model, shards = model_of(small_experiment), divided(small_experiment, [0, 1])
+
+    class Silent:
+        """Clients of whom nobody answers one round."""
+
+        def __len__(self) -> int:
+            return len(shards)
+
+        def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
+            del clients  # all
+            place = round_number + len(ROUNDS)
+            return [] if place == gone else answers(ROUNDS[place], model, shards, state)
+
+    state, schedule = ServerState(model.weights()), Schedule(0, start=ROUNDS)
+    made = list(federate(ClosedForm(), Silent(), state, schedule, seed=0, first_round=-len(ROUNDS)))
+    assert [bool(finished.left_out) for finished in made] == [place == gone for place in range(3)]
+    last = made[-1]
+    assert last.state.shared.keys() == model.weights().keys()
+    assert all(value.isfinite().all() for value in last.state.shared.values())
 
 
 def test_the_head_knows_more_than_chance(small_experiment: Experiment):

@@ -43,7 +43,8 @@ _USUAL_SHRINKAGE = 0.1
 _CONTENT_SAMPLES = 30
 _NUM_TARGETS = 2  # sums are sent for the labels as they are, and for labels of which nothing is known
 #: No evidence of a sample comes near: a likelihood further from 0, or a second derivative than its square, is none.
-_MOST_EVIDENCE = 1e9
+#: That of all labels of a sample is one (300 labels of 300 samples: up to 3e9, by candidates that nobody chooses).
+_MOST_EVIDENCE = 1e12
 _MOST_JUDGES = 100
 #: Few samples gain much by chance: gains count as if so many more gained nothing.
 _UNTOUCHED_SAMPLES = 20
@@ -140,6 +141,10 @@ class ShrinkageRound(StartRound):
             shared[f"head.bias.{block}"] = temperature * current.shared[f"{CANDIDATES}bias.{block}"][index]
             chosen[block] = {"shrinkage": SHRINKAGES[index], "temperature": temperature}
         return replace(current, shared=shared, observations={"start": chosen})
+
+    def unanswered(self, current: ServerState) -> ServerState:
+        """Returns the head with usual values: candidates are no part of the model, and whoever trains sends none."""
+        return self.aggregate(current, [])
 
 
 class TemperatureRound(StartRound):

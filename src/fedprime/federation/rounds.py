@@ -145,6 +145,7 @@ def federate(
             state, rejected = _stepped(asked, updates)
         else:
             _logger.warning("round %d: nobody answered; the weights stay as they were", number)
+            state = start.unanswered(state) if start else state
         if rejected:
             _logger.warning("round %d is rejected, the weights stay as they were: %s", number, rejected)
             state = before

@@ -103,6 +103,10 @@ class StartRound(ABC):
             updates: What came back, at least one, in the order of clients.
         """
 
+    def unanswered(self, current: ServerState) -> ServerState:
+        """Returns what rounds after this one go on with where nobody answers it: what there is."""
+        return current
+
 
 def own_log_prior(model: PromptedModel, train: Shard) -> Tensor:
     """Returns the logarithm of a client's own label frequencies, smoothed by the shared ones; they stay with it.
