@@ -6,8 +6,6 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-__all__ = ["save_tensors"]
-
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Writes tensors as safetensors does, but with the permissions of any new file: it lets nobody else read them."""
