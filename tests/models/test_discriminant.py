@@ -61,6 +61,20 @@ def test_of_several_labels_each_is_the_discriminant_between_samples_with_and_wit
         np.testing.assert_allclose(found[:, column], expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("shrinkage", [0.001, 0.3, 0.9])
+def test_of_several_labels_the_covariance_within_each_is_shrunk(shrinkage: float):
+    values, labels = samples()
+    applies = np.stack([labels == 0, labels >= 2], axis=1)
+    standardised = (values - values.mean(axis=0)) / values.std(axis=0)
+    sums = summed(values, applies.astype(np.float32), 2, "several_labels")
+    found, _ = BlockDiscriminant.of_sums(sums, "image", "several_labels", mean_strength=0.0).evidence(shrinkage)
+    for own, weight in zip(applies.T, found.numpy(), strict=True):
+        within = sum(np.cov(standardised[of].T, bias=True) * of.mean() for of in (own, ~own))
+        shrunk = (1 - shrinkage) * within + shrinkage * np.eye(values.shape[1])
+        expected = np.linalg.solve(shrunk, standardised[own].mean(axis=0) - standardised[~own].mean(axis=0))
+        np.testing.assert_allclose(weight, expected, rtol=1e-6)
+
+
 def test_full_shrinkage_measures_distances_to_the_means():
     values, labels = samples()
     found = BlockDiscriminant.of_sums(summed(values, labels, 4), "image", "one_class", mean_strength=0.0)

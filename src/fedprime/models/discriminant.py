@@ -91,8 +91,9 @@ class BlockDiscriminant:
         with_label, without = self.means
         difference = with_label - without
         weight = difference @ self.directions * inverse @ self.directions.T
-        # From the covariance of all samples to that within a label and the rest, by Sherman and Morrison.
-        explained = (self.spread * (weight * difference).sum(dim=1)).clamp(max=_MOST_EXPLAINED)
+        # From the covariance of all samples to that within a label and the rest, by Sherman and Morrison; what lies
+        # between them is shrunk with it, or shrinkage would leave less within than nothing.
+        explained = ((1 - shrinkage) * self.spread * (weight * difference).sum(dim=1)).clamp(max=_MOST_EXPLAINED)
         weight = weight / (1 - explained)[:, None]
         return weight, -0.5 * (weight * (with_label + without)).sum(dim=1)
 
