@@ -8,7 +8,9 @@ shuffled at each site. *Summed again* measures the sums anew through the merged 
 what the prompts are worth apart from the head; *one holder* trained prompts on all samples. *Likeness* is the mean
 cosine between prompts of two sites.
 
-Prints a Markdown table, and writes it with its numbers. Stopped, the same command goes on where it was.
+*Aligned - averaged* is the mean over sites and epochs, with its deviation over seeds and a t-test over them.
+
+Prints Markdown tables, and writes them with their numbers. Stopped, the same command goes on where it was.
 """
 
 import argparse
@@ -19,11 +21,12 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 import torch
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import ttest_1samp
 from torch import Tensor
 
 from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
@@ -188,6 +191,27 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def advantages(rows: list[dict[str, Any]]) -> str:
+    """Returns what aligning gains like train over averaging: means over cells, and how they vary with the seed."""
+    lines = ["| readout | start | aligned - averaged | p | aligned - shuffled | p |", "|--|--|--:|--:|--:|--:|"]
+    for readout, start in sorted({(row["cell"]["readout"], row["cell"]["start"]) for row in rows}):
+        told = []
+        for other in ("averaged", "shuffled"):
+            gains: dict[int, list[float]] = {}
+            for row in rows:
+                if (row["cell"]["readout"], row["cell"]["start"]) == (readout, start):
+                    found = row["found"]
+                    gains.setdefault(row["cell"]["seed"], []).append(
+                        found["aligned"][LIKE_TRAIN] - found[other][LIKE_TRAIN]
+                    )
+            by_seed = [mean(own) for own in gains.values()]
+            several = len(by_seed) > 1
+            told.append(f"{mean(by_seed):+.1f}" + (f" ± {stdev(by_seed):.1f}" if several else ""))
+            told.append(f"{ttest_1samp(by_seed, 0)[1]:.2f}" if several else "")
+        lines.append(f"| {readout} | {start} | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measures every cell that is left to do."""
     parser = argparse.ArgumentParser(description="Merging from files: aligned, averaged, shuffled.")
@@ -210,9 +234,10 @@ def main() -> None:
         with replaced_file(path) as beside:
             beside.write_text(json.dumps({"measured": describe(), "flags": flags, "rows": rows}, indent=1) + "\n")
     said = f"Accuracy in %, like train / full; {', '.join(f'{name} {value}' for name, value in describe().items())}."
+    page = f"{said}\n\n{advantages(rows)}\n\n{table(rows)}\n"
     with replaced_file(arguments.output / "merge_by_files.md") as beside:
-        beside.write_text(f"{said}\n\n{table(rows)}\n")
-    print(f"{said}\n\n{table(rows)}")
+        beside.write_text(page)
+    print(page)
 
 
 if __name__ == "__main__":
