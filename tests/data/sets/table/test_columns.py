@@ -77,7 +77,7 @@ def test_the_form_of_a_column_is_told_by_its_type(tmp_path: Path):
         "count": "number",
         "open": "category",
         "kind": "category",
-        "box": "other",
+        "box": "numbers",
     }
 
 
@@ -122,6 +122,20 @@ def test_the_kind_of_a_modality_follows_from_its_name_or_columns_unless_stated(
     stated: str, expected: str, parts: list[Part]
 ):
     assert chosen(parts, stated) == [expected]
+
+
+@pytest.mark.parametrize("written", ["{0} {1}.5", "[{0}, {1}.5]", "[{0} {1}.5]", "({0}, nan)"])
+def test_rows_of_numbers_are_no_texts(written: str, tmp_path: Path):
+    rows = [{"embedding": written.format(day, 7 - day), "note": f"news of day {day}"} for day in range(8)]
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", rows)))
+    assert chosen(parts) == ["text:text=note"]
+    assert chosen(parts, "vector=embedding") == ["vector:numbers=embedding"]
+
+
+def test_rows_of_numbers_alone_have_to_be_named(tmp_path: Path):
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"embedding": f"{day} 1.5"} for day in range(8)])))
+    with pytest.raises(DataError, match=r"but embedding; name those to use in data\.columns, as vector=embedding"):
+        chosen(parts)
 
 
 @pytest.mark.parametrize("name", ["age+sex", "age\n(years)", "a=b", "a:b", "0"])

@@ -203,7 +203,7 @@ def test_what_lies_in_a_table_is_told_by_names_and_not_by_its_bytes(tmp_path: Pa
     assert open_table(str(tmp_path / "saved")).readings == {
         "image": "files of images, in the table",
         "label": "2 categories (red, blue)",
-        "size": "lists, which can be stated as NAME:numbers=size",
+        "size": "rows of numbers, an input if stated as vector=size",
     }
 
 

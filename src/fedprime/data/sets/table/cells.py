@@ -19,7 +19,7 @@ from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
 from fedprime.data.sets.table.parts import Part
-from fedprime.data.sets.table.plain_words import cleaned, is_blank
+from fedprime.data.sets.table.plain_words import cleaned, is_blank, row_of_numbers
 from fedprime.data.sounds import read_sound
 from fedprime.data.sources import DataError, ValueKind
 from fedprime.reproducibility.errors import counted
@@ -62,11 +62,8 @@ def _parse_row(word: str) -> dict[str, object]:
 
 
 def _parse_numbers(word: str) -> np.ndarray:
-    is_list = word[:1] + word[-1:] in ("[]", "()")  # as JSON, Python or NumPy writes one into a cell
     try:
-        numbers = np.array(
-            [float(number) for number in (word[1:-1].replace(",", " ") if is_list else word).split()], dtype=np.float32
-        )
+        numbers = np.array(row_of_numbers(word), dtype=np.float32)
     except ValueError:
         raise InputError(f"readings are {word[:200]!r}, expected numbers separated by spaces") from None
     if not np.isfinite(numbers).all():

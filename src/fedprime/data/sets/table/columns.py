@@ -13,13 +13,14 @@ from fedprime.data.sets.table.embedded_files import is_embedded, looks_like_file
 from fedprime.data.sets.table.file_names import IMAGE_ENDINGS, SOUND_ENDINGS, is_web_address
 from fedprime.data.sets.table.number_words import number_style
 from fedprime.data.sets.table.parts import Part
-from fedprime.data.sets.table.plain_words import cleaned, is_blank
+from fedprime.data.sets.table.plain_words import cleaned, is_blank, row_of_numbers
 from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.data.sources import DataError, ValueKind
 from fedprime.reproducibility.errors import nearest_name, quoted
 
-#: What the cells of a column are: files or bytes of images and sounds, numbers, few repeated words, other words.
-Form = Literal["image", "audio", "number", "category", "text", "other"]
+#: What the cells of a column are: files or bytes of images and sounds, a number, several numbers, few repeated words,
+#: other words.
+Form = Literal["image", "audio", "number", "numbers", "category", "text", "other"]
 
 _STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)", re.DOTALL)
 _MOST_CATEGORIES = 50
@@ -120,6 +121,8 @@ def choose_columns(
     if not chosen:
         has_numbers = any(form in OF_TABLES for name, form in forms.items() if name not in apart)
         example = f"table={_ALL}, which means all numbers and categories" if has_numbers else "text=title"
+        rows_of_numbers = [name for name, form in forms.items() if form == "numbers"]
+        example = f"vector={rows_of_numbers[0]}" if rows_of_numbers else example
         raise DataError(
             f"{parts[0].place} has no column that looks like an image, a text or a sound, but "
             f"{quoted(', '.join(forms)) or 'the label alone'}; name those to use in data.columns, as {example}"
@@ -224,6 +227,8 @@ def _kind(modality: str, forms: Sequence[Form]) -> ValueKind:
         return modality  # pyright: ignore[reportReturnType]
     if set(forms) in ({"image"}, {"audio"}):
         return "image" if "image" in forms else "audio"
+    if set(forms) == {"numbers"}:
+        return "numbers"
     return "table" if all(form in OF_TABLES for form in forms) else "text"
 
 
@@ -255,6 +260,8 @@ def _form(name: str, feature: str, cells: pa.ChunkedArray) -> Form:
         return "text"
     if pa.types.is_boolean(kind):
         return "category"
+    if is_list(kind) and (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)):
+        return "numbers"
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return "other"
     return _form_of_words(name, [cleaned(word) for word in some_cells(cells) if not is_blank(word)])
@@ -273,4 +280,13 @@ def _form_of_words(name: str, words: Sequence[str]) -> Form:
     if number_style(words):
         return "number"
     distinct = len(set(words))
-    return "category" if distinct <= _MOST_CATEGORIES and distinct <= len(words) / 2 else "text"
+    if distinct <= _MOST_CATEGORIES and distinct <= len(words) / 2:
+        return "category"
+    return "numbers" if all(map(_is_row_of_numbers, words)) else "text"
+
+
+def _is_row_of_numbers(word: str) -> bool:
+    try:
+        return len(row_of_numbers(word)) > 1
+    except ValueError:
+        return False

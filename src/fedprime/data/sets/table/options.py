@@ -9,8 +9,8 @@ class TableOptions:
 
     columns: tuple[str, ...] = ()
     """Which column is which modality (table), as image=file_name text=title+text price:table=cost+discount; kinds are
-    image, text, audio, table; table=* means all other numbers and categories; none named means those with usual
-    names."""
+    image, text, audio, table, numbers; table=* means all other numbers and categories; none named means those with
+    usual names."""
     label: tuple[str, ...] = ()
     """The column of classes (table), or of several labels a column of yes or no for each; none means "label"."""
     several_labels: bool = False

@@ -72,3 +72,16 @@ def truth(word: str) -> str:
         return _TRUTH[cleaned(word).casefold()]
     except KeyError:
         raise ValueError(f"{word!r} is neither yes nor no") from None
+
+
+def row_of_numbers(word: str) -> list[float]:
+    """Returns the numbers of a cell: with spaces between them, or a list as JSON, Python or NumPy writes one.
+
+    Raises:
+        ValueError: If one of them is no number.
+
+    >>> row_of_numbers("0.5 1"), row_of_numbers("[0.5, 1]")
+    ([0.5, 1.0], [0.5, 1.0])
+    """
+    is_list = word[:1] + word[-1:] in ("[]", "()")
+    return [float(number) for number in (word[1:-1].replace(",", " ") if is_list else word).split()]

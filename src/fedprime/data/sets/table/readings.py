@@ -21,6 +21,7 @@ _TITLES: Mapping[Form, str] = {
     "image": "files of images",
     "audio": "files of sounds",
     "number": "numbers",
+    "numbers": "rows of numbers",
     "category": "categories",
     "text": "texts",
     "other": "nothing that can be an input",
@@ -43,7 +44,9 @@ def _reading(name: str, form: Form, parts: Sequence[Part], *, has_commas: bool) 
     if form == "other":
         kind = columns[0].type
         are_lists = is_list(kind) and not pa.types.is_nested(kind.value_type)
-        return f"lists, which can be stated as NAME:numbers={name}" if are_lists else f"{_TITLES[form]} ({found})"
+        return "lists of words" if are_lists else f"{_TITLES[form]} ({found})"
+    if form == "numbers":
+        return f"{_TITLES[form]}, an input if stated as vector={name}"
     if form in ("image", "audio") and is_embedded(columns[0].type):
         return f"{_TITLES[form]}, in the table"
     names = next((names for part in parts if (names := part.class_names(name))), None)
