@@ -13,9 +13,9 @@ _LOSS_ROSE = 1.05  # times the lowest
 _ACCURACY_HELD = 0.005  # may be lost
 _SHARES = {
     "accuracy": "accuracy",
-    "bayes_accuracy": "Bayes limit",
-    "own_accuracy": "at its client",
-    "own_bayes_accuracy": "limit there",
+    "bayes_accuracy": "Bayes\nlimit",
+    "own_accuracy": "at its\nclient",
+    "own_bayes_accuracy": "limit\nthere",
     "majority_accuracy": "majority",
     "macro_f1": "macro-F1",
     "micro_f1": "micro-F1",
@@ -33,11 +33,12 @@ def scenario_table(results: Mapping[str, Any]) -> Table:
         results: As in ``results.json``.
     """
     title = f"{results['method']}, {counted(results['rounds'], 'round')}, seed {results['seed']}"
-    table = Table(title=title, caption=_privacy(results))
+    # As narrow as it can be: what does not fit into a terminal of 80 columns is cut in the middle of its heads.
+    table = Table(title=title, caption=_privacy(results), show_edge=False, pad_edge=False)
     table.add_column("test scenario", no_wrap=True)
     scenarios = results["scenarios"]
     known = {key: head for key, head in _SHARES.items() if any(key in scores for scores in scenarios.values())}
-    for column in (*(f"{head} %" for head in known.values()), "loss"):
+    for column in (*(f"{head}\n%" for head in known.values()), "loss"):
         table.add_column(column, justify="right")
     for name, scores in scenarios.items():
         shares = [f"{100 * scores[key]:.1f}" if key in scores else "" for key in known]

@@ -424,7 +424,7 @@ const list = (entries) => (entries && entries.length ? el("ul", {}, entries.map(
 const SECTIONS = [
   ["Results", () => (data.scenarios.length ? results() : null)], ["Accuracy per test scenario", scenarioPictures], ["Round by round", curves],
   ["Clients", heatMaps], ["Pair by pair", pairs], ["Settings that differ", settings], ["How to reproduce", reproduce],
-  ["Every run", () => (data.runs.length ? more("runs", `${data.runs.length} run(s), seed by seed`, runsTable) : null)],
+  ["Every run", () => (data.runs.length ? more("runs", `${data.runs.length} run${data.runs.length === 1 ? "" : "s"}, seed by seed`, runsTable) : null)],
   ["Left out", () => list(data.problems)], ["Notes", () => list(data.notes)],
 ];
 let ready = false;
