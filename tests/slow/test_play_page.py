@@ -25,7 +25,7 @@ const wait = (milliseconds) => new Promise((done) => setTimeout(done, millisecon
 const cells = (row) => [...row.cells].map((cell) => cell.textContent);
 const rows = (id) => [...document.querySelectorAll(`#${id} tr`)].map(cells);
 const note = () => seen.push({ answer: document.getElementById("answer").textContent, subsets: rows("subsets"),
-  evidence: rows("evidence"), error: document.getElementById("error").textContent,
+  evidence: rows("evidence"), blocks: rows("blocks"), error: document.getElementById("error").textContent,
   prompts: [...document.querySelectorAll(".prompt small")].map((own) => own.textContent) });
 addEventListener("load", async () => {
   await wait(400);
@@ -97,7 +97,8 @@ def test_a_sample_is_given_and_modalities_are_switched(
     assert told["width"] <= told["window"]
     both, text, own, wrong = told["seen"]
     assert [row[0] for row in both["subsets"]] == ["from", "imagetext", "image", "text"]
-    assert both["evidence"][0] == ["answer", "image", "image patches", "text", "summary", "prior", "sum"]
+    assert both["evidence"][0] == ["answer", "image", "text", "summary", "prior", "sum"]
+    assert both["blocks"][0] == ["answer", "image", "image patches", "text", "summary", "prior", "sum"]
     assert len(both["prompts"]) == 2
     assert all(count in {f"{number} of 20" for number in (6, 7, 8, 9, 10)} for count in both["prompts"])
     assert [row[0] for row in text["subsets"]] == ["from", "text"]

@@ -22,6 +22,14 @@ CARD = "README.md"
 
 _SEAL = re.compile(r"\n<!-- sha256 of the card: ([0-9a-f]{64}); a card that was edited is kept -->\n\Z")
 _MOST_LABELS = 40  # whose frequencies are listed
+_SCORES = {
+    "accuracy": "accuracy, %",
+    "macro_f1": "macro-F1, %",
+    "micro_f1": "micro-F1, %",
+    "auroc": "AUROC, %",
+    "loss": "loss",
+    "num_samples": "samples",
+}
 _PIPELINES = {"image": "image-classification", "text": "text-classification", "audio": "audio-classification"}
 
 
@@ -134,10 +142,10 @@ def _scores(training: Mapping[str, Any]) -> str:
     scores = training.get("scores", {})
     if not scores:
         return ""
-    known = ("accuracy", "macro_f1", "micro_f1", "auroc", "loss", "num_samples")
-    names = [name for name in known if any(name in own for own in scores.values())]
-    rows = [[scenario, *(_number(own.get(name)) for name in names)] for scenario, own in scores.items()]
-    return f"On test samples, by what is missing of them:\n\n{_table(['scenario', *names], rows)}"
+    names = [name for name in _SCORES if any(name in own for own in scores.values())]
+    rows = [[scenario, *(_score(name, own.get(name)) for name in names)] for scenario, own in scores.items()]
+    heads = ["scenario", *(_SCORES[name] for name in names)]
+    return f"On test samples, by what is missing of them:\n\n{_table(heads, rows)}"
 
 
 def _missing(training: Mapping[str, Any]) -> str:
@@ -206,8 +214,10 @@ def _few(names: Sequence[str], most: int) -> list[str]:
     return kept if len(names) <= most else [*kept[:-1], f"{len(names) - most + 1} more"]
 
 
-def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else ""
+def _score(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if "%" in _SCORES[name] else f"{value:.3f}" if name == "loss" else f"{value:,}"
 
 
 def _yaml(value: object) -> str:
