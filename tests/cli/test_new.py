@@ -83,4 +83,8 @@ def test_it_refuses_what_is_there_and_names_that_no_package_can_have(
 def test_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]):
     assert exit_code("new", "--help") == 0
     assert "usage: fedprime new FOLDER" in capsys.readouterr().out
-    assert exit_code("new") == 2
+
+
+@pytest.mark.parametrize("words", [[], ["one", "two"], ["--force"]])
+def test_one_folder_has_to_be_named(words: list[str], complaint: Callable[..., str]):
+    assert "name one folder, for example: fedprime new my-study; found" in complaint("new", *words)

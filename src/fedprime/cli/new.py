@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from fedprime.reproducibility.atomic_files import replaced_folder
-from fedprime.reproducibility.errors import FedprimeError
+from fedprime.reproducibility.errors import FedprimeError, quoted
 
 _USAGE = """\
 usage: fedprime new FOLDER
@@ -29,10 +29,13 @@ def start_study(words: list[str]) -> int:
     Raises:
         StudyError: If there is something already, or the folder's name cannot be that of a package.
     """
+    if words in (["-h"], ["--help"]):
+        print(_USAGE)
+        return 0
     if len(words) != 1 or words[0].startswith("-"):
-        is_help = words in (["-h"], ["--help"])
-        print(_USAGE if is_help else f"fedprime: {_USAGE}", file=sys.stdout if is_help else sys.stderr)
-        return 0 if is_help else 2
+        raise StudyError(
+            f"name one folder, for example: fedprime new my-study; found {quoted(' '.join(words)) or 'none'}"
+        )
     folder = Path(words[0])
     _write(folder, folder.resolve().name)
     print(f"{folder} is there; go on with: cd {folder} && pip install -e '.[test]' && fedprime run recipe.toml")

@@ -13,6 +13,7 @@ import yaml
 
 from fedprime.cli.deploy import ClientOptions
 from fedprime.reproducibility.errors import FedprimeError
+from fedprime.runtime.flower import site_kit
 from fedprime.runtime.flower.keys import KeysError, make_keys
 from fedprime.runtime.flower.site_kit import make_kit
 
@@ -51,6 +52,17 @@ def test_it_holds_the_keys_of_one_site_readable_by_their_owner_alone(keys: Path,
     secrets = [path.read_bytes() for path in keys.rglob("*.key") if path.parent.name != "client-1"]
     assert len(secrets) == 4
     assert not any(secret in content for secret in secrets)
+
+
+def test_the_tag_of_its_image_is_one_that_docker_takes(keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(site_kit, "version", lambda _: "0.2.0.dev3+gabc1234")
+    make_kit(keys / "client-1", tmp_path / "site.zip")
+    with zipfile.ZipFile(tmp_path / "site.zip") as kit:
+        image = yaml.safe_load(kit.read("fedprime-client-1/compose.yaml"))["services"]["client"]["image"]
+        words = kit.read("fedprime-client-1/README.md").decode()
+    assert image == "fedprime:0.2.0.dev3-gabc1234"
+    assert f"-t {image} ." in words
+    assert "fedprime[flower]==0.2.0.dev3+gabc1234" in words
 
 
 def test_its_bytes_do_not_depend_on_when_and_where_it_is_made(keys: Path, tmp_path: Path):

@@ -43,6 +43,7 @@ def make_kit(keys: Path, output: Path, *, server: str = "", data: str = "", data
         "number": str(number),
         "server": server,
         "version": version("fedprime"),
+        "tag": version("fedprime").replace("+", "-"),  # which a tag of an image cannot have
         "options": f"--data {data} --format {data_format}" if data else "",
         "data_volume": f"      - {data}:{data}:ro" if data else "",
     }
