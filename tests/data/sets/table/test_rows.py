@@ -58,7 +58,12 @@ def test_what_the_model_does_not_read_is_left_out_and_what_the_table_lacks_is_mi
 ):
     rows = list(opened(str(folder), (*STATED, "smell=smell"), {"text": "text", "smell": "text"}))
     assert all(set(values) <= {"text"} for _, values in rows)
-    assert "has no columns of smell=smell: missing of all rows" in caplog.text
+    assert "has no column smell, so that smell is missing of all rows" in caplog.text
+
+
+def test_of_several_columns_that_which_is_not_there_is_told(folder: Path, caplog: pytest.LogCaptureFixture):
+    list(opened(str(folder), ("text=text", "facts:table=price+weight"), {"text": "text", "facts": "table"}))
+    assert "has no column weight, so that facts is missing of all rows" in caplog.text
 
 
 def test_nothing_stated_takes_columns_with_usual_names(folder: Path):

@@ -18,7 +18,7 @@ from fedprime.data.sets.table.columns import (
 from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError, Task, ValueKind
-from fedprime.reproducibility.errors import counted
+from fedprime.reproducibility.errors import counted, quoted
 
 _logger = logging.getLogger(__name__)
 
@@ -124,7 +124,11 @@ def unlabelled_rows(
     asked = {_modality(word): word for word in stated}
     absent = [asked.get(name, name) for name in kinds if name not in [own.modality for own in chosen]]
     if absent:
-        _logger.warning("%s has no columns of %s: missing of all rows", place, ", ".join(absent))
+        names = column_names(parts)
+        lacking = [column for word in absent for column in word.partition("=")[2].split("+") if column not in names]
+        said = quoted(", ".join(lacking or absent))
+        modalities = ", ".join(map(_modality, absent))
+        _logger.warning("%s has no column %s, so that %s is missing of all rows", place, said, modalities)
     read = {name for own in chosen for name in own.columns}
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
