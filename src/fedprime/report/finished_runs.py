@@ -128,6 +128,11 @@ class History:
     pool_sizes: dict[str, tuple[Count, ...]] = Field(default_factory=dict)
     start: Count = 0
 
+    def sizes_of(self, pool: str) -> list[int | None]:
+        """Returns the size of a pool after each round; None before the end of the start, which moves no prompt."""
+        before = max(0, self.start - 1)
+        return [None] * before + list(self.pool_sizes[pool][before:])
+
 
 @dataclass(frozen=True, config=_CONFIG)
 class PromptRecord:

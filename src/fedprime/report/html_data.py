@@ -78,7 +78,7 @@ def curves_of(histories: Sequence[History]) -> dict[str, Any]:
         "sent, MB": [[sent / 1e6 for sent in history.bytes] for history in histories],
     }
     for pool in dict.fromkeys(pool for history in histories for pool in history.pool_sizes):
-        sizes = [history.pool_sizes[pool] for history in histories if pool in history.pool_sizes]
+        sizes = [history.sizes_of(pool) for history in histories if pool in history.pool_sizes]
         columns[f"prompts in the {pool.removeprefix('pools.')} pool"] = sizes
     curves: dict[str, Any] = {}
     for quantity, of_seeds in columns.items():

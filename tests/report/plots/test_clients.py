@@ -45,6 +45,21 @@ def test_clients_are_sorted_by_their_patterns_and_shown_as_shares():
     assert shares == pytest.approx(np.array([[100, 0], [50, 50], [0, 100]]))
 
 
+def test_patterns_that_no_sample_has_are_not_drawn():
+    clients = {str(client): scores(0.5) for client in range(2)}
+    runs = [
+        made_run(
+            {"method": "a", "rate": str(number)},
+            clients=clients,
+            patterns={"image": (5, 5), "both": both, "text": (0, 0)},
+        )
+        for number, both in enumerate([(0, 0), (0, 3)])
+    ]
+    (drawing,) = drawn(runs)
+    assert {"image", "both"} <= set(texts := shown_texts(drawing.figure))
+    assert "text" not in texts
+
+
 def test_accuracies_are_differences_to_the_limit_in_the_same_order():
     (drawing,) = drawn([run_of("a", [scores(0.5), scores(0.6), scores(0.95)]), run_of("b", [scores(0.9)] * 3)])
     _, differences = images(drawing)

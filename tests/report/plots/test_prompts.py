@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from fedprime.report.compare import group_runs
 from fedprime.report.finished_runs import FinishedRun, PromptRecord
@@ -39,6 +40,25 @@ def test_the_share_that_moved_is_a_line_over_rounds():
     (line,) = [line for panel in drawing.figure.axes for line in panel.lines if not panel.images]
     assert np.asarray(line.get_xdata()).tolist() == [1, 3]
     assert np.asarray(line.get_ydata()) == pytest.approx([50, 25])
+
+
+def test_where_no_prompt_moved_there_is_no_line():
+    record = PromptRecord(matches={"inter": ((0,), (0,))}, moved={"inter": (0.0, 0.0)})
+    (drawing,) = drawn([made_run({"method": "pfpt"}, prompts=record)])
+    assert [panel for panel in drawing.figure.axes if not panel.images] == []
+
+
+def test_nothing_overlaps_where_there_are_few_clients_and_long_patterns():
+    usage = {"inter": {"image+text+brand+price": (3, 1), "image+text+price": (1, 3)}}
+    record = PromptRecord(matches={"inter": ((0, 1),) * 5}, moved={"inter": (0.5, 0.25)}, usage=usage)
+    (drawing,) = drawn([made_run({"method": "pfpt"}, prompts=record)])
+    drawing.figure.canvas.draw()
+    first = drawing.figure.axes[0]
+    legend = first.get_legend()
+    assert legend is not None
+    assert not legend.get_window_extent().overlaps(first.xaxis.label.get_window_extent())
+    ends = [text.get_window_extent().x1 for text in drawing.figure.findobj(Text) if text.get_text().startswith("moved")]
+    assert 0 < max(ends) <= drawing.figure.bbox.x1
 
 
 def test_choices_are_shares_of_each_pattern():

@@ -1,6 +1,7 @@
 """What happens round by round is drawn over the rounds, mean and deviation over seeds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,6 +113,14 @@ def test_the_size_of_every_pool_is_drawn():
     texts = shown_texts(drawing.figure)
     assert {"inter pool", "intra pool", "fedprime", "prompts in the pool"} <= set(texts)
     assert "head-only" not in texts
+
+
+def test_of_the_start_only_its_end_has_a_pool():
+    started = replace(history([0.4] * 4, {"pools.inter": (20, 20, 21, 25)}), start=2)
+    (drawing,) = drawn([made_run({"method": "fedprime"}, history=started)], draw_pools)
+    (line,) = drawing.figure.axes[0].lines
+    assert np.asarray(line.get_xdata()).tolist() == [0, 1, 2]
+    assert np.asarray(line.get_ydata()).tolist() == [20, 21, 25]
 
 
 def test_without_pools_there_is_no_plot_of_them():

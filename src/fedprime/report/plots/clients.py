@@ -11,6 +11,7 @@ from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.plots.canvas import WIDTH, Drawing, pages
 
 _MAX_INCHES = 12.0
+_LETTER = 0.05  # inches that each letter of a turned label takes below a panel
 
 
 def draw_clients(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
@@ -24,14 +25,17 @@ def draw_clients(collection: Collection, blocks: Sequence[Block]) -> Iterator[Dr
     if not panels:
         return
     scales = _scales([runs for _, _, runs in panels])
-    heights = [0.9 + max(1.6, min(4.0, 0.15 * len(_patterns(group[0])))) for _, _, group in panels]
+    found = [name for run in collection.runs for name, counts in run.patterns.items() if any(counts)]
+    patterns = list(dict.fromkeys(found))
+    foot = _LETTER * max(len(name) for name in (*patterns, *(cell.label for block in blocks for cell in block.cells)))
+    heights = [0.9 + foot + max(1.6, min(4.0, 0.15 * len(_patterns(group[0], patterns)))) for _, _, group in panels]
     most = max(1, int(_MAX_INCHES / max(heights)))
     for ending, some in pages(list(range(len(panels))), most):
         figure = Figure(figsize=(WIDTH, sum(heights[index] for index in some)), layout="constrained")
         rows = figure.subfigures(len(some), squeeze=False, height_ratios=[heights[index] for index in some])[:, 0]
         for row, index in zip(rows, some, strict=True):
             block, cells, runs = panels[index]
-            _draw(row, block, cells, runs, scales)
+            _draw(row, block, cells, runs, scales, patterns)
         says = (
             f"Clients, sorted by their training data: share of each pattern, and per {compared} the accuracy on their "
             "own test samples minus the Bayes limit that knows their labels; one seed"
@@ -51,9 +55,10 @@ def _groups(block: Block) -> Iterator[tuple[tuple[Cell, ...], tuple[FinishedRun,
         yield tuple(cell for cell, _ in group), tuple(run for _, run in group)
 
 
-def _patterns(run: FinishedRun) -> np.ndarray:
+def _patterns(run: FinishedRun, names: Sequence[str]) -> np.ndarray:
     """Returns the share of every pattern in the training data of every client."""
-    counts = np.array(list(run.patterns.values()), dtype=float).T
+    none = (0,) * max(map(len, run.patterns.values()))
+    counts = np.array([run.patterns.get(name, none) for name in names], dtype=float).T
     return counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
 
 
@@ -90,13 +95,13 @@ def _draw(
     cells: Sequence[Cell],
     runs: Sequence[FinishedRun],
     scales: Mapping[bool, tuple[float, float]],
+    names: Sequence[str],
 ) -> None:
-    shares = _patterns(runs[0])
+    shares = _patterns(runs[0], names)
     order = np.lexsort(shares.T[::-1])[::-1]
     found = [_differences(run) for run in runs]
     values = np.stack([column[order] for column, _ in found], axis=1)
     has_limit = all(known for _, known in found)
-    names = list(runs[0].patterns)
     width = min(0.6, max(0.25, len(names) / (len(names) + 1.3 * len(cells))))
     left, right = figure.subplots(1, 2, width_ratios=[width, 1 - width])
     mixes = left.imshow(100 * shares[order], aspect="auto", cmap="Greys", vmin=0, vmax=100, interpolation="nearest")

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
 
 from fedprime.report.collection import Collection, in_words
 from fedprime.report.compare import Block
@@ -16,6 +17,7 @@ from fedprime.report.plots.canvas import WIDTH, Drawing, round_ticks, slug
 # Nobody, a prompt that began where most of the centre's prompts began, one that came from elsewhere.
 _MET = ListedColormap(["#f0f0f0", "#0072b2", "#e69f00"])
 _STAYED, _CAME = 1, 2
+_LEGEND = 0.45  # inches below a panel, under its label
 
 
 def draw_prompts(collection: Collection, blocks: Sequence[Block]) -> Iterator[Drawing]:
@@ -46,7 +48,7 @@ def _is_known(record: PromptRecord) -> bool:
 
 
 def _has_moved(record: PromptRecord) -> bool:
-    return any(share is not None for shares in record.moved.values() for share in shares)
+    return any(share for shares in record.moved.values() for share in shares)
 
 
 def _shares(by_pattern: Mapping[str, Sequence[int]]) -> np.ndarray:
@@ -74,7 +76,7 @@ def _draw(record: PromptRecord, title: str, strongest: float) -> Figure:
         panel.set_ylim(bottom=0)
         panel.set_xlabel("round")
         panel.set_ylabel("prompts that moved, %")
-        panel.set_title("moved: matched to another centre than most prompts that began in the same place")
+        panel.set_title("moved: in another centre than most that began in its place")
         panel.xaxis.set_major_locator(round_ticks())
         if len(record.moved) > 1:
             panel.legend()
@@ -112,7 +114,8 @@ def _draw_matches(panel: Axes, pool: str, clients: Sequence[Sequence[int | None]
     panel.yaxis.set_major_locator(round_ticks())
     names = ("no prompt", "prompt as of most clients", "prompt that moved")
     handles = [Patch(color=_MET(number), label=name) for number, name in enumerate(names)]
-    panel.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
+    below = panel.transAxes + ScaledTranslation(0, -_LEGEND, panel.figure.dpi_scale_trans)
+    panel.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, ncols=3)
 
 
 def _draw_usage(

@@ -64,7 +64,7 @@ def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Draw
         shown: dict[str, Mark] = {}
         for panel, block in panels:
             for cell, (name, style) in itertools.product(block.cells, styles.items()):
-                columns = [run.history.pool_sizes[name] for run in cell.runs if name in run.history.pool_sizes]
+                columns = [run.history.sizes_of(name) for run in cell.runs if name in run.history.pool_sizes]
                 if columns:
                     color = marks[cell.label].color
                     shown[cell.label] = Mark(color, "", "-")
@@ -72,6 +72,7 @@ def draw_pools(collection: Collection, blocks: Sequence[Block]) -> Iterator[Draw
                     panel.plot(rounds, mean, color=color, linestyle=style)
                     panel.fill_between(rounds, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
             _label(panel, block, "prompts in the pool")
+            panel.yaxis.set_major_locator(round_ticks())
         kinds = [
             Line2D([], [], color="#555555", linestyle=style, label=f"{name.removeprefix('pools.')} pool")
             for name, style in styles.items()

@@ -245,8 +245,8 @@ function curves() {
   const x = scaled(first, Math.max(last, first + 1), LEFT + 4, WIDTH - RIGHT - 4), y = scaled(low, high, HEIGHT - BOTTOM, TOP);
   const line = (curve, shift = 0) => curve[0].map((round, place) => `${x(round).toFixed(1)},${y(curve[1][place] + shift * curve[2][place]).toFixed(1)}`);
   const pictures = groups.map(([block, limits]) => {
-    const svg = frame(`${quantity} over rounds ${words(block[0].labels)}`, y, steps(low, high), steps(first, last, 8, true).map((tick) => [tick, String(tick)]), x);
-    svg.append(draw("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 3, "text-anchor": "middle" }, "round"));
+    const svg = frame(`${quantity} over rounds ${words(block[0].labels)}`, y, steps(low, high, 5, quantity.startsWith("prompts")), steps(first, last, 8, true).map((tick) => [tick, String(tick)]), x);
+    svg.append(draw("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 3, "text-anchor": "middle" }, first < 1 ? "round (up to 0: the start)" : "round"));
     for (const [name, curve] of limits) svg.append(draw("polyline", { class: "limit", points: line(curve).join(" "), style: `stroke-dasharray:${dashes[name]}` }));
     for (const cell of block) {
       const curve = cell.curves[quantity];
@@ -295,13 +295,14 @@ function heatMaps() {
   const values = known.flatMap((cell) => cell.clients.names.map((_, place) => value(cell, place))).filter((one) => one !== null);
   const [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
   const strength = scaled(low, high, 0.06, 1);
+  const kinds = unique(known.flatMap(({ clients }) => Object.keys(clients.patterns).filter((kind) => clients.patterns[kind].some((count) => count))));
   const pictures = blocks(known).flatMap((block) => {
     const groups = new Map();
     for (const cell of block) {
       const key = JSON.stringify([cell.clients.seed, cell.clients.patterns]);
       groups.set(key, [...(groups.get(key) || []), cell]);
     }
-    return [...groups.values()].map((group) => panel(group, heatMap(group, score, value, strength)));
+    return [...groups.values()].map((group) => panel(group, heatMap(group, kinds, score, value, strength)));
   });
   const many = known.find((cell) => cell.clients.all > cell.clients.names.length);
   const scale = values.length ? `; colour from ${number(low)} (pale) to ${number(high)} (full), the same in all panels` : "";
@@ -309,9 +310,9 @@ function heatMaps() {
     + (many ? ` ${many.clients.names.length} of ${many.clients.all} clients, evenly chosen.` : "")), el("div", { class: "panels" }, pictures)];
 }
 
-function heatMap(group, score, value, strength) {
+function heatMap(group, allKinds, score, value, strength) {
   const { patterns, names, seed } = group[0].clients;
-  const kinds = Object.keys(patterns);
+  const kinds = allKinds.filter((kind) => kind in patterns);
   const totals = names.map((_, place) => kinds.reduce((sum, kind) => sum + patterns[kind][place], 0));
   const order = names.map((_, place) => place).sort((one, other) => {
     for (const kind of kinds) {
@@ -320,11 +321,13 @@ function heatMap(group, score, value, strength) {
     }
     return one - other;
   });
-  const columns = kinds.length + group.length + (kinds.length ? 0.5 : 0), head = 92;
+  const columns = kinds.length + group.length + (kinds.length ? 0.5 : 0);
+  const short = (text) => text.length > 32 ? `${text.slice(0, 31)}…` : text;
+  const head = 14 + 4.5 * Math.max(...[...kinds, ...group.map(label)].map((text) => short(text).length));
   const width = (WIDTH - LEFT - 60) / columns, height = Math.max(3, Math.min(13, 420 / order.length));
   const x = (column) => LEFT + width * column, y = (row) => head + row * height;
   const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${head + order.length * height + 6}`, role: "img", "aria-label": `clients, seed ${seed}` });
-  const title = (column, text) => svg.append(draw("text", { transform: `translate(${x(column) + width / 2} ${head - 6}) rotate(-42)` }, text.length > 20 ? `${text.slice(0, 19)}…` : text));
+  const title = (column, text) => svg.append(draw("text", { transform: `translate(${x(column) + width / 2} ${head - 6}) rotate(-42)` }, short(text)));
   const box = (column, row, style, text) => svg.append(draw("rect", { x: x(column), y: y(row), width: width - 1, height: Math.max(2, height - 1), style, "data-tip": text }));
   kinds.forEach((kind, column) => title(column, kind));
   group.forEach((cell, index) => title(columns - group.length + index, label(cell)));
