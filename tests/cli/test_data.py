@@ -99,6 +99,14 @@ def test_without_check_or_show_the_usage_is_told(words: tuple[str, ...], code: i
     assert "usage: fedprime data check PATH" in capsys.readouterr().out
 
 
+def test_counts_of_classes_stand_below_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    names = ("a", "a name of more than twenty letters")
+    rows = [{"text": f"dish {number}", "label": names[number % 2]} for number in range(8)]
+    exit_code("data", "check", write_csv(tmp_path / "metadata.csv", rows), "--columns", "text=text")
+    places = {line.index("4 train") for line in capsys.readouterr().out.splitlines() if line.endswith("4 train")}
+    assert len(places) == 1
+
+
 def test_a_sound_table_is_checked_and_found_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert exit_code("data", "check", write_table(tmp_path), "--columns", "image=file_name", "text=title+text") == 0
     lines = capsys.readouterr().out.splitlines()

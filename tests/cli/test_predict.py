@@ -75,7 +75,7 @@ def test_rows_of_a_table_are_predicted_holes_included(
         ("4", "photos/3.png", "voice+facts"),
     ]
     assert [bool(row["label"]) for row in rows] == [True, True, False, True]
-    assert "1 row without a prediction: nothing of them is there" in err
+    assert "1 row without a prediction, with nothing to predict from" in err
 
 
 def test_predictions_are_written_to_a_file(trained: Path, new_rows: Path, tmp_path: Path):

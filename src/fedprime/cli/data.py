@@ -200,8 +200,10 @@ def _counts_in_words(found: "Inspection") -> list[str]:
         f"{counted(total, 'sample')}: " + ", ".join(f"{count:,} {split}" for split, count in found.samples.items())
     ]
     shown = list(found.classes.items())[:_SHOWN_CLASSES]
+    width = max((len(name) for name, _ in shown), default=0)
     lines += [
-        f"  {name:20}" + "  ".join(f"{count:>7,} {split}" for split, count in counts.items()) for name, counts in shown
+        f"  {name:{width}}" + "  ".join(f"{count:>7,} {split}" for split, count in counts.items())
+        for name, counts in shown
     ]
     more = len(found.classes) - len(shown)
     return [*lines, f"  and {more} more"] if more else lines

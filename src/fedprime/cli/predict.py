@@ -117,7 +117,9 @@ def _predict(options: _PredictOptions, given: dict[str, Any], prior: "Prior") ->
             num_empty = _write(rows, file, as_json=options.json, have_names=options.table is not None)
         print(f"predictions: {options.output}", file=sys.stderr)
     if num_empty:
-        print(f"fedprime: {counted(num_empty, 'row')} without a prediction: nothing of them is there", file=sys.stderr)
+        print(
+            f"fedprime: {counted(num_empty, 'row')} without a prediction, with nothing to predict from", file=sys.stderr
+        )
     return 1 if num_empty else 0
 
 
