@@ -168,6 +168,16 @@ def test_likelihoods_that_no_samples_have_are_refused(step: StartRound, name: st
     assert step.problems(update) == ["so many samples cannot be so unlikely"]
 
 
+def test_second_derivatives_are_the_same_in_both_orders_but_for_rounding():
+    """Where a head was sure of all labels, nothing but rounding was left of them; an honest client was left out."""
+    sure, wrong = curved(0, 60, 1.0, curvature=1e-14), curved(0, 60, 1.0)
+    sure.weights["hessian"][:, 0, 1] += 1e-13
+    assert TemperatureRound().problems(sure) == []
+    wrong.weights["hessian"][:, 0, 1] += 1.0
+    said = "the likelihood has other second derivatives in one order than in the other"
+    assert TemperatureRound().problems(wrong) == [said]
+
+
 def test_many_labels_of_few_samples_are_as_unlikely_as_candidates_make_them():
     """300 labels of 300 samples: what a candidate of large shrinkage said of one sample; all clients were left out."""
     update = preferring(0, 4, 4, 4)
