@@ -206,7 +206,10 @@ def test_a_sample_is_a_file_an_image_a_mapping_or_a_row_of_a_frame():
     assert as_samples(pd.DataFrame({"note": ["x", "y"], "other": [1, 2]}), KINDS) == [{"note": "x"}, {"note": "y"}]
     with pytest.raises(InputError, match="the model reads note, none of which is of the kind image"):
         as_samples("a.png", {"note": "text"})
-    with pytest.raises(DataError, match="no column called as what the model reads: image, note, voice"):
+    with pytest.raises(
+        DataError,
+        match="no column called as what the model reads: image, note, voice; rename columns, or let FederatedPredictor",
+    ):
         as_samples(pd.DataFrame({"other": [1]}), KINDS)
 
 

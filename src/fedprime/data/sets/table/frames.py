@@ -136,7 +136,10 @@ def as_samples(given: object, kinds: Mapping[str, ValueKind]) -> list[Mapping[st
         return [{modality: given}]
     columns = {name: cells for name, cells in frame_columns(given).items() if name in kinds}
     if not columns:
-        raise DataError(f"the frame has no column called as what the model reads: {', '.join(kinds)}")
+        raise DataError(
+            f"the frame has no column called as what the model reads: {', '.join(kinds)}; rename columns, or let "
+            "FederatedPredictor.load predict, which knows the columns of training"
+        )
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
