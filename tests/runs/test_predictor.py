@@ -22,6 +22,7 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
 from fedprime.data.sources import DataError
+from fedprime.models.prediction import predict_samples
 from fedprime.models.priors import PriorError
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.models.prompts import NoPrompts
@@ -311,3 +312,25 @@ def test_samples_may_be_given_as_a_person_has_them(fitted: FederatedPredictor, r
     assert fedprime.predict_samples(fitted.model_, pd.DataFrame({"image": [path], "note": ["x"]})) == expected
     with pytest.raises(InputError, match=r"row 2: there is no image nowhere\.png"):
         fedprime.predict_samples(fitted.model_, [path, "nowhere.png"])
+
+
+@pytest.mark.parametrize("privacy", [(), ("--privacy.clip_norm", "1", "--privacy.noise_multiplier", "1")])
+def test_one_empty_number_does_not_decide_where_training_had_none(privacy: tuple[str, ...], tmp_path: Path):
+    rng = np.random.default_rng(0)
+    ill = rng.integers(0, 2, 300)
+    columns = {"age": 60 + 5 * ill, "weight": 75 + 6 * ill, "pressure": 120 + 12 * ill}
+    frame = pd.DataFrame({name: mean + rng.normal(size=300) * mean.mean() / 12 for name, mean in columns.items()})
+    frame["label"] = np.where(ill, "ill", "well")
+    flags = ("--partition.num_clients=2", "--method.name=closed-form", "--backbone=small", *privacy)
+    predictor = FederatedPredictor(columns=("table=*",), settings=flags).fit(frame[:200])
+    new = frame[200:].assign(age=np.nan)
+    model = predictor.model_
+    if privacy:  # means that no noise was added to would stand in the model
+        assert "typical" not in model.about
+        return
+    assert predictor.score(new) > predictor.score(frame[200:]) - 0.15
+    predictor.save(tmp_path / "saved")
+    again = FederatedPredictor.load(tmp_path / "saved")
+    np.testing.assert_allclose(again.predict_proba(new), predictor.predict_proba(new))
+    [named, _] = predict_samples(model, [{"table": {"weight": 80.0, "pressure": 130.0}}, {"table": {"age": 1.0}}])
+    assert 0.001 < named["probabilities"]["ill"] < 0.999

@@ -244,7 +244,7 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     about = model.about
     label = data.label or tuple(about.get("labels", ())) or ("label",)
     trained = about.get("columns") or data.columns  # a model says in full what settings may call *
-    known = about.get("forms"), about.get("styles")
+    known = about.get("forms"), about.get("styles"), about.get("typical")
     csv = CsvOptions(data.encoding, data.delimiter, are_usual=True)
     if options.encoding or options.delimiter:
         csv = CsvOptions(options.encoding, options.delimiter)

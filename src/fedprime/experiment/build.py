@@ -221,6 +221,8 @@ def build_experiment(
         raise SettingsError(f"missing: {error}") from error
     model = method.build(backbone, source.label_names, source.task, torch_stream(seed, "initial weights"))
     model.about = source.about() if isinstance(source, Table) else {}
+    if settings.privacy.clip_norm:
+        model.about.pop("typical", None)  # means that no noise was added to
     if settings.initial_model:
         model.load_weights(PromptedModel.from_pretrained(settings.initial_model, backbone).weights())
     scenarios = {LIKE_TRAIN: (shards.test, divided.test.owners), **scenarios}

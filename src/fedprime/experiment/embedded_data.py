@@ -206,6 +206,7 @@ def _embedded(
 ) -> EmbeddedSamples:
     if isinstance(source, Table):
         _check_kinds(source, backbone, data)
+        source = source.with_typical_numbers()
     samples = seen_through(backbone, source)
     if not isinstance(source, KnownWorld):  # of which every value is as it should be
         leave_out_odd_values(samples, watch)

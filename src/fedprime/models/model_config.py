@@ -58,6 +58,7 @@ class _About(_Part):
     kinds: dict[str, str] = {}
     forms: dict[str, Any] = {}
     styles: dict[str, Any] = {}
+    typical: dict[str, dict[str, float]] = {}
     training: _Training = _Training()
 
 

@@ -20,6 +20,7 @@ from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_pat
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, row_of_numbers
+from fedprime.data.sets.table.typical_numbers import filled_row
 from fedprime.data.sounds import read_sound
 from fedprime.data.sources import DataError, ValueKind
 from fedprime.reproducibility.errors import counted
@@ -83,6 +84,7 @@ class Cells:
         lost: Which rows name a file that is not there or is empty.
         holes: By reason, how many rows lack it.
         styles: By column, what its words stand for, where that is not themselves.
+        typical: By column, what is read in the place of an empty number.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Cells:
             known: By column, the title of its style in training.
         """
         self.own = own
+        self.typical: Mapping[str, float] = {}
         self._forms = forms
         self._files = [FileNames(part.folder) for part in parts]
         #: Cells that name something on the web, and files that lie elsewhere than the table.
@@ -179,7 +182,8 @@ class Cells:
             only = next(iter(cells.values()))
             if self.own.columns == (self.own.modality,) and isinstance(only, str) and only.strip().startswith("{"):
                 return _parse_row(only)
-            return {name: value for name, cell in cells.items() if (value := self._value(name, cell)) is not None}
+            named = {name: value for name, cell in cells.items() if (value := self._value(name, cell)) is not None}
+            return filled_row(named, self.typical) if self.typical else named
         file, name = self.file(row)
         return read_image(file, name) if self.own.kind == "image" else read_sound(file, name)
 

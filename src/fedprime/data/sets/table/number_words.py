@@ -11,6 +11,7 @@ from typing import Any
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.date_words import DAY_FIRST, MONTH_FIRST, TIMES, YEAR_FIRST, date_order, hours, years
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, truth
+from fedprime.data.sets.table.typical_numbers import filled_row
 from fedprime.reproducibility.errors import nearest_name, quoted
 
 _LEAST = 0.9  # of the words of a column of numbers that are numbers
@@ -179,6 +180,8 @@ def read_row(cells: Mapping[str, object], titles: Mapping[str, str]) -> dict[str
 def trained_row(cells: Mapping[str, object], modality: str, about: Mapping[str, Any]) -> dict[str, object]:
     """Returns a row as `read_row` does, for a model that knows which columns it was trained on, and of what form.
 
+    Empty numbers of columns that were never empty in training are filled with what was typical there.
+
     Args:
         modality: What the row is; where its only column is called so, cells of it are objects with any columns.
         about: What the model knows, as `Table.about` says it; nothing, of one that was trained on no table.
@@ -192,7 +195,8 @@ def trained_row(cells: Mapping[str, object], modality: str, about: Mapping[str, 
         hint = nearest_name(unknown, forms)
         raise InputError(f"{quoted(unknown, 100)} is no column that the model was trained on: {', '.join(forms)}{hint}")
     numbers = {name: PLAIN.title for name, form in forms.items() if form == "number"}
-    return read_row(cells, numbers | about.get("styles", {}))
+    row = read_row(cells, numbers | about.get("styles", {}))
+    return filled_row(row, about.get("typical", {}).get(modality, {}))
 
 
 def decimal_marks(words: Iterable[str]) -> set[str]:

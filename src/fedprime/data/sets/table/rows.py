@@ -91,6 +91,7 @@ def unlabelled_rows(
     trained: Sequence[str] = (),
     known: Mapping[str, Form] | None = None,
     styles: Mapping[str, str] | None = None,
+    typical: Mapping[str, Mapping[str, float]] | None = None,
 ) -> UnlabelledRows:
     """Takes rows of which nothing is read yet.
 
@@ -108,6 +109,7 @@ def unlabelled_rows(
         known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
             read is then nothing to tell.
         styles: By column, how its numbers and dates were written in training.
+        typical: By modality, by column, what is read in the place of an empty number.
 
     Raises:
         DataError: If the table has none of the modalities, or one of another kind.
@@ -136,6 +138,7 @@ def unlabelled_rows(
     written = {name: PLAIN.title if form == "number" else "" for name, form in (known or {}).items()}
     cells = [Cells(own, parts, forms, {**written, **(styles or {})}) for own in chosen]
     for own in cells:
+        own.typical = (typical or {}).get(own.own.modality, {})
         if own.lost.any():
             number, first = int(own.lost.sum()), own.named(int(own.lost.argmax()))
             named = f"{counted(number, 'row')} with a file that is not there or is empty, first {first[:100]!r}"

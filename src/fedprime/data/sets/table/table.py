@@ -5,6 +5,7 @@ decoded before it is needed; what cells hold stays on disk. A hole (an empty cel
 empty) is a missing modality of that row, and so is, from when it is first read, a file that cannot be decoded.
 """
 
+import copy
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.readings import column_readings
+from fedprime.data.sets.table.site_columns import NO_COLUMN, SITE_NAMES, site_words, sites_of
+from fedprime.data.sets.table.typical_numbers import typical_numbers
 from fedprime.data.sources import DataError, Task
 from fedprime.data.splits import SPLITS, split_name
 from fedprime.reproducibility.errors import counted, nearest_name
@@ -37,9 +40,7 @@ __all__ = ["Table", "TableOptions", "open_table", "table_of"]
 
 _logger = logging.getLogger(__name__)
 
-_SITE_NAMES = ("client", "site")
-#: Says that no column is meant.
-_NO_COLUMN = "none"
+_LOOKED_AT = 500_000  # cells of training, for what is typical
 
 
 class Table:
@@ -175,8 +176,24 @@ class Table:
         forms = {name: self.forms[name] for name in read if name in self.forms}
         styles = {name: style.title for cells in self._cells.values() for name, style in cells.styles.items()}
         styles = {name: title for name, title in styles.items() if title != PLAIN.title}
+        typical = {name: dict(cells.typical) for name, cells in self._cells.items() if cells.typical}
         told: dict[str, object] = {"columns": [str(own) for own in self.columns], "labels": list(self.label_columns)}
-        return told | {"forms": forms} | ({"styles": styles} if styles else {})
+        told["forms"] = forms
+        return told | {name: own for name, own in (("styles", styles), ("typical", typical)) if own}
+
+    def with_typical_numbers(self) -> "Table":
+        """Returns a copy in which empty numbers of columns that no training sample lacks are what is typical there."""
+        filled = copy.copy(self)
+        filled._cells = {name: copy.copy(cells) for name, cells in self._cells.items()}
+        for name, cells in filled._cells.items():
+            cells.typical = {}
+            if cells.own.kind == "table":
+                train = self.splits["train"]
+                train = train[self.there[train, self.modalities.index(name)]]
+                step = max(1, len(train) * len(cells.own.columns) // _LOOKED_AT)
+                rows = (cells.read(self.row_of(index)) for index in train[::step].tolist())
+                cells.typical = typical_numbers([row for row in rows if isinstance(row, Mapping)])
+        return filled
 
     @property
     def holes(self) -> str:
@@ -216,16 +233,16 @@ def table_of(parts: Sequence[Part], place: str, options: TableOptions) -> Table:
     forms = column_forms(parts)
     labels = read_labels(options.label, parts, several_labels=options.several_labels, classes=options.classes)
     is_used = labels.known & _chosen_rows(options.rows, parts)
-    site_words = _site_words(options.client, parts)
+    words = site_words(options.client, parts)
     of_split = _splits_of_rows(options.split, parts, is_used)
-    apart = {options.split or "split", options.client, *_SITE_NAMES}
+    apart = {options.split or "split", options.client, *SITE_NAMES}
     modalities = choose_columns(options.columns, parts, _inputs(forms, labels), apart=apart)
     rows = np.flatnonzero(is_used)
     splits = {split: np.flatnonzero(of_split[rows] == split) for split in SPLITS if (of_split[rows] == split).any()}
     if "train" not in splits:
         raise DataError(f"{parts[0].place} has no training sample with a label{_of_rows(options.rows)}")
     cells = [Cells(own, parts, forms) for own in modalities]
-    table = Table(place, cells, forms, labels, rows, _sites(site_words, rows), splits)
+    table = Table(place, cells, forms, labels, rows, sites_of(words, rows), splits)
     table.parts = tuple(parts)
     table.classes_are_stated = bool(options.classes)
     return table
@@ -262,7 +279,7 @@ def _splits_of_rows(stated: str, parts: Sequence[Part], is_used: Bool[np.ndarray
     of_parts = np.repeat([part.split or "train" for part in parts], [len(part) for part in parts]).astype(object)
     is_found = not stated and "split" in column_names(parts) and all(part.split is None for part in parts)
     column = "split" if is_found else stated
-    if column in ("", _NO_COLUMN):
+    if column in ("", NO_COLUMN):
         return of_parts
     need_column(column, parts, "data.split")
     words = cell_words(column, parts)
@@ -278,23 +295,3 @@ def _splits_of_rows(stated: str, parts: Sequence[Part], is_used: Bool[np.ndarray
             f"dev) and test{hint}"
         )
     return np.array(["" if word is None else split_name(word) for word in words], dtype=object)
-
-
-def _site_words(stated: str, parts: Sequence[Part]) -> list[str | None] | None:
-    column = stated or next((name for name in _SITE_NAMES if name in column_names(parts)), _NO_COLUMN)
-    if column == _NO_COLUMN:
-        return None
-    need_column(column, parts, "data.client")
-    return cell_words(column, parts)
-
-
-def _sites(
-    words: Sequence[str | None] | None, rows: Int[np.ndarray, " sample"]
-) -> tuple[Int[np.ndarray, " sample"], tuple[str, ...]]:
-    if words is None:
-        return np.zeros(len(rows), dtype=np.int64), ()
-    without = sum(words[row] is None for row in rows)
-    if without:
-        _logger.warning("%s without a client: they are a client of their own, (none)", counted(without, "row"))
-    names, numbers = np.unique([words[row] or "(none)" for row in rows], return_inverse=True)
-    return numbers.astype(np.int64), tuple(names.tolist())
