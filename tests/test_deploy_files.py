@@ -36,7 +36,7 @@ VALUES = {
 
 def compose(path: Path) -> dict[str, Any]:
     """What a file says, made for client 1 if it is a site's kit."""
-    text = path.read_text().replace("$number", "1").replace("$version", "0.1.0").replace("$$", "$")
+    text = path.read_text().replace("$number", "1").replace("$tag", "0.1.0").replace("$$", "$")
     return yaml.safe_load(text.replace("$data_volume", "      - /data:/data:ro"))
 
 
