@@ -45,7 +45,7 @@ def predict_samples(
         samples: A list, in which each is by modality its value: an image or a sound as a path, an image of PIL, an
             array of (height, width, 3) uint8, a sound as `sounds.read_sound` gives it, a text, the cells of a row by
             column, an array of numbers. What is missing is left out, None or NaN; so is a blank text. Or a single one,
-            a path or an image alone, or a data frame whose columns are called as modalities are.
+            a path or an image alone, or a data frame with the columns of training, or some called as modalities are.
         names: What to call each sample in the log; the number of its row, if not given.
         prior: Label frequencies to expect: those of all training samples (train), equal ones (uniform), those that make
             these very samples likeliest (estimate), or one number for each label.
@@ -62,7 +62,7 @@ def predict_samples(
     """
     check_prior(prior)
     modalities = model.backbone.modalities
-    given = as_samples(samples, model.backbone.kinds)
+    given = as_samples(samples, model.backbone.kinds, model.about.get("columns", ()))
     rows = [{name: value for name, value in sample.items() if not is_hole(value)} for sample in given]
     names = list(names) or [f"row {number}" for number in range(1, len(rows) + 1)]
     for place, sample in zip(names, rows, strict=True):

@@ -239,3 +239,25 @@ def test_the_words_of_a_row_are_read_as_in_training():
 def test_half_of_a_character_costs_that_character():
     rows = frame_part({"text": ["warm \ud83d\ude00", "cold \ud800"], "label": ["a", "b"]}).rows
     assert rows["text"].to_pylist() == ["warm \U0001f600", "cold \ufffd"]
+
+
+def test_a_frame_with_the_columns_of_training_is_read_by_modality():
+    frame = pd.DataFrame(
+        {
+            "photo": ["a.png", None],
+            "title": ["soup", "tea"],
+            "body": ["hot", float("nan")],
+            "price": [1.0, float("nan")],
+            "ward": ["A", ""],
+            "x": [1.0, 2.0],
+            "y": [3.0, float("nan")],
+        }
+    )
+    kinds: dict[str, ValueKind] = {"image": "image", "text": "text", "facts": "table", "place": "numbers"}
+    trained = ("image:image=photo", "text:text=title+body", "facts:table=price+ward", "place:numbers=x+y")
+    first, second = as_samples(frame, kinds, trained)
+    assert list(first.pop("place")) == [1.0, 3.0]  # pyright: ignore
+    assert first == {"image": "a.png", "text": "soup hot", "facts": {"price": 1.0, "ward": "A"}}
+    assert second == {"image": None, "text": "tea", "facts": None, "place": None}
+    with pytest.raises(DataError, match="no column called as what the model reads: image"):
+        as_samples(frame[["x"]], {"image": "image"}, trained[:1])

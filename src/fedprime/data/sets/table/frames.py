@@ -49,9 +49,7 @@ def frame_columns(frame: object) -> dict[str, list[object]]:
             raise DataError("found a LazyFrame, which holds no rows yet; call .collect() first")
         names = _column_names(frame)
         if names is None:
-            raise DataError(
-                f"found {type(frame).__name__}; expected a data frame, a mapping of columns or a list of mappings"
-            )
+            raise DataError(f"found {type(frame).__name__}; expected a data frame, columns by name or a list of rows")
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise DataError(f"the frame has the column {str(twice[0])!r} twice; rename one")
@@ -109,13 +107,16 @@ def named_cells(cells: Sequence[object], names: Sequence[str]) -> list[object]:
     return [own.item() if isinstance(own := first.get(name, name), np.generic) else own for name in names]
 
 
-def as_samples(given: object, kinds: Mapping[str, ValueKind]) -> list[Mapping[str, object]]:
+def as_samples(
+    given: object, kinds: Mapping[str, ValueKind], trained: Sequence[str] = ()
+) -> list[Mapping[str, object]]:
     """Returns samples by modality, of whatever a person has: nothing is read yet.
 
     Args:
-        given: A file, an image, one mapping, several of these in a list, or a data frame whose columns are called as
-            modalities are; its other columns are left out.
+        given: A file, an image, one mapping, several of these in a list, or a data frame with the columns of
+            training, or some that are called as modalities are; its other columns are left out.
         kinds: Of what kind each modality is.
+        trained: Which column was which modality in training, as `Table.about` says it.
 
     Raises:
         InputError: If the model reads nothing of the kind.
@@ -124,7 +125,7 @@ def as_samples(given: object, kinds: Mapping[str, ValueKind]) -> list[Mapping[st
     if isinstance(given, Mapping):
         return [cast("Mapping[str, object]", given)]
     if isinstance(given, list | tuple):
-        return [sample for entry in cast("Sequence[object]", given) for sample in as_samples(entry, kinds)]
+        return [sample for entry in cast("Sequence[object]", given) for sample in as_samples(entry, kinds, trained)]
     if isinstance(given, str | Path | Image.Image | np.ndarray):
         kind = "audio" if isinstance(given, str | Path) and is_sound(str(given)) else "image"
         modality = next((name for name, own in kinds.items() if own == kind), None)
@@ -134,13 +135,30 @@ def as_samples(given: object, kinds: Mapping[str, ValueKind]) -> list[Mapping[st
                 f"say what it is, as {{{next(iter(kinds))!r}: ...}}"
             )
         return [{modality: given}]
-    columns = {name: cells for name, cells in frame_columns(given).items() if name in kinds}
+    frame = frame_columns(given)
+    columns = {name: cells for name, cells in frame.items() if name in kinds}
+    for word in trained:
+        stated, _, names = word.partition("=")
+        modality, own = stated.partition(":")[0], [name for name in names.split("+") if name in frame]
+        if own and modality in kinds:
+            rows = zip(*(frame[name] for name in own), strict=True)
+            columns[modality] = [_joined(dict(zip(own, row, strict=True)), kinds[modality]) for row in rows]
     if not columns:
         raise DataError(
             f"the frame has no column called as what the model reads: {', '.join(kinds)}; rename columns, or let "
             "FederatedPredictor.load predict, which knows the columns of training"
         )
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _joined(cells: Mapping[str, object], kind: ValueKind) -> object:
+    """Returns the value of a modality of these cells; None if all are empty."""
+    there = {name: cell for name, cell in cells.items() if not is_hole(cell)}
+    if kind == "table" or len(there) < (1 if kind == "text" else len(cells)):
+        return there if kind == "table" and there else None
+    if len(cells) == 1:
+        return next(iter(there.values()))
+    return " ".join(map(str, there.values())) if kind == "text" else np.array([*there.values()], dtype=np.float32)
 
 
 def read_sample(
