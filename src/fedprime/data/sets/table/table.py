@@ -40,7 +40,7 @@ __all__ = ["Table", "TableOptions", "open_table", "table_of"]
 
 _logger = logging.getLogger(__name__)
 
-_LOOKED_AT = 500_000  # cells of training, for what is typical
+_LOOKED_AT = 100_000  # cells of training, for what is typical: a second
 
 
 class Table:
