@@ -22,7 +22,7 @@ from fedprime.data.sets.food101 import open_food101
 from fedprime.data.sets.hateful_memes import open_hateful_memes
 from fedprime.data.sets.mmimdb import open_mmimdb
 from fedprime.data.sets.registered import find_data_set, open_registered
-from fedprime.data.sets.table.options import TableOptions
+from fedprime.data.sets.table.options import TableOptions, stated_columns
 from fedprime.data.sets.table.table import Table, open_table
 from fedprime.data.sources import DataError, KnownWorld, SampleSource
 from fedprime.data.splits import with_all_splits
@@ -250,7 +250,7 @@ def _check_kinds(table: Table, backbone: Backbone, data: DataSettings) -> None:
                 f"{own.modality} as {_WITH_ARTICLE[expected]}; state other columns in data.columns, as "
                 f"{own.modality}:{expected}=COLUMN, or take a backbone that reads {_WITH_ARTICLE[own.kind]} there"
             )
-    stated = {word.partition("=")[0].partition(":")[0] for word in data.columns}
+    stated = {stated_columns(word)[0] for word in data.columns}
     unread = [own.modality for own in table.columns if own.modality in stated and own.modality not in kinds]
     if unread and kinds.keys() <= set(table.modalities):  # otherwise that is what is told
         _logger.warning(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedprime.data.sets.table.frames import frame_columns
+from fedprime.data.sets.table.options import stated_columns
 from fedprime.data.sources import DataError
 from fedprime.models.prompted_model import ModelError
 from fedprime.settings.problems import SettingsError
@@ -25,7 +26,7 @@ class Estimator:
     @property
     def feature_names_in_(self) -> np.ndarray:
         """The columns that are read, once it was fitted."""
-        return np.array([name for own in self.columns_ for name in own.partition("=")[2].split("+")], dtype=object)
+        return np.array([name for own in self.columns_ for name in stated_columns(own)[1]], dtype=object)
 
     @property
     def n_features_in_(self) -> int:

@@ -12,6 +12,7 @@ from fedprime.data.sets.table.arrow_words import some_cells
 from fedprime.data.sets.table.embedded_files import is_embedded, looks_like_files
 from fedprime.data.sets.table.file_names import IMAGE_ENDINGS, SOUND_ENDINGS, is_web_address
 from fedprime.data.sets.table.number_words import number_style
+from fedprime.data.sets.table.options import stated_columns
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned, is_blank, row_of_numbers
 from fedprime.data.sets.table.row_numbers import are_row_numbers
@@ -108,7 +109,7 @@ def choose_columns(
         DataError: If something is stated that is not there or cannot be, or nothing can be found out.
     """
     if stated:
-        named = {column for word in stated for column in word.partition("=")[2].split("+")}
+        named = {column for word in stated for column in stated_columns(word)[1]}
         free = [name for name, form in forms.items() if form in OF_TABLES and name not in {*named, *apart}]
         numbering = [name for name in free if are_row_numbers(name, parts)]
         free = [name for name in free if name not in numbering]

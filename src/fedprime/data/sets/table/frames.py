@@ -18,6 +18,7 @@ from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.columns import is_sound
 from fedprime.data.sets.table.label_words import cell_words
 from fedprime.data.sets.table.number_words import trained_row
+from fedprime.data.sets.table.options import stated_columns
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import write_sound
@@ -138,9 +139,8 @@ def as_samples(
     frame = frame_columns(given)
     columns = {name: cells for name, cells in frame.items() if name in kinds}
     for word in trained:
-        stated, _, names = word.partition("=")
-        modality, own = stated.partition(":")[0], [name for name in names.split("+") if name in frame]
-        if own and modality in kinds:
+        modality, names = stated_columns(word, frame)
+        if modality in kinds and (own := [name for name in names if name in frame]):
             rows = zip(*(frame[name] for name in own), strict=True)
             columns[modality] = [_joined(dict(zip(own, row, strict=True)), kinds[modality]) for row in rows]
     if not columns:

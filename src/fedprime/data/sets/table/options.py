@@ -1,5 +1,6 @@
 """Which column of a table is what, as a person states it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -28,3 +29,18 @@ class TableOptions:
     """Of a CSV file (table), as utf-8, utf-16, cp1252; found out, if not named."""
     delimiter: str = ""
     """What stands between cells of a CSV file (table): one character, or "tab"; found out, if not named."""
+
+
+def stated_columns(word: str, names: Collection[str] = ()) -> tuple[str, list[str]]:
+    """Returns of ``modality:kind=column+column`` the modality and its columns.
+
+    Args:
+        names: Columns that there are: one of them may have a + in its own name.
+
+    >>> stated_columns("facts:table=price+brand")
+    ('facts', ['price', 'brand'])
+    >>> stated_columns("facts=price+tax", ["price+tax"])
+    ('facts', ['price+tax'])
+    """
+    stated, _, columns = word.partition("=")
+    return stated.partition(":")[0], [columns] if columns in names else columns.split("+")

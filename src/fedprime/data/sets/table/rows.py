@@ -16,6 +16,7 @@ from fedprime.data.sets.table.columns import (
     usual_columns,
 )
 from fedprime.data.sets.table.number_words import PLAIN
+from fedprime.data.sets.table.options import stated_columns
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sources import DataError, Task, ValueKind
 from fedprime.reproducibility.errors import counted, quoted
@@ -123,13 +124,13 @@ def unlabelled_rows(
             raise DataError(
                 f"{parts[0].place}: {own} is stated, but the model reads {own.modality} as {kinds[own.modality]}"
             )
-    asked = {_modality(word): word for word in stated}
+    asked = {stated_columns(word)[0]: word for word in stated}
     absent = [asked.get(name, name) for name in kinds if name not in [own.modality for own in chosen]]
     if absent:
         names = column_names(parts)
-        lacking = [column for word in absent for column in word.partition("=")[2].split("+") if column not in names]
+        lacking = [column for word in absent for column in stated_columns(word, names)[1] if column not in names]
         said = quoted(", ".join(lacking or absent))
-        modalities = ", ".join(map(_modality, absent))
+        modalities = ", ".join(stated_columns(word)[0] for word in absent)
         _logger.warning("%s has no column %s, so that %s is missing of all rows", place, said, modalities)
     read = {name for own in chosen for name in own.columns}
     unread = [name for name in _USUAL if name in forms and name not in read]
@@ -155,9 +156,9 @@ def _chosen(
     tries_usual: bool,
 ) -> list[ModalityColumns]:
     names = column_names(parts)
-    asked = [word for word in stated if _modality(word) in kinds]
-    usable = [word for word in asked if _has_columns(word, names)]
-    found = {_modality(word) for word in usable}
+    asked = [word for word in stated if stated_columns(word)[0] in kinds]
+    usable = [word for word in asked if all(column in names for column in stated_columns(word, names)[1])]
+    found = {stated_columns(word)[0] for word in usable}
     usable += [f"{name}={name}" for name in kinds if name in forms and name not in found]
     # A few new rows would not tell what kind they are of.
     chosen = choose_columns(usable, parts, forms, kinds) if usable else []
@@ -172,12 +173,3 @@ def _chosen(
             f"fedprime predict know it by --columns {next(iter(kinds))}=COLUMN"
         )
     return chosen
-
-
-def _modality(word: str) -> str:
-    return word.partition("=")[0].partition(":")[0]
-
-
-def _has_columns(word: str, names: Sequence[str]) -> bool:
-    stated = word.partition("=")[2]
-    return stated in names or all(column in names for column in stated.split("+"))
