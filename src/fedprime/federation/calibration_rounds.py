@@ -212,10 +212,10 @@ class TemperatureRound(StartRound):
         """Returns by client what the others would gain without its say, as far as second derivatives tell."""
         sent = {name: torch.stack([update.weights[name].double() for update in updates]) for name in updates[0].weights}
         rests = {name: torch.cat([of_all_others(value), value.sum(dim=0)[None]]) for name, value in sent.items()}
-        chosen = [_best({name: value[rest] for name, value in rests.items()})[0] for rest in range(len(updates) + 1)]
+        totals = ({name: value[rest] for name, value in rests.items()} for rest in range(len(updates) + 1))
+        chosen = torch.stack([_best(total)[0] for total in totals])
         judges = _judges(len(updates))
-        likelihoods = [_best(update.weights)[1] for update in updates[judges]]
-        told = torch.tensor([[own(weights) for weights in chosen] for own in likelihoods], dtype=torch.float64)
+        told = torch.stack([_best(update.weights)[1](chosen) for update in updates[judges]])
         gains = _usual_gains(told, sent["count"][judges, 0], shared, self._task)
         return {update.client: gain for update, gain in zip(updates, gains, strict=True)}
 
@@ -240,8 +240,8 @@ class TemperatureRound(StartRound):
         return replace(current, shared=shared, observations={"start": told})
 
 
-def _best(total: Mapping[str, Tensor]) -> tuple[Float64[Tensor, " block"], Callable[[Tensor], float]]:
-    """Returns the weights of blocks that sums over clients choose, and how likely labels are by others around those.
+def _best(total: Mapping[str, Tensor]) -> tuple[Float64[Tensor, " block"], Callable[[Tensor], Tensor]]:
+    """Returns the weights of blocks that sums over clients choose, and how likely labels are by each of others around.
 
     Args:
         total: Value, gradient and second derivatives at places, as clients send them, and over how many samples.
@@ -252,9 +252,9 @@ def _best(total: Mapping[str, Tensor]) -> tuple[Float64[Tensor, " block"], Calla
     around = [Curvature(*part) for part in zip(value, gradient, total["hessian"], strict=True)]
     best = int(value.argmax())
 
-    def likelihood(weights: Tensor) -> float:
-        step = weights - places[best]
-        return float(value[best] + gradient[best] @ step + step @ total["hessian"][best] @ step / 2)
+    def likelihood(weights: Float64[Tensor, "choice block"]) -> Float64[Tensor, " choice"]:
+        steps = weights - places[best]
+        return value[best] + steps @ gradient[best] + ((steps @ total["hessian"][best]) * steps).sum(dim=1) / 2
 
     return best_temperatures(places, around, num_samples), likelihood
 

@@ -7,7 +7,7 @@ others: there is no other guard then.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fedprime.federation.processors import ServerRound
@@ -47,9 +47,10 @@ class Guard:
         if not self.max_step or len(updates) < 2 or (asked.start is None and asked.method.aggregation != "mean"):
             return {}
         steps = {update.client: _step(update, asked) for update in updates}
+        usual_of_others = _medians_of_others({client: step for client, (step, _) in steps.items()})
         found: dict[int, str] = {}
         for client, (step, ground) in steps.items():
-            usual = statistics.median_low([other for name, (other, _) in steps.items() if name != client])
+            usual = usual_of_others[client]
             if step > max(self.max_step * usual, ground) > 0:
                 found[client] = (
                     f"its step is {step:.3g} long, that of the others {usual:.3g}; more than {self.max_step:g} "
@@ -94,7 +95,7 @@ def _too_dear(updates: Sequence[Update], start: StartRound, shared: Weights) -> 
     while len(left) >= _LEAST_JUDGES and (gains := start.gains(left, shared)):
         client = max(gains, key=lambda name: gains[name])
         # Second derivatives foretell something of everybody where a step is long: that is no client's doing.
-        usual = statistics.median_low([gain for name, gain in gains.items() if name != client])
+        usual = _medians_of_others(gains)[client]
         most = max(_MOST_COST, _MOST_COST_OF_ALL / (len(left) - 1))
         if gains[client] - max(usual, 0.0) <= most:
             break
@@ -112,14 +113,29 @@ def _too_large(updates: Sequence[Update], start: StartRound) -> dict[int, str]:
     squares = {update.client: start.squares(update) for update in updates}
     for block in dict.fromkeys(block for of_client in squares.values() for block in of_client):
         told = {client: of_client[block] for client, of_client in squares.items() if block in of_client}
-        for client, square in told.items() if len(told) >= _LEAST_JUDGES else ():
-            usual = statistics.median_low([other for name, other in told.items() if name != client])
+        if len(told) < _LEAST_JUDGES:
+            continue
+        usual_of_others = _medians_of_others(told)
+        for client, square in told.items():
+            usual = usual_of_others[client]
             if square > _MOST_SQUARE * usual > 0:
                 found[client] = (
                     f"the mean square of {block} is {square:.3g}, that of the others {usual:.3g}; more than "
                     f"{_MOST_SQUARE:g} times as much is not used (runtime.max_step 0 uses it)"
                 )
     return found
+
+
+def _medians_of_others(told: Mapping[int, float]) -> dict[int, float]:
+    """Returns by client the lower median of what all others tell.
+
+    >>> _medians_of_others({0: 5.0, 1: 1.0, 2: 3.0})
+    {0: 1.0, 1: 3.0, 2: 1.0}
+    """
+    order = sorted(told.values())
+    middle = (len(order) - 2) // 2  # of the others, in their order
+    # Without one up to the middle, what follows moves down by one.
+    return {client: order[middle + (value <= order[middle])] for client, value in told.items()}
 
 
 def _step(update: Update, asked: ServerRound) -> tuple[float, float]:
