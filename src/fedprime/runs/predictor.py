@@ -72,7 +72,7 @@ class FederatedPredictor(Estimator):
             client: The column that says whose a row is; empty for one called client or site. Without any, rows are
                 divided among clients as the settings of partition say.
             columns: Which column is what, as ``("image=photo", "text=title+note", "vitals:table=age+weight")``; none
-                means to find images, texts and sounds.
+                means to find images, texts and sounds, or all numbers and categories where there is nothing else.
             method: The federated method, by name or one's own.
             backbone: The frozen model, by name or one's own.
             settings: More of them, as on the command line: ``("--training.lr", "0.1")``.

@@ -169,10 +169,25 @@ def test_several_columns_of_images_have_to_be_named(tmp_path: Path):
         chosen(parts)
 
 
-def test_numbers_alone_have_to_be_named(tmp_path: Path):
-    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", [{"price": "1", "size": "2"}])))
-    with pytest.raises(DataError, match="no column that looks like an image, a text or a sound, but price, size; name"):
+def test_numbers_and_categories_alone_are_a_table(tmp_path: Path):
+    rows = [{"id": str(100 + n * n), "price": str(n % 7), "size": "ab"[n % 2], "shop": "x"} for n in range(20)]
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", rows)))
+    found = choose_columns([], parts, column_forms(parts), apart=["shop"])
+    assert list(map(str, found)) == ["table:table=price+size"]
+
+
+@pytest.mark.parametrize("other", [{"file_name": "{}.dcm"}, {"first": "a word of {}", "second": "another {}"}])
+def test_numbers_beside_what_may_be_meant_have_to_be_named(other: dict[str, str], tmp_path: Path):
+    rows = [{"price": str(n % 7)} | {name: word.format(n) for name, word in other.items()} for n in range(20)]
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", rows)))
+    with pytest.raises(DataError, match=r"no column that looks like an image.*as table=\*, which means all numbers"):
         chosen(parts)
+
+
+def test_many_words_that_come_ten_times_each_are_categories(tmp_path: Path):
+    rows = [{"state": f"state {n % 60}", "note": f"note {n % 200}"} for n in range(600)]
+    parts = open_parts(str(write_csv(tmp_path / "metadata.csv", rows)))
+    assert column_forms(parts) == {"state": "category", "note": "text"}
 
 
 def test_a_column_that_is_needed_is_missed_with_its_nearest_name(parts: list[Part]):

@@ -208,5 +208,5 @@ def test_what_lies_in_a_table_is_told_by_names_and_not_by_its_bytes(tmp_path: Pa
 
 
 def test_words_that_are_stated_as_categories_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    table_of(tmp_path, *(f"0x{number:x}" for number in range(60)))
+    table_of(tmp_path, *(f"0x{number:x}" for number in range(300)))
     assert "x: words, of which each is taken for a category; write numbers all in one way" in caplog.text

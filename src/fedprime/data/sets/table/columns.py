@@ -24,7 +24,7 @@ from fedprime.reproducibility.errors import nearest_name, quoted
 Form = Literal["image", "audio", "number", "numbers", "category", "text", "other"]
 
 _STATED = re.compile(r"(?P<modality>\w+)(:(?P<kind>\w+))?=(?P<columns>.+)", re.DOTALL)
-_MOST_CATEGORIES = 50
+_MOST_CATEGORIES = 50  # or as many as come ten times each
 _ALL = "*"
 #: Forms of what rows of a table are made of.
 OF_TABLES = ("number", "category")
@@ -96,11 +96,12 @@ def choose_columns(
     kinds: Mapping[str, ValueKind] | None = None,
     apart: Collection[str] = (),
 ) -> list[ModalityColumns]:
-    """Returns the columns of every modality, as stated, or else those with usual names.
+    """Returns the columns of every modality, as stated, or else those with usual names, or the only ones of their form.
 
     Args:
         stated: As ``modality=column`` or ``modality:kind=column+column``; ``table=*`` means all numbers and categories
-            that nothing else is stated of, but row numbers; none means to find out.
+            that nothing else is stated of, but row numbers; none means to find out, which is ``table=*`` where there is
+            nothing else.
         forms: As from `column_forms`, of the columns that may be inputs.
         kinds: By modality, of what kind it is known to be, where that is not stated.
         apart: Columns that ``*`` does not mean: splits, clients.
@@ -108,6 +109,9 @@ def choose_columns(
     Raises:
         DataError: If something is stated that is not there or cannot be, or nothing can be found out.
     """
+    chosen = [] if stated else usual_columns(parts, forms)
+    if not stated and not chosen and _are_of_tables([forms[name] for name in forms if name not in apart]):
+        stated = [f"table={_ALL}"]
     if stated:
         named = {column for word in stated for column in stated_columns(word)[1]}
         free = [name for name, form in forms.items() if form in OF_TABLES and name not in {*named, *apart}]
@@ -118,7 +122,6 @@ def choose_columns(
         if twice:
             raise DataError(f"data.columns states {twice[0]!r} twice; join several columns as {twice[0]}=title+text")
         return chosen
-    chosen = usual_columns(parts, forms)
     if not chosen:
         has_numbers = any(form in OF_TABLES for name, form in forms.items() if name not in apart)
         example = f"table={_ALL}, which means all numbers and categories" if has_numbers else "text=title"
@@ -129,6 +132,10 @@ def choose_columns(
             f"{quoted(', '.join(forms)) or 'the label alone'}; name those to use in data.columns, as {example}"
         )
     return chosen
+
+
+def _are_of_tables(forms: Collection[Form]) -> bool:
+    return any(form in OF_TABLES for form in forms) and all(form in (*OF_TABLES, "other") for form in forms)
 
 
 def usual_columns(parts: Sequence[Part], forms: Mapping[str, Form]) -> list[ModalityColumns]:
@@ -281,7 +288,7 @@ def _form_of_words(name: str, words: Sequence[str]) -> Form:
     if number_style(words):
         return "number"
     distinct = len(set(words))
-    if distinct <= _MOST_CATEGORIES and distinct <= len(words) / 2:
+    if distinct <= min(max(_MOST_CATEGORIES, len(words) / 10), len(words) / 2):
         return "category"
     return "numbers" if all(map(_is_row_of_numbers, words)) else "text"
 
