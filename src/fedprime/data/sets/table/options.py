@@ -10,8 +10,8 @@ class TableOptions:
 
     columns: tuple[str, ...] = ()
     """Which column is which modality (table), as image=file_name text=title+text price:table=cost+discount; kinds are
-    image, text, audio, table, numbers; table=* means all other numbers and categories, as does naming none where
-    there is nothing else; or none means those with usual names."""
+    image, text, audio, table, numbers; table=* means all other numbers and categories; none named means those with
+    usual names, or table=* where there is nothing else."""
     label: tuple[str, ...] = ()
     """The column of classes (table), or of several labels a column of yes or no for each; none means "label"."""
     several_labels: bool = False
