@@ -236,7 +236,13 @@ def test_shapes_are_blocks_of_their_own_that_the_joint_layers_do_not_read(tmp_pa
     (plain, without), (shaped, beside) = found[False], found[True]
     assert torch.equal(beside, without)
     assert shaped.fingerprint != plain.fingerprint
-    assert block_widths(shaped) == {"image": 192, "image shapes": 640, "audio": 360, "audio shapes": 576}
+    assert block_widths(shaped) == {
+        "image": 192,
+        "image shapes": 640,
+        "audio": 360,
+        "audio shapes": 576,
+        "audio frames": 256,
+    }
     assert block_widths(plain) == {"image": 192, "audio": 360}
     shaped.save_pretrained(tmp_path / "copy")
     assert load_backbone(tmp_path / "copy").fingerprint == shaped.fingerprint

@@ -10,7 +10,7 @@ import torch
 from fedprime.backbones.curves import NUM_CURVES, curves_of
 from fedprime.backbones.encoder import Encoder, PooledEncoder
 from fedprime.backbones.hashed_table import HashedTable
-from fedprime.backbones.log_mel import NUM_PLACES, LogMel
+from fedprime.backbones.log_mel import NUM_FRAMES, NUM_PLACES, LogMel
 from fedprime.backbones.pixel_patches import PixelPatches
 from fedprime.backbones.pretrained_encoders import AudioModel, ImageModel, TextModel
 from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, look_of, shapes_of
@@ -158,8 +158,10 @@ def test_what_lower_layers_make_of_a_text_stands_behind_what_is_pooled(checkpoin
     assert pooled.version != inside.version  # what was kept of earlier ones is made anew
 
 
-def test_the_shapes_of_a_sound_are_those_of_its_spectrogram() -> None:
+def test_the_shapes_of_a_sound_are_those_of_its_spectrogram_and_its_frames_stand_behind() -> None:
     log_mel = LogMel(8000, 8, 3, 0.5)
     [tokens], [token] = log_mel.encode(SOUNDS[:1]), PooledEncoder(log_mel, shapes=True).encode(SOUNDS[:1])
     spectrogram = tokens[:, :-NUM_PLACES].reshape(-1, 8).numpy().T  # (band, frame)
-    np.testing.assert_allclose(token[0, -NUM_SHAPES:], shapes_of(spectrogram), rtol=1e-6)
+    _, shapes, frames = token[0].split([log_mel.block_width, NUM_SHAPES, NUM_FRAMES])
+    np.testing.assert_allclose(shapes, shapes_of(spectrogram), rtol=1e-6)
+    assert torch.equal(frames, log_mel.which_frames(tokens))

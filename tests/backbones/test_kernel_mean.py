@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from fedprime.backbones.kernel_mean import NUM_FEATURES, KernelMean
+from fedprime.backbones.kernel_mean import KernelMean
 from fedprime.reproducibility.seeding import torch_stream
 
 WIDTH = 6
-SHARPNESS = 0.7
+SHARPNESS, NUM_FEATURES = 0.7, 128
 
 
 def tokens(number: int, seed: int = 0) -> torch.Tensor:
@@ -17,7 +17,7 @@ def tokens(number: int, seed: int = 0) -> torch.Tensor:
 def test_products_of_tokens_are_those_of_a_gaussian_kernel_of_standardised_tokens():
     known = 3 * tokens(500) + 1
     some = 3 * tokens(40, 1) + 1
-    kernel_mean = KernelMean(known)
+    kernel_mean = KernelMean.around(known, NUM_FEATURES, SHARPNESS)
     features = torch.stack([kernel_mean.of(token[None]) for token in some]).double().numpy()
     standardised = ((some - known.mean(0)) / known.std(0)).double().numpy()
     apart = ((standardised[:, None] - standardised) ** 2).sum(axis=2)
@@ -29,7 +29,7 @@ def test_products_of_tokens_are_those_of_a_gaussian_kernel_of_standardised_token
 
 
 def test_a_kernel_mean_is_a_mean_over_tokens_in_whatever_order():
-    kernel_mean, some = KernelMean(tokens(50)), tokens(7, 1)
+    kernel_mean, some = KernelMean.around(tokens(50), NUM_FEATURES, SHARPNESS), tokens(7, 1)
     each = torch.stack([kernel_mean.of(token[None]) for token in some])
     assert torch.allclose(kernel_mean.of(some), each.mean(dim=0), atol=1e-6)
     assert torch.allclose(kernel_mean.of(some.flip(0)), kernel_mean.of(some), atol=1e-6)
@@ -41,13 +41,16 @@ def test_two_bags_of_the_same_mean_and_spread_are_told_apart():
     two[:, 0] = torch.tensor([-(18.0**0.5), 0.0, 0.0, 18.0**0.5])
     assert torch.allclose(one.mean(0), two.mean(0))
     assert torch.allclose(one.std(0), two.std(0))
-    kernel_mean = KernelMean(tokens(50))
+    kernel_mean = KernelMean.around(tokens(50), NUM_FEATURES, SHARPNESS)
     assert (kernel_mean.of(one) - kernel_mean.of(two)).abs().max() > 0.01
 
 
 def test_features_are_the_same_each_time_and_a_coordinate_that_never_changes_does_no_harm():
     known = tokens(50)
     known[:, 2] = 1.0
-    first, second = KernelMean(known).of(tokens(5, 1)), KernelMean(known).of(tokens(5, 1))
+    first, second = (
+        KernelMean.around(known, NUM_FEATURES, SHARPNESS).of(tokens(5, 1)),
+        KernelMean.around(known, NUM_FEATURES, SHARPNESS).of(tokens(5, 1)),
+    )
     assert torch.equal(first, second)
     assert first.isfinite().all()

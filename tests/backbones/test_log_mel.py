@@ -73,3 +73,18 @@ def test_tokens_tell_where_they_are(encoder: LogMel) -> None:
 def test_other_settings_have_another_fingerprint() -> None:
     settings = [(8000, 20, 4, 1.0), (16000, 20, 4, 1.0), (8000, 21, 4, 1.0), (8000, 20, 5, 1.0), (8000, 20, 4, 2.0)]
     assert len({LogMel(*values).fingerprint for values in settings}) == 5
+
+
+def joined(*sounds: dict[str, object]) -> dict[str, object]:
+    return {"array": np.concatenate([np.asarray(sound["array"]) for sound in sounds]), "sampling_rate": RATE}
+
+
+def test_which_frames_there_are_does_not_depend_on_when_they_come_how_loud_or_on_silence_around(
+    encoder: LogMel,
+) -> None:
+    low, high, silence = tone(300), tone(2000), {"array": np.zeros(RATE // 10, dtype=np.float32)}
+    sounds = [joined(low, high), joined(high, low), joined(silence, low, high, silence), joined(low, low)]
+    quiet = {"array": 0.1 * np.asarray(sounds[0]["array"]), "sampling_rate": RATE}
+    first, turned, late, other, same = map(encoder.which_frames, encoder.encode([*sounds, quiet]))
+    apart = float((first - other).norm())
+    assert max(float((first - own).norm()) for own in (turned, late, same)) < 0.2 * apart

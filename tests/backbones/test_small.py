@@ -75,8 +75,14 @@ def test_what_an_earlier_version_made_without_shapes_is_of_another_backbone() ->
 def test_sounds_and_tables_need_no_weights() -> None:
     backbone = load_backbone("small", ("audio", "readings"), kinds="audio,numbers")
     block = block_of(backbone, "audio", backbone.embed("audio", EXAMPLES["audio"]))
-    assert block.shape == (4, 40 * 9 + 576)
-    assert block_widths(backbone)["audio shapes"] == 576
+    assert block.shape == (4, 40 * 9 + 576 + 256)
+    assert block_widths(backbone) == {
+        "audio": 360,
+        "audio shapes": 576,
+        "audio frames": 256,
+        "readings": 256,
+        "readings curves": 256,
+    }
     assert block.isfinite().all()
     assert len(backbone.embed("readings", EXAMPLES["readings"])) == 4
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedprime.backbones.curves import NUM_CURVES, curves_of
 from fedprime.backbones.hashed_table import HashedTable, filled_cells
-from fedprime.backbones.log_mel import LogMel
+from fedprime.backbones.log_mel import NUM_FRAMES, LogMel
 from fedprime.backbones.raw_values import as_images, as_texts
 from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, SHAPES, look_of, shapes_of
 from fedprime.backbones.words import NUM_WORDS, words_of
@@ -91,8 +91,9 @@ class PooledEncoder:
     """An encoder around another one whose only token of a value is what the one inside pools its tokens to.
 
     Behind it stand, as blocks of their own that are no part of the token, what was counted (the shapes of an image or
-    of the spectrogram of a sound, the words of a text, the curves of a hashed row) if that is asked for, and what lower
-    layers make of the value, where the encoder inside tells that. Joint layers read the first `width` numbers.
+    of the spectrogram of a sound, which frames a sound has, the words of a text, the curves of a hashed row) if that is
+    asked for, and what lower layers make of the value, where the encoder inside tells that. Joint layers read the first
+    `width` numbers.
 
     Attributes:
         beside: By what it is, how many numbers each block behind the token has, in their order.
@@ -104,8 +105,8 @@ class PooledEncoder:
         """Wraps an encoder.
 
         Args:
-            shapes: Whether images and sounds have their shapes beside, where there is a picture to see them in, texts
-                their words, and hashed rows their curves.
+            shapes: Whether images and sounds have their shapes beside, where there is a picture to see them in, sounds
+                their frames, texts their words, and hashed rows their curves.
         """
         self.inside = inside
         self.kind: ValueKind = inside.kind
@@ -120,6 +121,8 @@ class PooledEncoder:
         later = {"words": NUM_WORDS} if shapes and inside.kind == "text" else {}
         if shapes and isinstance(inside, HashedTable):
             later["curves"] = NUM_CURVES
+        if shapes and isinstance(inside, LogMel):
+            later["frames"] = NUM_FRAMES
         self._layered = inside if isinstance(inside, LayeredEncoder) and inside.layers_width else None
         if self._layered is not None:
             later["layers"] = self._layered.layers_width
@@ -153,7 +156,8 @@ class PooledEncoder:
         elif "shapes" not in self.beside:
             return torch.empty(0)
         elif isinstance(self.inside, LogMel):
-            counted = shapes_of(self.inside.bands(tokens).T.numpy())
+            shapes = torch.from_numpy(shapes_of(self.inside.bands(tokens).T.numpy())).float()
+            return torch.cat([shapes, self.inside.which_frames(tokens)])
         else:
             counted = look_of(*as_images([value]))
         return torch.from_numpy(counted).float()

@@ -1,4 +1,8 @@
-"""Sounds as patches of a log-mel spectrogram: an encoder without weights, for where no pretrained one is at hand."""
+"""Sounds as patches of a log-mel spectrogram: an encoder without weights, for where no pretrained one is at hand.
+
+What is said or rings does not depend on when it does, nor on how loud: which frames a sound has is the kernel mean of
+the loud ones, each by how its bands differ.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,16 +13,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fedprime.backbones.checkpoint_reading import fingerprint_of
+from fedprime.backbones.kernel_mean import KernelMean
 from fedprime.backbones.raw_values import as_sounds
 from fedprime.data.sources import ValueKind
 
 _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.010  # as in speech recognition for decades
 #: Numbers that tell where a token is.
 NUM_PLACES = 16
+#: Numbers of `LogMel.which_frames`.
+NUM_FRAMES = 256
 
 _PIECES = 8  # of a sound, each with the mean of its bands, in what a sound is pooled to
 _FLOOR = 1e-10  # of a mel band's power; silence has a logarithm
 _DECADES = 8.0  # of power below the loudest band that are kept, as Whisper does
+_LOUD = 1.0  # below the loudest frame: four decades of power
+_SPREAD, _SHARPNESS = 0.25, 1.0  # of bands around their mean; of the kernel that compares frames
 
 
 class LogMel:
@@ -59,6 +68,9 @@ class LogMel:
         self.width = num_bands * frames_per_token + NUM_PLACES
         self.squared_length = float(self.width)
         self.block_width = num_bands * (_PIECES + 1)
+        self._kernel_mean = KernelMean(
+            torch.zeros(num_bands), torch.full((num_bands,), _SPREAD), NUM_FRAMES, _SHARPNESS
+        )
         self.fingerprint = fingerprint_of(
             ["log_mel", sampling_rate, num_bands, frames_per_token, max_seconds, _HOP_SECONDS], {}
         )
@@ -79,6 +91,13 @@ class LogMel:
         bands = self.bands(tokens)
         pieces = nn.functional.adaptive_avg_pool1d(bands.T, _PIECES)
         return torch.cat([pieces.T.flatten(), bands.std(dim=0, correction=0)])
+
+    def which_frames(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " frames"]:
+        """Returns which frames the sound has, whenever they come: the kernel mean of the loud ones."""
+        bands = self.bands(tokens)
+        loudest = bands.amax(dim=1)
+        loud = bands[loudest >= loudest.max() - _LOUD]
+        return self._kernel_mean.of(loud - loud.mean(dim=1, keepdim=True))
 
     def bands(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, "frame band"]:
         """Returns the spectrogram that tokens are patches of."""

@@ -19,7 +19,7 @@ from fedprime.backbones.backbone import BackboneError, Embedded, Tokens, check_m
 from fedprime.backbones.blocks import moments
 from fedprime.backbones.checkpoint_reading import fingerprint_of, load_tokenizer, load_whole, reading_checkpoint
 from fedprime.backbones.computation import PLAIN, Computation
-from fedprime.backbones.kernel_mean import NUM_FEATURES, KernelMean
+from fedprime.backbones.kernel_mean import KernelMean
 from fedprime.backbones.pixels import pixel_reader
 from fedprime.backbones.precision import choose_dtype
 from fedprime.backbones.raw_values import as_images, as_numbers, as_texts, embed_in_chunks
@@ -38,6 +38,7 @@ _VERSIONS = {"image": 1, "text": 1, "readings": 1}
 #: Everything that can enter ViLT's transformer.
 MODALITIES = tuple(_KINDS)
 
+_NUM_PATCHES, _SHARPNESS = 128, 0.7  # numbers of the kernel mean of patches, and of the kernel
 _PLAIN, _PLAIN_SIDE = (0, 85, 170, 255), 64  # red, green and blue, and pixels, of plain pictures
 _TEXT_TYPE, _IMAGE_TYPE = 0, 1  # rows of ViLT's token-type table
 # Of the configuration: what the shapes of the weights do not tell.
@@ -187,14 +188,14 @@ class ViltBackbone:
 
     def _block_widths(self, modality: str) -> dict[str, int]:
         own = {modality: 2 * self.dim}
-        return own | {"image patches": NUM_FEATURES} if modality == "image" else own
+        return own | {"image patches": _NUM_PATCHES} if modality == "image" else own
 
     @cached_property
     def _patches(self) -> KernelMean:
         """What compares patches; where they lie is told by plain pictures, so that no data is asked for it."""
         colours = itertools.product(_PLAIN, repeat=3)
         plain = [np.full((_PLAIN_SIDE, _PLAIN_SIDE, 3), colour, dtype=np.uint8) for colour in colours]
-        return KernelMean(torch.cat(self._embed_images(plain)).cpu())
+        return KernelMean.around(torch.cat(self._embed_images(plain)).cpu(), _NUM_PATCHES, _SHARPNESS)
 
     def assemble(self, embedded: Embedded) -> Tokens:
         """Joins the tokens of a batch behind the summary token; missing modalities and padding are masked."""
