@@ -6,11 +6,14 @@
 - *emoji*: Twitter's pictures of emoji and their names, in nine categories, of npm's `emoji-datasource-twitter`.
 - *stamps*: photos and drawings with an English sentence each, some with a sound, in eight categories, of Debian's
   `tuxpaint-stamps-default`.
+- *syllables*: spoken letters and syllables with one vowel, which is to be told, in twelve languages, of Debian's
+  `klettres-data`. Left out are languages that do not write vowels as they are spoken.
 """
 
 import csv
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -36,11 +39,14 @@ PACKAGED = {
     ),
     "emoji": ("--data.columns", "image=file_name", "text=text"),
     "stamps": ("--data.columns", "image=image", "text=text", "audio=sound"),
+    "syllables": ("--data.columns", "audio=sound", "source:table=language+kind"),
 }
+_SPELT_AS_SPOKEN = ("cs", "da", "de", "es", "hu", "it", "lt", "nb", "nds", "nl", "pt_BR", "tn")
 _TEST_SHARE = 1 / 3
 _HOW_TO_HAVE = {
     "emoji": "npm pack emoji-datasource-twitter@15.1.2 && tar xzf emoji-datasource-twitter-15.1.2.tgz",
     "stamps": "apt-get download tuxpaint-stamps-default && dpkg -x tuxpaint-stamps-default_*.deb .",
+    "syllables": "apt-get download klettres-data && dpkg -x klettres-data_*.deb .",
 }
 
 Rows = list[list[object]]
@@ -60,6 +66,7 @@ def write_packaged(name: str, folder: Path) -> None:
         "nuclei": lambda _: (_NUCLEI, _with_labels(_NUCLEI_DATA.data.tolist(), _NUCLEI_DATA)),
         "emoji": _emoji,
         "stamps": _stamps,
+        "syllables": _syllables,
     }
     (folder / "files").mkdir(parents=True, exist_ok=True)
     header, rows = writers[name](folder)
@@ -109,6 +116,19 @@ def _stamps(folder: Path) -> tuple[list[str], Rows]:
         rows.append([f"files/{copies[0]}", words.partition("\n")[0].strip(), sound, place.parts[0]])
     sizes = Counter(row[-1] for row in rows)
     return ["image", "text", "sound"], _shuffled([row for row in rows if sizes[row[-1]] >= _MIN_STAMPS])
+
+
+def _syllables(folder: Path) -> tuple[list[str], Rows]:
+    spoken = _unpacked("syllables", folder.parent, "usr/share/klettres")
+    rows: Rows = []
+    for sound in sorted(spoken.rglob("*.ogg")):
+        language, kind, name = sound.relative_to(spoken).parts
+        vowels = set(re.findall("[aeiou]", sound.stem.lower()))
+        if language in _SPELT_AS_SPOKEN and sound.stem.isascii() and len(vowels) == 1:
+            copy = f"files/{language}-{kind}-{name}"
+            shutil.copy(sound, folder / copy)
+            rows.append([copy, language, kind, vowels.pop()])
+    return ["sound", "language", "kind"], _shuffled(rows)
 
 
 def _unpacked(name: str, inside: Path, place: str) -> Path:

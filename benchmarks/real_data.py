@@ -3,7 +3,7 @@
     make encoders
     python benchmarks/real_data.py --seeds 0 1 2
     python benchmarks/real_data.py --seeds 0 1 2 --data digits nuclei    # from scikit-learn: nothing to download
-    python benchmarks/real_data.py --seeds 0 1 2 --data emoji stamps     # from npm and Debian; it says how
+    python benchmarks/real_data.py --seeds 0 1 2 --data emoji stamps syllables    # from npm and Debian; it says how
 
 Trains, measures and writes docs/results/real_data; goes on where it was stopped. The backbone is `small`. Linear models
 see the same samples with the same holes, all at one place: as raw features (words, shapes and colours of photos, bands
