@@ -18,12 +18,14 @@ _SECONDS_UNUSED = 30 * 86_400.0  # each version of a table has a copy: they woul
 
 
 @contextlib.contextmanager
-def tables_folder() -> Iterator[Path]:
+def tables_folder(*, lasts: bool = True) -> Iterator[Path]:
     """Yields the folder for copies, for its owner alone.
 
-    Where the cache is off or cannot be written, it lasts as long as this process.
+    Args:
+        lasts: Whether it is the one of the cache; where that is off or cannot be written, and otherwise, it lasts as
+            long as this process.
     """
-    cache = CacheFolder.of_environment()
+    cache = CacheFolder.of_environment() if lasts else None
     place = None if cache is None else cache.path / TABLES
     if place is None or not _is_made(place):
         place = _temporary()

@@ -15,6 +15,7 @@ import pyarrow as pa
 from fedprime.data.sets.table.arrow_words import in_words
 from fedprime.data.sets.table.copies import note_use, tables_folder
 from fedprime.data.sets.table.csv_format import CsvFormat, CsvOptions, read_csv_format, refuse_other_file
+from fedprime.data.sets.table.half_characters import have_halves, in_whole_characters
 from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_json
 from fedprime.data.sources import DataError
 from fedprime.reproducibility.errors import quoted
@@ -122,8 +123,10 @@ def open_files(files: Sequence[Path], split: str | None, folder: Path, options: 
             if not any(_num_parquet_rows(own) for own in files):
                 raise DataError(f"{file} has no rows; expected one for each sample")
             reader = _parquet_columns(file)
-        data_files = {"table": [glob.escape(str(own)) for own in files]}
-        with tables_folder() as cache:
+        is_mended = form == "JSON" and have_halves(files)
+        with tables_folder(lasts=not is_mended) as cache:
+            read = in_whole_characters(files, cache) if is_mended else files
+            data_files = {"table": [glob.escape(str(own)) for own in read]}
             rows = load_dataset(READERS[ending], data_files=data_files, split="table", cache_dir=str(cache), **reader)
             note_use(rows.cache_files)
         pa.default_memory_pool().release_unused()  # what parsing needed
