@@ -1,5 +1,6 @@
 """Folders without a metadata file: shards, files of a split each, folders of classes."""
 
+import logging
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fedprime.data.sets.table.files import open_parts
 from fedprime.data.sets.table.table import open_table
 from fedprime.data.sources import DataError
 
@@ -39,6 +41,19 @@ def test_files_of_splits_that_are_numbered_are_not_the_parts_of_one(tmp_path: Pa
         (tmp_path / f"{name}.csv").write_text("text,label\nhello,a\nbye,b\n")
     with pytest.raises(DataError, match=r"or name the file: --data\.path .*01_train\.csv"):
         open_table(str(tmp_path))
+
+
+@pytest.mark.parametrize(("names", "is_told"), [(("2023", "2024"), True), (("part-0", "part-1"), False)])
+def test_files_that_may_be_no_parts_of_one_table_are_told_to_be_joined(
+    names: tuple[str, ...], is_told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for name in names:
+        (tmp_path / f"{name}.csv").write_text(f"text\n{name}\n")
+    with caplog.at_level(logging.WARNING):
+        (part,) = open_parts(str(tmp_path))
+    assert part.column("text").to_pylist() == list(names)
+    said = "2 files are joined to one table, such as 2023.csv and 2024.csv; if they are not its parts, name one file"
+    assert (said in caplog.text) == is_told
 
 
 def test_a_file_for_each_split_is_read(tmp_path: Path):

@@ -1,7 +1,5 @@
 """Numbers as people write them, read by one way for a whole column."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -50,10 +48,12 @@ def test_a_single_comma_does_not_make_thousands_of_decimals():
     [
         (["1.234", "94"], True),
         (["1.234 €", "94 €"], True),
-        (["1.234", "2.500"], False),
+        (["1.234", "2.500"], True),
         (["1.234", "9.5", "94"], False),
         (["0.125", "1"], False),
         (["1,234", "94"], True),
+        (["1.234 €", "12.500 €"], True),
+        (["1.234", "12345"], False),
         (["1,234", "1,234,567"], False),
         (["3,50", "1.234"], False),
         (["12.5"] * 8 + ["3,50"] * 4 + ["1.234"], True),
@@ -82,7 +82,7 @@ def test_a_mark_is_of_decimals_where_it_can_be_no_other(word: str, marks: set[st
 
 
 def test_numbers_of_countries_are_what_they_were_written_from():
-    """Right, or told to be doubtful; only where all cells are as 1.234 nobody can know, and a decimal is taken."""
+    """Right, or told to be doubtful."""
     places = {"en": (",", "."), "de": (".", ","), "fr": ("\u202f", ","), "ch": ("'", "."), "fi": ("\u00a0", ",")}
     random = np.random.default_rng(0)
     num_right = 0
@@ -97,7 +97,7 @@ def test_numbers_of_countries_are_what_they_were_written_from():
             [float(style.parse(word)) for word in words], values, rtol=1e-9
         )
         num_right += is_right
-        assert is_right or style.doubt or all(re.fullmatch(r"-?\d{1,3}\.\d{3}", word) for word in plain), words
+        assert is_right or style.doubt, words
     assert num_right > 900
 
 

@@ -13,7 +13,14 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from fedprime.data.sets.table.csv_format import CsvOptions
-from fedprime.data.sets.table.layouts import class_folders, part_files, partition_files, split_files, table_files
+from fedprime.data.sets.table.layouts import (
+    are_numbered,
+    class_folders,
+    part_files,
+    partition_files,
+    split_files,
+    table_files,
+)
 from fedprime.data.sets.table.parts import READERS, Part, have_one_schema, open_files, reading, undecoded
 from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, split_name
@@ -68,6 +75,12 @@ def open_parts(path: str, options: CsvOptions | None = None) -> list[Part]:
 
 def _open_shards(files: list[Path], split: str | None, folder: Path, options: CsvOptions) -> list[Part]:
     """Opens files of one table together; if their columns are of different types, one by one."""
+    if len(files) > 1 and not are_numbered(files):
+        _logger.warning(
+            "%s: %d files are joined to one table, such as %s and %s; if they are not its parts, name one file by "
+            "--data.path, or call them as splits are (train.csv, test.csv)",
+            *(folder, len(files), files[0].name, files[1].name),
+        )
     if len(files) == 1 or have_one_schema(files):
         return [open_files(files, split, folder, options)]
     return [open_files([own], split, folder, options) for own in files]

@@ -53,6 +53,11 @@ def part_files(folder: Path) -> list[Path]:
     return tables if are_parts and not (folder / "_delta_log").exists() else []
 
 
+def are_numbered(files: Sequence[Path]) -> bool:
+    """Returns whether files are counted from 0 or 1 on, as programs write the parts of a table, and not by years."""
+    return min(int(found[0]) if (found := re.search(r"\d+", own.stem)) else 0 for own in files) <= 1
+
+
 def partition_files(folder: Path) -> Iterator[tuple[dict[str, str | None], list[Path]]]:
     """Yields the tables in folders called ``column=value``, as Hive has them, with what their folders say."""
     for inside in sorted(folder.iterdir()):

@@ -113,7 +113,7 @@ _DATES = {
 _OTHER_ORDER = "day and month may be meant the other way round: write 2024-01-31"
 _OTHER_MARK = "1,234 may be meant as 1.234: write 1234 or 1.234"
 _OTHER_COMMA = "1.234 may be meant as 1,234, since other cells have decimal points: write 1234 or 1,234"
-_OTHER_POINT = "1.234 may be meant as 1234: write no marks between thousands, or decimals in all cells"
+_OTHER_POINT = "1.234 is read with decimals, and may be meant as 1234: if so, write no marks between thousands"
 _KNOWN = {own.title: own for own in (PLAIN, TRUTH, _THOUSANDS, _DECIMAL_COMMA, _TIMES, *_DATES.values())}
 
 
@@ -240,9 +240,9 @@ def _common_unit(words: Sequence[str]) -> str:
 def _without_unit(words: Sequence[str]) -> WordStyle | None:
     plain, thousands, commas = (_share(style, words) for style in (PLAIN, _THOUSANDS, _DECIMAL_COMMA))
     if plain >= max(_LEAST, thousands) and (commas <= plain or not _all_the_same(words)):
-        # Numbers of three decimals have them in all cells; thousands of 1.234 stand beside 94.
-        has_others = any(word.lstrip("+-").isdecimal() and len(word.lstrip("+-")) < 4 for word in words)
-        return replace(PLAIN, doubt=_OTHER_POINT if has_others and _are_point_thousands(words) else "")
+        # Three decimals stand in all cells, or thousands of 1.234 in all or beside 94; beside 12345, they are decimals.
+        may_be_thousands = all("." in word or len(word.lstrip("+-")) < 4 for word in words)
+        return replace(PLAIN, doubt=_OTHER_POINT if may_be_thousands and _are_point_thousands(words) else "")
     # What only a decimal comma explains decides; 1,234 alone is taken for a thousand.
     if commas >= _LEAST and commas > thousands:
         with_points = [word for word in map(_signed, words) if "." in word and _DECIMAL_COMMA.fits(word)]
