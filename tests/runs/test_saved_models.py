@@ -14,6 +14,7 @@ from fedprime.experiment.build import build_experiment
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.methods.method import ServerState
+from fedprime.models.model_folder import ModelError
 from fedprime.models.prompted_model import STATISTICS, PromptedModel, Weights
 from fedprime.runs.run import start_run
 from fedprime.runs.saved_models import check_blocks, save_models
@@ -160,3 +161,22 @@ def test_a_private_model_tells_what_was_spent_and_nothing_that_was_not_under_noi
     assert told["privacy"] == {"epsilon": spent["epsilon"], "delta": spent["delta"]}
     assert told.keys().isdisjoint({"scores", "missing", "num_samples", "chosen"})
     assert "Differential privacy of clients" in (run / "model" / "README.md").read_text()
+
+
+def test_the_model_of_another_run_in_the_place_of_its_own_is_refused(finished_copy: Path, tmp_path: Path):
+    other = PromptedModel.from_pretrained(finished_copy)
+    other.about = {**other.about, "training": {}}
+    other.save_pretrained(finished_copy / "model")
+    for place in (finished_copy, finished_copy / "model"):
+        with pytest.raises(ModelError, match="is not the model that the run .* saved; put that back from a copy, or"):
+            PromptedModel.from_pretrained(place)
+    (finished_copy / "model").rename(tmp_path / "other")
+    assert PromptedModel.from_pretrained(tmp_path / "other").about["training"] == {}
+
+
+def test_the_models_of_two_clients_that_changed_places_are_refused(made: Callable[..., Path]):
+    clients = made("--method.name=local-p") / "clients"
+    (clients / "0").rename(clients / "other")
+    (clients / "1").rename(clients / "0")
+    with pytest.raises(ModelError, match="is not the model that the run"):
+        PromptedModel.from_pretrained(clients / "0")

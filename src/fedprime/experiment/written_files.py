@@ -15,6 +15,8 @@ _FIRST = ("settings.toml", "environment.json", "missingness.json", "masks.safete
 METRICS = "metrics.jsonl"
 #: What the start summed up, if there was one.
 START = "start.safetensors"
+#: What models say of themselves, with digests of all else of theirs.
+_MODELS = ("model/config.json", "clients/*/config.json")
 _RESULTS, _CHECKSUMS = "results.json", "checksums.json"
 
 
@@ -86,7 +88,9 @@ class WrittenFiles:
     def save_results(self, results: Mapping[str, Any]) -> None:
         """Writes the final table, which marks the run as finished."""
         text = dump_json(results, indent=2) + "\n"
-        digests = {name: digest_of_file(self.path / name) for name in (*_FIRST, METRICS) if (self.path / name).exists()}
+        models = [str(own.relative_to(self.path)) for pattern in _MODELS for own in sorted(self.path.glob(pattern))]
+        names = [name for name in (*_FIRST, METRICS, *models) if (self.path / name).exists()]
+        digests = {name: digest_of_file(self.path / name) for name in names}
         digests[_RESULTS] = hashlib.sha256(text.encode()).hexdigest()
         write_whole(self.path / _CHECKSUMS, dump_json(digests, indent=2) + "\n")
         write_whole(self.path / _RESULTS, text)

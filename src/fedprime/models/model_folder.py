@@ -85,6 +85,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             raise ModelError(
                 f"{folder} is not a saved model: {missing}; name the folder of a finished run or of a model"
             )
+    _refuse_another(folder)
     try:
         config = parse_json((folder / _CONFIG).read_bytes())
     except JsonError as error:
@@ -96,6 +97,25 @@ def read_config(folder: Path) -> dict[str, Any]:
     if problem:
         raise broken(folder, ValueError(problem))
     return config
+
+
+def _refuse_another(folder: Path) -> None:
+    """Raises a `ModelError` if a model that lies in a finished run is not the one that the run saved."""
+    config = folder.absolute() / _CONFIG
+    for run in config.parents[1:3]:  # that of a client lies in clients/0
+        checksums = run / "checksums.json"
+        if checksums.is_file() and (run / "results.json").is_file():
+            try:
+                expected = parse_json(checksums.read_bytes())[config.relative_to(run).as_posix()]
+            except (JsonError, TypeError) as error:
+                raise ModelError(f"{checksums} is broken ({error}); restore it from a copy") from error
+            except KeyError:
+                continue  # earlier versions did not say
+            if expected != digest_of_file(config):
+                raise ModelError(
+                    f"{folder} is not the model that the run {run} saved; put that back from a copy, or move this one "
+                    "out of the run's folder to use it"
+                )
 
 
 def load_saved(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
