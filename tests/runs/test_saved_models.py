@@ -168,7 +168,7 @@ def test_the_model_of_another_run_in_the_place_of_its_own_is_refused(finished_co
     other.about = {**other.about, "training": {}}
     other.save_pretrained(finished_copy / "model")
     for place in (finished_copy, finished_copy / "model"):
-        with pytest.raises(ModelError, match="is not the model that the run .* saved; put that back from a copy, or"):
+        with pytest.raises(ModelError, match=r"is not the model that the run .* saved; put that back from a copy, or"):
             PromptedModel.from_pretrained(place)
     (finished_copy / "model").rename(tmp_path / "other")
     assert PromptedModel.from_pretrained(tmp_path / "other").about["training"] == {}
