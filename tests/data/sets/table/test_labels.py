@@ -155,3 +155,16 @@ def test_a_column_with_a_space_in_its_name_is_shown_with_it(tmp_path: Path):
 )
 def test_what_nobody_meant_is_no_class(cells: list[str], names: tuple[str, ...], tmp_path: Path):
     assert set(read(csv_parts(tmp_path, label=cells * 3)).names) == set(names)
+
+
+def test_what_is_taken_for_a_hole_is_said_where_one_class_is_left(tmp_path: Path):
+    with pytest.raises(DataError, match=r"only one class, EU, in the column label \(taken for empty: NA\); there is"):
+        read(csv_parts(tmp_path, label=["NA", "EU"]))
+
+
+@pytest.mark.parametrize("cell", ["{'red', 'blue'}", "array(['red', 'blue'], dtype='<U4')"])
+def test_labels_as_programs_show_several_are_asked_about(cell: str, tmp_path: Path):
+    parts = csv_parts(tmp_path, label=[cell, "red"])
+    with pytest.raises(DataError, match="are several labels meant"):
+        read(parts)
+    assert read(parts, several_labels=True).names == ("blue", "red")

@@ -43,6 +43,15 @@ def test_files_of_splits_that_are_numbered_are_not_the_parts_of_one(tmp_path: Pa
         open_table(str(tmp_path))
 
 
+@pytest.mark.parametrize(("ending", "empty"), [("csv", "text\n"), ("csv", ""), ("json", "")])
+def test_empty_parts_of_a_table_are_no_obstacle(ending: str, empty: str, tmp_path: Path):
+    rows = {"csv": "text\nred\n", "json": '{"text": "red"}\n'}
+    (tmp_path / f"part-00000.{ending}").write_text(empty)
+    (tmp_path / f"part-00001.{ending}").write_text(rows[ending])
+    (part,) = open_parts(str(tmp_path))
+    assert part.column("text").to_pylist() == ["red"]
+
+
 @pytest.mark.parametrize(("names", "is_told"), [(("2023", "2024"), True), (("part-0", "part-1"), False)])
 def test_files_that_may_be_no_parts_of_one_table_are_told_to_be_joined(
     names: tuple[str, ...], is_told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture

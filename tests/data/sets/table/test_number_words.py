@@ -28,6 +28,8 @@ from fedprime.data.sets.table.number_words import PLAIN, decimal_marks, named_st
         (["1\u2009234,50", "12\u202f000,25"], [1234.5, 12000.25]),
         (["3"] * 30 + ["2,5"], [3] * 30 + [2.5]),
         (["3.512"] * 30 + ["1,234.5"], [3.512] * 30 + [1234.5]),
+        (["1.234,50-", "2,50"], [-1234.5, 2.5]),  # of SAP
+        (["1,234.50-", "2.50"], [-1234.5, 2.5]),
     ],
 )
 def test_a_column_of_numbers_is_read_as_its_writer_meant_it(words: list[str], numbers: list[float]):
@@ -103,6 +105,7 @@ def test_numbers_of_countries_are_what_they_were_written_from():
 
 def test_words_are_no_numbers():
     assert number_style(["red", "blue", "3"]) is None
+    assert number_style(["2-", "3", "1-"]) is None  # marks of schools
     assert number_style([]) is None
 
 

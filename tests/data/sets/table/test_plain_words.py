@@ -14,7 +14,25 @@ def test_what_nobody_sees_is_no_word(unseen: str):
 
 
 @pytest.mark.parametrize(
-    "word", ["NA", "n/a", "N.A.", "-", "?", "null", "#N/A", "#DIV/0!", "#REF!", "<NA>", ".", "..", "\\N", "(null)"]
+    "word",
+    [
+        "NA",
+        "n/a",
+        "N.A.",
+        "-",
+        "?",
+        "null",
+        "#N/A",
+        "#DIV/0!",
+        "#REF!",
+        "<NA>",
+        ".",
+        "..",
+        "\\N",
+        "(null)",
+        "NaT",
+        "0000-00-00",
+    ],
 )
 def test_a_word_that_says_that_nothing_is_there_is_blank_but_not_empty(word: str):
     assert is_blank(f" {word} ")
@@ -22,7 +40,7 @@ def test_a_word_that_says_that_nothing_is_there_is_blank_but_not_empty(word: str
     assert not is_blank(word, kept=[word])
 
 
-@pytest.mark.parametrize("cell", ["none", "no", "0", 0, False, "nanny", "+", "NAM", "None"])
+@pytest.mark.parametrize("cell", ["none", "no", "0", 0, False, "nanny", "+", "NAM", "None", "NAT"])
 def test_what_may_be_an_answer_is_not_blank(cell: object):
     assert not is_blank(cell)
 

@@ -20,9 +20,14 @@ _WEEKDAY = r"((Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?"
 _NAMED = re.compile(
     _WEEKDAY + r"(?P<day>\d{1,2})(st|nd|rd|th|\.)?[ -](?P<name>[A-Za-z]{3,9})\.?,?[ -](?P<year>\d{4}|\d{2})" + _LATER
 )
+#: As SAS writes them: 31JAN2024, 31JAN2024:13:30:00.
+_JOINED = re.compile(rf"(?P<day>\d{{1,2}})(?P<name>[A-Za-z]{{3}})(?P<year>\d{{4}}|\d{{2}})(:{_TIME})?")
+_SIGNED = re.compile(r"(?P<year>\d{4})[年년]\s?(?P<month>\d{1,2})[月월]\s?(?P<day>\d{1,2})[日일]" + _LATER)
 _NAME_FIRST = re.compile(
     _WEEKDAY + r"(?P<name>[A-Za-z]{3,9})\.? (?P<day>\d{1,2})(st|nd|rd|th)?,? (?P<year>\d{4})" + _LATER
 )
+#: Those of which nobody can doubt what is day, month and year.
+_UNDOUBTED = (_YEAR, _MONTH, _COMPACT, _NAMED, _NAME_FIRST, _JOINED, _SIGNED)
 _OTHER = re.compile(r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<next>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})" + _LATER)
 _ONLY_TIME = re.compile(_TIME)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -70,9 +75,7 @@ def years(word: str, order: str) -> float:
     Args:
         order: Of day, month and year, where neither the year comes first nor the month has a name.
     """
-    found = next(
-        (own for pattern in (_YEAR, _MONTH, _COMPACT, _NAMED, _NAME_FIRST) if (own := pattern.fullmatch(word))), None
-    )
+    found = next((own for pattern in _UNDOUBTED if (own := pattern.fullmatch(word))), None)
     if found is None and order != YEAR_FIRST and (found := _OTHER.fullmatch(word)):
         if found["mark"] == "-" and len(found["year"]) == 2:
             raise ValueError(f"{word!r} is no date")

@@ -12,6 +12,8 @@ from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #: Between words of a list that NumPy wrote.
 _NO_COMMA = re.compile(r"""(['"])\s+\1""")
+#: A list as NumPy says it.
+_ARRAY = re.compile(r"array\((\[.*\])(, dtype=[^()]*)?\)", re.DOTALL)
 #: 1.0, and 1,0 but for 1,000.
 _WHOLE = re.compile(r"[+-]?\d+(\.0+|,00?)")
 #: 01, but for 0.1.
@@ -53,6 +55,7 @@ def listed_words(word: str) -> list[str] | None:
     >>> listed_words("[red, warm]"), listed_words("{red,warm}"), listed_words("[1. 2.]")
     (['red', 'warm'], ['red', 'warm'], ['1', '2'])
     """
+    word = _ARRAY.sub(r"\1", word)
     if word[:1] + word[-1:] not in ("[]", "()", "{}"):
         return None
     try:

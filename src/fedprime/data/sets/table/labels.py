@@ -14,7 +14,7 @@ from fedprime.data.sets.table.embedded_files import is_embedded
 from fedprime.data.sets.table.label_words import cell_words, cells_of, labels_in, listed_words, without_zeros, word_of
 from fedprime.data.sets.table.number_words import TRUTH
 from fedprime.data.sets.table.parts import Part
-from fedprime.data.sets.table.plain_words import is_empty
+from fedprime.data.sets.table.plain_words import is_blank, is_empty
 from fedprime.data.sources import DataError, Task
 from fedprime.reproducibility.errors import counted, nearest_name, quoted
 
@@ -151,8 +151,9 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     known = np.array([word is not None for word in words], dtype=bool)
     names = _all_classes(_in_order({word for word in words if word is not None}), classes, column, parts)
     place = parts[0].place
-    _refuse_json_objects(names, column, place)
     lists = [name for name in names if listed_words(name) is not None]
+    if not lists:
+        _refuse_json_objects(names, column, place)
     joined = lists or _joined_labels(names)
     if joined and not classes:
         raise DataError(
@@ -161,7 +162,9 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
         )
     if len(names) < 2:
         found = f"only one class, {quoted(names[0], 100)}" if names else "no class at all"
-        raise DataError(f"{place} has {found}, in the column {column}; there is nothing to learn{_HINT}")
+        raise DataError(
+            f"{place} has {found}, in the column {column}{_holes(column, parts)}; there is nothing to learn{_HINT}"
+        )
     most = min(_MOST_CLASSES, max(20, int(known.sum()) // 2))
     if len(names) > most:
         raise DataError(
@@ -171,6 +174,12 @@ def _one_class(column: str, parts: Sequence[Part], classes: Sequence[str]) -> La
     number = {name: label for label, name in enumerate(names)}
     values = np.array([0 if word is None else number[word] for word in words], dtype=np.int64)
     return Labels("one_class", (column,), names, values, known)
+
+
+def _holes(column: str, parts: Sequence[Part]) -> str:
+    """Says which words of a column are taken for holes."""
+    words = dict.fromkeys(str(cell) for cell in cells_of(column, parts) if is_blank(cell) and not is_empty(cell))
+    return f" (taken for empty: {quoted(', '.join(words), 100)})" if words else ""
 
 
 def _refuse_json_objects(names: Sequence[str], column: str, place: str) -> None:

@@ -25,6 +25,7 @@ _SPACED = re.compile("[+-]?[1-9]\\d{0,2}([\u00a0\u2009\u202f'’ ]\\d{3})+([.,]\
 #: 3,50, 3,1415 and 1.234,50, but not 1,234, which may be a thousand.
 _DECIMALS = re.compile(r"([^,.]*\d|\D*\d{1,3}((\.\d{3})+(?=,)|(,\d{3})+(?=\.)))(?P<mark>[,.])(\d{1,2}|\d{4,})\D*")
 _MINUSES = ("\u2212", "\u2013", "\uff0d")  # of typography
+_TRAILING = re.compile(r"([\d.,]*[.,]\d+)\s?-")  # as SAP writes it; 2- may be a mark
 _ACCOUNTED = re.compile(r"\((.*\d.*)\)")  # -3.50 as accountants write it
 _MONEY = r"[A-Z]{0,3}\$|[€£¥₹₩₺₽₴₫฿]|kr\.?|zł|Kč|EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN"
 _MONEY += r"|BRL|INR|CNY|KRW|CZK|HUF|TRY|RUB|ZAR|MXN|SGD|HKD|NZD"
@@ -61,7 +62,7 @@ class WordStyle:
 
 def _signed(word: str) -> str:
     """Returns a number with the minus of computers, for which there may be another or parentheses."""
-    found = _ACCOUNTED.fullmatch(word)
+    found = _ACCOUNTED.fullmatch(word) or _TRAILING.fullmatch(word)
     return f"-{found[1]}" if found else f"-{word[1:]}" if word.startswith(_MINUSES) else word
 
 

@@ -25,6 +25,7 @@ _logger = logging.getLogger(__name__)
 #: By ending, how the library calls the form of a file.
 READERS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet"}
 _MOST_COLUMNS = 5000
+_START = 2**20  # bytes of a file
 _WHOLE_JSON = 2**30  # bytes of a file that are looked at together
 
 
@@ -97,6 +98,7 @@ def open_files(files: Sequence[Path], split: str | None, folder: Path, options: 
     Raises:
         DataError: If a file is of no form that is read, broken or empty, or the files differ in their columns.
     """
+    files = [own for own in files if _may_have_rows(own)] or files[:1]  # Spark writes empty parts, too
     file, ending = files[0], files[0].suffix.lower()
     if ending not in READERS or any(other.suffix.lower() != ending for other in files):
         raise DataError(f"{file} is no table: expected a file that ends in {', '.join(READERS)}")
@@ -188,6 +190,15 @@ def _parquet_columns(file: Path) -> dict[str, Any]:
         usable = pa.schema([field for field in schema if field.name not in odd], metadata=schema.metadata)
         return {"columns": usable.names, "features": Features.from_arrow_schema(usable)}
     return {}
+
+
+def _may_have_rows(file: Path) -> bool:
+    """Returns whether a file holds more than nothing, or than the names of columns."""
+    if file.suffix.lower() == ".parquet":
+        return True
+    with file.open("rb") as opened:
+        lines = opened.read(_START).strip().splitlines()
+    return len(lines) > (READERS.get(file.suffix.lower()) == "csv")
 
 
 def _num_parquet_rows(file: Path) -> int:

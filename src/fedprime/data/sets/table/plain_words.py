@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 
 #: What people and programs write where there is nothing; databases, errors of spreadsheets. "None" may be an answer.
 _NOTHING = frozenset(("na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "nil", "-", "--", "?", ".", ".."))
-_NOTHING |= frozenset(("\\n", "(null)", "<null>", "[null]"))
+_NOTHING |= frozenset(("\\n", "(null)", "<null>", "[null]", "0000-00-00", "0000-00-00 00:00:00"))
 _NOTHING |= frozenset(("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!", "#spill!", "#calc!"))
 #: White space, control and format characters (marks of byte order, of width zero, of direction).
 _UNSEEN = "".join(
@@ -50,7 +50,8 @@ def is_blank(cell: object, kept: Container[str] = ()) -> bool:
     if is_empty(cell) or not isinstance(cell, str):
         return is_empty(cell)
     word = cleaned(cell)
-    return word.lower() in _NOTHING and word not in kept
+    # NaT is no time to pandas; in capitals it may mean something.
+    return (word.lower() in _NOTHING or word == "NaT") and word not in kept
 
 
 def kept_words(cells: Iterable[object]) -> tuple[str, ...]:
