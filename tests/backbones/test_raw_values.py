@@ -82,3 +82,7 @@ def test_channels_are_averaged() -> None:
 def test_what_is_no_sound_is_refused(value: object) -> None:
     with pytest.raises(BackboneError, match="where a sound was expected: a mapping with array"):
         as_sounds([{"array": np.zeros(8), "sampling_rate": 8000}, value], 8000)
+
+
+def test_of_a_very_long_text_the_beginning_is_read():
+    assert [len(text) for text in as_texts(["a", "a" * 3_000_000])] == [1, 1_000_000]

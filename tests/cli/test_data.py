@@ -62,7 +62,7 @@ def test_a_check_can_be_read_by_programs(photos: Path, capsys: pytest.CaptureFix
 def test_what_an_error_says_of_settings_may_be_typed_as_it_stands(
     tmp_path: Path, complaint: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ):
-    (tmp_path / "rows.csv").write_text("text,genres\na,Action|Drama\nb,Drama\n")
+    (tmp_path / "rows.csv").write_text("text,genres\n" + "a,Action|Drama\nb,Drama\n" * 5)
     said = complaint("data", "check", tmp_path / "rows.csv", "--data.label=genres")
     assert "say so by --data.several-labels;" in said
     assert exit_code("data", "check", tmp_path / "rows.csv", "--data.label=genres", "--data.several-labels") == 0
@@ -147,7 +147,7 @@ def test_inputs_that_give_the_label_away_and_equal_rows_are_told(tmp_path: Path,
 
 def test_words_of_a_table_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rows = [
-        {"file_name": f"{row}\x1b[2J.png", "text": f"\x1b[31mred {row}", "label": "ab"[row % 2]} for row in range(4)
+        {"file_name": f"{row}\x1b[2J.png", "text": f"\x1b[31mred {row}", "label": "ab"[row % 2]} for row in range(10)
     ]
     write_csv(tmp_path / "metadata.csv", rows)
     assert exit_code("data", "check", tmp_path) == 1
@@ -157,9 +157,23 @@ def test_words_of_a_table_do_not_steer_the_terminal(tmp_path: Path, capsys: pyte
 
 
 def test_a_row_without_a_file_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    (tmp_path / "rows.csv").write_text("text,n,label\na,x,p\nb,y,q\nc,1,p\nd,2,q\n")
+    (tmp_path / "rows.csv").write_text("text,n,label\na,x,p\nb,y,q\n" + "c,1,p\nd,2,q\n" * 5)
     assert exit_code("data", "check", tmp_path / "rows.csv", "--columns", "text=text", "readings:numbers=n") == 1
     assert "\n  row 1: readings are 'x', expected numbers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("num_rows", "split"), [(2, "test"), (3, "validation")])
+def test_too_few_rows_to_set_some_apart_are_refused_as_by_a_run(
+    num_rows: int, split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "rows.csv").write_text("text,label\n" + "".join(f"{row},{'ab'[row % 2]}\n" for row in range(num_rows)))
+    assert exit_code("data", "check", tmp_path / "rows.csv", "--columns", "text=text") == 2
+    said = capsys.readouterr()
+    assert f"0 of 2 training samples would be set apart for {split} (data.{split}_share is 0." in said.err
+    assert f"{num_rows} samples: {num_rows} train" in said.out
+    assert "nothing is wrong" not in said.out
+    enough = ("--test-share", "0.4", "--validation-share", "0.5")
+    assert num_rows < 3 or exit_code("data", "check", tmp_path / "rows.csv", "--columns", "text=text", *enough) == 0
 
 
 def test_a_table_is_shown_without_a_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,6 +1,7 @@
 """Raw values as backbones take them: images, texts, sounds and rows of numbers; and embedding them in chunks."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -12,6 +13,9 @@ from torch import Tensor
 from fedprime.backbones.backbone import BackboneError
 
 _EMBED_AT_ONCE = 64  # samples per call of the embedding layers, which bounds memory
+#: Tokenizers read all of a text before they cut it, which may take all memory; none keeps nearly as much.
+_MOST_LETTERS = 1_000_000
+_HALF = re.compile("[\ud800-\udfff]")
 _MOST_HERTZ = 1_000_000  # samples of a second; to resample more would take all memory
 
 
@@ -29,7 +33,7 @@ def embed_in_chunks(embed: Callable[[Sequence[object]], list[Tensor]], values: S
 
 
 def as_texts(values: Sequence[object]) -> list[str]:
-    """Returns values as the texts that they are.
+    """Returns values as the texts that they are, of very long ones their beginning.
 
     Raises:
         BackboneError: If one is no text.
@@ -37,9 +41,9 @@ def as_texts(values: Sequence[object]) -> list[str]:
     for value in values:
         if not isinstance(value, str):
             raise BackboneError(f"found {type(value).__name__} where a text was expected")
-        if any("\ud800" <= letter <= "\udfff" for letter in value):
+        if not value.isascii() and _HALF.search(value):
             raise BackboneError("found half of a character in a text (a lone surrogate)")
-    return cast("list[str]", list(values))
+    return [value[:_MOST_LETTERS] for value in cast("Sequence[str]", values)]
 
 
 def as_images(values: Sequence[object]) -> list[UInt8[np.ndarray, "_ _ 3"]]:

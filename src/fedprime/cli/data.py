@@ -11,6 +11,7 @@ from fedprime.cli.stopping import importing
 from fedprime.data.sets.registered import data_set_names
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.reproducibility.errors import counted, printable
+from fedprime.settings.data_settings import DataSettings
 from fedprime.settings.problems import SettingsError, known_verb
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ class _CheckOptions(_DataOptions):
     """Put every value through this backbone, too: what it cannot take counts as missing in a run."""
     modalities: tuple[str, ...] = ()
     """With --backbone: which modalities it shall read, as data.modalities of a run."""
+    validation_share: float = DataSettings.validation_share
+    """Share of the training samples that a run sets apart for validation, if there is no such split."""
+    test_share: float = DataSettings.test_share
+    """Share of the samples that a run sets apart for the test, if there is neither."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,10 +117,16 @@ def _check(words: list[str]) -> int:
     options = tyro.cli(_CheckOptions, args=words, prog="fedprime data check", config=(tyro.conf.FlagCreatePairsOff,))
     source = options.open()
     from fedprime.data.inspection import EXPECTED, inspect
+    from fedprime.experiment.embedded_data import with_three_splits
 
     embedded = _seen_through(options.backbone, options.modalities, source) if options.backbone else None
     found = inspect(source, EXPECTED.get(options.format), embedded=embedded)
-    print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else printable(_in_words(found)))
+    lines = [json.dumps(dataclasses.asdict(found), indent=2)] if options.json else map(printable, _in_words(found))
+    print("\n".join(lines))
+    with_three_splits(source, options.validation_share, options.test_share)  # refused as by a run
+    is_fine = found.is_sound and not (found.repeated or found.given_away)
+    if is_fine and not options.json:
+        print("nothing is wrong")
     return 0 if found.is_sound else 1
 
 
@@ -151,7 +162,7 @@ def _show(words: list[str]) -> int:
     return 0
 
 
-def _in_words(found: "Inspection") -> str:
+def _in_words(found: "Inspection") -> list[str]:
     total = sum(found.samples.values())
     lines = [*(f"  {part}" for part in found.report.split("; ")[1:]), *_counts_in_words(found)]
     if found.readings:
@@ -190,8 +201,7 @@ def _in_words(found: "Inspection") -> str:
     lines += [f"{counted(len(names), noun)} {what}: {_first(names)}" for noun, what, names in problems if names]
     if found.no_label:
         lines.append(f"{counted(found.no_label, 'row')} without a label: left out")
-    is_fine = found.is_sound and not (found.repeated or found.given_away)
-    return "\n".join([*lines, "nothing is wrong"] if is_fine else lines)
+    return lines
 
 
 def _counts_in_words(found: "Inspection") -> list[str]:

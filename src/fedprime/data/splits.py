@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -30,6 +30,27 @@ def split_name(found: str) -> str:
     return _OTHER_NAMES.get(found.strip().lower(), found.strip().lower())
 
 
+def names_of_splits(found: Iterable[str], place: str) -> dict[str, str]:
+    """Returns by the name that is used here what data calls each split; what is none, by what it is called.
+
+    Args:
+        place: Where they were found, for messages.
+
+    Raises:
+        DataError: If two names mean one split.
+
+    >>> names_of_splits(["train", "Dev", "more"], "here")
+    {'train': 'train', 'validation': 'Dev', 'more': 'more'}
+    """
+    names: dict[str, str] = {}
+    for name in found:
+        split = split_name(name) if split_name(name) in SPLITS else name
+        if split in names:
+            raise DataError(f"{place} has {names[split]} and {name}, which both mean {split}; leave out or rename one")
+        names[split] = name
+    return names
+
+
 def named_splits(found: Mapping[str, object], place: str) -> dict[str, list[str]]:
     """Returns the ids of each split under the names that are used here.
 
@@ -44,10 +65,11 @@ def named_splits(found: Mapping[str, object], place: str) -> dict[str, list[str]
     {'train': ['a'], 'validation': ['b'], 'test': ['c']}
     """
     named: dict[str, list[str]] = {}
-    for name, ids in found.items():
+    for split, name in names_of_splits(found, place).items():
+        ids = found[name]
         if not isinstance(ids, list):
             raise DataError(f"{place} holds no list of ids for {name}, but {type(ids).__name__}; take another copy")
-        named[split_name(name)] = [str(sample) for sample in ids]
+        named[split] = [str(sample) for sample in ids]
     unknown = [name for name in named if name not in SPLITS]
     lacking = [name for name in ("train", "test") if not named.get(name)]
     if unknown or lacking:
@@ -140,10 +162,18 @@ def set_apart(
     Args:
         samples: Which samples of the data set, in order.
         split: What for; another split draws others.
+
+    Raises:
+        DataError: If a share of them is none or all.
     """
     order = stream(0, f"{split} split").permutation(len(samples))
     order = order[np.argsort(groups[samples][order], kind="stable")]
     num_apart = round(share * len(samples))
+    if not 0 < num_apart < len(samples):
+        raise DataError(
+            f"{num_apart} of {counted(len(samples), 'training sample')} would be set apart for {split} "
+            f"(data.{split}_share is {share:g}); add samples, change that share, or say which are for {split}"
+        )
     apart = order[((np.arange(num_apart) + 0.5) * len(samples) / max(1, num_apart)).astype(np.int64)]
     stays = np.setdiff1d(np.arange(len(samples)), apart)
     return samples[stays], samples[np.sort(apart)]

@@ -33,6 +33,8 @@ def opened(folder: Path, cells: pa.Array, kind: str = "table") -> Table:
         (pa.array(["a", "b"] * 6).dictionary_encode(), "2 categories"),
         (pa.array(["a", "b"] * 6, pa.large_string()), "2 categories"),
         (pa.array(["a", "b"] * 6, pa.string_view()), "2 categories"),
+        (pa.array(["ä", "b"] * 6, pa.binary()), "2 categories"),  # of Impala
+        (pa.array([b"a", b"b"] * 6, pa.large_binary()), "2 categories"),
         (pa.array([Decimal("1.50"), Decimal(2)] * 6), "numbers"),
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",

@@ -1,6 +1,7 @@
 """Where a table's rows come from, and files that are not what they should be: one clear line each."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -196,3 +197,18 @@ def test_offline_a_name_of_the_hub_gives_one_clear_line(monkeypatch: pytest.Monk
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="there is no file or folder nobody/nothing here; looked for on the hub: "):
         open_parts("nobody/nothing")
+
+
+def test_splits_of_other_names_are_told_to_be_unused(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    rows = datasets.Dataset.from_dict({"text": ["a"]})
+    datasets.DatasetDict({"train": rows, "unsupervised": rows}).save_to_disk(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert [part.split for part in open_parts(str(tmp_path))] == ["train"]
+    assert "neither train, validation nor test are not used: unsupervised" in caplog.text
+
+
+def test_two_folders_that_mean_one_split_are_refused(tmp_path: Path):
+    for name in ("train", "dev", "val"):
+        write_csv(tmp_path / name / "metadata.csv", [{"text": "a"}])
+    with pytest.raises(DataError, match="has dev and val, which both mean validation; leave out or rename one"):
+        open_parts(str(tmp_path))

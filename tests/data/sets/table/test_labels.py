@@ -128,7 +128,9 @@ def test_a_class_may_have_a_comma_in_its_name(tmp_path: Path):
     assert read(csv_parts(tmp_path, label=list(names))).names == names
 
 
-@pytest.mark.parametrize("cells", [[{"name": "a"}, {"name": "b"}], [b"a", b"b"], [[{"name": "a"}], [{"name": "b"}]]])
+@pytest.mark.parametrize(
+    "cells", [[{"name": "a"}, {"name": "b"}], [b"\xffa", b"\xffb"], [[{"name": "a"}], [{"name": "b"}]]]
+)
 def test_objects_and_bytes_are_no_classes(cells: list[object], tmp_path: Path):
     with pytest.raises(DataError, match="in the column label; expected classes or lists of labels"):
         read(saved_parts(tmp_path, datasets.Dataset.from_dict({"label": cells})))

@@ -5,9 +5,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from fedprime.data.sets.table.embedded_files import kind_of_bytes
 from fedprime.data.sources import DataError
 
 _SOME = 1000  # cells that tell what a column is
+_FEW = 20  # that tell whether bytes, which may be large, are texts
+_TAB = 9  # no text has a control character before it
 
 
 def in_words(cells: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
@@ -28,13 +31,26 @@ def in_words(cells: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
     if kind == pa.string_view():
         return cells.cast(pa.large_string())
     if kind == pa.binary_view() or pa.types.is_fixed_size_binary(kind):
-        return cells.cast(pa.large_binary())
+        cells = cells.cast(pa.large_binary())
+    if pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type):
+        return _as_texts(cells)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         try:
             cells.validate(full=True)
         except pa.ArrowInvalid as error:
             raise DataError(f"{place}, has words that are not in UTF-8; write the file anew in UTF-8") from error
     return cells
+
+
+def _as_texts(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns bytes that are texts in UTF-8 as these, as programs write them that note no types; others as they are."""
+    some = [cell for cell in cells.slice(0, _FEW).to_pylist() if cell]
+    if not some or any(kind_of_bytes(cell) or min(cell) < _TAB for cell in some):
+        return cells
+    try:
+        return cells.cast(pa.large_string() if pa.types.is_large_binary(cells.type) else pa.string())
+    except pa.ArrowInvalid:
+        return cells
 
 
 def _as_dates(cells: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -125,11 +125,11 @@ def choose_columns(
     if not chosen:
         has_numbers = any(form in OF_TABLES for name, form in forms.items() if name not in apart)
         example = f"table={_ALL}, which means all numbers and categories" if has_numbers else "text=title"
-        rows_of_numbers = [name for name, form in forms.items() if form == "numbers"]
-        example = f"vector={rows_of_numbers[0]}" if rows_of_numbers else example
+        example = next((f"vector={name}" for name, form in forms.items() if form == "numbers"), example)
+        shown = [f"{name} ({parts[0].column(name).type})" if form == "other" else name for name, form in forms.items()]
         raise DataError(
             f"{parts[0].place} has no column that looks like an image, a text or a sound, but "
-            f"{quoted(', '.join(forms)) or 'the label alone'}; name those to use in data.columns, as {example}"
+            f"{quoted(', '.join(shown)) or 'the label alone'}; name those to use in data.columns, as {example}"
         )
     return chosen
 

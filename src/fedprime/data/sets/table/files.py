@@ -23,7 +23,7 @@ from fedprime.data.sets.table.layouts import (
 )
 from fedprime.data.sets.table.parts import READERS, Part, have_one_schema, open_files, reading, undecoded
 from fedprime.data.sources import DataError
-from fedprime.data.splits import SPLITS, split_name
+from fedprime.data.splits import SPLITS, names_of_splits
 
 _logger = logging.getLogger(__name__)
 
@@ -65,8 +65,9 @@ def open_parts(path: str, options: CsvOptions | None = None) -> list[Part]:
     own = _files_of_table(place)
     if len(own) > 1 or _metadata_file(place):  # a single file of any name may stand beside folders of splits or classes
         return _open_shards(own, None, place, options)
-    named = {split: folder for folder in sorted(place.iterdir()) if (split := split_name(folder.name)) in SPLITS}
-    files = {split: _files_of_table(folder) for split, folder in named.items() if folder.is_dir()}
+    folders = sorted(folder.name for folder in place.iterdir() if folder.is_dir())
+    named = {split: place / name for split, name in names_of_splits(folders, str(place)).items() if split in SPLITS}
+    files = {split: _files_of_table(folder) for split, folder in named.items()}
     shards = {split: (own, named[split]) for split in SPLITS if (own := files.get(split))}
     shards = shards or {split: (own, place) for split, own in split_files(place).items()}
     parts = [part for split, (own, at) in shards.items() for part in _open_shards(own, split, at, options)]
@@ -205,10 +206,14 @@ def _open_named(path: str) -> list[Part]:
 def _as_parts(rows: Any, place: str, folder: Path) -> list[Part]:
     if not isinstance(rows, dict):
         return [Part(undecoded(rows), None, folder, place)]
-    named = {split_name(name): own for name, own in rows.items()}
+    named = names_of_splits(rows, place)
     known = [split for split in SPLITS if split in named]
     if not known:
         if len(rows) > 1:
             raise DataError(f"{place} has the splits {', '.join(rows)}; expected train, validation (or dev) and test")
         return [Part(undecoded(own), None, folder, place) for own in rows.values()]
-    return [Part(undecoded(named[split]), split, folder, place) for split in known]
+    if unused := [name for split, name in named.items() if split not in SPLITS]:
+        _logger.warning(
+            "%s: splits that are neither train, validation nor test are not used: %s", place, ", ".join(unused)
+        )
+    return [Part(undecoded(rows[named[split]]), split, folder, place) for split in known]

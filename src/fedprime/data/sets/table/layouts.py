@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from fedprime.data.sets.table.file_names import IMAGE_ENDINGS, SOUND_ENDINGS
 from fedprime.data.sets.table.parts import READERS
-from fedprime.data.splits import SPLITS, split_name
+from fedprime.data.splits import SPLITS, names_of_splits, split_name
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +80,8 @@ def class_folders(folder: Path) -> dict[str, list[tuple[str, str]]]:
         By split, empty for none, the names of files relative to the folder, and the class of each.
     """
     inside = _shown(own for own in folder.iterdir() if own.is_dir())
-    splits = {split: own for own in inside if (split := split_name(own.name)) in SPLITS}
+    named = names_of_splits([own.name for own in inside], str(folder))
+    splits = {split: folder / name for split, name in named.items() if split in SPLITS}
     places = {split: _shown(own.iterdir()) for split, own in splits.items()} if splits else {"": inside}
     found: dict[str, list[tuple[str, str]]] = {}
     others, unused = Counter[str](), [own.name for own in inside if splits and own not in splits.values()]
