@@ -50,6 +50,7 @@ def test_who_is_left_out_of_a_round_is_said_while_it_happens(
                 line | {"round": 0, "left_out": {}},
                 line | {"round": 1, "left_out": {"4": "it says: No space left on device\x1b[2J"}},
             ]
+            (tmp_path / "refused.log").write_text("client 3 (node 7) is not used: it has one class\nclient 2 is n")
             (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
             return "running"
 
@@ -60,7 +61,10 @@ def test_who_is_left_out_of_a_round_is_said_while_it_happens(
     watch = lambda progress: seen.append(progress.round_number)  # noqa: E731
     deployment._follow(link, "7", Settings(), tmp_path / "run", outcome, "1", watch)
     assert seen == [2]
-    assert caplog.messages == ["round 2: client 4 is left out: it says: No space left on device[2J"]
+    assert caplog.messages == [
+        "round 2: client 4 is left out: it says: No space left on device[2J",
+        "client 3 (node 7) is not used: it has one class",
+    ]
 
 
 @pytest.mark.parametrize("app_says_so", [True, False])

@@ -36,6 +36,14 @@ def test_a_job_is_done_and_says_so(job: Path):
     assert outcome(job) == {"attempt": "1", "error": None}
 
 
+def test_who_is_not_used_is_said_beside_the_job(job: Path):
+    grid = FakeGrid(4, **{STATE_KEY: str(job.with_name("state"))})
+    grid.connect(1)
+    run_job(grid, job)
+    said = job.with_name("refused.log").read_text().splitlines()
+    assert [line.partition(" (")[0] for line in said] == ["client 1", "client 1"]
+
+
 def test_what_went_wrong_stands_where_the_command_looks_for_it(job: Path):
     with pytest.raises(RunError):
         run_job(FakeGrid(0), job)

@@ -17,6 +17,7 @@ from fedprime.cli.run import exit_code, where_it_lies
 from fedprime.cli.stopping import interruptible
 from fedprime.data.embeddings.cache_folder import PLACE_VARIABLE
 from fedprime.experiment.loading import with_absolute_folders
+from fedprime.experiment.round_lines import whole_lines
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.experiment.site import deployable_method
 from fedprime.report.single_run import notices, scenario_table
@@ -24,7 +25,7 @@ from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.errors import quoted
 from fedprime.reproducibility.strict_json import read_json
 from fedprime.runs.metrics import progress_after
-from fedprime.runtime.clients import flower_is_missing
+from fedprime.runtime.clients import REFUSALS, flower_is_missing
 from fedprime.settings.reading import dump_toml
 from fedprime.settings.settings import Settings
 
@@ -81,6 +82,8 @@ def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, w
         "settings": str((state / "settings.toml").resolve()),
     }
     write_whole(job, json.dumps(facts))
+    refusals = state / REFUSALS
+    refusals.unlink(missing_ok=True)
     with started_link(keys, state, host, port, job) as link:
         for public_key in sorted((keys / "nodes").glob("*.pub")):
             link.register(public_key)
@@ -91,7 +94,8 @@ def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, w
 
 def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path, attempt: str, watch: Any) -> None:
     """Shows rounds as they are finished, until the app says that it has ended or has plainly gone."""
-    started, first_round, shown = time.perf_counter(), None, 0
+    started, first_round, shown, num_refused = time.perf_counter(), None, 0, 0
+    refusals = outcome.with_name(REFUSALS)
     looked, status = time.monotonic(), ""
     while True:
         ended = read_json(outcome) if outcome.exists() else {}
@@ -101,6 +105,10 @@ def _follow(link: Any, run: str, settings: Settings, folder: Path, outcome: Path
             _tell_left_out(history[max(shown, first_round) :])
             shown = len(history)
             watch(progress_after(history, settings.training.rounds, first_round, time.perf_counter() - started))
+        refused = whole_lines(refusals) if refusals.exists() else []
+        for line in refused[num_refused:]:
+            _logger.warning("%s", line.rstrip())
+        num_refused = len(refused)
         if ended.get("attempt") == attempt:
             if ended.get("error") is not None:
                 raise RunError(f"the run has stopped, and the same command goes on with it: {ended['error']}")

@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -20,6 +21,7 @@ from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.errors import FedprimeError
 from fedprime.runs.run import complete_run
 from fedprime.runs.site_run import complete_site_run
+from fedprime.runtime.clients import REFUSALS
 from fedprime.runtime.flower.exchange import Grid
 from fedprime.runtime.flower.grid_clients import GridClients
 from fedprime.runtime.flower.processes import JOB_VARIABLE
@@ -47,13 +49,25 @@ def run_job(grid: Grid, job: Path) -> None:
     try:
         settings = read_saved_settings(Path(facts["settings"]))
         method = deployable_method(settings)
-        clients = GridClients(grid, method, settings, settings.partition.num_clients, run_id=facts["run"])
+        clients = GridClients(
+            grid,
+            method,
+            settings,
+            settings.partition.num_clients,
+            run_id=facts["run"],
+            tell=partial(_note, job.with_name(REFUSALS)),
+        )
         complete_site_run(settings, Path(facts["folder"]), clients)
     except Exception as failure:
         error = f"{failure}" if isinstance(failure, FedprimeError | OSError) else repr(failure)
         raise
     finally:
         write_whole(job.with_name("outcome.json"), json.dumps({"attempt": facts["attempt"], "error": error}))
+
+
+def _note(path: Path, said: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{said}\n")
 
 
 def _simulate(grid: Grid, config: Mapping[str, Any]) -> None:

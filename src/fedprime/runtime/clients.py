@@ -10,6 +10,8 @@ from fedprime.runtime.local_clients import local_clients
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
 
+#: The file beside a deployment's job in which its server says who is not used, and why.
+REFUSALS = "refused.log"
 #: What brings the clients of an experiment to life, and ends them after the block.
 OpenClients = Callable[[Experiment], AbstractContextManager[KeepingClients]]
 

@@ -14,6 +14,7 @@ from fake_grid import DESCRIPTION, FakeGrid, Fault, adding_one
 from fedprime.federation.rounds import Round, Schedule, federate
 from fedprime.methods.method import Method, ServerState
 from fedprime.runtime.flower.grid_clients import GridClients
+from fedprime.runtime.flower.messages import Content, pack
 from fedprime.settings.reading import read_settings
 
 BAD = 1
@@ -60,6 +61,25 @@ def test_a_site_that_differs_is_told_how_that_is_mended(caplog: pytest.LogCaptur
     _, _, clients = life("query", saying(label_names=["cat", "Dog"]))
     assert clients.failures[BAD].startswith("it has label_names ['cat', 'Dog'], expected ['cat', 'dog']; its folder")
     assert "client 1" in caplog.text
+
+
+@pytest.mark.parametrize(("client", "who"), [(BAD, "client 1 (node "), ("x", "node "), (True, "node "), (99, "node ")])
+def test_a_site_that_cannot_say_what_it_has_is_named_with_its_reason(client: object, who: str):
+    told: list[str] = []
+    grid = FakeGrid(4, adding_one)
+    grid.faults["query", BAD] = lambda message, _: Message(
+        pack(Content({"error": "its table has 'FRUIT'", "client": client})), reply_to=message
+    )
+    clients = GridClients(grid, Mean(), SETTINGS, 4, run_id=RUN, tell=told.append)
+    clients.find(range(4), 4)
+    (said,) = told  # and not once more where it is asked again
+    assert said.startswith(who)
+    assert "is not used: it says: its table has 'FRUIT'" in said
+    assert clients.failures == ({BAD: "it says: its table has 'FRUIT'"} if client == BAD and client is not True else {})
+    clients.agree_on(DESCRIPTION)
+    (finished,) = federate(Mean(), clients, STATE, Schedule(1), seed=0)
+    reason = "it says: its table has 'FRUIT'" if who.startswith("client") else "it is not connected"
+    assert finished.left_out[BAD] == reason
 
 
 def test_two_sites_of_one_name_are_left_out_and_told_what_to_do(caplog: pytest.LogCaptureFixture):

@@ -120,7 +120,7 @@ def answer(kind: str, records: RecordDict, node: Mapping[str, Any]) -> RecordDic
         return pack(Content({**found.facts, **told}, found.weights))
     except (FedprimeError, OSError) as error:
         _logger.error("%s", error)  # the server is told; here, nobody has to look for it in a traceback
-        return pack(Content({"error": str(error)}))
+        return pack(Content({"error": str(error), "client": int(node.get(NUMBER_KEY, ANY_CLIENT))}))
 
 
 def _describe(task: _Task) -> Content:

@@ -26,6 +26,19 @@ class Grid(Protocol):
         ...
 
 
+class SiteError(MessageError):
+    """What a site says went wrong there.
+
+    Attributes:
+        client: Which client it says that it is; None if it does not.
+    """
+
+    def __init__(self, said: str, client: int | None) -> None:
+        """Takes what it says."""
+        super().__init__(said)
+        self.client = client
+
+
 class Exchange:
     """Asks nodes about one run."""
 
@@ -83,9 +96,9 @@ class Exchange:
             raise MessageError(f"no answer in {self._deadline:g} s")
         if reply.has_error():
             raise MessageError(f"it failed: {_last_line(reply.error.reason)}")
-        failed = unpack(reply.content).facts.get("error") if set(reply.content) == {"facts"} else None
-        if failed is not None:
-            raise MessageError(f"it says: {_last_line(failed)}")
+        told = unpack(reply.content).facts if set(reply.content) == {"facts"} else {}
+        if told.get("error") is not None:
+            raise SiteError(f"it says: {_last_line(told['error'])}", self._named(told.get("client")))
         content = unpack(reply.content, parts, max_bytes)
         said = read_as(form, content.facts)
         expected = (self._facts["run"], round_number, said.client if client == ANY_CLIENT else client)
@@ -97,6 +110,9 @@ class Exchange:
         if not 0 <= said.client < self._num_clients:
             raise MessageError(f"it says that it is client {said.client} of {self._num_clients}, which begin at 0")
         return said, content.weights
+
+    def _named(self, client: object) -> int | None:
+        return client if type(client) is int and 0 <= client < self._num_clients else None
 
 
 def _last_line(text: object) -> str:

@@ -15,7 +15,7 @@ from fedprime.federation.traffic import size_bytes
 from fedprime.methods.method import Method, ServerState, Update
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.errors import quoted
-from fedprime.runtime.flower.exchange import Exchange, Grid
+from fedprime.runtime.flower.exchange import Exchange, Grid, SiteError
 from fedprime.runtime.flower.messages import ANY_CLIENT, PARTS, MessageError
 from fedprime.runtime.flower.schema import (
     Description,
@@ -56,6 +56,7 @@ class GridClients:
         *,
         run_id: str,
         check: Callable[[], None] = lambda: None,
+        tell: Callable[[str], object] = _logger.warning,
     ) -> None:
         """Takes the parts; nobody is asked yet.
 
@@ -63,6 +64,7 @@ class GridClients:
             settings: The settings of the run; they travel with every message.
             run_id: Hexadecimal digits that tell this run from others.
             check: Raises an error if the engine has failed; called while waiting.
+            tell: Is told once of each client that is not used, and why.
         """
         self._grid = grid
         self._method = method
@@ -81,6 +83,7 @@ class GridClients:
         self.failures: dict[int, str] = {}
         self._disagreed: dict[int, str] = {}  # by client that was put aside, why
         self._agreed: dict[str, Any] = {}
+        self._tell, self._told = tell, dict[str, str]()
 
     def __len__(self) -> int:
         """Returns how many clients there are."""
@@ -116,7 +119,6 @@ class GridClients:
             reason = disagreement(said, self._agreed)
             if reason:
                 del self.descriptions[client]
-                self.failures[client] = self._disagreed[client] = reason
                 self._refuse(self._nodes.pop(client, None), client, reason)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:
@@ -184,7 +186,7 @@ class GridClients:
                 said, _ = self._exchange.read(replies.get(node), ANY_CLIENT, 0, Description)
                 found.setdefault(said.client, []).append((node, said))
             except Exception as error:  # as above
-                self._refuse(node, None, _reason(error))
+                self._refuse(node, error.client if isinstance(error, SiteError) else None, _reason(error))
         for client, candidates in found.items():
             if client in self._nodes or len(candidates) > 1:
                 for node, _ in candidates:
@@ -202,12 +204,18 @@ class GridClients:
                 self._refuse(node, client, reason)
             else:
                 self._nodes[client], self.descriptions[client] = node, facts
+                self.failures.pop(client, None)
+                self._disagreed.pop(client, None)
 
     def _refuse(self, node: int | None, client: int | None, reason: str) -> None:
         if node is not None:
             self._refused[node] = time.monotonic()
+        if client is not None and client not in self._nodes:
+            self.failures[client] = self._disagreed[client] = reason
         who = f"node {node}" if client is None else f"client {client} (node {node})"
-        _logger.warning("%s is not used: %s; it is asked again in a minute", who, reason)
+        if self._told.get(who) != reason:
+            self._told[who] = reason
+            self._tell(f"{who} is not used: {reason}; it is asked again each minute")
 
     def _parts(self, client: int, values: Weights, processors: Sequence[UpdateProcessor]) -> dict[str, Weights]:
         sent = self._method.travelling(values)

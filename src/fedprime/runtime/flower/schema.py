@@ -21,8 +21,8 @@ _SCORES = frozenset({"accuracy", "macro_f1", "micro_f1", "auroc", "loss"})
 _REMEDIES = {
     "task": "label its samples as the others do",
     "label_names": "its folder needs the classes of the others, spelled alike",
-    "modalities": "give it the columns that the others have",
-    "kinds": "give it the columns that the others have",
+    "modalities": "give it the columns that the others have; if they are empty there, state them by data.columns",
+    "kinds": "give it the columns that the others have, or state them by data.columns at the server",
     "backbone": "copy the files of the frozen model that the others have",
     "version": "install the same version of fedprime everywhere",
 }
