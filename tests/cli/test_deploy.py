@@ -57,7 +57,35 @@ def test_a_client_does_not_start_with_data_that_cannot_be_used(keys: Path, compl
     (tmp_path / "data").mkdir()
     words = ["deploy", "client", "--keys", keys / "client-0", "--server", "localhost:1", "--state", tmp_path / "state"]
     assert str(tmp_path / "data") in complaint(*words, "--data", tmp_path / "data", "--format", "food101")
+    assert "is no table" in complaint(*words, "--data", tmp_path / "data")
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("text,label\nleaf,herb\nstem,herb\n", "has only one class, herb"),
+        ("text,diagnosis\nleaf,herb\nstem,fruit\n", "has no column label"),
+        ("text,label\nleaf,herb\nstem,fruit\n", "0 of 2 training samples would be set apart"),
+    ],
+)
+def test_a_client_starts_with_a_table_of_which_the_server_may_say_more(
+    table: str,
+    said: str,
+    keys: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    started: list[object] = []
+    monkeypatch.setattr("fedprime.cli.deployment.take_part", started.append)
+    (tmp_path / "rows.csv").write_text(table)
+    words = ["deploy", "client", "--keys", keys / "client-0", "--server", "localhost:1", "--state", tmp_path / "state"]
+    assert exit_code(*words, "--data", tmp_path / "rows.csv") == 0
+    assert len(started) == 1
+    told = capsys.readouterr().out
+    assert f"the data cannot be used as it is: {tmp_path / 'rows.csv'}" in told or "as it is: 0 of 2" in told
+    assert said in told
 
 
 def test_a_kit_is_made_of_one_site_s_keys_only(keys: Path, complaint: Complaint, tmp_path: Path):

@@ -47,7 +47,7 @@ class _KitOptions:
     """Where the server is; if not given, what its certificate beside the folder names first, and port 9092."""
     data: str = ""
     """Folder of the samples at the site; without one, it takes part on the built-in world."""
-    format: Format = "food101"
+    format: Format = "table"
     """Which data set the folder holds."""
 
 
@@ -63,7 +63,7 @@ class ClientOptions:
     """Folder for what must last: values that are not sent, Flower's own files. Nobody else should read it."""
     data: Path | None = None
     """Folder of this site's samples; without one, the run is on the built-in world."""
-    format: Format = "food101"
+    format: Format = "table"
     """Which data set the folder holds."""
     backbone: Path | None = None
     """Folder or file of the frozen model at this site, if it is not one that comes along."""
@@ -155,15 +155,33 @@ def _client(words: list[str]) -> int:
     options = tyro.cli(ClientOptions, args=words, prog="fedprime deploy client")
     _refuse_broken_keys(options.keys, ("ca.crt", "client.key", "client.json"), "client-N")
     if options.data is not None:
-        checked = look_at_data(["check", str(options.data), "--format", options.format])
-        print(
-            "the data can be used" if checked == 0 else "the data can be used, but look at what is said above",
-            flush=True,
-        )
+        print(_checked(options.data, options.format), flush=True)
     with importing():
         from fedprime.cli.deployment import take_part
     take_part(options)
     return 0
+
+
+def _checked(data: Path, data_format: str) -> str:
+    """Checks the samples of a site, and returns whether they can be used.
+
+    Raises:
+        DataError: If they cannot, whatever the server says of them.
+    """
+    from fedprime.data.sets.table.files import open_parts
+    from fedprime.data.sources import DataError
+
+    try:
+        checked = look_at_data(["check", str(data), "--format", data_format])
+    except DataError as error:
+        if data_format != "table":
+            raise
+        open_parts(str(data))  # what is no table at all stays none
+        return (
+            f"the data cannot be used as it is: {error}. What the server states (data.label, data.classes, ...) may "
+            "mend that; if not, it names this site"
+        )
+    return "the data can be used" if checked == 0 else "the data can be used, but look at what is said above"
 
 
 def _refuse_broken_keys(folder: Path, names: tuple[str, ...], title: str) -> None:

@@ -16,7 +16,7 @@ _MOMENT = (1980, 1, 1, 0, 0, 0)
 _UNIX, _FOLDER, _FILE = 3, 0o40700, 0o100600
 
 
-def make_kit(keys: Path, output: Path, *, server: str = "", data: str = "", data_format: str = "food101") -> None:
+def make_kit(keys: Path, output: Path, *, server: str = "", data: str = "", data_format: str = "table") -> None:
     """Writes the kit of one site; files in it, and it itself, are readable by their owner alone.
 
     Args:
