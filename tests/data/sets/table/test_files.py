@@ -199,6 +199,13 @@ def test_offline_a_name_of_the_hub_gives_one_clear_line(monkeypatch: pytest.Monk
         open_parts("nobody/nothing")
 
 
+def test_a_column_of_partitions_may_stand_in_their_files_too(tmp_path: Path):
+    for name, row in (("2", "a"), ("3", "b")):
+        write_csv(tmp_path / f"size={name}" / "0.csv", [{"text": row, "size": name}])
+    parts = open_parts(str(tmp_path))
+    assert [part.column("size").to_pylist() for part in parts] == [["2"], ["3"]]
+
+
 def test_splits_of_other_names_are_told_to_be_unused(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     rows = datasets.Dataset.from_dict({"text": ["a"]})
     datasets.DatasetDict({"train": rows, "unsupervised": rows}).save_to_disk(tmp_path)

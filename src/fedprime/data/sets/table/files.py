@@ -102,13 +102,11 @@ def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
     parts: list[Part] = []
     for cells, files in partition_files(place):
         for part in _open_shards(files, None, place, options):
-            twice = next((name for name in cells if name in part.rows.column_names), None)
-            if twice:
-                raise DataError(
-                    f"{part.place} has the column {twice}, as the folders of its partition have; leave out one"
-                )
             rows = part.rows
             for name, cell in cells.items():
+                if name in rows.column_names:  # polars writes it into the files, too
+                    _refuse_other_words(part, name, cell)
+                    continue
                 rows = rows.add_column(name, pa.array([cell] * len(rows), pa.string()))
             parts.append(replace(part, rows=rows))
     if parts and (tables := table_files(place)):
@@ -117,6 +115,13 @@ def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
             "or move it away"
         )
     return parts
+
+
+def _refuse_other_words(part: Part, name: str, cell: str | None) -> None:
+    """Raises a `DataError` if rows say something else in a column than the folder of their partition."""
+    words = {None if own is None else str(own) for own in part.column(name).unique().to_pylist()}
+    if words != {cell}:
+        raise DataError(f"{part.place} has the column {name}, as the folders of its partition have; leave out one")
 
 
 def _open_otherwise(place: Path, options: CsvOptions) -> list[Part]:
