@@ -32,6 +32,8 @@ def test_what_nobody_sees_is_no_word(unseen: str):
         "(null)",
         "NaT",
         "0000-00-00",
+        "---",
+        "\u2014",
     ],
 )
 def test_a_word_that_says_that_nothing_is_there_is_blank_but_not_empty(word: str):

@@ -5,9 +5,10 @@ import unicodedata
 from collections.abc import Container, Iterable
 
 #: What people and programs write where there is nothing; databases, errors of spreadsheets. "None" may be an answer.
-_NOTHING = frozenset(("na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "nil", "-", "--", "?", ".", ".."))
+_NOTHING = frozenset(("na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "nil", "?", ".", ".."))
 _NOTHING |= frozenset(("\\n", "(null)", "<null>", "[null]", "0000-00-00", "0000-00-00 00:00:00"))
 _NOTHING |= frozenset(("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!", "#spill!", "#calc!"))
+_DASHES = "-\u2013\u2014"
 #: White space, control and format characters (marks of byte order, of width zero, of direction).
 _UNSEEN = "".join(
     letter for letter in map(chr, range(0x10000)) if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf")
@@ -50,8 +51,9 @@ def is_blank(cell: object, kept: Container[str] = ()) -> bool:
     if is_empty(cell) or not isinstance(cell, str):
         return is_empty(cell)
     word = cleaned(cell)
-    # NaT is no time to pandas; in capitals it may mean something.
-    return (word.lower() in _NOTHING or word == "NaT") and word not in kept
+    # NaT is no time to pandas; in capitals it may mean something. Lines of dashes divide tables that are drawn.
+    is_nothing = word.lower() in _NOTHING or word == "NaT" or not word.strip(_DASHES)
+    return is_nothing and word not in kept
 
 
 def kept_words(cells: Iterable[object]) -> tuple[str, ...]:
