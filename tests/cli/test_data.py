@@ -215,3 +215,12 @@ def test_data_sets_of_packages_are_known_and_their_options_checked(tmp_path: Pat
     assert "--options.sample: the data set colours has no such setting; it has samples, shades" in said
     assert "expected NAME=VALUE" in complaint("data", "check", "", "--format", "colours", "--options", "samples")
     assert "lies in no folder" in complaint("data", "check", tmp_path, "--format", "builtin")
+
+
+def test_natural_clients_that_are_spelled_in_two_ways_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = [
+        {"text": f"word {row}", "label": "ab"[row % 2], "client": ["Berlin", "berlin"][row // 6]} for row in range(12)
+    ]
+    write_csv(tmp_path / "metadata.csv", rows)
+    assert exit_code("data", "check", tmp_path) == 1
+    assert "1 group of natural clients that differ only by case, spaces or zeros in front" in capsys.readouterr().out

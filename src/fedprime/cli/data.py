@@ -188,14 +188,15 @@ def _in_words(found: "Inspection") -> list[str]:
         lines += [f"  {place}: {reason}" for place, reason in list(reasons.items())[:_SHOWN]]
     copies = [" = ".join(own) for own in found.same_file]
     repeated = [" = ".join(own) for own in found.repeated]
-    similar = found.similar_labels
+    alike = "that differ only by case, spaces or zeros in front; write each one way"
     problems = (
         ("modality", "that no sample has, which a run would refuse; mend paths or columns", found.absent),
         ("sample", "with nothing at all, left out", found.nothing),
         ("group", "of equal samples across splits; take one of each out where it is a copy", copies),
         ("group", "of equal samples within a split; keep one of each where these are copies", repeated),
         ("input", "of which each value has one label; leave out what says the label in other words", found.given_away),
-        ("group", "of labels that differ only by case, spaces or zeros in front; write each one way", similar),
+        ("group", f"of labels {alike}", found.similar_labels),
+        ("group", f"of natural clients {alike}", found.similar_sites),
         ("class", "that no training sample has and that cannot be learnt", found.only_measured),
     )
     lines += [f"{counted(len(names), noun)} {what}: {_first(names)}" for noun, what, names in problems if names]

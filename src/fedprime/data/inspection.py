@@ -39,6 +39,7 @@ class Inspection:
         absent: Modalities that no sample has.
         repeated: Names of samples of one split that have the same file, or are the same altogether.
         similar_labels: Classes or labels that differ only by case, spaces or zeros in front.
+        similar_sites: Natural clients likewise.
         given_away: Inputs that tell the label of every row, as `GivenAway` finds them.
         readings: By column, what its cells are taken for.
     """
@@ -58,6 +59,7 @@ class Inspection:
     absent: list[str]
     repeated: list[list[str]] = field(default_factory=list)
     similar_labels: list[str]
+    similar_sites: list[str] = field(default_factory=list)
     given_away: list[str] = field(default_factory=list)
     readings: dict[str, str] = field(default_factory=dict)
 
@@ -68,7 +70,7 @@ class Inspection:
         That samples lack something is not wrong, but for a file of a data set that its authors gave out whole.
         """
         wrong = (self.unreadable, self.nothing, self.no_label, self.same_file, self.only_measured)
-        wrong += (self.absent, self.similar_labels)
+        wrong += (self.absent, self.similar_labels, self.similar_sites)
         if any(wrong) or self.expected is None:
             return not any(wrong)
         return not self.no_file and self.expected == sum(self.samples.values())
@@ -154,6 +156,7 @@ def _inspect_table(
     return found_so_far(
         report=table.report,
         sites={name: int((table.sites == number).sum()) for number, name in enumerate(table.site_names)},
+        similar_sites=_similar(table.site_names),
         missing=lacking(dict(zip(table.modalities, ~table.there.T, strict=True))),
         no_file=lacking(lost),
         unreadable=opened.unreadable,
