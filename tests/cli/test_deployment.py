@@ -81,3 +81,10 @@ def test_a_run_that_ends_while_flower_is_asked_has_not_failed(
     else:
         with pytest.raises(RunError, match="Flower says that the run is finished:completed"):
             deployment._follow(*words)
+
+
+def test_a_site_that_is_not_let_in_is_told_what_that_may_be(tmp_path: Path):
+    (tmp_path / "supernode.log").write_text("INFO: SuperNode terminated gracefully.\n")
+    assert "does the clock of this machine agree with the server's" in deployment._reason(tmp_path / "supernode.log")
+    (tmp_path / "supernode.log").write_text("x\n[code: 2004] Failed to activate SuperNode\n")
+    assert deployment._reason(tmp_path / "supernode.log") == "[code: 2004] Failed to activate SuperNode"

@@ -193,4 +193,9 @@ def _reason(log: Path) -> str:
     """Returns the last error in a log of Flower's, or where to look for one."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line for line in lines if "[code:" in line or "Error:" in line]
-    return errors[-1].strip()[:300] if errors else f"look into {log}"
+    return (
+        errors[-1].strip()[:300]
+        if errors
+        else f"{log} has no error; mostly the server does not let it in: is this site's key there, and does the clock "
+        "of this machine agree with the server's to within five minutes"
+    )

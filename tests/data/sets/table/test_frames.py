@@ -1,5 +1,6 @@
 """Frames as tables: whatever holds the cells, a table reads the same of them."""
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -261,3 +262,10 @@ def test_a_frame_with_the_columns_of_training_is_read_by_modality():
     assert second == {"image": None, "text": "tea", "facts": None, "place": None}
     with pytest.raises(DataError, match="no column called as what the model reads: image"):
         as_samples(frame[["x"]], {"image": "image"}, trained[:1])
+
+
+def test_a_whole_number_that_is_too_large_is_infinite_and_so_a_hole():
+    part = frame_part({"n": [10**400, -(10**5000), 2**70, 1.5]}, Path())
+    assert part.column("n").to_pylist() == [math.inf, -math.inf, 2.0**70, 1.5]
+    with pytest.raises(InputError, match=r"row 1, column n: .* is no array of numbers"):
+        frame_part({"n": [[10**400, 1]]}, Path())

@@ -229,8 +229,8 @@ def _cell(cell: object, where: str) -> object:
             said = " ".join(str(error).split()).rstrip(".")
             raise InputError(f"{where}: {type(cell).__name__} cannot be read as an array: {said}") from error
         cell = array if array.ndim else array.item()
-    if isinstance(cell, bool | int | float):
-        return cell
+    if isinstance(cell, bool | int | float):  # a whole number may be too large for a float
+        return cell if isinstance(cell, float) or abs(cell) < 1e308 else math.inf if cell > 0 else -math.inf
     if isinstance(cell, bytes | bytearray | memoryview):
         return {"bytes": bytes(cell), "path": None}
     if isinstance(cell, Image.Image) or (isinstance(cell, np.ndarray) and cell.ndim > 1):
@@ -249,7 +249,7 @@ def _of_entries(entries: list[object], where: str) -> object:
         return [_whole(str(entry)) for entry in entries]
     try:
         return " ".join(str(float(cast("float", entry))) for entry in entries) or None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{where}: {reprlib.repr(entries)} is no array of numbers; expected numbers alone, or a hole"
         ) from None
