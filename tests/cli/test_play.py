@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import socket
 import sys
 import threading
@@ -27,7 +28,9 @@ def saved(tiny: Backbone, tmp_path: Path) -> Path:
 def test_a_page_is_served_until_it_is_stopped(
     saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    serve, heard = uvicorn.Server.run, []
+    serve, heard, closed = uvicorn.Server.run, [], []
+    handler = logging.NullHandler()  # of somebody else; absl's closes sys.stderr when it is closed
+    monkeypatch.setattr(handler, "close", lambda: closed.append(handler))
 
     def ask_and_stop(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
         serving = threading.Thread(target=serve, args=(server, sockets))
@@ -45,6 +48,7 @@ def test_a_page_is_served_until_it_is_stopped(
     assert exit_code("play", saved, "--port", 0) == 0
     told = {"error": "the request has more than 20,000,000 bytes; send a smaller file"}
     assert heard == ["soups", (413, told), (413, told)]
+    assert closed == []
     assert capsys.readouterr().out.startswith("http://127.0.0.1:")
 
 

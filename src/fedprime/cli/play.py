@@ -70,9 +70,10 @@ def play(words: list[str]) -> int:
         print(f"{address}   (Ctrl-C ends it)", flush=True)
         if options.open and not webbrowser.open(address):
             print(f"fedprime: there is no browser here; open {address} in one", file=sys.stderr)
-        uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", limit_concurrency=_MOST_REQUESTS, timeout_keep_alive=5, ws="none")
-        ).run(sockets=[listening])
+        served = uvicorn.Config(
+            app, log_config=None, log_level="warning", limit_concurrency=_MOST_REQUESTS, timeout_keep_alive=5, ws="none"
+        )  # its own configuration of logs would close the handlers of all others, and with some of them sys.stderr
+        uvicorn.Server(served).run(sockets=[listening])
     return 0
 
 
