@@ -95,7 +95,7 @@ def _quick_runs() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
-        patch.setattr("fedprime.experiment.build.load_backbone", load)
+        patch.setattr("fedprime.experiment.backbone_choice.load_backbone", load)
         patch.setattr("fedprime.runs.run_loop.plot_scenarios", write)
         yield
 

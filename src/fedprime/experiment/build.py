@@ -1,7 +1,7 @@
 """From settings to objects: data, backbone, method, shards, scenarios. The one place that knows both sides."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fedprime.backbones import SHIPPED, SMALL, TINY, load_backbone
+from fedprime.backbones import SHIPPED
 from fedprime.backbones.backbone import Backbone
-from fedprime.backbones.small_weights import INSTALL, lacking_weights
+from fedprime.backbones.small_weights import INSTALL
 from fedprime.data.batches import Encoded, Shard
 from fedprime.data.missingness.evidence import best_possible, client_given_label
 from fedprime.data.missingness.mechanisms import Mechanism
@@ -20,10 +20,10 @@ from fedprime.data.odd_values import OddValues
 from fedprime.data.partition import PartitionError
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError, KnownWorld, SampleSource
-from fedprime.experiment.embedded_data import embedded_samples, opened_source
+from fedprime.experiment.backbone_choice import backbone_for_data
+from fedprime.experiment.embedded_data import embedded_samples
 from fedprime.experiment.missingness import draw_missingness, draw_scenarios
 from fedprime.experiment.partitioning import label_groups, partition, split_of
-from fedprime.experiment.reading_kinds import reading_kinds
 from fedprime.methods.method import Method
 from fedprime.methods.safeguards import reason_against_attack, reason_against_privacy, reason_against_robustness
 from fedprime.models.prompted_model import PromptedModel
@@ -193,7 +193,7 @@ def build_experiment(
     seed = settings.seed
     is_own = source is not None
     if backbone is None:
-        backbone, source = _backbone_for_data(settings, source)
+        backbone, source = backbone_for_data(settings, source, at_site=at_site)
     if settings.data.modalities and tuple(settings.data.modalities) != backbone.modalities:
         raise SettingsError(
             f"data.modalities is {', '.join(settings.data.modalities)}, and the backbone reads "
@@ -253,43 +253,3 @@ def _suitable(method: Method, settings: Settings) -> Method:
     if problems:
         raise SettingsError(problems)
     return method
-
-
-def chosen_backbone(settings: Settings) -> str:
-    """Returns the name of the backbone: what the settings say, or for "auto" what suits the data and is at hand."""
-    if settings.backbone != "auto":
-        return settings.backbone
-    return TINY if settings.data.name == "builtin" or lacking_weights(("image", "text")) else SMALL
-
-
-def _backbone_for_data(settings: Settings, source: SampleSource | None) -> tuple[Backbone, SampleSource | None]:
-    """Loads the backbone; where it reads whatever the data has, the data set is opened first, and returned too."""
-    name, modalities = chosen_backbone(settings), settings.data.modalities
-    if name != SMALL:
-        return configured_backbone(settings, modalities), source
-    source = opened_source(settings.data) if source is None else source
-    kinds = reading_kinds(source)
-    chosen = modalities or source.modalities
-    # A modality that the data lacks is told by whoever joins the two.
-    known = {modality: kinds.get(modality, modality) for modality in chosen}
-    return configured_backbone(settings, tuple(known), ",".join(known.values())), source
-
-
-def configured_backbone(settings: Settings, modalities: Sequence[str], kinds: str = "") -> Backbone:
-    """Loads the backbone as the settings say.
-
-    Args:
-        kinds: What each is, for a backbone that reads whatever the data has.
-
-    Raises:
-        BackboneError: If it cannot be loaded.
-    """
-    return load_backbone(
-        chosen_backbone(settings),
-        modalities,
-        settings.max_text_tokens,
-        settings.precision,
-        settings.device,
-        kinds=kinds,
-        activation_checkpointing=settings.training.activation_checkpointing,
-    )

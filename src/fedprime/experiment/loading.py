@@ -10,7 +10,8 @@ from fedprime.backbones import NAMES
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Encoded
 from fedprime.data.sources import SampleSource
-from fedprime.experiment.build import Experiment, build_experiment, chosen_backbone
+from fedprime.experiment.backbone_choice import chosen_backbone
+from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.experiment.own_objects import OwnObjects
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.methods.method import Method

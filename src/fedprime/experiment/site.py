@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fedprime.data.batches import Shard
-from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment, configured_backbone
+from fedprime.experiment.backbone_choice import configured_backbone
+from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.experiment.missingness import scenario_shares
 from fedprime.experiment.run_folder import RunError
 from fedprime.federation.start_round import each_alone, own_log_prior
