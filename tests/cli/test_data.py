@@ -224,3 +224,13 @@ def test_natural_clients_that_are_spelled_in_two_ways_are_told(tmp_path: Path, c
     write_csv(tmp_path / "metadata.csv", rows)
     assert exit_code("data", "check", tmp_path) == 1
     assert "1 group of natural clients that differ only by case, spaces or zeros in front" in capsys.readouterr().out
+
+
+def test_a_check_takes_the_backbones_that_a_run_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    folder = write_table(tmp_path / "table")
+    for backbone in ("auto", "tiny"):
+        exit_code("data", "check", folder, "--columns", "text=title", "--backbone", backbone)
+        assert "3 classes" in capsys.readouterr().out
+    assert "the data has no image; the backbone tiny reads text alone" in caplog.messages

@@ -1,5 +1,6 @@
 """The command line: verbs, exit codes, errors, and nothing heavy before it is needed."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -44,6 +45,15 @@ from fedprime.cli.main import main
 for model in sys.argv[1:]:
     assert main(["predict", model, "--text", "a red bicycle"]) == 0
     print("unneeded:", [name for name in {UNNEEDED} if name in sys.modules])
+"""
+
+
+SILENT = """
+import logging
+from fedprime.cli.main import main
+main(["recipes", "list"])
+from huggingface_hub import snapshot_download
+print("level", logging.getLogger("huggingface_hub").getEffectiveLevel())
 """
 
 
@@ -225,3 +235,10 @@ def test_what_the_output_cannot_show_is_written_in_ascii(tmp_path: Path):
     assert done.stdout == ""
     assert done.stderr.startswith(r"fedprime: there is no recipe r\xfcn")
     assert "Traceback" not in done.stderr
+
+
+def test_attempts_to_reach_the_hub_are_not_told_one_by_one():
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_VERBOSITY"}
+    words = [sys.executable, "-c", SILENT]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
+    assert said.splitlines()[-1] == f"level {logging.ERROR}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +79,7 @@ class _CheckOptions(_DataOptions):
     json: bool = False
     """Print JSON, with every id, instead of text."""
     backbone: str = ""
-    """Put every value through this backbone, too: what it cannot take counts as missing in a run."""
+    """Put every value through this backbone, too, as "auto": what it cannot take counts as missing in a run."""
     modalities: tuple[str, ...] = ()
     """With --backbone: which modalities it shall read, as data.modalities of a run."""
     validation_share: float = DataSettings.validation_share
@@ -132,14 +133,13 @@ def _check(words: list[str]) -> int:
 
 def _seen_through(reference: str, modalities: tuple[str, ...], source: "SampleSource") -> "EmbeddedSamples":
     with importing():
-        from fedprime.backbones import SMALL, load_backbone
         from fedprime.data.batches import EmbeddedSamples
         from fedprime.data.sources import DataError
-        from fedprime.experiment.reading_kinds import reading_kinds
-    kinds = reading_kinds(source)
-    if reference == SMALL:
-        modalities = modalities or source.modalities
-    backbone = load_backbone(reference, modalities, kinds=",".join(kinds.get(name, name) for name in modalities))
+        from fedprime.experiment.backbone_choice import backbone_for_data
+        from fedprime.settings.data_settings import DataSettings
+        from fedprime.settings.settings import Settings
+    data = DataSettings(name="table", modalities=modalities)  # no built-in world: "auto" means what it means for files
+    backbone, _ = backbone_for_data(replace(Settings(), backbone=reference, data=data), source, at_site=False)
     try:
         return EmbeddedSamples(source, backbone.modalities, backbone.embed)
     except ValueError as error:

@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed, so that help, a list or an error 
 
 import io
 import logging
+import os
 import pkgutil
 import signal
 import sys
@@ -136,7 +137,7 @@ def _log_to_stderr() -> None:
     handler.setFormatter(_PrintableFormatter("%(levelname)s: %(message)s"))
     logging.getLogger("fedprime").handlers = [handler]
     logging.getLogger("fedprime").setLevel(logging.INFO)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # read at its import, which would undo a level set now
 
 
 def _fail(message: str) -> int:
