@@ -45,6 +45,12 @@ def test_the_settings_of_a_method_are_those_that_it_has(capsys: pytest.CaptureFi
     assert "--method.pool_size" not in shown
 
 
+def test_the_help_names_each_method_once_in_lines_that_fit(capsys: pytest.CaptureFixture[str]):
+    shown = shown_by(capsys, "--help", "method")
+    assert shown.split().count("scaffold-p") == 1
+    assert max(map(len, shown_by(capsys, "--help-all").splitlines())) <= 120
+
+
 def test_the_help_of_a_recipe_shows_its_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('[training]\nrounds = 1234\n\n[method]\nname = "fedprox-p"\nproximal_weight = 0.375\n')

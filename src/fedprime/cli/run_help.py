@@ -113,9 +113,16 @@ def _summary(group: str, method: str = "") -> str:
 
 
 def _explained(setting: Setting, value: Any) -> str:
-    shown = f"  --{setting.name}   {setting.expected} [{_in_words(value)}]"
+    shown = textwrap.wrap(
+        f"--{setting.name}   {setting.expected} [{_in_words(value)}]",
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent=2 * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     meaning = textwrap.wrap(setting.description, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
-    return "\n".join([shown, *meaning, ""])
+    return "\n".join([*shown, *meaning, ""])
 
 
 def _in_words(value: Any) -> str:

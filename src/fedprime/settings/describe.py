@@ -99,7 +99,10 @@ def describe_groups() -> dict[str, str]:
 
 def _of_methods(names: tuple[str, ...]) -> list[Setting]:
     choice = Setting(
-        "method.name", Literal[method_names()], DEFAULT_METHOD, f"Which method: {', '.join(method_names())}."
+        "method.name",
+        Literal[method_names()],
+        DEFAULT_METHOD,
+        "Which method: FED-PRIME, one of its ablations, its start alone, or a baseline.",
     )
     having: dict[tuple[str, str], tuple[Argument, list[str]]] = {}
     for method in names:
