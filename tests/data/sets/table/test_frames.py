@@ -260,6 +260,8 @@ def test_a_frame_with_the_columns_of_training_is_read_by_modality():
     assert list(first.pop("place")) == [1.0, 3.0]  # pyright: ignore
     assert first == {"image": "a.png", "text": "soup hot", "facts": {"price": 1.0, "ward": "A"}}
     assert second == {"image": None, "text": "tea", "facts": None, "place": None}
+    first, _ = as_samples(frame.drop(columns=["body", "ward", "y"]), kinds, trained)  # as if these were empty
+    assert first == {"image": "a.png", "text": "soup", "facts": {"price": 1.0}, "place": None}
     with pytest.raises(DataError, match="no column called as what the model reads: image"):
         as_samples(frame[["x"]], {"image": "image"}, trained[:1])
 

@@ -61,9 +61,14 @@ def test_what_the_model_does_not_read_is_left_out_and_what_the_table_lacks_is_mi
     assert "has no column smell, so that smell is missing of all rows" in caplog.text
 
 
-def test_of_several_columns_that_which_is_not_there_is_told(folder: Path, caplog: pytest.LogCaptureFixture):
-    list(opened(str(folder), ("text=text", "facts:table=price+weight"), {"text": "text", "facts": "table"}))
-    assert "has no column weight, so that facts is missing of all rows" in caplog.text
+def test_of_several_columns_those_that_are_not_there_are_empty(folder: Path, caplog: pytest.LogCaptureFixture):
+    stated = ("text=text+remark", "facts:table=price+weight+size", "readings:numbers=price+weight")
+    kinds: dict[str, ValueKind] = {"text": "text", "facts": "table", "readings": "numbers"}
+    values = [values for _, values in opened(str(folder), stated, kinds)]
+    assert values[0] == {"text": "warm apple tart", "facts": {"price": 1.5}}
+    assert "has no column weight, size, without which facts is read" in caplog.text
+    assert "has no column remark, without which text is read" in caplog.text
+    assert "has no column weight, so that readings is missing of all rows" in caplog.text  # places of an array
 
 
 def test_nothing_stated_takes_columns_with_usual_names(folder: Path):

@@ -140,9 +140,10 @@ def as_samples(
     columns = {name: cells for name, cells in frame.items() if name in kinds}
     for word in trained:
         modality, names = stated_columns(word, frame)
-        if modality in kinds and (own := [name for name in names if name in frame]):
-            rows = zip(*(frame[name] for name in own), strict=True)
-            columns[modality] = [_joined(dict(zip(own, row, strict=True)), kinds[modality]) for row in rows]
+        if modality in kinds and (there := [frame[name] for name in names if name in frame]):
+            holes = [None] * len(there[0])
+            rows = zip(*(frame.get(name, holes) for name in names), strict=True)
+            columns[modality] = [_joined(dict(zip(names, row, strict=True)), kinds[modality]) for row in rows]
     if not columns:
         raise DataError(
             f"the frame has no column called as what the model reads: {', '.join(kinds)}; rename columns, or let "

@@ -124,14 +124,7 @@ def unlabelled_rows(
             raise DataError(
                 f"{parts[0].place}: {own} is stated, but the model reads {own.modality} as {kinds[own.modality]}"
             )
-    asked = {stated_columns(word)[0]: word for word in stated}
-    absent = [asked.get(name, name) for name in kinds if name not in [own.modality for own in chosen]]
-    if absent:
-        names = column_names(parts)
-        lacking = [column for word in absent for column in stated_columns(word, names)[1] if column not in names]
-        said = quoted(", ".join(lacking or absent))
-        modalities = ", ".join(stated_columns(word)[0] for word in absent)
-        _logger.warning("%s has no column %s, so that %s is missing of all rows", place, said, modalities)
+    _tell_absent(place, {stated_columns(word)[0]: word for word in stated}, kinds, chosen, column_names(parts))
     read = {name for own in chosen for name in own.columns}
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
@@ -157,7 +150,7 @@ def _chosen(
 ) -> list[ModalityColumns]:
     names = column_names(parts)
     asked = [word for word in stated if stated_columns(word)[0] in kinds]
-    usable = [word for word in asked if all(column in names for column in stated_columns(word, names)[1])]
+    usable = [own for word in asked if (own := _without_absent(word, kinds, names))]
     found = {stated_columns(word)[0] for word in usable}
     usable += [f"{name}={name}" for name in kinds if name in forms and name not in found]
     # A few new rows would not tell what kind they are of.
@@ -173,3 +166,36 @@ def _chosen(
             f"fedprime predict know it by --columns {next(iter(kinds))}=COLUMN"
         )
     return chosen
+
+
+def _without_absent(word: str, kinds: Mapping[str, ValueKind], names: Sequence[str]) -> str:
+    """Returns what is stated of a modality with the columns that there are; empty if it cannot be read from these.
+
+    In a row of numbers and categories and in a text of several columns, one that is not there is as one that is empty.
+    """
+    modality, columns = stated_columns(word, names)
+    there = [column for column in columns if column in names]
+    if there == columns:
+        return word
+    return f"{word.partition('=')[0]}={'+'.join(there)}" if there and kinds[modality] in ("table", "text") else ""
+
+
+def _tell_absent(
+    place: str,
+    asked: Mapping[str, str],
+    kinds: Mapping[str, ValueKind],
+    chosen: Sequence[ModalityColumns],
+    names: Sequence[str],
+) -> None:
+    """Says which columns are not there, and what that costs."""
+    stated = {modality: stated_columns(word, names)[1] for modality, word in asked.items()}
+    lacking = {modality: [name for name in own if name not in names] for modality, own in stated.items()}
+    for own in chosen:
+        if set(own.columns) < set(stated.get(own.modality, ())):
+            said = quoted(", ".join(lacking[own.modality]))
+            _logger.warning("%s has no column %s, without which %s is read", place, said, own.modality)
+    read = {own.modality for own in chosen}
+    absent = [modality for modality in kinds if modality not in read]
+    if absent:
+        said = quoted(", ".join(column for modality in absent for column in lacking.get(modality) or [modality]))
+        _logger.warning("%s has no column %s, so that %s is missing of all rows", place, said, ", ".join(absent))
