@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone, is_classifier
 
 from fedprime.data.sources import DataError
-from fedprime.runs.estimator import Estimator, flag_words, label_cells, with_labels
+from fedprime.runs.estimator import Estimator, arguments_named, flag_words, in_arguments, label_cells, with_labels
 from fedprime.settings.problems import SettingsError
 
 
@@ -42,6 +42,8 @@ def test_labels_beside_a_frame_are_a_column_of_it():
         assert with_labels(frame, y, "dish") == {"price": [1, 2], "label": ["a", "b"], "dish": ["b", "c"]}
     with pytest.raises(DataError, match="y is one column, and label names several"):
         with_labels(frame, ["b", "c"], ("red", "round"))
+    with pytest.raises(DataError, match="y has 2 columns; expected one"):
+        with_labels(frame, frame, "label")
     assert with_labels({"price": [1]}, ["b"], ["dish"]) == {"price": [1], "dish": ["b"]}
 
 
@@ -50,6 +52,30 @@ def test_flags_may_be_one_text():
     assert flag_words(("--privacy.on",)) == ["--privacy.on"]
     with pytest.raises(SettingsError, match="No closing quotation; close each quote"):
         flag_words("--data.path 'my data")
+    with pytest.raises(SettingsError, match=r"settings begin with 'training.lr=3'; expected flags"):
+        flag_words("training.lr=3")
+
+
+@pytest.mark.parametrize(
+    ("said", "in_python"),
+    [
+        ("data.columns states 'text=x'", "columns states 'text=x'"),
+        ("a column (data.columns, text=x); did you mean y?", "a column (columns, text=x); did you mean y?"),
+        ("training.rounds is '-1'", "rounds is '-1'"),
+        ("name its path: --backbone PATH)", 'name its path: backbone="PATH")'),
+        ("name another column, --data.label COLUMN", 'name another column, label="COLUMN"'),
+        ("say so by --data.several-labels; or", "say so by --data.several-labels in settings; or"),
+        ("name those in data.modalities", "name those in --data.modalities in settings"),
+        ("method.prompts is 0", "--method.prompts in settings is 0"),
+        ("no column 'data.label' in my/data.label", "no column 'data.label' in my/data.label"),
+        ("the backbone tiny has no data", "the backbone tiny has no data"),
+    ],
+)
+def test_errors_name_arguments_where_a_command_line_has_flags(said: str, in_python: str):
+    assert in_arguments(said) == in_python
+    with pytest.raises(SettingsError) as caught, arguments_named():
+        raise SettingsError(said)
+    assert str(caught.value) == in_python
 
 
 def test_a_frame_that_cannot_be_measured_on_is_told():

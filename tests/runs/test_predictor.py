@@ -256,6 +256,17 @@ def test_one_word_needs_no_list(frame: pd.DataFrame, backbone: Backbone):
         predictor(backbone, settings="--training.lrr 0.1").fit(frame)
 
 
+def test_errors_name_arguments(frame: pd.DataFrame, backbone: Backbone, fitted: FederatedPredictor):
+    with pytest.raises(DataError, match=r"no column 'dish' \(label\)"):
+        predictor(backbone, label="dish").fit(frame)
+    with pytest.raises(SettingsError, match=r"^rounds is '0'"):
+        predictor(backbone, rounds=0).fit(frame)
+    with pytest.raises(DataError, match=r"; rename a column$"):
+        fitted.predict(frame[["label"]])
+    with pytest.raises(ValueError, match=r'name its path: backbone="PATH"'):
+        FederatedPredictor(backbone="/no/such/folder").fit(frame)
+
+
 def test_without_clients_the_settings_divide_the_rows(frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):
     alone = frame.drop(columns="client")
     divided = predictor(backbone, client="", settings=(*QUICK, "--partition.kind=even", "--partition.num_clients=3"))

@@ -204,7 +204,7 @@ def build_experiment(
     if backbone.reference in SHIPPED and settings.data.name != "builtin":
         _logger.warning(
             "the backbone %s knows the built-in world alone, and nothing of real files; get one that does by `make "
-            "encoders` or %s, then take it by --backbone small",
+            "encoders` or %s, then take it: its name is small",
             *(backbone.reference, INSTALL),
         )
     source = samples.source

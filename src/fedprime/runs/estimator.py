@@ -1,17 +1,30 @@
 """The conventions of scikit-learn for what is set, without importing it: that would bring pandas along."""
 
 import inspect
+import logging
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from fedprime.data.sets.table.frames import frame_columns
 from fedprime.data.sets.table.options import stated_columns
+from fedprime.data.sets.table.row_numbers import are_row_numbers
+from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError
 from fedprime.models.prompted_model import ModelError
+from fedprime.reproducibility.errors import FedprimeError, counted
+from fedprime.settings.describe import describe_settings
 from fedprime.settings.problems import SettingsError
+
+_logger = logging.getLogger(__name__)
+
+#: By setting, the argument of a constructor that sets it.
+_ARGUMENTS = {"data.label": "label", "data.client": "client", "data.columns": "columns", "backbone": "backbone"}
+_ARGUMENTS |= {"method.name": "method", "training.rounds": "rounds"}
 
 
 class Estimator:
@@ -68,12 +81,62 @@ class Estimator:
         return f"{type(self).__name__}({', '.join(given)})"
 
 
+@contextmanager
+def arguments_named() -> Iterator[None]:
+    """Lets errors name what is set in Python: an argument where a command line has a flag."""
+    try:
+        yield
+    except FedprimeError as error:
+        error.args = (in_arguments(str(error)),)
+        raise
+
+
+def in_arguments(message: str) -> str:
+    """Returns what is said of settings with the arguments of a `FederatedPredictor` in their place.
+
+    >>> in_arguments("no column x (data.label); name another, --data.label COLUMN")
+    'no column x (label); name another, label="COLUMN"'
+    >>> in_arguments("name all of them by --data.classes")
+    'name all of them by --data.classes in settings'
+    """
+    names = (re.escape(own.name).replace("_", "[_-]") for own in describe_settings(()) if "." in own.name)
+    known = "|".join([*sorted(names, reverse=True), r"method\.\w+", "(?<=--)backbone"])
+    flag = re.compile(rf"(?<![\w./\"'-])(--)?({known})\b(?: ([A-Z]+|small)\b)?")
+
+    def argument(found: re.Match[str]) -> str:
+        is_flag, setting, value = found.groups()
+        name = _ARGUMENTS.get(setting)
+        if name is None:
+            return f"--{setting}{f' {value}' if value else ''} in settings"
+        return f'{name}="{value}"' if is_flag and value else f"{name}{f' {value}' if value else ''}"
+
+    return flag.sub(argument, message)
+
+
+def own_object(given: Any) -> Any:
+    """Returns what was given in the place of a name; None for a name."""
+    return None if isinstance(given, str) else given
+
+
 def not_fitted() -> ModelError:
     """Returns the error of what needs `fit` first, which scikit-learn knows by a name of its own."""
     from sklearn.exceptions import NotFittedError
 
     kind = type("NotFittedError", (ModelError, NotFittedError), {})
     return kind("nothing was trained yet; call fit(frame) first, or load a predictor that was saved")
+
+
+def tell_unread_numbers(table: Table, client: str) -> None:
+    """Warns of columns of numbers that nothing is stated of, and that are no numbers of rows.
+
+    Args:
+        client: The column that says whose a row is.
+    """
+    used = {client, *table.label_columns, *(name for own in table.columns for name in own.columns)}
+    numbers = [name for name, form in table.forms.items() if form == "number" and name not in used]
+    unread = [name for name in numbers if not are_row_numbers(name, table.parts)]
+    if unread:
+        _logger.warning("numbers are read where stated: columns=('table=*', ...) reads %s", ", ".join(unread))
 
 
 def listed(words: str | Sequence[str]) -> list[str]:
@@ -85,13 +148,16 @@ def flag_words(settings: str | Sequence[str]) -> list[str]:
     """Returns flags, which may be given as a shell takes them.
 
     Raises:
-        SettingsError: If a quote is not closed.
+        SettingsError: If a quote is not closed, or the first is no flag.
     """
     try:
-        return shlex.split(settings) if isinstance(settings, str) else list(settings)
+        words = shlex.split(settings) if isinstance(settings, str) else list(settings)
     except ValueError as error:
         problem = f"settings is {settings!r}: {error}; close each quote, or give a list with a text for each flag"
         raise SettingsError(problem) from error
+    if words and not words[0].startswith("--"):
+        raise SettingsError(f'settings begin with {words[0]!r}; expected flags, as "--training.lr 0.1"')
+    return words
 
 
 def with_labels(frame: object, y: object, label: str | Sequence[str]) -> object:
@@ -105,7 +171,9 @@ def with_labels(frame: object, y: object, label: str | Sequence[str]) -> object:
     names = listed(label)
     if len(names) > 1:
         raise DataError("y is one column, and label names several; leave y out")
-    if len(shape := getattr(y, "shape", ())) == 2 and shape[1] == 1:
+    if len(shape := getattr(y, "shape", ())) == 2:
+        if shape[1] != 1:
+            raise DataError(f"y has {counted(shape[1], 'column')}; expected one, with a label for each row")
         y = np.asarray(y).ravel()  # as frame[["label"]]
     return frame_columns(frame) | frame_columns({"".join(names) or "label": y})
 

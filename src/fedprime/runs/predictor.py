@@ -1,7 +1,6 @@
 """A classifier with the conventions of scikit-learn, trained by a federation within a data frame."""
 
 import itertools
-import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.frames import frame_columns, frame_part, named_cells
 from fedprime.data.sets.table.labels import read_known_labels
-from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
 from fedprime.methods.method import Method
@@ -26,13 +24,21 @@ from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.models.statistics import read_statistics
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.runs.callbacks import ProgressLine
-from fedprime.runs.estimator import Estimator, flag_words, label_cells, listed, not_fitted, with_labels
+from fedprime.runs.estimator import (
+    Estimator,
+    arguments_named,
+    flag_words,
+    label_cells,
+    listed,
+    not_fitted,
+    own_object,
+    tell_unread_numbers,
+    with_labels,
+)
 from fedprime.runs.run import start_run
 from fedprime.runs.saved_predictor import PREDICTOR, as_classes, predictor_text, read_known
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
-
-_logger = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # rows in memory
 _FRAME = "the frame"
@@ -86,6 +92,7 @@ class FederatedPredictor(Estimator):
         self.seed = seed
         self.settings = settings
 
+    @arguments_named()
     def fit(
         self, frame: object, y: object = None, *, files: str | Path = "", folder: str | Path | None = None
     ) -> "FederatedPredictor":
@@ -108,20 +115,15 @@ class FederatedPredictor(Estimator):
         frame = with_labels(frame, y, self.label)
         data = self._settings(0).data
         source = table_of([frame_part(frame, Path(files))], _FRAME, data)
-        used = {data.client, *source.label_columns, *(name for own in source.columns for name in own.columns)}
-        numbers = [name for name, form in source.forms.items() if form == "number" and name not in used]
-        unread = [name for name in numbers if not are_row_numbers(name, source.parts)]
-        if unread:
-            _logger.warning("numbers are read where stated: columns=('table=*', ...) reads %s", ", ".join(unread))
+        tell_unread_numbers(source, data.client)
         settings = self._settings(len(source.site_names))
-        method = None if isinstance(self.method, str) else self.method
         with tempfile.TemporaryDirectory(prefix="fedprime-") as temporary:
             run = Path(temporary) / "run" if folder is None else Path(folder)
-            own = {"source": source, "backbone": self._own_backbone(), "method": method}
+            own = {"source": source, "backbone": own_object(self.backbone), "method": own_object(self.method)}
             self.results_ = start_run(settings, run, **own, callbacks=[ProgressLine()])
             if not (run / "model").exists():
                 raise ModelError(f"{settings.method.name} leaves each client a model, and none that all share")
-            self.model_ = PromptedModel.from_pretrained(run / "model", self._own_backbone(), settings.device)
+            self.model_ = PromptedModel.from_pretrained(run / "model", own_object(self.backbone), settings.device)
             self._statistics = read_statistics(run / "model")
         self.columns_, self.label_columns_ = tuple(str(own) for own in source.columns), source.label_columns
         self._forms, self._several, self._files = source.forms, data.several_labels, Path(files)
@@ -156,6 +158,7 @@ class FederatedPredictor(Estimator):
             return (probabilities > 0.5).astype(np.int64)
         return self.classes_[probabilities.argmax(axis=1)]
 
+    @arguments_named()
     def predict_proba(
         self,
         frame: object,
@@ -245,6 +248,7 @@ class FederatedPredictor(Estimator):
         return self._fitted().push_to_hub(name, private=private, message=message, texts=texts)
 
     @classmethod
+    @arguments_named()
     def load(
         cls, folder: str | Path, backbone: Backbone | str | Path | None = None, device: str = "auto"
     ) -> "FederatedPredictor":
@@ -283,9 +287,6 @@ class FederatedPredictor(Estimator):
         known = {"columns": self.columns_, "label": self.label_columns_, "several_labels": self._several}
         known |= {"forms": self._forms, "classes": self.classes_.tolist()}
         return predictor_text(known | ({"parameters": self.get_params(), "results": self.results_} if given else {}))
-
-    def _own_backbone(self) -> Backbone | None:
-        return None if isinstance(self.backbone, str) else self.backbone
 
     def _settings(self, num_sites: int) -> Settings:
         labels, columns = listed(self.label), listed(self.columns)
