@@ -91,6 +91,7 @@ def test_what_is_saved_is_read_again_as_the_same(tmp_path: Path) -> None:
     encoder = EfficientNetLite(random_weights())
     encoder.save(tmp_path)
     assert EfficientNetLite.from_pretrained(tmp_path).fingerprint == encoder.fingerprint
+    assert "Apache License" in (tmp_path / "NOTICE").read_text()
 
 
 def test_a_file_that_is_not_the_published_one_is_refused_unread(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_a_text_has_the_same_tokens_alone_and_beside_others(encoder: MiniLM) -> 
 def test_it_is_saved_as_on_the_hub(encoder: MiniLM, tmp_path: Path) -> None:
     encoder.save(tmp_path)
     assert TextModel.from_pretrained(tmp_path, MAX_TOKENS).fingerprint == encoder.fingerprint
+    assert "Apache License" in (tmp_path / "NOTICE").read_text()
 
 
 def test_a_value_that_is_no_text_is_refused(encoder: MiniLM) -> None:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers import ViTConfig, ViTModel
 
 from command_line import exit_code
 from fedprime.backbones import load_backbone
@@ -61,6 +62,25 @@ def test_a_folder_of_a_checkpoint_is_copied_with_its_licence(tiny: Backbone, tmp
     shutil.rmtree(tmp_path / "vilt")
     assert PromptedModel.from_pretrained(tmp_path / "model").backbone.fingerprint == tiny.fingerprint
     assert (tmp_path / "model" / "backbone" / "LICENSE").read_text() == "free"
+
+
+def test_a_composite_is_copied_with_the_licences_of_its_parts(tmp_path: Path):
+    (tmp_path / "composite" / "eye").mkdir(parents=True)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 24}
+    ViTModel(ViTConfig(**sizes, image_size=32, patch_size=16)).save_pretrained(tmp_path / "composite" / "eye")
+    images = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}}
+    (tmp_path / "composite" / "eye" / "preprocessor_config.json").write_text(json.dumps(images))
+    parts = {"image": {"encoder": "image_model", "reference": "eye"}}
+    content = json.dumps({"modalities": parts, "dim": 24, "num_layers": 1, "num_heads": 3})
+    (tmp_path / "composite" / "composite.json").write_text(content)
+    (tmp_path / "composite" / "LICENSE").write_text("free")
+    (tmp_path / "composite" / "eye" / "NOTICE.txt").write_text("somebody")
+    model = model_around(load_backbone(str(tmp_path / "composite")))
+    for _ in range(2):  # a copy is copied again
+        model.save_pretrained(tmp_path / "model", standalone=True)
+        assert (tmp_path / "model" / "backbone" / "LICENSE").read_text() == "free"
+        assert (tmp_path / "model" / "backbone" / "image" / "NOTICE.txt").read_text() == "somebody"
+        model = PromptedModel.from_pretrained(tmp_path / "model")
 
 
 def test_one_that_comes_along_is_not_copied(tiny: Backbone, tmp_path: Path):

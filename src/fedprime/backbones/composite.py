@@ -189,6 +189,16 @@ class CompositeBackbone:
             write_composition(dataclasses.replace(self.composition, modalities=parts), beside)
             save_file(self.joint.state_dict(), beside / _WEIGHTS)
 
+    def places(self) -> dict[str, Path]:
+        """Returns the folders it was read from, by where `save_pretrained` writes what lies in them."""
+        found = {"": Path(self.reference)}
+        for name in self.modalities:
+            part = self.composition.modalities[name]
+            if isinstance(part, PretrainedPart):
+                inside = found[""] / part.reference
+                found[name] = inside if inside.exists() else Path(part.reference)
+        return {name: place for name, place in found.items() if place.is_dir()}
+
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns the tokens of a modality's encoder, in its own width.
 

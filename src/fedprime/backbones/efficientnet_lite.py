@@ -22,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.checkpoint_reading import fingerprint_of, reading_files
 from fedprime.backbones.raw_values import as_images
+from fedprime.backbones.small_weights import EFFICIENTNET_NOTICE, NOTICE
 from fedprime.data.sources import ValueKind
 
 #: Of the published file of weights, efficientnet-lite0-57934424.pth.
@@ -236,7 +237,8 @@ class EfficientNetLite:
         return tokens.mean(dim=0)
 
     def save(self, folder: Path) -> None:
-        """Writes the weights."""
+        """Writes the weights, and under which licence they are."""
+        (folder / NOTICE).write_text(EFFICIENTNET_NOTICE, encoding="utf-8")
         save_file({name: value.contiguous() for name, value in self.network.state_dict().items()}, folder / _WEIGHTS)
 
 

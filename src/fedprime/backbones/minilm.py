@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from fedprime.backbones.checkpoint_reading import reading_files
 from fedprime.backbones.raw_values import as_texts
-from fedprime.backbones.small_weights import minilm_folder
+from fedprime.backbones.small_weights import MINILM_NOTICE, NOTICE, minilm_folder
 from fedprime.data.sources import ValueKind
 
 #: Word pieces of a text that are read: as many as it was trained to read.
@@ -90,9 +90,10 @@ class MiniLM:
         return tokens.mean(dim=0)
 
     def save(self, folder: Path) -> None:
-        """Writes the model and its tokenizer in the format of the hub."""
+        """Writes the model and its tokenizer in the format of the hub, and under which licence they are."""
         with minilm_folder() as found:
             shutil.copytree(found, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        (folder / NOTICE).write_text(MINILM_NOTICE, encoding="utf-8")
 
     def _run(
         self, texts: Sequence[Int[Tensor, " _"]]

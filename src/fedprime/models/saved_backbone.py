@@ -12,6 +12,8 @@ from fedprime.backbones.composite import CompositeBackbone
 from fedprime.models.model_folder import ModelError, broken
 from fedprime.reproducibility.plugins import load_plugin, plugin_names
 
+#: How names of files begin that say who made something and under which licence it is.
+_NOTICES = ("licen", "notice", "copying", "readme")
 #: The folder beside a model.
 _COPY = "backbone"
 #: What wraps a backbone to read it in another way, by the name that a saved model carries.
@@ -32,6 +34,8 @@ def copy_backbone(backbone: Backbone, folder: Path) -> str:
         return reference
     if isinstance(backbone, CompositeBackbone):
         backbone.save_pretrained(folder / _COPY)
+        for part, place in () if reference in NAMES else backbone.places().items():
+            _copy_notices(place, folder / _COPY / part)
         return f"./{_COPY}"
     place = Path(reference)
     if place.is_file():
@@ -51,6 +55,13 @@ def copy_backbone(backbone: Backbone, folder: Path) -> str:
             ) from error
     shutil.copytree(place, folder / _COPY, copy_function=shutil.copyfile)
     return f"./{_COPY}"
+
+
+def _copy_notices(place: Path, folder: Path) -> None:
+    """Copies what says who made the files of a place and under which licence they are, if that is told there."""
+    for file in place.iterdir() if place.is_dir() else ():
+        if file.is_file() and file.name.lower().startswith(_NOTICES) and not (folder / file.name).exists():
+            shutil.copyfile(file, folder / file.name)
 
 
 def saved_reference(reference: str, folder: Path) -> dict[str, str]:
