@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from fedprime.backbones import load_backbone
+from fedprime.backbones.backbone import Backbone
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.runs.space import export_space
@@ -73,6 +74,22 @@ def test_the_hub_is_told_what_to_run(space: Path):
     head = yaml.safe_load((space / "README.md").read_text().split("---")[1])
     assert (head["sdk"], head["app_file"], head["title"]) == ("gradio", "app.py", 'a "soup", cake, tea ...')
     assert "gradio" in (space / "requirements.txt").read_text()
+
+
+@pytest.mark.parametrize(("ours", "is_released"), [("0.2.0", True), ("0.2.0.dev3+g12ab", False), ("0.2.0+d2", False)])
+def test_a_version_that_no_index_has_is_told(
+    ours: str,
+    is_released: bool,
+    tiny: Backbone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr("fedprime.runs.space.version", lambda _: ours)
+    export_space(PromptedModel(tiny, NoPrompts(tiny.dim), ("soup", "cake")), tmp_path / "space")
+    assert f"fedprime=={ours}\n" in (tmp_path / "space" / "requirements.txt").read_text()
+    said = (tmp_path / "space" / "README.md").read_text()
+    assert all((f"{ours}, which is no release" in words) is not is_released for words in (said, caplog.text))
 
 
 @pytest.mark.filterwarnings("ignore")  # of libraries about each other

@@ -1,12 +1,19 @@
 """A Space for the hub: an app of gradio, with a model in it that needs nothing else."""
 
 import json
+import logging
 from importlib.metadata import version
 from pathlib import Path
 
 from fedprime.models.prompted_model import ModelError, PromptedModel
 from fedprime.reproducibility.atomic_files import replaced_folder
 
+_logger = logging.getLogger(__name__)
+
+_UNRELEASED = (
+    "requirements.txt asks for fedprime {}, which is no release, so that no index of packages has it: before the Space "
+    "is pushed, name a released version there, or where this one can be fetched, as fedprime @ git+https://..."
+)
 _APP = '''"""Try a model of fedprime: whatever is left empty is missing."""
 
 import json
@@ -92,12 +99,17 @@ def export_space(model: PromptedModel, folder: Path) -> None:
     names = ", ".join(" ".join(name.split()) for name in model.label_names[:3])
     title = f"{names}{' ...' if len(model.label_names) > 3 else ''}"
     head = {"title": title[:60], "sdk": "gradio", "app_file": "app.py", "tags": ["fedprime", "missing-modality"]}
+    ours = version("fedprime")
+    remark = _UNRELEASED.format(ours) if "dev" in ours or "+" in ours else ""
     with replaced_folder(folder, overwrites=False) as beside:
         model.save_pretrained(beside / "model", standalone=True)
         (beside / "app.py").write_text(_APP.replace("TITLE", json.dumps(title)), encoding="utf-8")
-        (beside / "requirements.txt").write_text(f"fedprime=={version('fedprime')}\ngradio>=5,<7\n")
+        (beside / "requirements.txt").write_text(f"fedprime=={ours}\ngradio>=5,<7\n")
         lines = "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items())
         (beside / "README.md").write_text(
-            f"---\n{lines}\n---\n\n# {title}\n\nWhat the model is: [model/README.md](model/README.md).\n",
+            f"---\n{lines}\n---\n\n# {title}\n\nWhat the model is: [model/README.md](model/README.md).\n"
+            + (f"\n{remark}\n" if remark else ""),
             encoding="utf-8",
         )
+    if remark:
+        _logger.warning("%s: %s", folder, remark)
