@@ -1,16 +1,18 @@
 """Accuracies stand where they belong, beside the Bayes limit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
 from fedprime.methods import METHODS
 from fedprime.report.compare import group_runs
 from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.plots.accuracy import draw_curves, draw_scenarios
-from fedprime.report.plots.canvas import Drawing, house_style
+from fedprime.report.plots.canvas import LIMIT_COLOR, Drawing, house_style, marks_of
 from made_runs import LIMITS, collected, made_run, overlapping_ticks, shown_texts
 
 
@@ -62,6 +64,22 @@ def test_the_limit_lies_over_the_points_of_its_scenario():
         (0, pytest.approx(98)),
         (1, pytest.approx(70)),
     ]
+
+
+def test_limits_that_are_not_those_of_most_are_told_apart():
+    made = [made_run({"method": method}, 0, {"full": 0.5}) for method in ("a", "b", "c", "local-p")]
+    scenarios = {name: replace(scores, bayes_accuracy=0.99) for name, scores in made[3].results.scenarios.items()}
+    made[3] = replace(made[3], results=replace(made[3].results, scenarios=scenarios))
+    (drawing,) = scenarios_of(made)
+    colors = {
+        round(float(lines.get_segments()[0][0][1]), 6): to_hex(lines.get_color()[0])  # pyright: ignore
+        for lines in drawing.figure.axes[0].collections
+        if len(lines.get_segments()) == 1 and lines.get_segments()[0][0][0] != lines.get_segments()[0][1][0]  # pyright: ignore
+    }
+    assert colors == {round(100 * LIMITS["full"], 6): LIMIT_COLOR, 99.0: marks_of(["local-p"])["local-p"].color}
+    assert {"Bayes limit", "Bayes limit of its own, in its colour"} <= set(shown_texts(drawing.figure))
+    (drawing,) = scenarios_of([made[0], made[3]])  # neither is that of most
+    assert "Bayes limit" not in shown_texts(drawing.figure)
 
 
 def test_without_limits_the_legend_does_not_name_them():

@@ -18,9 +18,10 @@ from fedprime.report.plots.canvas import (
     Mark,
     add_legend,
     block_figures,
-    limit_entry,
+    limit_entries,
     marks_in,
     marks_of,
+    own_limits,
     pages,
     share_axes,
     slug,
@@ -41,7 +42,7 @@ def draw_scenarios(collection: Collection, blocks: Sequence[Block]) -> Iterator[
             _draw_scenarios(panel, block, marks)
         panels[-1][0].set_xlabel("what test samples have")
         some = [block for _, block in panels]
-        add_legend(figure, marks_in(marks, some), limit_entry(some))
+        add_legend(figure, marks_in(marks, some), limit_entries(some, marks))
     share_axes([panel for _, _, panels in figures for panel, _ in panels], "y")
     for ending, figure, _ in figures:
         says = f"Accuracy per test scenario and {compared}, mean over seeds with one standard deviation"
@@ -107,6 +108,7 @@ def _set_numbers(panel: Axes, axis: str, values: Mapping[str, float]) -> None:
 def _draw_scenarios(panel: Axes, block: Block, marks: dict[str, Mark]) -> None:
     slot = 0.84 / len(block.cells)
     size = 6 if slot > 0.1 else 4
+    own = own_limits(block)
     for number, cell in enumerate(block.cells):
         mark = marks[cell.label]
         for place, scenario in enumerate(block.scenarios):
@@ -119,7 +121,8 @@ def _draw_scenarios(panel: Axes, block: Block, marks: dict[str, Mark]) -> None:
                 )
             limits = list(cell.scores(scenario, "bayes_accuracy").values())
             if limits:
-                panel.hlines(100 * float(np.mean(limits)), x - slot / 2, x + slot / 2, color=LIMIT_COLOR, linewidth=1.5)
+                color = mark.color if cell.label in own else LIMIT_COLOR
+                panel.hlines(100 * float(np.mean(limits)), x - slot / 2, x + slot / 2, color=color, linewidth=1.5)
     panel.set_xticks(range(len(block.scenarios)), block.scenarios)
     panel.set_xlim(-0.5, len(block.scenarios) - 0.5)
     for edge in range(1, len(block.scenarios)):

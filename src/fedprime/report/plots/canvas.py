@@ -217,10 +217,20 @@ class LimitLines:
         ]
 
 
-def limit_entry(blocks: Sequence[Block]) -> list[Line2D]:
-    """Returns the entry of the Bayes limit in a legend, if it is known for any of the blocks."""
-    known = any(block.limits for block in blocks)
-    return [Line2D([], [], color=LIMIT_COLOR, linestyle="-", label="Bayes limit")] if known else []
+def own_limits(block: Block) -> list[str]:
+    """Returns the labels of cells whose Bayes limit is not that of most."""
+    limits = sorted(block.limits, key=lambda limit: -len(limit.cells))
+    shared = limits[0].cells if limits and 2 * len(limits[0].cells) > sum(len(own.cells) for own in limits) else ()
+    return [label for limit in limits for label in limit.cells if label not in shared]
+
+
+def limit_entries(blocks: Sequence[Block], marks: Mapping[str, Mark]) -> list[Line2D]:
+    """Returns what a legend says of Bayes limits: that of most cells, and others in the colours of theirs."""
+    own = [label for block in blocks for label in own_limits(block)]
+    of_most = any(limit for block in blocks for limit in block.limits if not set(limit.cells) <= {*own_limits(block)})
+    entries = [(LIMIT_COLOR, "Bayes limit")] if of_most else []
+    entries += [(marks[own[0]].color, "Bayes limit of its own, in its colour")] if own else []
+    return [Line2D([], [], color=color, linestyle="-", label=label) for color, label in entries]
 
 
 def marks_in(marks: Mapping[str, Mark], blocks: Sequence[Block]) -> dict[str, Mark]:
