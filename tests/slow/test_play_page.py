@@ -26,6 +26,7 @@ const cells = (row) => [...row.cells].map((cell) => cell.textContent);
 const rows = (id) => [...document.querySelectorAll(`#${id} tr`)].map(cells);
 const note = () => seen.push({ answer: document.getElementById("answer").textContent, subsets: rows("subsets"),
   evidence: rows("evidence"), blocks: rows("blocks"), error: document.getElementById("error").textContent,
+  usage: document.getElementById("usage").textContent,
   prompts: [...document.querySelectorAll(".prompt small")].map((own) => own.textContent) });
 addEventListener("load", async () => {
   await wait(400);
@@ -103,5 +104,6 @@ def test_a_sample_is_given_and_modalities_are_switched(
     assert all(count in {f"{number} of 20" for number in (6, 7, 8, 9, 10)} for count in both["prompts"])
     assert [row[0] for row in text["subsets"]] == ["from", "text"]
     assert text["prompts"] == []  # of samples with a text alone nothing is known
+    assert text["usage"].startswith("No validation sample in training had text and nothing else")
     assert own["answer"] == NASTY
     assert "expected a number above 0" in wrong["error"]
