@@ -198,6 +198,12 @@ def test_a_folder_or_an_empty_file_is_no_recipe(tmp_path: Path):
         find_recipe(str(tmp_path / "settings.toml"))
 
 
+def test_a_command_that_is_told_can_be_copied(tmp_path: Path):
+    (tmp_path / "my photos").mkdir()
+    with pytest.raises(SettingsError, match=f"--data.path '{tmp_path}/my photos'"):
+        find_recipe(str(tmp_path / "my photos"))
+
+
 @pytest.mark.usefixtures("come_along")
 def test_a_plan_that_does_not_exist_is_told_the_nearest_one():
     for name in ("mian", "plans/mian"):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from fedprime.reproducibility.atomic_files import replaced_folder
-from fedprime.reproducibility.errors import FedprimeError, quoted
+from fedprime.reproducibility.errors import FedprimeError, as_word, quoted
 
 _USAGE = """\
 usage: fedprime new FOLDER
@@ -38,7 +38,9 @@ def start_study(words: list[str]) -> int:
         )
     folder = Path(words[0])
     _write(folder, folder.resolve().name)
-    print(f"{folder} is there; go on with: cd {folder} && pip install -e '.[test]' && fedprime run recipe.toml")
+    print(
+        f"{folder} is there; go on with: cd {as_word(folder)} && pip install -e '.[test]' && fedprime run recipe.toml"
+    )
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from fedprime.cli.stopping import importing
+from fedprime.reproducibility.errors import as_word
 from fedprime.settings.problems import SettingsError
 
 _MOST_REQUESTS = 16  # at a time; whoever comes then is told to come later
@@ -52,7 +53,9 @@ def play(words: list[str]) -> int:
         from fedprime.runs.space import export_space
 
         export_space(PromptedModel.from_pretrained(options.model, options.backbone), options.export)
-        print(f"a Space lies in {options.export}; push it to one, or try it: python {options.export}/app.py")
+        print(
+            f"a Space lies in {options.export}; push it to one, or try it: python {as_word(options.export / 'app.py')}"
+        )
         return 0
     with importing():
         try:

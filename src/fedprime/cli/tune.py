@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedprime.cli.stopping import importing, interruptible
+from fedprime.reproducibility.errors import as_word
 from fedprime.settings.first_look import refuse_plainly_wrong
 from fedprime.settings.flags import refuse_unknown_flags, take_folder, take_numbers, take_values
 from fedprime.settings.problems import SettingsError
@@ -81,7 +82,8 @@ def tune_settings(words: list[str]) -> int:
         complain_about(tuning.unfinished, folder)
         return 1
     _show(tuning, list(search.spaces))
-    print(f"the recipe: {folder / RECIPE}; take it with: fedprime run {folder / RECIPE} --method.name METHOD")
+    recipe = folder / RECIPE
+    print(f"the recipe: {recipe}; take it with: fedprime run {as_word(recipe)} --method.name METHOD")
     return 0
 
 

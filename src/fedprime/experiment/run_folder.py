@@ -44,6 +44,7 @@ from fedprime.experiment.written_files import METRICS, START, WrittenFiles
 from fedprime.models.prompted_model import Weights
 from fedprime.reproducibility.atomic_files import replaced_file, replaced_folder
 from fedprime.reproducibility.environment import describe_environment
+from fedprime.reproducibility.errors import as_word
 from fedprime.reproducibility.locks import held_lock
 from fedprime.reproducibility.strict_json import dump_json
 from fedprime.reproducibility.tensor_files import save_tensors
@@ -250,8 +251,8 @@ def refuse_existing(path: Path) -> None:
     """Raises a `RunError` that says what to do if there is something where a new run folder shall be."""
     if (path / "settings.toml").is_file():
         raise RunError(
-            f"{path} exists already and is not overwritten; continue it with `fedprime run --resume {path}`, or name "
-            "another folder with --output"
+            f"{path} exists already and is not overwritten; continue it with "
+            f"`fedprime run --resume {as_word(path)}`, or name another folder with --output"
         )
     if path.exists():
         raise RunError(f"{path} exists already and is not overwritten; name another folder with --output")

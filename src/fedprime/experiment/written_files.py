@@ -8,6 +8,7 @@ from typing import Any
 from fedprime.experiment.saved_states import RunError, SavedStates, broken, existing
 from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.digests import digest_of_file
+from fedprime.reproducibility.errors import as_word
 from fedprime.reproducibility.strict_json import JsonError, dump_json, parse_json
 
 #: What a run begins with, and what never changes then, apart from settings that may.
@@ -102,7 +103,9 @@ class WrittenFiles:
             RunError: If the run is not finished.
         """
         if not self.is_finished:
-            raise RunError(f"the run {self.path} is not finished; continue it with `fedprime run --resume {self.path}`")
+            raise RunError(
+                f"the run {self.path} is not finished; continue it with `fedprime run --resume {as_word(self.path)}`"
+            )
         return self.table(_RESULTS)
 
     def table(self, name: str) -> dict[str, Any]:
@@ -121,6 +124,6 @@ def _way_out(folder: Path, name: str) -> str:
     if name == "settings.toml":
         return (
             "put it back as it was; what may change on purpose is said by flags, as in "
-            f"`fedprime run --resume {folder} --training.rounds 50`"
+            f"`fedprime run --resume {as_word(folder)} --training.rounds 50`"
         )
     return "restore it from a copy or start the run anew"

@@ -1,6 +1,7 @@
 """What a person can put right: the class of such errors, names that were meant, counts, words of strangers."""
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 _CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " ")
@@ -43,6 +44,15 @@ def counted(number: int, noun: str) -> str:
     """
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def as_word(path: object) -> str:
+    """Returns a path as a shell takes it, where a command is told that a person may copy.
+
+    >>> as_word("runs/mine"), as_word("my runs/mine")
+    ('runs/mine', "'my runs/mine'")
+    """
+    return shlex.quote(str(path))
 
 
 def printable(text: str) -> str:

@@ -11,6 +11,7 @@ from fedprime.report.html import html_page, live_data
 from fedprime.report.html_data import page_data
 from fedprime.report.tables import caption
 from fedprime.reproducibility.atomic_files import write_whole
+from fedprime.reproducibility.errors import as_word
 from fedprime.runs.callbacks import Callback
 from fedprime.runs.metrics import Progress
 from fedprime.settings.reading import flat_settings, read_saved_settings
@@ -42,6 +43,6 @@ class LivePage(Callback):
         """Writes the report of the run in the place of the curves; the browser has no need to read it again."""
         collection = collect_runs([self._path])
         blocks = group_runs(collection)
-        commands = [f"fedprime report {self._path} --html"]
+        commands = [f"fedprime report {as_word(self._path)} --html"]
         data = page_data(self._path.name, collection, blocks, caption(collection, blocks), commands)
         write_whole(self._path / LIVE, html_page(data))

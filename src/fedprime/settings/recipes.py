@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fedprime.reproducibility.errors import nearest_name
+from fedprime.reproducibility.errors import as_word, nearest_name
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.recipe_tables import read_toml
 
@@ -42,7 +42,7 @@ def find_recipe(name: str) -> Path:
         raise SettingsError(f"there is no recipe {name}: neither a file nor one that comes along{hint}")
     if is_plan(path):
         short = name.removeprefix(_PLANS)
-        raise SettingsError(f"{name} is a plan, which is many runs; run them all with: fedprime grid {short}")
+        raise SettingsError(f"{name} is a plan, which is many runs; run them all with: fedprime grid {as_word(short)}")
     if not path.read_bytes().strip():
         raise SettingsError(f"{name} is empty; expected a recipe, such as `fedprime recipes show builtin/quickstart`")
     return path
@@ -50,8 +50,10 @@ def find_recipe(name: str) -> Path:
 
 def _about_folder(path: Path) -> str:
     if (path / "settings.toml").is_file():
-        return f"{path} is the folder of a run, not a recipe; it goes on with: fedprime run --resume {path}"
-    return f"{path} is a folder, not a recipe; to train on its data: fedprime run table/folder --data.path {path}"
+        return f"{path} is the folder of a run, not a recipe; it goes on with: fedprime run --resume {as_word(path)}"
+    return (
+        f"{path} is a folder, not a recipe; to train on its data: fedprime run table/folder --data.path {as_word(path)}"
+    )
 
 
 def find_plan(name: str) -> Path:
@@ -69,7 +71,7 @@ def find_plan(name: str) -> Path:
         hint = nearest_name(name.removeprefix(_PLANS), known) or "; `fedprime recipes list` shows those"
         raise SettingsError(f"there is no plan {name}: neither a file nor one that comes along{hint}")
     if not is_plan(path):
-        raise SettingsError(f"{name} is a recipe, which is one run; run it with: fedprime run {name}")
+        raise SettingsError(f"{name} is a recipe, which is one run; run it with: fedprime run {as_word(name)}")
     return path
 
 

@@ -24,6 +24,7 @@ from fedprime.data.sets.table.layouts import (
 from fedprime.data.sets.table.parts import READERS, Part, have_one_schema, open_files, reading, undecoded
 from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, names_of_splits
+from fedprime.reproducibility.errors import as_word
 
 _logger = logging.getLogger(__name__)
 
@@ -111,8 +112,8 @@ def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
             parts.append(replace(part, rows=rows))
     if parts and (tables := table_files(place)):
         raise DataError(
-            f"{place} has a table, {tables[0].name}, and folders of partitions; name it, --data.path {tables[0]}, "
-            "or move it away"
+            f"{place} has a table, {tables[0].name}, and folders of partitions; name it, "
+            f"--data.path {as_word(tables[0])}, or move it away"
         )
     return parts
 
@@ -135,7 +136,7 @@ def _open_otherwise(place: Path, options: CsvOptions) -> list[Part]:
     if tables and classes:
         raise DataError(
             f"{place} has a table, {tables[0].name}, and folders of files, such as {min(labels)}, that may be classes; "
-            f"name the table, --data.path {tables[0]}, or move it away"
+            f"name the table, --data.path {as_word(tables[0])}, or move it away"
         )
     return classes or _refuse_folder(place)
 
@@ -171,7 +172,7 @@ def _files_of_table(folder: Path) -> list[Path]:
 
 def _refuse_folder(place: Path) -> NoReturn:
     tables = table_files(place)
-    hint = f"; or name the file: --data.path {tables[0]}" if tables else ""
+    hint = f"; or name the file: --data.path {as_word(tables[0])}" if tables else ""
     other = next((file for file in sorted(place.iterdir()) if _OTHER_TABLE.fullmatch(file.name)), None)
     if other and not tables:
         hint = f"; it has {other.name}, of a form that is not read: save its table as metadata.csv or metadata.parquet"
@@ -185,7 +186,7 @@ def _metadata_file(folder: Path) -> Path | None:
     found = [folder / name for name in _METADATA if (folder / name).is_file()] if folder.is_dir() else []
     if len(found) > 1:
         names = " and ".join(file.name for file in found)
-        raise DataError(f"{folder} has {names}; keep one, or name the file: --data.path {found[0]}")
+        raise DataError(f"{folder} has {names}; keep one, or name the file: --data.path {as_word(found[0])}")
     return found[0] if found else None
 
 
