@@ -1,6 +1,7 @@
 """README and docs are true: their code runs, the files and names that they mention exist."""
 
 import importlib.util
+import itertools
 import json
 import re
 from pathlib import Path
@@ -79,6 +80,16 @@ def test_make_targets_and_settings_that_a_page_names_exist(page: Path) -> None:
     flag = re.compile(rf"--((?:{'|'.join(sections)})\.[\w-]+)")
     settings = {name.replace("-", "_") for name in flag.findall(text)}
     assert settings <= SETTINGS
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in NOTEBOOKS], ids=lambda page: page.name)
+def test_what_a_page_shows_is_shown_as_it_is_meant(page: Path) -> None:
+    blocks = re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL).split("\n\n")
+    for table in (block.splitlines() for block in blocks if block.startswith("|")):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table}) == 1, table[0]  # a | in code is one, too
+    for before, block in itertools.pairwise(blocks):
+        if block.startswith("    "):
+            assert not before.lstrip().startswith("- "), f"commands are a part of the list above: {block}"
 
 
 def test_recipes_named_in_the_readme_come_along() -> None:
