@@ -118,6 +118,20 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content))
 
 
+def history(
+    accuracy: Sequence[float | None], pool_sizes: dict[str, tuple[int, ...]] | None = None, limit: float = 0.9
+) -> History:
+    """What was measured round by round."""
+    rounds = len(accuracy)
+    return History(
+        accuracy=tuple(accuracy),
+        bayes_accuracy=(limit,) * rounds,
+        loss=(1.0,) * rounds,
+        bytes=(5,) * rounds,
+        pool_sizes=pool_sizes or {},
+    )
+
+
 def made_run(
     labels: Mapping[str, str] | None = None,
     seed: int = 0,

@@ -11,7 +11,7 @@ import pytest
 from fedprime.report.compare import group_runs
 from fedprime.report.html import html_page, live_data
 from fedprime.report.html_data import page_data
-from made_runs import collected, methods_over_seeds
+from made_runs import collected, history, made_run, methods_over_seeds
 
 pytestmark = pytest.mark.slow
 NASTY = "<img src=x onerror=\"document.title='broken into'\">"
@@ -62,6 +62,42 @@ def test_a_page_is_sorted_filtered_and_hovered(
     assert told["tip"] == f"round 3\nBayes limit: 90\n{NASTY}: 80\nfedprime: 80"
     assert {"Results", "Round by round", "Pair by pair", "Settings that differ", "How to reproduce"} <= {*told["heads"]}
     assert told["width"] <= told["window"]  # nothing but tables is wider than the window
+
+
+TOLD = """
+addEventListener("load", () => {
+  const told = document.createElement("output"), all = (selector) => [...document.querySelectorAll(selector)];
+  told.textContent = JSON.stringify({ ticks: all("svg .tick").map((own) => own.matches(".curve")),
+    legend: all(".legend span").map((own) => own.textContent).filter((own) => own.startsWith("Bayes")),
+    dashes: all("svg[role=img] polyline.limit").map((own) => own.getAttribute("style")) });
+  document.body.append(told);
+});
+"""
+
+
+def test_limits_that_are_not_those_of_most_are_told_apart(
+    told_by_page: Callable[[str, int, int], dict[str, Any]], tmp_path: Path
+):
+    rounds = {"a": [0.4, 0.5, 0.6], "b": [0.4, 0.5, 0.6], "closed-form": [0.4], "local-p": [None, 0.5, 0.6]}
+    limits = {"local-p": 0.99}
+    runs = [
+        made_run(
+            {"method": name},
+            0,
+            {"full": 0.5},
+            {"full": limits.get(name, 0.9)},
+            history=history(own, limit=limits.get(name, 0.9)),
+        )
+        for name, own in rounds.items()
+    ]
+    collection = collected(runs)
+    page = html_page(page_data("a study", collection, group_runs(collection), "caption", ["fedprime report runs"]))
+    path = tmp_path / "page.html"
+    path.write_text(page.replace('<script type="application', f'<script>{TOLD}</script>\n<script type="application'))
+    told = told_by_page(path.as_uri(), 1280, 3000)
+    assert told["ticks"] == [False, False, False, True]
+    assert told["legend"] == ["Bayes limit", "Bayes limit of local-p"]
+    assert len(set(told["dashes"])) == 2
 
 
 # Chooses the second curve and another theme, reads the page again as a live page does, and tells what is there then.

@@ -7,23 +7,10 @@ import numpy as np
 import pytest
 
 from fedprime.report.compare import group_runs
-from fedprime.report.finished_runs import FinishedRun, History
+from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.plots.canvas import Drawing, house_style
 from fedprime.report.plots.rounds import draw_pools, draw_rounds
-from made_runs import collected, made_run, shown_texts
-
-
-def history(
-    accuracy: Sequence[float | None], pool_sizes: dict[str, tuple[int, ...]] | None = None, limit: float = 0.9
-) -> History:
-    rounds = len(accuracy)
-    return History(
-        accuracy=tuple(accuracy),
-        bayes_accuracy=(limit,) * rounds,
-        loss=(1.0,) * rounds,
-        bytes=(5,) * rounds,
-        pool_sizes=pool_sizes or {},
-    )
+from made_runs import collected, history, made_run, shown_texts
 
 
 def drawn(runs: Sequence[FinishedRun], draw: object = draw_rounds) -> list[Drawing]:

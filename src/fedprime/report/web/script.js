@@ -10,7 +10,7 @@ const KEPT = `fedprime ${location.pathname}`;
 const kept = data.live ? JSON.parse(sessionStorage.getItem(KEPT) || "{}") : {}; // a live page is read again and again
 const picked = kept.picked || {}; // by name of a choice, what is chosen
 const sorted = {}; // by table, [column, direction]
-const DASHES = ["5 4", "1.5 3", "8 3 2 3", "12 4"];
+const DASHES = ["5 4", "1.5 3", "8 3 2 3", "12 4", "12 3 2 3 2 3", "2 7"];
 
 function put(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
@@ -199,10 +199,12 @@ function scenarioPictures() {
     const svg = frame(`accuracy per test scenario ${words(block[0].labels)}`, y, steps(low, high), names.map((name, place) => [place + 0.5, name]), x);
     names.slice(1).forEach((_, place) => svg.append(draw("line", { class: "grid", x1: x(place + 1), x2: x(place + 1), y1: TOP, y2: HEIGHT - BOTTOM })));
     const slot = 0.84 / block.length;
+    const limits = block.map((cell) => names.map((name) => (at(cell, name, limit) || [NaN])[0].toFixed(1)).join());
+    const isOfMost = (own) => 2 * limits.filter((other) => other === own).length > limits.length;
     names.forEach((name, place) => block.forEach((cell, index) => {
       const middle = x(place + 0.08 + (index + 0.5) * slot), half = (x(slot) - x(0)) / 2;
       const value = at(cell, name, score), best = at(cell, name, limit);
-      if (best) svg.append(draw("line", { class: "tick", x1: middle - half, x2: middle + half, y1: y(best[0]), y2: y(best[0]) }));
+      if (best) svg.append(draw("line", { class: isOfMost(limits[index]) ? "tick" : "curve tick", color: label(cell), x1: middle - half, x2: middle + half, y1: y(best[0]), y2: y(best[0]) }));
       if (!value) return;
       const [mean, deviation] = value;
       if (deviation) svg.append(draw("line", { class: "curve", color: label(cell), x1: middle, x2: middle, y1: y(mean - deviation), y2: y(mean + deviation) }));
@@ -212,21 +214,27 @@ function scenarioPictures() {
     }));
     return panel(block, svg);
   });
-  const says = limit && cells().some((cell) => names.some((name) => at(cell, name, limit))) ? "; strokes: the best possible (Bayes limit)" : "";
+  const says = limit && cells().some((cell) => names.some((name) => at(cell, name, limit))) ? "; strokes: the best possible (Bayes limit), in colour where it is not that of most" : "";
   return [el("div", { class: "controls" }, control), legend(cells()), el("p", { class: "dim" }, `%, mean over seeds with one standard deviation${says}.`), el("div", { class: "panels" }, pictures)];
 }
 
+// As `limit_groups` of the plots: limits are the same if they are wherever both are known.
 function limitsOf(block) {
-  const found = new Map();
-  for (const cell of block) {
-    const curve = cell.curves["Bayes limit"];
-    if (!curve) continue;
-    const key = JSON.stringify(curve[1].map((value) => value.toFixed(1)));
-    if (!found.has(key)) found.set(key, [curve, []]);
-    found.get(key)[1].push(label(cell));
+  const known = block.filter((cell) => cell.curves["Bayes limit"]), groups = [];
+  const length = (cell) => cell.curves["Bayes limit"][0].length;
+  for (const cell of [...known].sort((one, other) => length(other) - length(one))) {
+    const [rounds, values] = cell.curves["Bayes limit"];
+    const agrees = ([points]) => rounds.some((round) => points.has(round)) && rounds.every((round, place) => !points.has(round) || Math.abs(points.get(round) - values[place]) < 0.05);
+    const alike = groups.filter(agrees).sort((one, other) => other[1].length - one[1].length)[0] || [new Map(), []];
+    if (!alike[1].length) groups.push(alike);
+    rounds.forEach((round, place) => alike[0].has(round) || alike[0].set(round, values[place]));
+    alike[1].push(cell);
   }
-  const groups = [...found.values()].sort((one, other) => other[1].length - one[1].length);
-  return groups.map(([curve, names], place) => [place || names.length <= block.length / 2 ? `Bayes limit of ${names.join(", ")}` : "Bayes limit", curve]);
+  return groups.sort((one, other) => other[1].length - one[1].length).map(([points, own]) => {
+    const rounds = [...points.keys()].sort((one, other) => one - other);
+    const name = own.length > known.length / 2 ? "Bayes limit" : `Bayes limit of ${block.filter((cell) => own.includes(cell)).map(label).join(", ")}`;
+    return [name, [rounds, rounds.map((round) => points.get(round)), rounds.map(() => 0)]];
+  });
 }
 
 function curves() {
