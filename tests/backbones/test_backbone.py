@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import os
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,17 @@ def test_loaded_again_it_is_the_same(
 
 
 # The contract: embed
+
+
+def test_it_goes_to_another_process_and_stays_the_same(backbone: Backbone) -> None:
+    """Predictors are pickled with it, by joblib too; torch refuses wav2vec2, whose weights are made of others."""
+    if "audio" in backbone.modalities and backbone.reference != "small":
+        pytest.skip("torch pickles no parametrised layers")
+    there = pickle.loads(pickle.dumps(backbone))  # noqa: S301
+    assert there.fingerprint == backbone.fingerprint
+    for modality in backbone.modalities:
+        here = backbone.embed(modality, EXAMPLES[modality][:1])
+        assert torch.equal(there.embed(modality, EXAMPLES[modality][:1])[0], here[0])
 
 
 def test_every_value_becomes_a_row_of_finite_tokens(backbone: Backbone) -> None:

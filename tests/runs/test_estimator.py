@@ -1,5 +1,6 @@
 """The conventions of scikit-learn, asked for by scikit-learn."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone, is_classifier
@@ -27,6 +28,7 @@ def test_scikit_learn_copies_it_and_knows_what_it_is():
 
 def test_it_shows_what_is_not_the_default():
     assert repr(Fake(seed=3)) == "Fake(seed=3)"
+    assert repr(Fake(np.array(["red", "round"]))) == "Fake(label=array(['red', 'round'], dtype='<U5'))"  # type: ignore
 
 
 def test_what_it_keeps_is_set_by_name_and_nothing_else_is():

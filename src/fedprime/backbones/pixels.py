@@ -5,6 +5,7 @@ in a table. Processors whose way is not known here are called.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,17 @@ def pixel_reader(processor: Any) -> Callable[[_Image], Float32[np.ndarray, "3 _ 
         return None
     if kind in _LIKE_VILT and size.keys() == {"shortest_edge"}:
         divisor = settings["size_divisor"]
-        return _Reader(settings, lambda shape: _vilt_shape(shape, size["shortest_edge"], divisor), None)
+        return _Reader(settings, partial(_vilt_shape, shorter=size["shortest_edge"], divisor=divisor), None)
     if kind not in _PLAIN or settings.get("do_pad"):
         return None
     crop = dict(settings.get("crop_size") or {}) if settings.get("do_center_crop") else None
     if size.keys() == {"height", "width"}:
-        shape = (size["height"], size["width"])
-        return _Reader(settings, lambda _: shape, None) if crop is None else None
+        shape = partial(_fixed_shape, fixed=(size["height"], size["width"]))
+        return _Reader(settings, shape, None) if crop is None else None
     if size.keys() == {"shortest_edge"} and crop is not None:
         cropped = (crop.get("height") or 0, crop.get("width") or 0)
         if min(cropped) > 0 and max(cropped) <= size["shortest_edge"]:
-            return _Reader(settings, lambda shape: _shortest_edge_shape(shape, size["shortest_edge"]), cropped)
+            return _Reader(settings, partial(_shortest_edge_shape, shortest=size["shortest_edge"]), cropped)
     return None
 
 
@@ -83,6 +84,10 @@ def _vilt_shape(shape: tuple[int, int], shorter: int, divisor: int) -> tuple[int
         scale = longer / max(new_height, new_width)
         new_height, new_width = scale * new_height, scale * new_width
     return int(new_height + 0.5) // divisor * divisor, int(new_width + 0.5) // divisor * divisor
+
+
+def _fixed_shape(_: tuple[int, int], fixed: tuple[int, int]) -> tuple[int, int]:
+    return fixed
 
 
 def _shortest_edge_shape(shape: tuple[int, int], shortest: int) -> tuple[int, int]:

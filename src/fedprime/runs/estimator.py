@@ -77,7 +77,7 @@ class Estimator:
     def __repr__(self) -> str:
         """Returns what was given that is not the default."""
         defaults = {name: own.default for name, own in inspect.signature(type(self)).parameters.items()}
-        given = (f"{name}={own!r}" for name, own in self.get_params().items() if own != defaults[name])
+        given = (f"{name}={own!r}" for name, own in self.get_params().items() if repr(own) != repr(defaults[name]))
         return f"{type(self).__name__}({', '.join(given)})"
 
 
