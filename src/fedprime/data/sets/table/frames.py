@@ -141,8 +141,7 @@ def as_samples(
     for word in trained:
         modality, names = stated_columns(word, frame)
         if modality in kinds and (there := [frame[name] for name in names if name in frame]):
-            holes = [None] * len(there[0])
-            rows = zip(*(frame.get(name, holes) for name in names), strict=True)
+            rows = zip(*(frame.get(name, [None] * len(there[0])) for name in names), strict=True)
             columns[modality] = [_joined(dict(zip(names, row, strict=True)), kinds[modality]) for row in rows]
     if not columns:
         raise DataError(
