@@ -64,3 +64,8 @@ def test_a_backbone_reads_what_there_is_where_the_data_has_no_more(
     assert "the data has no image; the backbone tiny reads text alone" in caplog.messages
     with pytest.raises(DataError, match="the data has no image, only text"):  # a site reads what all others read
         build_experiment(settings, at_site=True)
+
+
+def test_where_a_backbone_reads_nothing_of_the_data_another_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="only facts; take one that reads these: --backbone small"):
+        build_experiment(table_settings(tmp_path, "facts:table=price+colour", backbone="tiny"))

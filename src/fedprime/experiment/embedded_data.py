@@ -230,7 +230,9 @@ def seen_through(backbone: Backbone, source: SampleSource) -> EmbeddedSamples:
             num_threads=_num_threads(source, backbone),
         )
     except ValueError as error:
-        raise DataError(f"{error}; name those to use in data.modalities") from error
+        is_shared = any(modality in source.modalities for modality in backbone.modalities)
+        remedy = "name those to use in data.modalities" if is_shared else "take one that reads these: --backbone small"
+        raise DataError(f"{error}; {remedy}") from error
 
 
 def _num_threads(source: SampleSource, backbone: Backbone) -> int:
