@@ -5,7 +5,6 @@ Names are imported when they are used: importing the package itself takes hardly
 
 import importlib
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -118,6 +117,7 @@ __all__ = [
 def _places() -> dict[str, str]:
     """Returns by name the module that it comes from: the imports above are read, so that they stand here once."""
     import ast
+    from pathlib import Path
 
     imports = [node for node in ast.walk(ast.parse(Path(__file__).read_text())) if isinstance(node, ast.ImportFrom)]
     return {alias.name: node.module or "" for node in imports for alias in node.names}

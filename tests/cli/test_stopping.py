@@ -1,5 +1,6 @@
 """Ctrl-C at any moment: one line, exit code 130."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -43,6 +44,13 @@ with importing():
         pass
 """
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, "stopped")
+
+
+def test_ctrl_c_while_the_command_line_itself_is_imported_is_one_line(tmp_path: Path):
+    (tmp_path / "logging.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")  # the first it imports
+    command, places = (sys.executable, "-m", "fedprime", "--help"), os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": places})
     assert (done.returncode, done.stderr.strip()) == (130, "stopped")
 
 

@@ -1,10 +1,13 @@
 """The verb ``completion`` of the command line: scripts by which shells complete words, and the words they ask for."""
 
+import re
 import sys
 import typing
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 
-from fedprime.cli.main import VERBS
+from fedprime.cli.main import VERBS, main
 from fedprime.methods import DEFAULT_METHOD, METHODS, method_names, method_place
 from fedprime.runs.trackers import TRACKERS
 from fedprime.settings.describe import Setting, describe_settings
@@ -50,15 +53,6 @@ complete -c fedprime -a '(__fedprime_words)'
 """,
 }
 
-_OWN_FLAGS = {
-    "run": ("--output", "--resume", "--live", "--track", "--help", "--help-all"),
-    "grid": ("--recipe", "--output", "--processes", "--seeds", "--only", "--track", "--dry-run", "--help"),
-    "tune": ("--recipe", "--output", "--processes", "--seeds", "--trials", "--help"),
-    "report": ("--output", "--html", "--open", "--help"),
-    "track": ("--to", "--help"),
-    "push": ("--private", "--message", "--backbone", "--help"),
-    "play": ("--host", "--port", "--open", "--backbone", "--export", "--help"),
-}
 _OWN_WORDS = {
     "data": ("check", "show"),
     "cache": ("show", "prune", "clear"),
@@ -101,13 +95,21 @@ def completions(words: Sequence[str]) -> list[str]:
         return _beginning_with(word, [*list_recipes(), *(list_plans() if verb == "recipes" else ())])
     flags = _settings(before) if _takes_settings(before) else {}
     if word.startswith("-"):
-        return _beginning_with(word, [*_OWN_FLAGS.get(verb, ()), *flags])
+        return _beginning_with(word, dict.fromkeys((*_flags_in_help(before), *flags)))
     if before[-1] == "--recipe":
         return _beginning_with(word, list_recipes())
     last_flag = next((name for name in reversed(before) if name.startswith("-")), "")
     if (verb, last_flag) in (("run", "--track"), ("grid", "--track"), ("track", "--to")):  # any number of them
         return _beginning_with(word, TRACKERS)
     return _beginning_with(word, flags.get(before[-1], ()))
+
+
+def _flags_in_help(before: Sequence[str]) -> list[str]:
+    """Returns the flags that a verb's help speaks of."""
+    named = before[: 2 if before[0] in _OWN_WORDS else 1]
+    with redirect_stdout(StringIO()) as said, suppress(SystemExit):
+        main([*named, "--help"])
+    return re.findall(r"(?<![\w-])--[a-z][a-z-]*\b(?!\.)", said.getvalue())
 
 
 def _takes_settings(before: Sequence[str]) -> bool:
