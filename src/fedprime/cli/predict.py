@@ -244,13 +244,12 @@ def _predicted_rows(model: "PromptedModel", options: _PredictOptions, prior: "Pr
     about = model.about
     label = data.label or tuple(about.get("labels", ())) or ("label",)
     trained = about.get("columns") or data.columns  # a model says in full what settings may call *
-    known = about.get("forms"), about.get("styles"), about.get("typical")
     csv = CsvOptions(data.encoding, data.delimiter, are_usual=True)
     if options.encoding or options.delimiter:
         csv = CsvOptions(options.encoding, options.delimiter)
     table = str(options.table)
     parts = open_parts(table, csv)
-    rows = unlabelled_rows(parts, table, options.columns, model.backbone.kinds, label, trained, *known)
+    rows = unlabelled_rows(parts, table, options.columns, model.backbone.kinds, label, trained, about)
     samples = seen_through(model.backbone, rows)
     samples.odd = OddValues(rows, num_named=len(rows))
     for start in range(0, len(rows), _AT_ONCE):

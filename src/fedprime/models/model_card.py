@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fedprime.data.sets.table.options import stated_columns
 from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.markdown import markdown_rows
 
@@ -109,10 +110,10 @@ def _origin(config: Mapping[str, Any], training: Mapping[str, Any]) -> str:
 
 
 def _inputs(config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    columns = {word.partition("=")[0].partition(":")[0]: word.partition("=")[2] for word in about.get("columns", [])}
+    columns = dict(map(stated_columns, about.get("columns", [])))
     kinds = about.get("kinds", {})
     rows = [
-        [name, kinds.get(name, "not told"), columns.get(name, "").replace("+", ", ") or "any"]
+        [name, kinds.get(name, "not told"), ", ".join(columns.get(name, ["any"]))]
         for name in config["backbone"]["modalities"]
     ]
     text = _table(["modality", "kind", "columns of the table"], rows)

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fedprime.data.images import InputError, read_image
+from fedprime.data.sets.table.options import stated_columns
 from fedprime.data.sets.table.plain_words import cleaned
 from fedprime.data.sounds import read_sound
 from fedprime.data.sources import ValueKind
@@ -110,7 +111,7 @@ def description(model: PromptedModel, place: str, most_bytes: int = MOST_BYTES) 
         most_bytes: Of a request.
     """
     about = model.about
-    columns = {word.partition("=")[0].partition(":")[0]: word.partition("=")[2] for word in about.get("columns", [])}
+    columns = dict(map(stated_columns, about.get("columns", [])))
     forms, styles = about.get("forms", {}), about.get("styles", {})
     modalities = [
         {
@@ -118,7 +119,7 @@ def description(model: PromptedModel, place: str, most_bytes: int = MOST_BYTES) 
             "kind": kind,
             "fields": [
                 {"name": column, "is_number": forms.get(column) == "number" and column not in styles}
-                for column in (columns.get(name, "").split("+") if kind == "table" and columns.get(name) else [])
+                for column in (columns.get(name, []) if kind == "table" else [])
             ],
         }
         for name, kind in model.backbone.kinds.items()

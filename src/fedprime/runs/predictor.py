@@ -176,8 +176,8 @@ class FederatedPredictor(Estimator):
             if name not in kinds:
                 raise InputError(f"without: the model reads {', '.join(kinds)}; not {name}{nearest_name(name, kinds)}")
         part = frame_part(frame, self._files if files is None else Path(files))
-        known = {"known": self._forms, "styles": model.about.get("styles"), "typical": model.about.get("typical")}
-        rows = iter(unlabelled_rows([part], _FRAME, self.columns_, kinds, self.label_columns_, **known))
+        about = model.about | {"forms": self._forms}
+        rows = iter(unlabelled_rows([part], _FRAME, self.columns_, kinds, self.label_columns_, about=about))
         found: list[dict[str, Any]] = []
         while chunk := list(itertools.islice(rows, _AT_ONCE)):
             samples = [{name: own for name, own in values.items() if name not in without} for _, values in chunk]

@@ -12,17 +12,17 @@ from fedprime.data.sets.table.files import open_parts
 
 def test_copies_lie_in_the_cache_and_are_for_their_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FEDPRIME_CACHE", str(tmp_path / "cache"))
-    with tables_folder() as place:
-        assert place == tmp_path / "cache" / TABLES
-        assert place.stat().st_mode & 0o777 == 0o700
+    place = tables_folder()
+    assert place == tmp_path / "cache" / TABLES
+    assert place.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("place", ["off", "/proc/nowhere"])
 def test_a_cache_that_cannot_be_written_is_no_obstacle(place: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FEDPRIME_CACHE", place)
-    with tables_folder() as found:
-        assert found.is_dir()
-        assert found.stat().st_mode & 0o777 == 0o700
+    found = tables_folder()
+    assert found.is_dir()
+    assert found.stat().st_mode & 0o777 == 0o700
 
 
 def test_they_are_cleared_with_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -53,6 +53,6 @@ def test_copies_that_nobody_uses_any_more_are_removed(tmp_path: Path, monkeypatc
     for copy in found():
         os.utime(copy, (1e9, 1e9))
     note_use(rows.cache_files)
-    with tables_folder() as place:
-        assert found() == [Path(rows.cache_files[0]["filename"]).parents[2]]
-        assert len(list(place.glob("*.lock"))) == 1
+    locks = tables_folder().glob("*.lock")
+    assert found() == [Path(rows.cache_files[0]["filename"]).parents[2]]
+    assert len(list(locks)) == 1

@@ -211,7 +211,7 @@ def test_new_rows_are_read_as_those_of_training_and_what_does_not_fit_is_told(
     file = write_csv(tmp_path / "new.csv", rows)
     styles = {"price": "numbers with decimal comma", "day": "dates (day, month, year), read as years since 2000"}
     forms: dict[str, Form] = {"price": "number", "day": "number"}
-    found = list(opened(str(file), ["facts=price+day"], {"facts": "table"}, known=forms, styles=styles))
+    found = list(opened(str(file), ["facts=price+day"], {"facts": "table"}, about={"forms": forms, "styles": styles}))
     assert found[0][1] == {"facts": {"price": 1.234, "day": pytest.approx(31 / 365.2425)}}
     assert set(found[-1][1]["facts"]) == {"day"}  # pyright: ignore[reportArgumentType]
     assert "price: 1 cell taken for empty, for want of numbers with decimal comma: dear" in caplog.text
@@ -221,5 +221,5 @@ def test_new_rows_have_the_categories_of_training_however_many_spellings_they_ha
     rows: list[dict[str, object]] = [{"smoker": word} for word in ("True", "TRUE", "False")]
     forms: dict[str, Form] = {"smoker": "category"}
     file = write_csv(tmp_path / "new.csv", rows)
-    found = list(opened(str(file), ["facts=smoker"], {"facts": "table"}, known=forms))
+    found = list(opened(str(file), ["facts=smoker"], {"facts": "table"}, about={"forms": forms}))
     assert found[0][1] == {"facts": {"smoker": "True"}}

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,9 +17,8 @@ TABLES = "tables"
 _SECONDS_UNUSED = 30 * 86_400.0  # each version of a table has a copy: they would fill the disk in time
 
 
-@contextlib.contextmanager
-def tables_folder(*, lasts: bool = True) -> Iterator[Path]:
-    """Yields the folder for copies, for its owner alone.
+def tables_folder(*, lasts: bool = True) -> Path:
+    """Returns the folder for copies, for its owner alone.
 
     Args:
         lasts: Whether it is the one of the cache; where that is off or cannot be written, and otherwise, it lasts as
@@ -30,7 +29,7 @@ def tables_folder(*, lasts: bool = True) -> Iterator[Path]:
     if place is None or not _is_made(place):
         place = _temporary()
     _remove_unused(place)
-    yield place
+    return place
 
 
 def note_use(files: Sequence[Mapping[str, str]]) -> None:
@@ -40,12 +39,7 @@ def note_use(files: Sequence[Mapping[str, str]]) -> None:
         files: What the library `datasets` says of the files behind rows.
     """
     for file in files:
-        os.utime(_copy_of(Path(file["filename"])))
-
-
-def _copy_of(file: Path) -> Path:
-    """Returns the folder of a copy; the library keeps a file of it in ``FORM/COPY/VERSION/DIGEST``."""
-    return file.parents[2]
+        os.utime(Path(file["filename"]).parents[2])  # the library keeps a file in FORM/COPY/VERSION/DIGEST
 
 
 def _remove_unused(place: Path) -> None:

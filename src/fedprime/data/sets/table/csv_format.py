@@ -145,6 +145,15 @@ def refuse_other_file(file: Path, form: str) -> None:
             raise DataError(f"{file} is no {form} file but {what}")
 
 
+def refuse_wide(num_columns: int, file: Path) -> None:
+    """Raises a `DataError` if a table has more columns than are read."""
+    if num_columns > _MOST_COLUMNS:
+        raise DataError(
+            f"{file} has {num_columns:,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not used, or "
+            "put numbers that belong together into one column, with spaces between them"
+        )
+
+
 def _delimiter(lines: list[str], file: Path, usual: str) -> str:
     """Returns what divides the first rows into the most columns that all of them have; if nothing does, the usual."""
     if file.suffix.lower() == ".tsv":
@@ -191,25 +200,18 @@ def _written(reader: Any) -> tuple[list[str], int]:
     return [], num_blank
 
 
-def _are_equal(cell: str, name: str) -> bool:
-    return cleaned(cell) == name
-
-
 def _checked_header(reader: Any, file: Path, num_skipped: int) -> tuple[list[str], int, tuple[int, int]]:
     """Returns the names of columns, how many rows are before them, and how few and many rows after them."""
     names, num_before, rows = _first_row(reader, file)
     header = [name or ("(index)" if column == 0 else f"(column {column + 1})") for column, name in enumerate(names)]
-    if len(header) > _MOST_COLUMNS:
-        raise DataError(
-            f"{file} has {len(header):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are not used, or "
-            "put numbers that belong together into one column, with spaces between them"
-        )
+    refuse_wide(len(header), file)
     is_empty, short, num_rows, num_perhaps = True, list[int](), 0, 0
     for row in rows:
         num_rows += _is_row(row)
         num_perhaps += len(row) > 0
         is_empty = is_empty and not any(map(cleaned, row))
-        if len(row) == len(names) > 1 and all(map(_are_equal, row, names)):
+        is_same_width = len(row) == len(names) > 1
+        if is_same_width and all(cleaned(cell) == name for cell, name in zip(row, names, strict=True)):
             raise DataError(
                 f"{file}, line {reader.line_num + num_skipped}, names the columns once more; leave it out, as well as "
                 "where files were joined"

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from fedprime.data.sets.table.arrow_words import in_words
 from fedprime.data.sets.table.copies import note_use, tables_folder
-from fedprime.data.sets.table.csv_format import CsvFormat, CsvOptions, read_csv_format, refuse_other_file
+from fedprime.data.sets.table.csv_format import CsvFormat, CsvOptions, read_csv_format, refuse_other_file, refuse_wide
 from fedprime.data.sets.table.half_characters import have_halves, in_whole_characters
 from fedprime.data.sets.table.json_depth import refuse_bad_lines, refuse_odd_json
 from fedprime.data.sources import DataError
@@ -24,7 +24,6 @@ _logger = logging.getLogger(__name__)
 
 #: By ending, how the library calls the form of a file.
 READERS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet"}
-_MOST_COLUMNS = 5000
 _START = 2**20  # bytes of a file
 _WHOLE_JSON = 2**30  # bytes of a file that are looked at together
 
@@ -126,13 +125,13 @@ def open_files(files: Sequence[Path], split: str | None, folder: Path, options: 
                 raise DataError(f"{file} has no rows; expected one for each sample")
             reader = _parquet_columns(file)
         is_mended = form == "JSON" and have_halves(files)
-        with tables_folder(lasts=not is_mended) as cache:
-            read = in_whole_characters(files, cache) if is_mended else files
-            data_files = {"table": [glob.escape(str(own)) for own in read]}
-            rows = load_dataset(READERS[ending], data_files=data_files, split="table", cache_dir=str(cache), **reader)
-            note_use(rows.cache_files)
+        cache = tables_folder(lasts=not is_mended)
+        read = in_whole_characters(files, cache) if is_mended else files
+        data_files = {"table": [glob.escape(str(own)) for own in read]}
+        rows = load_dataset(READERS[ending], data_files=data_files, split="table", cache_dir=str(cache), **reader)
+        note_use(rows.cache_files)
         pa.default_memory_pool().release_unused()  # what parsing needed
-    _refuse_wide(rows, str(file))
+    refuse_wide(len(rows.column_names), file)
     _refuse_lost(len(rows), found, str(file))
     if form == "JSON" and len(rows) == 1 and _holds_all_rows(list(rows[0].values())):
         raise DataError(
@@ -205,14 +204,6 @@ def _num_parquet_rows(file: Path) -> int:
     from pyarrow import parquet
 
     return parquet.read_metadata(file).num_rows
-
-
-def _refuse_wide(rows: Any, place: str) -> None:
-    if len(rows.column_names) > _MOST_COLUMNS:
-        raise DataError(
-            f"{place} has {len(rows.column_names):,} columns, more than {_MOST_COLUMNS:,}; leave out those that are "
-            "not used, or put numbers that belong together into one column"
-        )
 
 
 def undecoded(rows: Any) -> Any:

@@ -1,7 +1,9 @@
-"""The rows of a table to predict for: no labels, and any modality may be missing altogether."""
+"""Rows of a table as samples; those to predict for have no labels, and may lack any modality altogether."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -27,33 +29,74 @@ _logger = logging.getLogger(__name__)
 _USUAL = ("image", "text", "readings", "audio")
 
 
-class UnlabelledRows:
-    """Rows as a data set without labels, read one by one.
+class Rows:
+    """Rows of a table, whose values are read one by one.
 
     Attributes:
+        place: Where they lie, for messages.
         there: What of each there is, without having opened a file.
     """
 
     reads_in_threads = True
-    task: Task = "one_class"
 
-    def __init__(self, cells: Sequence[Cells], num_rows: int, modalities: Sequence[str], place: str) -> None:
-        """Takes the cells of the modalities that the rows have, of those that are asked for.
+    def __init__(
+        self, cells: Sequence[Cells], modalities: Sequence[str], rows: Int[np.ndarray, " sample"], place: str
+    ) -> None:
+        """Takes the cells of the modalities that the table has, of those that are asked for.
 
         Args:
-            place: Where they lie, for messages.
+            rows: Which rows of the table they are.
         """
-        self.modalities, self.place = tuple(modalities), place
+        self.modalities, self.place, self._rows = tuple(modalities), place, rows
         self._cells = {own.own.modality: own for own in cells}
-        self.there: Bool[np.ndarray, "sample modality"] = np.zeros((num_rows, len(modalities)), dtype=bool)
+        self.there: Bool[np.ndarray, "sample modality"] = np.zeros((len(rows), len(modalities)), dtype=bool)
         for modality, own in self._cells.items():
-            self.there[:, self.modalities.index(modality)] = own.there
+            self.there[:, self.modalities.index(modality)] = own.there[rows]
+
+    def __len__(self) -> int:
+        """Returns the number of samples."""
+        return len(self._rows)
+
+    def row_of(self, index: int) -> int:
+        """Returns the row of a sample in the table."""
+        return int(self._rows[index])
+
+    def name_of(self, index: int) -> str:
+        """Returns what to call a sample: the name of its file, or the number of its row."""
+        row = self.row_of(index)
+        return next((name for own in self._cells.values() if (name := own.named(row))), f"row {row + 1}")
+
+    def place_of(self, index: int) -> str:
+        """Returns where to find a sample."""
+        return f"{self.place}, row {self.row_of(index) + 1}"
+
+    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
+        """Returns the asked modalities of one sample, and does not touch the others.
+
+        Returns:
+            By modality its value, as `Cells.read` says.
+
+        Raises:
+            InputError: If its file cannot be read.
+        """
+        return {modality: self._cells[modality].read(self.row_of(index)) for modality in modalities}
+
+    def identity(self, index: int, modality: str) -> str | None:
+        """Returns what tells a raw value from all others, see `Cells.identity`."""
+        return self._cells[modality].identity(self.row_of(index))
+
+
+class UnlabelledRows(Rows):
+    """Rows as a data set without labels."""
+
+    task: Task = "one_class"
+
+    def __init__(self, cells: Sequence[Cells], modalities: Sequence[str], num_rows: int, place: str) -> None:
+        """Takes all rows of a table, see `Rows`."""
+        super().__init__(cells, modalities, np.arange(num_rows), place)
         self.labels: Int[np.ndarray, " sample"] = np.zeros(num_rows, dtype=np.int64)
         self.sites, self.label_names = self.labels, ()
         self.splits: Mapping[str, Int[np.ndarray, " _"]] = {}
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, object]]]:
         """Yields the name of each row and what there is of it; what cannot be read is missing, and the log names it."""
@@ -66,22 +109,6 @@ class UnlabelledRows:
                     _logger.warning("%s: a missing %s: %s", self.place_of(row), modality, error)
             yield self.name_of(row), values
 
-    def name_of(self, row: int) -> str:
-        """Returns what to call a row: the name of its file, or its number."""
-        return next((name for own in self._cells.values() if (name := own.named(row))), f"row {row + 1}")
-
-    def place_of(self, row: int) -> str:
-        """Returns where to find a row."""
-        return f"{self.place}, row {row + 1}"
-
-    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
-        """Returns the asked modalities of a row that has them."""
-        return {modality: self._cells[modality].read(index) for modality in modalities}
-
-    def identity(self, index: int, modality: str) -> str | None:
-        """Returns what tells a raw value from all others, see `Cells.identity`."""
-        return self._cells[modality].identity(index)
-
 
 def unlabelled_rows(
     parts: Sequence[Part],
@@ -90,9 +117,7 @@ def unlabelled_rows(
     kinds: Mapping[str, ValueKind],
     label: Sequence[str] = (),
     trained: Sequence[str] = (),
-    known: Mapping[str, Form] | None = None,
-    styles: Mapping[str, str] | None = None,
-    typical: Mapping[str, Mapping[str, float]] | None = None,
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> UnlabelledRows:
     """Takes rows of which nothing is read yet.
 
@@ -107,17 +132,16 @@ def unlabelled_rows(
         kinds: By modality that is asked for, of what kind its values are to be.
         label: Columns that are no inputs, if the table has them.
         trained: Which column was which modality in training; where nothing is stated, those that the table has are.
-        known: Of what form the cells of columns were in training: a few new rows may not tell. What training did not
-            read is then nothing to tell.
-        styles: By column, how its numbers and dates were written in training.
-        typical: By modality, by column, what is read in the place of an empty number.
+        about: What is known of the table of training, as `Table.about` says it: a few new rows may not tell of what
+            form their cells are. What training did not read is then nothing to tell.
 
     Raises:
         DataError: If the table has none of the modalities, or one of another kind.
     """
     stated, tries_usual = stated or trained, not stated
+    known: Mapping[str, Form] = about.get("forms", {})
     forms: dict[str, Form] = {name: form for name, form in column_forms(parts).items() if name not in label}
-    forms |= {name: form for name, form in (known or {}).items() if name in forms}
+    forms |= {name: form for name, form in known.items() if name in forms}
     chosen = _chosen(stated, kinds, parts, forms, tries_usual=tries_usual)
     for own in chosen:
         if own.kind != kinds[own.modality]:
@@ -129,15 +153,15 @@ def unlabelled_rows(
     unread = [name for name in _USUAL if name in forms and name not in read]
     if unread and not known:
         _logger.warning("%s has the column %s, which is not read", place, ", ".join(unread))
-    written = {name: PLAIN.title if form == "number" else "" for name, form in (known or {}).items()}
-    cells = [Cells(own, parts, forms, {**written, **(styles or {})}) for own in chosen]
+    written = {name: PLAIN.title if form == "number" else "" for name, form in known.items()}
+    cells = [Cells(own, parts, forms, written | about.get("styles", {})) for own in chosen]
     for own in cells:
-        own.typical = (typical or {}).get(own.own.modality, {})
+        own.typical = about.get("typical", {}).get(own.own.modality, {})
         if own.lost.any():
             number, first = int(own.lost.sum()), own.named(int(own.lost.argmax()))
             named = f"{counted(number, 'row')} with a file that is not there or is empty, first {first[:100]!r}"
             _logger.warning("%s: a missing %s: %s", place, own.own.modality, named)
-    return UnlabelledRows(cells, sum(len(part) for part in parts), tuple(kinds), place)
+    return UnlabelledRows(cells, tuple(kinds), sum(map(len, parts)), place)
 
 
 def _chosen(

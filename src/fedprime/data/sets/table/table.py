@@ -30,6 +30,7 @@ from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.readings import column_readings
+from fedprime.data.sets.table.rows import Rows
 from fedprime.data.sets.table.site_columns import NO_COLUMN, SITE_NAMES, site_words, sites_of
 from fedprime.data.sets.table.typical_numbers import typical_numbers
 from fedprime.data.sources import DataError, Task
@@ -43,11 +44,10 @@ _logger = logging.getLogger(__name__)
 _LOOKED_AT = 100_000  # cells of training, for what is typical: a second
 
 
-class Table:
+class Table(Rows):
     """A table as a data set.
 
     Attributes:
-        place: Where it lies, for messages.
         columns: The columns of every modality.
         label_columns: The columns of labels.
         forms: Of what form the cells of every column of the table are.
@@ -57,8 +57,6 @@ class Table:
         parts: What it was opened from.
         classes_are_stated: Whether somebody named all classes, of which some may not be here.
     """
-
-    reads_in_threads = True
 
     def __init__(
         self,
@@ -82,63 +80,30 @@ class Table:
             splits: By name, the samples.
         """
         self.columns: tuple[ModalityColumns, ...] = tuple(own.own for own in cells)
-        self.modalities: tuple[str, ...] = tuple(own.modality for own in self.columns)
+        super().__init__(cells, [own.modality for own in self.columns], rows, place)
         self.forms = dict(forms)
         self.task: Task = labels.task
         self.label_columns, self.label_names = labels.columns, labels.names
         self.labels: Int[np.ndarray, " sample"] | Float[np.ndarray, "sample label"] = labels.values[rows]
         self.sites, self.site_names = sites
-        self.there: Bool[np.ndarray, "sample modality"] = np.stack([own.there[rows] for own in cells], axis=1)
         self.splits: Mapping[str, Int[np.ndarray, " _"]] = dict(splits)
         self.num_unlabelled = int((~labels.known).sum())
-        self.place = place
         self.classes_are_stated = False
         self.parts: tuple[Part, ...] = ()
-        self._cells = dict(zip(self.modalities, cells, strict=True))
-        self._rows = rows
         _logger.info("%s: %s", place, self.report)
         if self.holes:
             _logger.warning("%s: missing values of %s: %s", place, counted(len(labels.known), "row"), self.holes)
         if self.num_unlabelled:
             _logger.warning("%s: left out without a label: %s", place, counted(self.num_unlabelled, "row"))
 
-    def __len__(self) -> int:
-        """Returns the number of samples."""
-        return len(self._rows)
-
-    def name_of(self, index: int) -> str:
-        """Returns what to call a sample: the name of its file, or the number of its row."""
-        row = int(self._rows[index])
-        return next((name for cells in self._cells.values() if (name := cells.named(row))), f"row {row + 1}")
-
     def place_of(self, index: int) -> str:
         """Returns where to find a sample: the name of its file, if it has one, and the number of its row."""
-        row = f"row {self.row_of(index) + 1}"
-        name = self.name_of(index)
-        return f"{self.place}, {row}" if name == row else f"{self.place}: {name} ({row})"
+        name, row = self.name_of(index), f"row {self.row_of(index) + 1}"
+        return super().place_of(index) if name == row else f"{self.place}: {name} ({row})"
 
     def cells_of(self, modality: str) -> Cells:
         """Returns the cells of a modality, by row of the table."""
         return self._cells[modality]
-
-    def row_of(self, index: int) -> int:
-        """Returns the row of a sample in the table."""
-        return int(self._rows[index])
-
-    def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:
-        """Returns the asked modalities of one sample, and does not touch the others.
-
-        Returns:
-            By modality its value, as `Cells.read` says.
-
-        Raises:
-            InputError: If its file cannot be read.
-        """
-        return {modality: self._cells[modality].read(self.row_of(index)) for modality in modalities}
-
-    def identity(self, index: int, modality: str) -> str | None:
-        """Returns what tells a raw value from all others, see `Cells.identity`."""
-        return self._cells[modality].identity(self.row_of(index))
 
     def why_absent(self, modality: str) -> str:
         """Returns, of a modality that no row has, which files its rows name in vain; nothing if all cells are empty."""
@@ -236,25 +201,19 @@ def table_of(parts: Sequence[Part], place: str, options: TableOptions) -> Table:
     words = site_words(options.client, parts)
     of_split = _splits_of_rows(options.split, parts, is_used)
     apart = {options.split or "split", options.client, *SITE_NAMES}
-    modalities = choose_columns(options.columns, parts, _inputs(forms, labels), apart=apart)
+    # Nobody can be given the answer as an input by mistake.
+    inputs = {name: form for name, form in forms.items() if name not in labels.columns}
+    modalities = choose_columns(options.columns, parts, inputs, apart=apart)
     rows = np.flatnonzero(is_used)
     splits = {split: np.flatnonzero(of_split[rows] == split) for split in SPLITS if (of_split[rows] == split).any()}
     if "train" not in splits:
-        raise DataError(f"{parts[0].place} has no training sample with a label{_of_rows(options.rows)}")
+        among = f" among the rows with {' and '.join(options.rows)}" if options.rows else ""
+        raise DataError(f"{parts[0].place} has no training sample with a label{among}")
     cells = [Cells(own, parts, forms) for own in modalities]
     table = Table(place, cells, forms, labels, rows, sites_of(words, rows), splits)
     table.parts = tuple(parts)
     table.classes_are_stated = bool(options.classes)
     return table
-
-
-def _inputs(forms: Mapping[str, Form], labels: Labels) -> dict[str, Form]:
-    """Leaves out the columns of labels: nobody can be given the answer as an input by mistake."""
-    return {name: form for name, form in forms.items() if name not in labels.columns}
-
-
-def _of_rows(conditions: Sequence[str]) -> str:
-    return f" among the rows with {' and '.join(conditions)}" if conditions else ""
 
 
 def _chosen_rows(conditions: Sequence[str], parts: Sequence[Part]) -> Bool[np.ndarray, " row"]:
