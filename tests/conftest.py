@@ -117,6 +117,14 @@ def tiny() -> Backbone:
     return load_backbone()
 
 
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A recipe that says hardly anything."""
+    path = tmp_path / "recipe.toml"
+    path.write_text("seed = 0\n")
+    return path
+
+
 @pytest.fixture(scope="session")
 def small_flags() -> tuple[str, ...]:
     """The settings of a run that takes a second, as on a command line."""

@@ -1,7 +1,12 @@
 """Raw values of every modality, for tests of backbones."""
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from fedprime.backbones.backbone import Backbone
 from fedprime.reproducibility.seeding import stream
 
 _rng = stream(0, "examples")
@@ -24,3 +29,12 @@ EXAMPLES: dict[str, list[object]] = {
         {"brand": "nobody knows it"},
     ],
 }
+
+
+def features_of(backbone: Backbone, **values: Sequence[object]) -> Float[Tensor, "sample _"]:
+    """What a backbone makes of samples, given by modality; None is missing."""
+    embedded = {
+        modality: [None if value is None else backbone.embed(modality, [value])[0] for value in own]
+        for modality, own in values.items()
+    }
+    return backbone.encode(backbone.assemble(embedded))

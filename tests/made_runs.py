@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from fedprime.report.collection import Collection
+from fedprime.report.compare import Block, group_runs
 from fedprime.report.finished_runs import (
     Environment,
     FinishedRun,
@@ -20,12 +21,24 @@ from fedprime.report.finished_runs import (
     Scores,
     plain_settings,
 )
-from fedprime.report.plots import house_style
+from fedprime.report.plots import Drawing, house_style
 from fedprime.report.runs_file import RunSet
+from fedprime.report.tables import Entry, Table
 from fedprime.settings.plans import dump_plan, read_plan
 from fedprime.settings.reading import dump_toml, read_settings
 from fedprime.settings.settings import Settings
 
+#: A table whose words mean something to LaTeX and to Markdown.
+ODD_TABLE = Table(
+    title="rate 50 %",
+    labels=("method",),
+    scenarios=("a_b", "full"),
+    costs=("n",),
+    rows=(
+        (Entry("x|y & z"), Entry("83.1 ± 0.5", is_bold=True), Entry("90.0"), Entry("5")),
+        (Entry("Bayes limit"), Entry("98.0"), Entry("99.0"), Entry("")),
+    ),
+)
 #: By test scenario, the Bayes limit.
 LIMITS = {"like train": 0.9, "miss both": 0.88, "full": 0.98, "image only": 0.86, "text only": 0.7}
 
@@ -190,6 +203,15 @@ def collected(runs: Sequence[FinishedRun]) -> Collection:
         for axis, label in run.labels.items():
             axes[axis] = tuple(dict.fromkeys((*axes.get(axis, ()), label)))
     return Collection(axes, tuple(runs), RunSet(tuple(runs), axes), (), ())
+
+
+def drawn(
+    draw: Callable[[Collection, Sequence[Block]], Iterable[Drawing]], runs: Sequence[FinishedRun]
+) -> list[Drawing]:
+    """Draws one kind of plot of runs."""
+    collection = collected(runs)
+    with house_style():
+        return list(draw(collection, group_runs(collection)))
 
 
 def methods_over_seeds(accuracies: Mapping[str, Sequence[float]], scenario: str = "full") -> list[FinishedRun]:

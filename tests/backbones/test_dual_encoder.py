@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, logging
 
+from example_values import features_of
 from fedprime.backbones import load_backbone
-from fedprime.backbones.backbone import Backbone, BackboneError
+from fedprime.backbones.backbone import BackboneError
 from fedprime.backbones.dual_encoder import MODEL_TYPES, DualEncoderBackbone
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import AllPrompts
@@ -55,23 +56,15 @@ def library_features(
     return tuple(nn.functional.normalize(feature, dim=1) * feature.shape[1] ** 0.5 for feature in features)  # pyright: ignore[reportReturnType]
 
 
-def our_features(backbone: Backbone, images: Sequence[object], texts: Sequence[object]) -> Float[Tensor, "sample _"]:
-    embedded = {
-        modality: [None if value is None else backbone.embed(modality, [value])[0] for value in values]
-        for modality, values in (("image", images), ("text", texts))
-    }
-    return backbone.encode(backbone.assemble(embedded))
-
-
 def test_without_prompts_features_are_those_of_the_library_side_by_side(folder: Path) -> None:
     expected = torch.cat(library_features(folder), dim=1)
-    assert (our_features(load_backbone(folder), IMAGES, TEXTS) - expected).abs().max() < 1e-5
+    assert (features_of(load_backbone(folder), image=IMAGES, text=TEXTS) - expected).abs().max() < 1e-5
     assert (expected[0] - expected[1]).abs().max() > 0.01
 
 
 def test_a_missing_tower_has_a_feature_of_zero_and_the_other_is_as_ever(folder: Path) -> None:
     images, texts = library_features(folder)
-    found = our_features(load_backbone(folder), [*IMAGES[:2], None, None], [None, *TEXTS[1:]])
+    found = features_of(load_backbone(folder), image=[*IMAGES[:2], None, None], text=[None, *TEXTS[1:]])
     width = images.shape[1]
     assert (found[:2, :width] - images[:2]).abs().max() < 1e-5
     assert (found[1:, width:] - texts[1:]).abs().max() < 1e-5
@@ -89,7 +82,7 @@ def test_the_tower_of_a_modality_that_the_batch_lacks_is_not_run(folder: Path, p
     for module in getattr(backbone.model, skipped).modules():
         module.register_forward_pre_hook(refuse)
     images, texts = (IMAGES, [None] * 4) if present == "image" else ([None] * 4, TEXTS)
-    assert our_features(backbone, images, texts).isfinite().all()
+    assert features_of(backbone, image=images, text=texts).isfinite().all()
 
 
 def test_each_tower_sees_its_own_part_of_a_prompt(folder: Path) -> None:
@@ -109,7 +102,7 @@ def test_each_tower_sees_its_own_part_of_a_prompt(folder: Path) -> None:
 def test_the_order_of_modalities_is_that_of_columns_and_features(folder: Path) -> None:
     images, texts = library_features(folder)
     backbone = load_backbone(folder, ("text", "image"))
-    assert (our_features(backbone, IMAGES, TEXTS) - torch.cat([texts, images], dim=1)).abs().max() < 1e-5
+    assert (features_of(backbone, image=IMAGES, text=TEXTS) - torch.cat([texts, images], dim=1)).abs().max() < 1e-5
 
 
 def test_pooler_and_head_are_as_wide_as_features_and_prompts_as_wide_as_tokens(folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, ViltImageProcessorPil, ViltModel, logging
 
 import fedprime.backbones
+from example_values import features_of
 from fedprime.backbones import SHIPPED, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.backbones.vilt import MODALITIES, ViltBackbone
@@ -66,14 +67,8 @@ def library_features(folder: Path, texts: Sequence[str], images: Sequence[Image]
         return model(**words, **pixels).last_hidden_state[:, 0].numpy()
 
 
-def our_features(
-    backbone: Backbone, texts: Sequence[object], images: Sequence[object]
-) -> Float[np.ndarray, "sample dim"]:
-    embedded = {
-        modality: [None if value is None else backbone.embed(modality, [value])[0] for value in values]
-        for modality, values in (("image", images), ("text", texts))
-    }
-    return backbone.encode(backbone.assemble(embedded)).numpy()
+def our_features(backbone: Backbone, texts: Sequence[object], images: Sequence[object]) -> np.ndarray:
+    return features_of(backbone, text=texts, image=images).numpy()
 
 
 def edit_json(path: Path, **values: object) -> None:

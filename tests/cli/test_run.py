@@ -25,13 +25,6 @@ from fedprime.settings.settings import Settings
 COMMAND = (sys.executable, "-m", "fedprime")
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    path = tmp_path / "recipe.toml"
-    path.write_text("seed = 0\n")
-    return path
-
-
 @pytest.fixture(scope="module")
 def made(small_flags: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """What a run shows where there is no terminal, and the folder in which it was started; only for reading."""

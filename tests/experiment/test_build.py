@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from changed_settings import changed
 from fedprime.data.missingness.logistic import ByLabel
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import embedded_data as samples
@@ -18,17 +19,6 @@ from fedprime.methods import METHODS
 from fedprime.models.prompted_model import ModelError
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
-
-
-def changed(settings: Settings, **sections: Any) -> Settings:
-    """Settings with some values changed, by section."""
-    return replace(
-        settings,
-        **{
-            name: replace(getattr(settings, name), **value) if isinstance(value, dict) else value
-            for name, value in sections.items()
-        },
-    )
 
 
 def test_the_same_settings_build_the_same_experiment(small_experiment: Experiment, small_settings: Settings):

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import fedprime.backbones
+from changed_settings import changed
 from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.data.batches import Batch
 from fedprime.data.sets.builtin import BuiltinWorld
@@ -90,17 +91,6 @@ def whole_and_killed(settings: Settings, folder: Path, rounds: int) -> tuple[Pat
 
     start_run(settings, whole, callbacks=[AfterRound(watch)])
     return whole, killed
-
-
-def changed(settings: Settings, **sections: Any) -> Settings:
-    """Settings with some values changed, by section."""
-    return replace(
-        settings,
-        **{
-            name: replace(getattr(settings, name), **value) if isinstance(value, dict) else value
-            for name, value in sections.items()
-        },
-    )
 
 
 def test_a_finished_run_holds_everything_there_is_to_know_about_it(finished_run: Path):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changed_settings import problems_of
 from fedprime.methods import METHODS
 from fedprime.methods.fedprox_p import FedProxP
 from fedprime.methods.head_only import HeadOnly
@@ -22,12 +23,6 @@ from fedprime.settings.reading import (
 )
 from fedprime.settings.recipes import find_recipe
 from fedprime.settings.settings import Settings
-
-
-def problems_of(*flags: str, recipe: Path | None = None) -> list[str]:
-    with pytest.raises(SettingsError) as caught:
-        read_settings(recipe, flags)
-    return list(caught.value.problems)
 
 
 @pytest.fixture

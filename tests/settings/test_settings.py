@@ -1,23 +1,16 @@
 """Settings: right defaults, every mistake reported at once, the same after a round trip through TOML."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
+from changed_settings import problems_of
 from fedprime.federation.training_options import LocalTraining
 from fedprime.methods import METHODS
 from fedprime.reproduction.quirks import quirks_of
 from fedprime.settings.describe import describe_settings
-from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import flat_settings, read_settings
 from fedprime.settings.settings import Settings
-
-
-def problems_of(*flags: str, recipe: Path | None = None) -> list[str]:
-    with pytest.raises(SettingsError) as caught:
-        read_settings(recipe, flags)
-    return list(caught.value.problems)
 
 
 def test_a_wrong_method_is_told_the_nearest_right_one():

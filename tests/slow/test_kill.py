@@ -38,13 +38,6 @@ def flags(small_flags: tuple[str, ...]) -> tuple[str, ...]:
     return (*kept, "--training.fraction=0.5", "--evaluation.every=5")
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    path = tmp_path / "recipe.toml"
-    path.write_text("seed = 0\n")
-    return path
-
-
 @contextmanager
 def started(*words: object) -> Iterator[subprocess.Popen[str]]:
     """A process of the command line; it does not outlive the block."""

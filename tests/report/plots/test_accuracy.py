@@ -8,23 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from fedprime.methods import METHODS
-from fedprime.report.compare import group_runs
 from fedprime.report.finished_runs import FinishedRun
 from fedprime.report.plots.accuracy import draw_curves, draw_scenarios
-from fedprime.report.plots.canvas import LIMIT_COLOR, Drawing, house_style, marks_of
-from made_runs import LIMITS, collected, made_run, overlapping_ticks, shown_texts
-
-
-def scenarios_of(runs: Sequence[FinishedRun]) -> list[Drawing]:
-    collection = collected(runs)
-    with house_style():
-        return list(draw_scenarios(collection, group_runs(collection)))
-
-
-def curves_of(runs: Sequence[FinishedRun]) -> list[Drawing]:
-    collection = collected(runs)
-    with house_style():
-        return list(draw_curves(collection, group_runs(collection)))
+from fedprime.report.plots.canvas import LIMIT_COLOR, marks_of
+from made_runs import LIMITS, drawn, made_run, overlapping_ticks, shown_texts
 
 
 def points(panel: Axes) -> list[tuple[float, float]]:
@@ -43,7 +30,7 @@ def test_every_scenario_shows_the_mean_of_every_method():
         for method, value in (("fedprime", 0.7), ("pfpt", 0.5))
         for seed in (0, 1)
     ]
-    (drawing,) = scenarios_of(runs)
+    (drawing,) = drawn(draw_scenarios, runs)
     (panel,) = drawing.figure.axes
     assert [y for _, y in points(panel)] == pytest.approx([75, 70, 55, 50])
     assert [round(x) for x, _ in points(panel)] == [0, 1, 0, 1]
@@ -52,7 +39,7 @@ def test_every_scenario_shows_the_mean_of_every_method():
 
 
 def test_the_limit_lies_over_the_points_of_its_scenario():
-    (drawing,) = scenarios_of([made_run({"method": "a"}, 0, {"full": 0.5, "text only": 0.4})])
+    (drawing,) = drawn(draw_scenarios, [made_run({"method": "a"}, 0, {"full": 0.5, "text only": 0.4})])
     segments = [
         segment
         for lines in drawing.figure.axes[0].collections
@@ -68,7 +55,7 @@ def test_the_limit_lies_over_the_points_of_its_scenario():
 def test_limits_that_are_not_those_of_most_are_told_apart():
     made = [made_run({"method": method}, 0, {"full": 0.5}) for method in ("a", "b", "c")]
     made.append(made_run({"method": "local-p"}, 0, {"full": 0.5}, {"full": 0.99}))
-    (drawing,) = scenarios_of(made)
+    (drawing,) = drawn(draw_scenarios, made)
     colors = {
         round(float(lines.get_segments()[0][0][1]), 6): to_hex(lines.get_color()[0])  # pyright: ignore
         for lines in drawing.figure.axes[0].collections
@@ -76,17 +63,17 @@ def test_limits_that_are_not_those_of_most_are_told_apart():
     }
     assert colors == {round(100 * LIMITS["full"], 6): LIMIT_COLOR, 99.0: marks_of(["local-p"])["local-p"].color}
     assert {"Bayes limit", "Bayes limit of its own, in its colour"} <= set(shown_texts(drawing.figure))
-    (drawing,) = scenarios_of([made[0], made[3]])  # neither is that of most
+    (drawing,) = drawn(draw_scenarios, [made[0], made[3]])  # neither is that of most
     assert "Bayes limit" not in shown_texts(drawing.figure)
 
 
 def test_without_limits_the_legend_does_not_name_them():
-    (drawing,) = scenarios_of([made_run({"method": "a"}, limits={})])
+    (drawing,) = drawn(draw_scenarios, [made_run({"method": "a"}, limits={})])
     assert "Bayes limit" not in shown_texts(drawing.figure)
 
 
 def test_there_is_a_panel_per_combination_and_so_many_in_a_figure():
-    drawings = scenarios_of([made_run({"rate": str(rate), "method": "a"}) for rate in range(6)])
+    drawings = drawn(draw_scenarios, [made_run({"rate": str(rate), "method": "a"}) for rate in range(6)])
     assert [drawing.name for drawing in drawings] == ["scenarios", "scenarios-2"]
     assert [len(drawing.figure.axes) for drawing in drawings] == [4, 2]
     assert "rate 5" in shown_texts(drawings[1].figure)
@@ -99,7 +86,7 @@ def test_a_main_grid_fits_without_overlap():
         for method in [*METHODS, "fedprime with anchors"]
         for seed in (0, 1)
     ]
-    (drawing,) = scenarios_of(runs)
+    (drawing,) = drawn(draw_scenarios, runs)
     assert overlapping_ticks(drawing.figure) == []
     legend = drawing.figure.legends[0].get_window_extent()
     assert not any(legend.overlaps(panel.get_tightbbox()) for panel in drawing.figure.axes)
@@ -120,7 +107,7 @@ def rates(labels: Sequence[str]) -> list[FinishedRun]:
 
 
 def test_an_axis_of_numbers_has_a_curve_like_train_and_full():
-    (drawing,) = curves_of(rates(["0", "0.25", "1"]))
+    (drawing,) = drawn(draw_curves, rates(["0", "0.25", "1"]))
     assert drawing.name == "curve-missing-rate"
     like_train, full = drawing.figure.axes
     assert like_train.get_title(loc="left") == "tested on like train"
@@ -132,30 +119,30 @@ def test_an_axis_of_numbers_has_a_curve_like_train_and_full():
 
 
 def test_points_are_in_the_order_of_numbers_not_of_labels():
-    (drawing,) = curves_of(rates(["1", "0", "0.5"]))
+    (drawing,) = drawn(draw_curves, rates(["1", "0", "0.5"]))
     assert [x for x, _ in points(drawing.figure.axes[0])][:3] == [0, 0.5, 1]
 
 
 def test_per_cent_are_numbers_too():
-    (drawing,) = curves_of(rates(["10 %", "50 %"]))
+    (drawing,) = drawn(draw_curves, rates(["10 %", "50 %"]))
     assert drawing.figure.axes[0].get_xlabel() == "missing rate, %"
     assert [x for x, _ in points(drawing.figure.axes[0])][:2] == [10, 50]
 
 
 def test_numbers_far_apart_are_spread_by_their_logarithm():
-    (drawing,) = curves_of(rates(["0.1", "1", "100"]))
+    (drawing,) = drawn(draw_curves, rates(["0.1", "1", "100"]))
     assert drawing.figure.axes[0].get_xscale() == "log"
     assert [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()] == ["0.1", "1", "100"]
 
 
 @pytest.mark.parametrize("labels", [["none", "0.5"], ["0.5"], ["nan", "1"]])
 def test_an_axis_that_is_not_of_several_numbers_has_no_curve(labels: list[str]):
-    assert curves_of(rates(labels)) == []
+    assert drawn(draw_curves, rates(labels)) == []
 
 
 def test_an_axis_of_numbers_alone_has_one_line():
     runs = [made_run({"pool size": label}, seed, {"full": 0.8}) for label in ("10", "20") for seed in (0, 1)]
-    (drawing,) = curves_of(runs)
+    (drawing,) = drawn(draw_curves, runs)
     assert drawing.name == "curve-pool-size"
     assert "fedprime" in shown_texts(drawing.figure)
     assert len(points(drawing.figure.axes[0])) == 2

@@ -6,24 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedprime.report.compare import group_runs
-from fedprime.report.finished_runs import FinishedRun
-from fedprime.report.plots.canvas import Drawing, house_style
 from fedprime.report.plots.rounds import draw_pools, draw_rounds
-from made_runs import collected, history, made_run, shown_texts
-
-
-def drawn(runs: Sequence[FinishedRun], draw: object = draw_rounds) -> list[Drawing]:
-    collection = collected(runs)
-    with house_style():
-        return list(draw(collection, group_runs(collection)))  # pyright: ignore[reportCallIssue]
+from made_runs import drawn, history, made_run, shown_texts
 
 
 def test_a_line_is_the_mean_over_seeds_with_a_band_of_one_deviation():
     runs = [
         made_run({"method": "a"}, seed, history=history([0.4, value])) for seed, value in enumerate((0.6, 0.7, 0.8))
     ]
-    (drawing,) = drawn(runs)
+    (drawing,) = drawn(draw_rounds, runs)
     (panel,) = drawing.figure.axes
     line, _limit = panel.lines
     assert np.asarray(line.get_xdata()).tolist() == [1, 2]
@@ -34,7 +25,7 @@ def test_a_line_is_the_mean_over_seeds_with_a_band_of_one_deviation():
 
 
 def test_rounds_that_were_not_measured_are_left_out():
-    (drawing,) = drawn([made_run({"method": "a"}, history=history([None, 0.5, None, 0.6]))])
+    (drawing,) = drawn(draw_rounds, [made_run({"method": "a"}, history=history([None, 0.5, None, 0.6]))])
     assert np.asarray(drawing.figure.axes[0].lines[0].get_xdata()).tolist() == [2, 4]
 
 
@@ -43,7 +34,7 @@ def test_seeds_that_measured_other_rounds_are_compared_where_both_did():
         made_run({"method": "a"}, seed, history=history(accuracy))
         for seed, accuracy in enumerate(([0.1, 0.2, 0.3], [None, 0.4, 0.5, 0.6]))
     ]
-    (drawing,) = drawn(runs)
+    (drawing,) = drawn(draw_rounds, runs)
     line = drawing.figure.axes[0].lines[0]
     assert np.asarray(line.get_xdata()).tolist() == [2, 3]
     assert np.asarray(line.get_ydata()) == pytest.approx([30, 40])
@@ -52,7 +43,7 @@ def test_seeds_that_measured_other_rounds_are_compared_where_both_did():
 def test_a_shared_limit_is_drawn_once():
     runs = [made_run({"method": method}, history=history([0.4, 0.5])) for method in ("a", "b", "c")]
     runs.append(made_run({"method": "local-p"}, history=history([0.4, 0.5], limit=0.95)))
-    (drawing,) = drawn(runs)
+    (drawing,) = drawn(draw_rounds, runs)
     styles = [line.get_linestyle() for line in drawing.figure.axes[0].lines]
     assert (styles.count("--"), styles.count(":")) == (1, 1)
     assert {"Bayes limit", "Bayes limit of local-p"} <= set(shown_texts(drawing.figure))
@@ -60,7 +51,7 @@ def test_a_shared_limit_is_drawn_once():
 
 def test_late_rounds_fill_the_plot():
     accuracy = [0.1, 0.3, *([0.8] * 16)]
-    (drawing,) = drawn([made_run({"method": "a"}, history=history(accuracy))])
+    (drawing,) = drawn(draw_rounds, [made_run({"method": "a"}, history=history(accuracy))])
     assert drawing.figure.axes[0].get_ylim()[0] > 70
 
 
@@ -69,19 +60,19 @@ def test_panels_have_the_same_axes_and_ticks_on_whole_rounds():
         made_run({"rate": "0", "method": "a"}, history=history([0.4, 0.5])),
         made_run({"rate": "1", "method": "a"}, history=history([0.1, 0.2, 0.2, 0.3])),
     ]
-    (drawing,) = drawn(runs)
+    (drawing,) = drawn(draw_rounds, runs)
     one, other = drawing.figure.axes
     assert (one.get_xlim(), one.get_ylim()) == (other.get_xlim(), other.get_ylim())
-    (single,) = drawn([made_run({"method": "a"}, history=history([0.4]))])
+    (single,) = drawn(draw_rounds, [made_run({"method": "a"}, history=history([0.4]))])
     assert all(tick == round(tick) for panel in (one, single.figure.axes[0]) for tick in panel.get_xticks())
 
 
 def test_nothing_measured_is_no_plot():
-    assert drawn([made_run({"method": "a"}, history=history([None, None]))]) == []
+    assert drawn(draw_rounds, [made_run({"method": "a"}, history=history([None, None]))]) == []
 
 
 def test_units_are_on_the_axes():
-    (drawing,) = drawn([made_run({"rate": "0", "method": "a"}, history=history([0.4, 0.5]))])
+    (drawing,) = drawn(draw_rounds, [made_run({"rate": "0", "method": "a"}, history=history([0.4, 0.5]))])
     assert {"round", "validation accuracy, %", "rate 0", "a", "Bayes limit"} <= set(shown_texts(drawing.figure))
 
 
@@ -91,7 +82,7 @@ def test_the_size_of_every_pool_is_drawn():
         made_run({"method": "fedprime"}, history=history([0.4] * 3, sizes)),
         made_run({"method": "head-only"}, history=history([0.4] * 3)),
     ]
-    (drawing,) = drawn(runs, draw_pools)
+    (drawing,) = drawn(draw_pools, runs)
     assert drawing.name == "pools"
     assert [np.asarray(line.get_ydata()).tolist() for line in drawing.figure.axes[0].lines] == [
         [20, 21, 25],
@@ -104,11 +95,11 @@ def test_the_size_of_every_pool_is_drawn():
 
 def test_of_the_start_only_its_end_has_a_pool():
     started = replace(history([0.4] * 4, {"pools.inter": (20, 20, 21, 25)}), start=2)
-    (drawing,) = drawn([made_run({"method": "fedprime"}, history=started)], draw_pools)
+    (drawing,) = drawn(draw_pools, [made_run({"method": "fedprime"}, history=started)])
     (line,) = drawing.figure.axes[0].lines
     assert np.asarray(line.get_xdata()).tolist() == [0, 1, 2]
     assert np.asarray(line.get_ydata()).tolist() == [20, 21, 25]
 
 
 def test_without_pools_there_is_no_plot_of_them():
-    assert drawn([made_run({"method": "head-only"})], draw_pools) == []
+    assert drawn(draw_pools, [made_run({"method": "head-only"})]) == []

@@ -2,17 +2,15 @@
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from flwr.app import ConfigRecord, Error, Message
-from torch import Tensor
 
-from bad_site import buffer, value
+from bad_site import buffer, saying, sending, value
 from fake_grid import FakeGrid, Fault, adding_one
 from fedprime.experiment.build import Experiment, build_experiment
 from fedprime.federation.clients import Clients
@@ -22,7 +20,7 @@ from fedprime.methods.method import ServerState
 from fedprime.models.prompted_model import Weights
 from fedprime.runtime.flower.client_app import STATE_KEY
 from fedprime.runtime.flower.grid_clients import GridClients
-from fedprime.runtime.flower.messages import PARTS, Content, pack, unpack
+from fedprime.runtime.flower.messages import Content, pack
 from fedprime.runtime.local_clients import LocalClients, local_clients
 from fedprime.runtime.processors import processors_of
 from fedprime.settings.reading import read_settings
@@ -165,27 +163,6 @@ def node_is_gone(message: Message, _: Message) -> Message:
     return reply
 
 
-def said(**facts: Any) -> Fault:
-    """A client that says something else about what it did."""
-
-    def fault(message: Message, reply: Message) -> Message:
-        content = unpack(reply.content, PARTS)
-        return Message(pack(replace(content, facts={**content.facts, **facts})), reply_to=message)
-
-    return fault
-
-
-def sent(change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Fault:
-    """A client that sends other values."""
-
-    def fault(message: Message, reply: Message) -> Message:
-        content = unpack(reply.content, PARTS)
-        weights = {**content.weights, "sent": change(dict(content.weights["sent"]))}
-        return Message(pack(Content(content.facts, weights)), reply_to=message)
-
-    return fault
-
-
 def not_json(_: Message, reply: Message) -> Message:
     reply.content["facts"] = ConfigRecord({"json": "{"})
     return reply
@@ -200,24 +177,24 @@ FAULTS: dict[str, Fault] = {
     "crashes": crash,
     "hangs past the deadline": hang,
     "is gone": node_is_gone,
-    "sends nan": sent(lambda weights: weights | {"head": torch.full((3,), math.nan)}),
-    "sends infinity": sent(lambda weights: weights | {"head": torch.full((3,), math.inf)}),
-    "sends a wrong shape": sent(lambda weights: weights | {"head": torch.ones(4)}),
-    "sends a wrong type": sent(lambda weights: weights | {"head": torch.ones(3, dtype=torch.float64)}),
-    "leaves something out": sent(lambda weights: {"pool": weights["pool"]}),
-    "sends something more": sent(lambda weights: weights | {"own": torch.ones(1)}),
+    "sends nan": sending(lambda weights: {**weights, "head": torch.full((3,), math.nan)}),
+    "sends infinity": sending(lambda weights: {**weights, "head": torch.full((3,), math.inf)}),
+    "sends a wrong shape": sending(lambda weights: {**weights, "head": torch.ones(4)}),
+    "sends a wrong type": sending(lambda weights: {**weights, "head": torch.ones(3, dtype=torch.float64)}),
+    "leaves something out": sending(lambda weights: {"pool": weights["pool"]}),
+    "sends something more": sending(lambda weights: {**weights, "own": torch.ones(1)}),
     "claims 100 GB": value([25_000_000_000], [0, 100_000_000_000]),
     "claims a header of a terabyte": buffer(struct.pack("<Q", 1 << 40)),
-    "sends too much": sent(lambda weights: weights | {"head": torch.ones(2_000_000)}),
+    "sends too much": sending(lambda weights: {**weights, "head": torch.ones(2_000_000)}),
     "sends a pickle": buffer(b"\x80\x04N.", "pickle"),
     "sends no weights": without_weights,
     "sends no JSON": not_json,
-    "answers for another round": said(round=7),
-    "answers for another run": said(run="ffff"),
-    "answers for another client": said(client=2),
-    "claims 1,000 times the samples": said(num_samples=5000),
-    "claims no samples": said(num_samples=0),
-    "has a loss that is no number": said(metrics={"loss": math.nan}),
+    "answers for another round": saying(round=7),
+    "answers for another run": saying(run="ffff"),
+    "answers for another client": saying(client=2),
+    "claims 1,000 times the samples": saying(num_samples=5000),
+    "claims no samples": saying(num_samples=0),
+    "has a loss that is no number": saying(metrics={"loss": math.nan}),
 }
 
 
