@@ -70,6 +70,15 @@ def side_by_side(
     return train_together(trainings, model.backbone, most_values=most_values)
 
 
+def assert_alike(
+    method: Method, backbone: Backbone, shards: Sequence[Shard], options: LocalTraining = OPTIONS, **room: int
+) -> None:
+    """Clients that train in one pass come to what each comes to by itself."""
+    model = method.build(backbone, LABELS, rng=torch_stream(0, "initial weights"))
+    expected = one_by_one(method, model, shards, options)
+    assert_same(side_by_side(method, model, shards, options, **room), expected, to_the_bit=keeps_bits(backbone))
+
+
 def assert_same(found: Sequence[Update], expected: Sequence[Update], *, to_the_bit: bool) -> None:
     assert [update.client for update in found] == [update.client for update in expected]
     for ours, theirs in zip(found, expected, strict=True):
@@ -83,10 +92,7 @@ def assert_same(found: Sequence[Update], expected: Sequence[Update], *, to_the_b
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in CENTRALISED])
 def test_each_client_comes_to_the_weights_that_it_comes_to_alone(name: str, tiny: Backbone, shards: list[Shard]):
-    method = METHODS[name](num_prompts=4)
-    model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
-    expected = one_by_one(method, model, shards, OPTIONS)
-    assert_same(side_by_side(method, model, shards, OPTIONS), expected, to_the_bit=keeps_bits(tiny))
+    assert_alike(METHODS[name](num_prompts=4), tiny, shards)
 
 
 @pytest.mark.parametrize(
@@ -101,27 +107,17 @@ def test_each_client_comes_to_the_weights_that_it_comes_to_alone(name: str, tiny
     ],
 )
 def test_whatever_is_trained_and_however(own: dict, options: LocalTraining, tiny: Backbone, shards: list[Shard]):
-    method = METHODS["fedprime"](num_prompts=4, **own)
-    model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
-    expected = one_by_one(method, model, shards, options)
-    assert_same(side_by_side(method, model, shards, options), expected, to_the_bit=keeps_bits(tiny))
+    assert_alike(METHODS["fedprime"](num_prompts=4, **own), tiny, shards, options)
 
 
 @pytest.mark.parametrize("most_values", [1, 20_000])
 def test_how_many_there_is_room_for_changes_nothing(most_values: int, tiny: Backbone, shards: list[Shard]):
-    method = METHODS["fedprime"](num_prompts=4)
-    model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
-    expected = one_by_one(method, model, shards, OPTIONS)
-    found = side_by_side(method, model, shards, OPTIONS, most_values)
-    assert_same(found, expected, to_the_bit=keeps_bits(tiny))
+    assert_alike(METHODS["fedprime"](num_prompts=4), tiny, shards, most_values=most_values)
 
 
 @pytest.mark.parametrize("quirk", ["batch_vote", "placeholder_input"])
 def test_departures_of_research_code_come_to_the_same(quirk: str, tiny: Backbone, shards: list[Shard]):
-    method = with_quirks(METHODS["fedprime"](num_prompts=4), (quirk,))
-    model = method.build(tiny, LABELS, rng=torch_stream(0, "initial weights"))
-    expected = one_by_one(method, model, shards, OPTIONS)
-    assert_same(side_by_side(method, model, shards, OPTIONS), expected, to_the_bit=keeps_bits(tiny))
+    assert_alike(with_quirks(METHODS["fedprime"](num_prompts=4), (quirk,)), tiny, shards)
 
 
 class Counting:

@@ -125,17 +125,13 @@ def test_a_model_that_could_not_be_saved_leaves_the_older_one(
     assert isinstance(PromptedModel.from_pretrained(saved).prompter, PromptPools)
 
 
-def test_a_folder_that_holds_anything_else_is_not_replaced(pooled: PromptedModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["", "thesis.tex"], ids=["folder", "file"])
+def test_a_file_and_a_folder_that_holds_anything_else_are_not_replaced(
+    place: str, pooled: PromptedModel, tmp_path: Path
+) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ModelError, match=r"thesis\.tex"):
-        pooled.save_pretrained(tmp_path)
-    assert (tmp_path / "thesis.tex").read_text() == "precious"
-
-
-def test_a_file_is_not_replaced_by_a_folder(pooled: PromptedModel, tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(ModelError, match=r"thesis\.tex"):
-        pooled.save_pretrained(tmp_path / "thesis.tex")
+        pooled.save_pretrained(tmp_path / place)
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
