@@ -1,8 +1,6 @@
 """The verb ``deploy`` of the command line: a federation of sites on other machines."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,7 @@ import tyro
 
 from fedprime.cli.data import Format, look_at_data
 from fedprime.cli.stopping import importing
-from fedprime.settings.problems import SettingsError, known_verb
+from fedprime.settings.problems import SettingsError, known_verb, needing_flower
 
 _USAGE = """\
 usage: fedprime deploy keys FOLDER --hosts NAME ... --clients N
@@ -89,7 +87,7 @@ def deploy(words: list[str]) -> int:
 
 def _keys(words: list[str]) -> int:
     options = tyro.cli(_KeysOptions, args=words, prog="fedprime deploy keys")
-    with importing(), _needing_flower():
+    with importing(), needing_flower():
         from fedprime.runtime.flower.keys import make_keys
     make_keys(options.folder, options.hosts, options.clients)
     print(
@@ -102,7 +100,7 @@ def _keys(words: list[str]) -> int:
 def _kit(words: list[str]) -> int:
     options = tyro.cli(_KitOptions, args=words, prog="fedprime deploy kit")
     _refuse_broken_keys(options.folder, ("ca.crt", "client.key", "client.json"), "client-N")
-    with importing(), _needing_flower():
+    with importing(), needing_flower():
         from fedprime.runtime.flower.site_kit import make_kit
     make_kit(options.folder, options.output, server=options.server, data=options.data, data_format=options.format)
     print(
@@ -110,16 +108,6 @@ def _kit(words: list[str]) -> int:
         "no copy. Its README.md says how to go on."
     )
     return 0
-
-
-@contextmanager
-def _needing_flower() -> Iterator[None]:
-    from fedprime.runtime.clients import flower_is_missing
-
-    try:
-        yield
-    except ImportError as error:
-        raise flower_is_missing("flower", error) from error
 
 
 def _server(words: list[str]) -> int:

@@ -25,7 +25,8 @@ from fedprime.reproducibility.atomic_files import write_whole
 from fedprime.reproducibility.errors import quoted
 from fedprime.reproducibility.strict_json import read_json
 from fedprime.runs.metrics import progress_after
-from fedprime.runtime.clients import REFUSALS, flower_is_missing
+from fedprime.runtime.clients import REFUSALS
+from fedprime.settings.problems import needing_flower
 from fedprime.settings.reading import dump_toml
 from fedprime.settings.settings import Settings
 
@@ -64,10 +65,8 @@ def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: i
 
 
 def _serve(settings: Settings, folder: Path, keys: Path, host: str, port: int, watch: Any) -> None:
-    try:
+    with needing_flower():
         from fedprime.runtime.flower.processes import started_link
-    except ImportError as error:
-        raise flower_is_missing("flower", error) from error
     state = folder.with_name(f"{folder.name}.deployment")
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     job = state / "job.json"
@@ -135,13 +134,11 @@ def take_part(options: "ClientOptions") -> None:
     Raises:
         SettingsError: If Flower is not installed.
     """
-    try:
+    with needing_flower():
         from fedprime.runtime.flower import processes as node
         from fedprime.runtime.flower.keys import number_of_client
         from fedprime.runtime.flower.watched import start_watched
         from fedprime.runtime.flower.worker_keeper import kept_worker
-    except ImportError as error:
-        raise flower_is_missing("flower", error) from error
     number = number_of_client(options.keys)
     options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     config: dict[str, str | int] = {node.NUMBER_KEY: number, node.STATE_KEY: str(options.state.resolve())}

@@ -19,7 +19,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fedprime.data.sources import Task
-from fedprime.federation.start_round import LocalSamples, StartRound, by_block, head_of, read_blocks
+from fedprime.federation.start_round import LocalSamples, StartRound, block_sizes, by_block, head_of, read_blocks
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.calibration import USUAL_TEMPERATURE, as_target
 from fedprime.models.discriminant import log_frequencies
@@ -67,9 +67,7 @@ class PrivateSumsRound(StartRound):
 
     def form(self, weights: Weights) -> Weights:
         """Returns the form of the averages of the blocks that the head reads."""
-        weight = by_block(weights, "head.weight.")
-        num_labels = len(next(iter(weight.values())))
-        return _form({name: value.shape[1] for name, value in weight.items()}, num_labels)
+        return _form(*block_sizes(weights))
 
     def problems(self, update: Update) -> list[str]:
         """Says that the averages of no samples are so long."""

@@ -132,6 +132,12 @@ def by_block(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
+def block_sizes(weights: Weights) -> tuple[dict[str, int], int]:
+    """Returns how wide each block is that a head of these values reads, and how many labels there are."""
+    found = by_block(weights, "head.weight.")
+    return {name: value.shape[1] for name, value in found.items()}, len(next(iter(found.values())))
+
+
 def of_all_others(values: Float64[Tensor, "client *shape"]) -> Float64[Tensor, "client *shape"]:
     """Returns for each client the sum over all others; nothing is taken away again, so a huge value leaves no trace.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from fedprime.data.sources import Task
-from fedprime.federation.start_round import CANDIDATES, LocalSamples, StartRound, by_block, head_of, read_blocks
+from fedprime.federation.start_round import CANDIDATES, LocalSamples, StartRound, block_sizes, head_of, read_blocks
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.class_sums import ClassSums, sum_blocks
 from fedprime.models.discriminant import SHRINKAGES, BlockDiscriminant, log_frequencies
@@ -42,10 +42,8 @@ class SumsRound(StartRound):
 
     def form(self, weights: Weights) -> Weights:
         """Returns the form of sums over the blocks that the head reads."""
-        weight = by_block(weights, "head.weight.")
-        num_labels = len(next(iter(weight.values())))
         with torch.device("meta"):
-            return ClassSums.nothing({name: value.shape[1] for name, value in weight.items()}, num_labels).weights()
+            return ClassSums.nothing(*block_sizes(weights)).weights()
 
     def problems(self, update: Update) -> list[str]:
         """Says why no samples can have these sums."""

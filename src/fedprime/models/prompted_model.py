@@ -1,6 +1,7 @@
 """The model that is trained: a frozen backbone, prompts, a pooler and a head."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -159,6 +160,11 @@ class PromptedModel(SavedModel):
         if self.task == "one_class":
             return nn.functional.cross_entropy(logits, labels)
         return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+
+    @property
+    def guessing_loss(self) -> float:
+        """The loss of a model that knows nothing."""
+        return math.log(len(self.label_names) if self.task == "one_class" else 2)
 
     def squared_distance(self, weights: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Returns the squared distance of everything that is trained to given values, for proximal terms."""

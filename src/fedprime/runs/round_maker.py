@@ -108,8 +108,7 @@ class RoundMaker:
     def _reason_against(self, scores: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
         if self._settings.privacy.is_on:
             return ""  # steps are clipped; and scores under noise say little of one round
-        num_labels = len(self._model.label_names) if self._model.task == "one_class" else 2
-        return rejection(scores, history, math.log(num_labels), self._settings.runtime.max_loss)
+        return rejection(scores, history, self._model.guessing_loss, self._settings.runtime.max_loss)
 
     def _sound(self, before: Checkpoint, history: Sequence[dict[str, Any]]) -> Checkpoint:
         """Returns the last state that was measured and found sound; that before the round, if there is none."""

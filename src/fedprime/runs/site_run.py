@@ -193,8 +193,7 @@ def complete_site_run(
         run.refuse_changed()
         refuse_other_backbone(run, model.backbone)
         runtime = settings.runtime
-        num_labels = len(model.label_names) if model.task == "one_class" else 2
-        max_loss = runtime.max_loss * math.log(num_labels) or math.inf
+        max_loss = runtime.max_loss * model.guessing_loss or math.inf
         evaluator = SiteSamples(clients, settings.privacy, model.log_prior is not None, runtime.max_samples, max_loss)
         return see_through(run, settings, method, model, nullcontext(clients), evaluator, callbacks)
 

@@ -7,7 +7,7 @@ from secrets import token_hex
 from fedprime.experiment.build import Experiment
 from fedprime.federation.clients import KeepingClients
 from fedprime.runtime.local_clients import local_clients
-from fedprime.settings.problems import SettingsError
+from fedprime.settings.problems import SettingsError, needing_flower
 from fedprime.settings.settings import Settings
 
 #: The file beside a deployment's job in which its server says who is not used, and why.
@@ -28,11 +28,9 @@ def open_clients(experiment: Experiment) -> Iterator[KeepingClients]:
     if settings.runtime.kind == "simulation":
         if method.shares_parameters:
             raise SettingsError("shared_parameters: clients train one after the other; set runtime.kind to in-process")
-        try:
+        with needing_flower("simulation"):
             from fedprime.runtime.flower.grid_clients import GridClients
             from fedprime.runtime.flower.simulation import simulated_grid
-        except ImportError as error:
-            raise flower_is_missing("simulation", error) from error
         with simulated_grid(len(experiment.holders), settings.runtime.processes) as (grid, check):
             yield GridClients(grid, method, settings, len(experiment.holders), run_id=token_hex(16), check=check)
         return
@@ -43,12 +41,3 @@ def refuse_sites(settings: Settings) -> None:
     """Raises a `SettingsError` that says what to do if clients live at sites, which this process does not reach."""
     if settings.runtime.kind == "deployment":
         raise SettingsError("runtime.kind is deployment: start it with `fedprime deploy server`")
-
-
-def flower_is_missing(extra: str, error: ImportError) -> SettingsError:
-    """Returns the error that says how to install what is missing.
-
-    Args:
-        extra: The extra of fedprime that has it.
-    """
-    return SettingsError(f'this needs Flower ({error}); install it: pip install "fedprime[{extra}]"')

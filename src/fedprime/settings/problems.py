@@ -1,6 +1,7 @@
 """What is wrong with settings, in words."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from fedprime.reproducibility.errors import FedprimeError, nearest_name
@@ -18,6 +19,22 @@ class SettingsError(FedprimeError):
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         several = [f"{len(self.problems)} settings are wrong:", *(f"  {problem}" for problem in self.problems)]
         super().__init__("\n".join(several) if len(self.problems) > 1 else self.problems[0])
+
+
+@contextmanager
+def needing_flower(extra: str = "flower") -> Iterator[None]:
+    """Turns an import that fails into an error that says how to install what is missing.
+
+    Args:
+        extra: The extra of fedprime that has it.
+
+    Raises:
+        SettingsError: If it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise SettingsError(f'this needs Flower ({error}); install it: pip install "fedprime[{extra}]"') from error
 
 
 def describe_error(error: Mapping[str, Any], names: Iterable[str], prefix: str = "") -> list[str]:

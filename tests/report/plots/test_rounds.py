@@ -1,6 +1,5 @@
 """What happens round by round is drawn over the rounds, mean and deviation over seeds."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
