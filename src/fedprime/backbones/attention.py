@@ -17,9 +17,6 @@ def attend(
     backward pass; in float32, and on a GPU, it is the faster one (`benchmarks/attention_speed.py`).
 
     Args:
-        queries: Of the rows that are read.
-        keys: Of all rows.
-        values: Of all rows.
         mask: True where a row may be looked at, at least one of each sample; None where all may.
     """
     if queries.device.type != "cpu" or queries.dtype != torch.bfloat16:

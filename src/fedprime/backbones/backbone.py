@@ -25,7 +25,6 @@ class Tokens:
     """The token sequences of a batch, between embedding and transformer.
 
     Attributes:
-        values: Token embeddings.
         mask: True where a token is there; a masked token has no influence on anything.
         modality: Which modality a token position is of, an index into the backbone's modalities; -1 for tokens that
             belong to none (the summary token, prompts).
@@ -88,7 +87,6 @@ class Backbone(Protocol):
         versions: Of what embeds each of them: raised when the same value gives other embeddings with the same
             `fingerprint`, so that those that were cached before are computed anew.
         dim: Width of assembled tokens and prompts.
-        feature_dim: Width of features.
         reference: Where it was loaded from: a name or a folder.
         options: How else it was loaded: the arguments of `load_backbone` that are not as they are by default.
         fingerprint: Digest of its weights and settings; equal fingerprints compute equal features.

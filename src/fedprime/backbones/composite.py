@@ -104,7 +104,6 @@ class CompositeBackbone:
 
         Args:
             encoders: By modality, its encoder; at least those to read. They stay where they are.
-            joint: Projections and joint layers.
             modalities: What to read, in order; none named means all, in the order of the composition.
 
         Raises:

@@ -188,7 +188,6 @@ def load_encoder(part: Part, folder: Path, device: torch.device = PLAIN.device) 
     """Loads the encoder of one modality.
 
     Args:
-        part: How the modality is read.
         folder: Where the file lies; references are relative to it.
         device: Where a model is to run; all else runs on the processor.
 

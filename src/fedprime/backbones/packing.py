@@ -43,7 +43,6 @@ class Packed:
     Attributes:
         rows: For each packed row, the position in the flattened batches (sample, token) that it comes from; padding
             repeats a token of its sample.
-        groups: How the rows are divided.
         summaries: The packed row of each sample's summary token, in packed order.
         place: For each sample, its place in packed order.
     """

@@ -27,11 +27,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def choose_dtype(precision: Precision, dim: int, device: torch.device) -> torch.dtype:
-    """Returns the type of numbers that a transformer's frozen weights are cast to.
-
-    Args:
-        dim: Width of its tokens.
-    """
+    """Returns the type of numbers that a transformer's frozen weights are cast to."""
     if precision == "auto":
         return torch.bfloat16 if dim >= _LEAST_DIM and multiplies_bfloat16(device) else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

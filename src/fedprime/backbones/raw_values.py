@@ -20,11 +20,7 @@ _MOST_HERTZ = 1_000_000  # samples of a second; to resample more would take all 
 
 
 def embed_in_chunks(embed: Callable[[Sequence[object]], list[Tensor]], values: Sequence[object]) -> list[Tensor]:
-    """Embeds any number of values, a few at a time and without gradients; embeddings are in main memory.
-
-    Args:
-        embed: Embeds the values of a chunk.
-    """
+    """Embeds any number of values, a few at a time and without gradients; embeddings are in main memory."""
     embedded: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(values), _EMBED_AT_ONCE):

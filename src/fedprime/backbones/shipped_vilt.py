@@ -55,12 +55,7 @@ class ShippedTokenizer:
         self.cls_token_id = self.backend_tokenizer.token_to_id("[CLS]")
 
     def __call__(self, texts: Sequence[str], *, truncation: bool, max_length: int) -> dict[str, list[list[int]]]:
-        """Returns the word pieces of texts.
-
-        Args:
-            truncation: True.
-            max_length: As many as it was made for.
-        """
+        """Returns the word pieces of texts."""
         if not truncation or max_length != self._max_tokens:
             raise ValueError(f"texts are cut to {max_length} word pieces; this tokenizer cuts to {self._max_tokens}")
         return {"input_ids": [self.backend_tokenizer.encode(text).ids for text in texts]}

@@ -179,7 +179,6 @@ class ViltBackbone:
         """Returns the moments of a modality's tokens, and of an image which patches it has.
 
         Args:
-            modality: One of `modalities`.
             embedded: What `embed` returned for each sample.
         """
         if modality != "image":

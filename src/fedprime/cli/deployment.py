@@ -43,7 +43,6 @@ def see_through(settings: Settings, folder: Path, keys: Path, host: str, port: i
     """Makes the rounds of a run that are left, with clients elsewhere, shows its table, and returns the exit code.
 
     Args:
-        keys: The server's folder of keys.
         host: The address at which clients are let in.
 
     Raises:

@@ -27,7 +27,6 @@ def divide_by_length(batch: Batch, dim: int, most_values: int = _MOST_VALUES) ->
     A batch that is small enough stays as it is.
 
     Args:
-        dim: Width of a token.
         most_values: Tokens of a part times their width, more or less; a sample is never divided.
 
     Returns:
@@ -45,11 +44,7 @@ def divide_by_length(batch: Batch, dim: int, most_values: int = _MOST_VALUES) ->
 
 
 def num_values(batch: Batch, dim: int) -> int:
-    """Returns how many numbers the tokens of a batch have.
-
-    Args:
-        dim: Width of a token.
-    """
+    """Returns how many numbers the tokens of a batch have."""
     return int(_lengths(batch).sum()) * dim
 
 

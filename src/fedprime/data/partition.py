@@ -62,7 +62,6 @@ def draw_label_shares(
     Args:
         num_labels: How many classes there are, also those that no sample has.
         alpha: Concentration: at 0.1 a client has few labels, at 100 all have the same mix.
-        min_samples: Samples that every client gets at least.
 
     Raises:
         PartitionError: If that is impossible, or did not come up in 1,000 draws.

@@ -56,7 +56,6 @@ def named_splits(found: Mapping[str, object], place: str) -> dict[str, list[str]
 
     Args:
         found: By name, for example ``"dev"``, the ids.
-        place: Where they were found, for messages.
 
     Raises:
         DataError: If a name is not known, or there is no training or test split.

@@ -42,7 +42,6 @@ class Experiment:
     """Everything that a run works with.
 
     Attributes:
-        settings: What it was built from.
         model: A model of the method's shape, with the initial weights.
         odd: What of it cannot be used, and why.
         mechanism: How it comes that something is missing.

@@ -48,11 +48,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, facts: Mapping[str, str] = {}) -> None:
-    """Writes a checkpoint.
-
-    Args:
-        facts: What else it says.
-    """
+    """Writes a checkpoint."""
     tensors = {name: value.contiguous() for name, value in named_values(checkpoint)}
     save_tensors(tensors, path, {**facts, _ROUND: str(checkpoint.next_round)})
 

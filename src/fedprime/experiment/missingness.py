@@ -20,7 +20,6 @@ class ClientSamples:
     """The samples of all clients, and what is present of each.
 
     Attributes:
-        mechanism: How it comes that something is missing.
         train: The training samples of every client.
         validation: The validation samples of all clients, lacking what training samples lack.
         test: The test samples of all clients, likewise.
@@ -47,7 +46,6 @@ def draw_missingness(
     """Draws what is present of the samples of every client; every sample keeps at least one modality.
 
     Args:
-        samples: The data set, seen through a backbone.
         divided: Which client holds which of them, as from `fedprime.partition`.
         kind: Over all data (the paper's), a mix per client, whole sensors absent, or by class, seen value, group,
             round.

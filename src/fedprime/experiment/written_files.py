@@ -22,12 +22,7 @@ _RESULTS, _CHECKSUMS = "results.json", "checksums.json"
 
 
 class WrittenFiles:
-    """The files of a run, read only while they are what it wrote, as far as that is known.
-
-    Attributes:
-        path: The folder.
-        states: Its checkpoints.
-    """
+    """The files of a run, read only while they are what it wrote, as far as that is known."""
 
     def __init__(self, path: Path) -> None:
         """Takes the folder; nothing is read yet."""

@@ -122,11 +122,7 @@ class ShrinkageRound(StartRound):
         return found
 
     def aggregate(self, current: ServerState, updates: Sequence[Update]) -> ServerState:
-        """Returns the head with each block's likeliest shrinkage and temperature.
-
-        Args:
-            updates: What came back.
-        """
+        """Returns the head with each block's likeliest shrinkage and temperature."""
         shared = {name: value for name, value in current.shared.items() if not name.startswith(CANDIDATES)}
         chosen: dict[str, dict[str, float]] = {}
         for block, weight in by_block(current.shared, f"{CANDIDATES}weight.").items():

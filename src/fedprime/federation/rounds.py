@@ -111,9 +111,7 @@ def federate(
     stopped.
 
     Args:
-        clients: Where local training happens.
         state: What the server holds before the first round.
-        schedule: How many rounds, and who has to answer.
         processors: What touches values on their way, beside the method's clipping; here their server's sides work,
             those of the clients where the clients are.
         first_round: The round to begin with, when a run is continued.

@@ -62,7 +62,6 @@ class StartRound(ABC):
 
         Args:
             model: A model with the weights that it received.
-            samples: Its samples.
             received: What the server sent.
         """
 

@@ -22,7 +22,6 @@ def traffic(
     """Returns the bytes of the values sent down and up in a round, by part of the model.
 
     Args:
-        asked: The round.
         sent_to: The clients that were sent something, each as often as it was.
         received: What came back, as it travelled.
     """

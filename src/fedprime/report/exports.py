@@ -84,7 +84,6 @@ def comparisons_csv(blocks: Sequence[Block], comparisons: Sequence[Sequence[Comp
     """Returns a row per pair and test scenario.
 
     Args:
-        blocks: What was compared.
         comparisons: By block, as from `compare_cells`.
     """
     heads = ["scenario", "first", "second", "n", "difference", "ci95_low", "ci95_high", "p", "p_holm", "verdict"]
@@ -130,10 +129,6 @@ def latex_document(tables: Sequence[Table], caption: str) -> str:
     """Returns tables to be included in a LaTeX document that uses booktabs.
 
     What a page has no room for stands in a second table: what the runs took.
-
-    Args:
-        tables: The tables.
-        caption: What a reader has to know about them.
     """
     parts = ["% \\usepackage{booktabs}\n"]
     for number, table in enumerate(tables, start=1):

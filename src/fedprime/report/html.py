@@ -41,10 +41,7 @@ def live_data(name: str, method: str, rows: Sequence[Mapping[str, Any]], num_rou
     """Returns what is known of a run that is not finished: its curves.
 
     Args:
-        name: What the page is called.
-        method: The name of the run's method.
         rows: The lines of ``metrics.jsonl``.
-        num_rounds: Rounds of the whole run.
     """
     trained = [row for row in rows if row["round"] >= 0]
     return {

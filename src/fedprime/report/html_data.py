@@ -36,10 +36,6 @@ def page_data(
     """Returns everything that the page of a report shows.
 
     Args:
-        name: What the report is called.
-        collection: The runs.
-        blocks: The same, grouped.
-        caption: What a reader has to know about the tables.
         commands: How the report was made, and how it is made again.
     """
     compared = collection.compared

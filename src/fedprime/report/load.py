@@ -147,7 +147,6 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
     """Reads a finished run from its folder.
 
     Args:
-        path: The folder.
         labels: By axis of its plan, the label that holds for it.
 
     Raises:

@@ -48,11 +48,6 @@ def index_page(
     """Returns the page that opens a report.
 
     Args:
-        name: What the report is called.
-        collection: The runs.
-        tables: The tables.
-        caption: What a reader has to know about them.
-        drawings: The plots.
         reasons: By kind of plot that is not there, why.
         command: How the report was made.
     """
@@ -83,7 +78,6 @@ def comparisons_page(axis: str, blocks: Sequence[Block], comparisons: Sequence[S
 
     Args:
         axis: Whose labels are compared.
-        blocks: What was compared.
         comparisons: By block, as from `compare_cells`.
     """
     parts = [

@@ -24,7 +24,6 @@ class RunSet:
     """Runs that came together.
 
     Attributes:
-        runs: The runs.
         axes: By axis of their plan, the labels in order; None for runs of no plan.
         varied: The settings that the labels stand for.
     """

@@ -58,7 +58,6 @@ def accuracy_tables(blocks: Sequence[Block], comparisons: Sequence[Sequence[Comp
     """Returns the tables: all in one, or one per label of the first axes where one would be too long.
 
     Args:
-        blocks: What was run.
         comparisons: By block, as from `compare_cells`.
     """
     best = [significantly_best(block, of_block) for block, of_block in zip(blocks, comparisons, strict=True)]

@@ -26,7 +26,6 @@ class Merged:
     """What came of merging.
 
     Attributes:
-        model: The merged model.
         folder: Where it is saved.
         num_samples: Training samples of all models; None where some model does not tell.
         notes: What whoever merges should know, a line each.

@@ -51,7 +51,6 @@ def check_blocks(run: RunFolder, model: PromptedModel, checkpoint: Checkpoint) -
     """Refuses to go on with a run whose head has less than that of this version.
 
     Args:
-        run: The run.
         model: A model of this version.
         checkpoint: What the run has come to.
 

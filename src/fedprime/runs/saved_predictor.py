@@ -32,10 +32,6 @@ def predictor_text(known: Mapping[str, Any]) -> str:
 def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
     """Returns what a saved predictor knows of its frame.
 
-    Args:
-        folder: Of the saved model.
-        model: That model.
-
     Raises:
         ModelError: If the file is broken, or there is none and the model was not trained on a table.
     """

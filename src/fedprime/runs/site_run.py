@@ -67,7 +67,6 @@ class SiteSamples:
     """Asks sites to measure: the server has no samples.
 
     Attributes:
-        clients: The sites.
         privacy: If it is on, nothing is told of single sites, and of all of them under noise.
         reads_blocks: Whether the model can be chosen by what each modality says alone.
         max_samples: As how many samples one site counts at most where the model is chosen; 0 for ten times the median.

@@ -35,10 +35,6 @@ def _split(words: Sequence[str]) -> list[_Flag]:
 def take_folder(words: list[str], flag: str) -> str | None:
     """Removes a flag and its one value from words and returns the value, or None if it is not there.
 
-    Args:
-        words: The words, which are changed.
-        flag: For example ``--output``.
-
     Raises:
         SettingsError: If it has no value.
     """

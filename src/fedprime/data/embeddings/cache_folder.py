@@ -153,9 +153,6 @@ class CacheFolder:
     def add(self, space: str, description: Mapping[str, str], name: str, content: bytes) -> None:
         """Writes a chunk, for which the least recently used ones make room.
 
-        Args:
-            description: What the space says about itself.
-
         Raises:
             CacheFullError: If there is no room within the limit.
             OSError: If the folder cannot be written to.

@@ -57,9 +57,6 @@ class Chunk:
     """A chunk file, of whose values only what is asked for is read.
 
     Not by memory map: pages of a map count as memory of this process from when they are read until the map is let go.
-
-    Attributes:
-        keys: Key of every entry.
     """
 
     def __init__(self, path: Path) -> None:

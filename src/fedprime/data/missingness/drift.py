@@ -90,7 +90,6 @@ class DriftingShard(Shard):
     """A shard of which other things are present in other rounds; `present` is what there is in the first.
 
     Attributes:
-        drift: What moves.
         numbers: Those of the samples, as from `Drift.numbers`.
     """
 

@@ -87,7 +87,6 @@ class OverClients(Mechanism):
         """Takes what `fedprime.data.missingness.patterns.draw_present` takes.
 
         Args:
-            kind: How patterns are spread over clients.
             alpha: Concentration of ``client-mixes``.
 
         Raises:

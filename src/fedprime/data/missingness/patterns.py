@@ -88,7 +88,6 @@ def draw_present(
     every split.
 
     Args:
-        kind: How patterns are spread over clients.
         shares: Share of each pattern, as from `pattern_shares`.
         alpha: Concentration of ``client-mixes``: at 0.1 most clients have hardly more than one pattern, at 100 all have
             the given shares.

@@ -158,7 +158,6 @@ class BuiltinWorld:
         """Returns which ingredients a sample's image shows or its title names, to whoever reads perfectly.
 
         Args:
-            index: Which sample.
             modality: ``image`` or ``text``.
         """
         return self._draw_ingredients(index, {"image": _IMAGE, "text": _TITLE}[modality])[0]

@@ -43,7 +43,6 @@ class JoinedModels:
         """Takes what is known before.
 
         Args:
-            label_names: Those of all models.
             prompts: How prompts become one set.
             counts_alike: Whether every model counts the same, rather than by its samples: some do not tell theirs.
         """

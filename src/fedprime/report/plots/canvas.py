@@ -58,7 +58,6 @@ class Drawing:
     Attributes:
         name: Name of its files, without ending.
         says: What it shows, in a sentence.
-        figure: The plot.
     """
 
     name: str
@@ -110,8 +109,6 @@ def add_legend(figure: Figure, marks: Mapping[str, Mark], extra: Iterable[Line2D
     """Adds a legend below everything else.
 
     Args:
-        figure: The plot.
-        marks: By label.
         extra: Further entries.
         lines: Whether labels are lines with points, rather than points.
     """
@@ -137,12 +134,7 @@ def _width_of_columns(lengths: Sequence[int], number: int) -> int:
 
 
 def share_axes(panels: Sequence[Axes], which: Literal["x", "y", "both"] = "both") -> None:
-    """Gives panels that are compared with each other, also those of several figures, the same axes.
-
-    Args:
-        panels: As many as there are.
-        which: The axes that they share.
-    """
+    """Gives panels that are compared with each other, also those of several figures, the same axes."""
     for axis in "xy" if which == "both" else which:
         ends = [getattr(panel, f"get_{axis}lim")() for panel in panels]
         for panel in panels:
@@ -202,7 +194,6 @@ class LimitLines:
         """Draws each limit once.
 
         Args:
-            panel: Where.
             curves: As for `limit_groups`, in points.
         """
         for name, points in limit_groups(curves).items():
@@ -245,7 +236,6 @@ def block_figures(
     """Yields figures with a panel per block, and what each figure's name ends with.
 
     Args:
-        blocks: As many as there are.
         inches: The height of a panel.
         margin: Inches for what stands below all panels.
     """

@@ -53,11 +53,7 @@ class Content:
 
 
 def pack(content: Content) -> RecordDict:
-    """Turns what shall be said into records.
-
-    Args:
-        content: What to say.
-    """
+    """Turns what shall be said into records."""
     # A buffer sorts its names, and sums over values run in their order: it must be the same on both sides.
     order = {part: list(weights) for part, weights in content.weights.items()}
     records = RecordDict({"facts": ConfigRecord({"json": json.dumps({**content.facts, _ORDER: order})})})
@@ -75,7 +71,6 @@ def unpack(records: RecordDict, parts: tuple[str, ...] = (), max_bytes: int | No
     """Reads records that came in.
 
     Args:
-        records: The records.
         parts: The parts of weights that must be there, no more and no fewer.
         max_bytes: As many bytes of values at most, over all parts; None for any number.
 

@@ -108,9 +108,6 @@ _Kind = TypeVar("_Kind", bound=Answer)
 def read_as(kind: type[_Kind], facts: Mapping[str, Any]) -> _Kind:
     """Returns facts as what they should be.
 
-    Args:
-        kind: What they should be.
-
     Raises:
         MessageError: If they are not; it says which facts are wrong, and what was expected.
     """

@@ -20,7 +20,6 @@ def start_watched(command: Sequence[str], environment: Mapping[str, str], log: I
     """Starts a program that ends when this process does.
 
     Args:
-        command: The program and its arguments.
         log: Where it says what it says.
     """
     # A session of its own: Ctrl-C is ours to handle. The pipe is its input, and stays open as long as we are there.

@@ -51,9 +51,7 @@ def kept_worker(
     Args:
         state: The site's folder for what must last.
         node: What the node knows about itself; messages to a node that knows something else are refused.
-        environment: Of the worker.
         log: Where the worker says what it says.
-        command: The worker.
         idle_seconds: After how long without a message it ends.
 
     Raises:

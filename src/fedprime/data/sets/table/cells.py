@@ -38,7 +38,6 @@ def read_value(word: str, kind: ValueKind) -> object:
 
     Args:
         word: A file of an image or sound, a text, numbers with spaces between them, or a row as a JSON object.
-        kind: What it is of.
 
     Raises:
         InputError: If the file cannot be read, or the word is no row or no numbers.

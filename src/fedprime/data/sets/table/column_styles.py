@@ -38,7 +38,6 @@ def column_style(
     """Returns what the words of a column of numbers or categories stand for; None if for themselves.
 
     Args:
-        form: Of what form its cells are.
         columns: It, of each part.
         known: The title of the style that it had in training, empty for none, which is taken unless another of numbers
             that may count the same fits more: a few new rows may not tell.

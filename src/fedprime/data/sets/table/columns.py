@@ -41,8 +41,6 @@ class ModalityColumns:
     """The columns of one modality.
 
     Attributes:
-        modality: Its name.
-        kind: What it is made of.
         columns: The columns: one of files, or several, whose texts are joined or whose cells are a row.
     """
 
@@ -63,7 +61,6 @@ def need_column(name: str, parts: Sequence[Part], what_for: str) -> None:
     """Raises a `DataError` that names the nearest column if one is not there.
 
     Args:
-        parts: Those of the table.
         what_for: The setting that names it.
 
     Raises:
@@ -142,7 +139,6 @@ def usual_columns(parts: Sequence[Part], forms: Mapping[str, Form]) -> list[Moda
     """Returns the columns of images, texts and sounds that have usual names, or are the only ones of their form.
 
     Args:
-        parts: Those of the table.
         forms: As from `column_forms`, of the columns that may be inputs.
 
     Raises:

@@ -67,7 +67,6 @@ class CsvFormat:
 
     Attributes:
         encoding: As Python names it.
-        delimiter: What stands between cells.
         header: The names of columns; a column without a name, as programs write row numbers, is called ``(index)``.
         num_skipped: Rows before it (how the file is written, a title, nothing), but for lines without any cell.
         num_rows: How few and how many rows are after it: one may take two quotes in a line for a row, and one not.
@@ -82,9 +81,6 @@ class CsvFormat:
 
 def read_csv_format(file: Path, options: CsvOptions | None = None) -> CsvFormat:
     """Finds out how a file is written; the log tells what is unusual.
-
-    Args:
-        options: What somebody states.
 
     Raises:
         DataError: Where a parser would guess, which would lose something without a word.

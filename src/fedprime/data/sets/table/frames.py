@@ -116,7 +116,6 @@ def as_samples(
     Args:
         given: A file, an image, one mapping, several of these in a list, or a data frame with the columns of
             training, or some that are called as modalities are; its other columns are left out.
-        kinds: Of what kind each modality is.
         trained: Which column was which modality in training, as `Table.about` says it.
 
     Raises:

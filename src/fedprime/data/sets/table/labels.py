@@ -34,7 +34,6 @@ class Labels:
     """What is to be learnt about the rows.
 
     Attributes:
-        task: One class or several labels.
         columns: Where it stands.
         names: Name of every class or label.
         values: The class of every row, or 1 where a label applies; of rows without any it means nothing.

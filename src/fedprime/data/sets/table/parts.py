@@ -37,7 +37,6 @@ class Part:
             decoded; or an Arrow table.
         split: The split that they are of, where where they lie says so.
         folder: What the files that they name are relative to.
-        place: Where they were found, for messages.
     """
 
     rows: Any

@@ -18,9 +18,6 @@ def are_row_numbers(name: str, parts: Sequence[Part]) -> bool:
     """Returns whether a column numbers rows, whatever it is called, or holds identifiers and is called so.
 
     Identifiers are whole numbers, another in each row, or more than fifty.
-
-    Args:
-        parts: Those of the table.
     """
     if _OF_PROGRAMS.fullmatch(name):
         return True

@@ -125,8 +125,6 @@ def unlabelled_rows(
     stated, in one with a usual name.
 
     Args:
-        parts: The rows, as they were opened.
-        place: Where they lie, for messages.
         stated: Which column is which modality, as for `columns.choose_columns`; what is stated of modalities that are
             not asked for, or of columns that the table does not have, is left out.
         kinds: By modality that is asked for, of what kind its values are to be.

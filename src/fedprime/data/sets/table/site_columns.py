@@ -39,7 +39,6 @@ def sites_of(
 
     Args:
         words: As from `site_words`.
-        rows: Which rows are samples.
     """
     if words is None:
         return np.zeros(len(rows), dtype=np.int64), ()

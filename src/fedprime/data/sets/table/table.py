@@ -48,8 +48,6 @@ class Table(Rows):
     """A table as a data set.
 
     Attributes:
-        columns: The columns of every modality.
-        label_columns: The columns of labels.
         forms: Of what form the cells of every column of the table are.
         site_names: Name of every natural group; empty where there are none.
         report: What was found, in one line.
@@ -71,13 +69,8 @@ class Table(Rows):
         """Takes what was read, see `open_table`; the log tells once what was taken for what, and what is missing.
 
         Args:
-            place: Where the table lies, for messages.
-            cells: The cells of each modality.
-            forms: Of what form the cells of every column are.
-            labels: Those of all rows.
             rows: Which rows of the table are samples.
             sites: The natural group of every sample, and the groups' names.
-            splits: By name, the samples.
         """
         self.columns: tuple[ModalityColumns, ...] = tuple(own.own for own in cells)
         super().__init__(cells, [own.modality for own in self.columns], rows, place)
@@ -177,7 +170,6 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
 
     Args:
         path: Where it is, as `files.open_parts` takes it.
-        options: Which column is what.
 
     Raises:
         DataError: If there is none, it cannot be read, or columns, labels or splits are not what they should be.
@@ -191,7 +183,6 @@ def table_of(parts: Sequence[Part], place: str, options: TableOptions) -> Table:
 
     Args:
         place: Where they lie, for messages.
-        options: Which column is what.
     """
     if not any(len(part) for part in parts):
         raise DataError(f"{parts[0].place} has no rows; expected one for each sample")
