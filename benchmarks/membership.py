@@ -40,7 +40,8 @@ from fedprime.federation.differential_privacy import ClientPrivacy, spent_epsilo
 from fedprime.models.calibration import USUAL_TEMPERATURE
 from fedprime.models.class_sums import ClassSums, sum_blocks
 from fedprime.models.evaluation import Predictions, predict
-from fedprime.models.prompted_model import STATISTICS, PromptedModel
+from fedprime.models.model_folder import STATISTICS
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.readout import Blocks
 from fedprime.models.statistics import Statistics
 from machine import describe

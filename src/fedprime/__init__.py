@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from fedprime.methods.aggregation.alignment import Alignment, align
     from fedprime.methods.method import Method, ServerState, Update
     from fedprime.models.evaluation import Scores, predict, score
+    from fedprime.models.model_folder import ModelError
     from fedprime.models.prediction import predict_samples
-    from fedprime.models.prompted_model import ModelError, PromptedModel
+    from fedprime.models.prompted_model import PromptedModel
     from fedprime.report.collection import ReportError
     from fedprime.report.writing import write_report
     from fedprime.reproducibility.errors import FedprimeError

@@ -16,7 +16,7 @@ from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.experiment import embedded_data as samples
 from fedprime.experiment.build import LIKE_TRAIN, Experiment, build_experiment
 from fedprime.methods import METHODS
-from fedprime.models.prompted_model import ModelError
+from fedprime.models.model_folder import ModelError
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.settings import Settings
 

@@ -12,7 +12,8 @@ from command_line import exit_code
 from fedprime.backbones import load_backbone
 from fedprime.models.hub import HubError
 from fedprime.models.model_card import CARD
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts
 from small_hub import Hub, hub_in_use
 

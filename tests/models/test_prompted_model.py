@@ -21,8 +21,10 @@ from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.micro_batches import divide_by_length
 from fedprime.data.sets.builtin import BuiltinWorld
 from fedprime.data.sources import DataError
-from fedprime.models.prompted_model import HeadKind, ModelError, PromptedModel, Weights
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import AllPrompts, NoPrompts, PatternPrompts, Prompter, PromptPools
+from fedprime.models.saved_model import HeadKind
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.reproduction.reading import ReferenceBackbone
 from three_modalities import LABELS, PROMPTED, THREE, Averaging, model_of, seven_patterns_twice

@@ -11,7 +11,8 @@ from transformers import ViTConfig, ViTModel
 from command_line import exit_code
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone, BackboneError
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.models.saved_backbone import copy_backbone
 

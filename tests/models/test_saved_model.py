@@ -15,7 +15,8 @@ from fedprime.backbones.backbone import Backbone, BackboneError
 from fedprime.data.batches import Batch
 from fedprime.data.sources import Task
 from fedprime.models import saved_model
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts, PromptPools
 from three_modalities import LABELS, PROMPTED, THREE, Averaging, model_of
 

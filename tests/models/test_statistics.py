@@ -15,7 +15,8 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.models.class_sums import sum_blocks
-from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
+from fedprime.models.model_folder import STATISTICS, ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.models.readout import Blocks
 from fedprime.models.statistics import Statistics, digest_of, least_error_shrinkage

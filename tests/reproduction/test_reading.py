@@ -17,7 +17,8 @@ from fedprime.data.batches import Batch, EmbeddedSamples
 from fedprime.data.sets.builtin import NUM_READINGS, BuiltinWorld
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.fedprime import FedPrime
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import PatternPrompts
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.reproduction.reading import ReferenceBackbone, VotedPools

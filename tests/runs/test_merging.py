@@ -17,7 +17,8 @@ from fedprime.federation.start_round import LocalSamples
 from fedprime.methods import METHODS
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import predict
-from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
+from fedprime.models.model_folder import STATISTICS, ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.seeding import torch_stream
 from fedprime.runs.merging import merge_models

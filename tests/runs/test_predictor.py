@@ -22,9 +22,10 @@ from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
 from fedprime.data.images import InputError
 from fedprime.data.sources import DataError
+from fedprime.models.model_folder import ModelError
 from fedprime.models.prediction import predict_samples
 from fedprime.models.priors import PriorError
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.runs.predictor import FederatedPredictor
 from fedprime.runs.run import start_run

@@ -33,7 +33,8 @@ from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
 from fedprime.models import saved_model as model
 from fedprime.models.evaluation import Predictions, predict
-from fedprime.models.prompted_model import ModelError, PromptedModel, Weights
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.runs.callbacks import AfterRound, Callback
 from fedprime.runs.evaluators import OwnSamples
 from fedprime.runs.metrics import Progress

@@ -14,8 +14,8 @@ from fedprime.experiment.build import build_experiment
 from fedprime.experiment.run_folder import RunError, RunFolder
 from fedprime.federation.differential_privacy import ClientPrivacy
 from fedprime.methods.method import ServerState
-from fedprime.models.model_folder import ModelError
-from fedprime.models.prompted_model import STATISTICS, PromptedModel, Weights
+from fedprime.models.model_folder import STATISTICS, ModelError
+from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.runs.run import start_run
 from fedprime.runs.saved_models import check_blocks, save_models
 from fedprime.runs.site_run import SiteSamples

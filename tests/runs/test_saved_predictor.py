@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedprime.backbones.backbone import Backbone
-from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel
+from fedprime.models.model_folder import STATISTICS, ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.models.statistics import read_statistics
 from fedprime.runs.saved_predictor import PREDICTOR, predictor_text, read_known

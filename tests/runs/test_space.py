@@ -14,7 +14,8 @@ from PIL import Image
 
 from fedprime.backbones import load_backbone
 from fedprime.backbones.backbone import Backbone
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.prompts import NoPrompts
 from fedprime.runs.space import export_space
 

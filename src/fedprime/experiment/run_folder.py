@@ -49,8 +49,6 @@ from fedprime.reproducibility.locks import held_lock
 from fedprime.reproducibility.strict_json import dump_json
 from fedprime.reproducibility.tensor_files import save_tensors
 
-__all__ = ["Checkpoint", "RunError", "RunFolder", "RunInUseError", "refuse_existing", "refuse_unwritable"]
-
 _RELEASES = "releases.jsonl"
 
 

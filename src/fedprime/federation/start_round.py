@@ -12,8 +12,9 @@ from torch import Tensor
 from fedprime.data.batches import Shard
 from fedprime.methods.method import ServerState, Update
 from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies, own_log_frequencies
-from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
+from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead
+from fedprime.models.saved_model import BESIDE_MODEL
 
 _AT_ONCE = 256  # samples
 #: Begins the names of values that are sent in the start alone, beside the model's.

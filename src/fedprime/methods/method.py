@@ -18,9 +18,10 @@ from fedprime.backbones.backbone import Backbone
 from fedprime.data.batches import Batch, Shard
 from fedprime.data.sources import Task
 from fedprime.methods.aggregation.robust import Aggregation, robust_mean
-from fedprime.models.prompted_model import HeadKind, PromptedModel, Weights
+from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import Prompter
 from fedprime.models.readout import Readout
+from fedprime.models.saved_model import HeadKind
 from fedprime.reproducibility.ranges import Count, NotNegative, NotNegativeCount
 
 #: Where a head starts.

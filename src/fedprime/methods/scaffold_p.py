@@ -14,7 +14,8 @@ import torch
 from fedprime.methods.aggregation.robust import moved
 from fedprime.methods.fedavg_p import FedAvgP
 from fedprime.methods.method import ServerState, Update
-from fedprime.models.prompted_model import BESIDE_MODEL, PromptedModel, Weights
+from fedprime.models.prompted_model import PromptedModel, Weights
+from fedprime.models.saved_model import BESIDE_MODEL
 from fedprime.reproducibility.ranges import Positive
 
 #: Begins the names of the server's control variate (c), which is sent, and comes back as the client would have it.

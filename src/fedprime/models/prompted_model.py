@@ -13,21 +13,9 @@ from fedprime.backbones.backbone import Backbone, Tokens
 from fedprime.backbones.layers import check_layers, states_before, tokens_before
 from fedprime.data.batches import Batch
 from fedprime.data.sources import Task
-from fedprime.models.model_folder import STATISTICS, ModelError
 from fedprime.models.prompts import Chosen, Prompter
 from fedprime.models.readout import SUMMARY, Blocks, EvidenceHead, Readout, frozen_blocks, readout_widths
-from fedprime.models.saved_model import BESIDE_MODEL, HeadKind, SavedModel
-
-__all__ = [
-    "BESIDE_MODEL",
-    "STATISTICS",
-    "Encoded",
-    "HeadKind",
-    "ModelError",
-    "Output",
-    "PromptedModel",
-    "Weights",
-]
+from fedprime.models.saved_model import HeadKind, SavedModel
 
 #: Trained values by the name of their parameter.
 Weights = dict[str, Tensor]

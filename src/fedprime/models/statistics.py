@@ -29,8 +29,8 @@ from fedprime.data.sources import Task
 from fedprime.models.calibration import USUAL_TEMPERATURE
 from fedprime.models.class_sums import ClassSums
 from fedprime.models.discriminant import BlockDiscriminant, log_frequencies
-from fedprime.models.model_folder import refuse_changed
-from fedprime.models.prompted_model import STATISTICS, ModelError, PromptedModel, Weights
+from fedprime.models.model_folder import STATISTICS, ModelError, refuse_changed
+from fedprime.models.prompted_model import PromptedModel, Weights
 
 _USUAL_SAMPLES = 200  # as many more are taken to have the usual temperature
 

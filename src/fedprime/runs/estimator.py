@@ -15,7 +15,7 @@ from fedprime.data.sets.table.options import stated_columns
 from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError
-from fedprime.models.prompted_model import ModelError
+from fedprime.models.model_folder import ModelError
 from fedprime.reproducibility.errors import FedprimeError, counted
 from fedprime.settings.describe import describe_settings
 from fedprime.settings.problems import SettingsError

@@ -19,7 +19,8 @@ from fedprime.federation.start_round import LocalSamples, each_alone
 from fedprime.methods.method import Method, ServerState
 from fedprime.models.discriminant import frequencies_of, label_counts, log_frequencies, own_log_frequencies
 from fedprime.models.evaluation import Predictions, count_usage, majority_accuracy, predict, score
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.readout import EvidenceHead
 from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.determinism import reproducible

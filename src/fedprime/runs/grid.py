@@ -185,7 +185,8 @@ class _Ledger:
     def _seconds_left(self) -> float | None:
         if not self._rounds:
             return None
-        left = sum(_num_rounds(entry) - entry.rounds for entry in self.states.values() if not entry.has_ended)
+        going_on = [entry for entry in self.states.values() if not entry.has_ended]
+        left = sum(entry.planned.settings.training.rounds - entry.rounds for entry in going_on)
         return (time.perf_counter() - self._began) / self._rounds * left
 
     def _keep_failure(self, planned: PlannedRun, ending: Ending) -> None:
@@ -212,10 +213,6 @@ def _state(planned: PlannedRun, path: Path) -> RunState:
         return RunState(planned, "started", max(0, run.load_checkpoint().next_round))  # below are rounds of the start
     except (RunError, SettingsError, OSError) as error:
         return RunState(planned, "failed", reason=" ".join(str(error).split()))
-
-
-def _num_rounds(entry: RunState) -> int:
-    return entry.planned.settings.training.rounds
 
 
 def _keep_plan(plan: Plan, folder: Path) -> None:

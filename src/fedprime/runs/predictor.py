@@ -17,10 +17,10 @@ from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
 from fedprime.methods.method import Method
 from fedprime.models.evaluation import Predictions, Scores, score
-from fedprime.models.model_folder import STATISTICS, find_model, refuse_changed
+from fedprime.models.model_folder import STATISTICS, ModelError, find_model, refuse_changed
 from fedprime.models.prediction import predict_samples, with_prior
 from fedprime.models.priors import Prior, check_prior
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.statistics import read_statistics
 from fedprime.reproducibility.errors import nearest_name
 from fedprime.runs.callbacks import ProgressLine

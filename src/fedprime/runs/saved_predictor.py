@@ -9,7 +9,8 @@ import numpy as np
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.methods.method import Method
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.reproducibility.errors import counted
 from fedprime.reproducibility.strict_json import read_json
 

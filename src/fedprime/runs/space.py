@@ -5,7 +5,8 @@ import logging
 from importlib.metadata import version
 from pathlib import Path
 
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.reproducibility.atomic_files import replaced_folder
 
 _logger = logging.getLogger(__name__)

@@ -127,7 +127,8 @@ class Tracking(Callback):
             self._keep(notes)
         if digest and digest != note.get("results", ""):
             results = folder.results()
-            told = results if _tells_clients(settings) else _without_clients(results)
+            hidden = () if _tells_clients(settings) else _OF_CLIENTS
+            told = {name: value for name, value in results.items() if name not in hidden}
             end = Line(lines[-1].place, lines[-1].step, lines[-1].seconds, _numbers(told, "results/"))
             tracker.log_end(end, _table(results), folder.model_path if folder.model_path.exists() else None)
             note["results"] = digest
@@ -153,10 +154,6 @@ class Tracking(Callback):
 def _tells_clients(settings: Settings) -> bool:
     """Returns whether scores of single clients may be sent on: not of sites, nor of private runs."""
     return not settings.privacy.is_on and settings.runtime.kind != "deployment"
-
-
-def _without_clients(results: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in results.items() if name not in _OF_CLIENTS}
 
 
 def _lines(folder: RunFolder) -> Iterator[Line]:

@@ -13,7 +13,8 @@ from fedprime.methods import METHODS
 from fedprime.methods.aggregation.joined_models import JoinedModels, Joining, join_prompts
 from fedprime.methods.method import Method
 from fedprime.models.class_sums import sum_blocks
-from fedprime.models.prompted_model import ModelError, PromptedModel
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel
 from fedprime.models.readout import Blocks
 from fedprime.models.statistics import Statistics
 from fedprime.reproducibility.seeding import torch_stream

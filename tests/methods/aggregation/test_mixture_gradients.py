@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fedprime.methods.aggregation.mixture import Mixture, Network, Statistics, constant_network
+from fedprime.methods.aggregation.mixture import Mixture, Statistics, constant_network
+from fedprime.methods.aggregation.mixture_gradients import Network
 from fedprime.reproducibility.seeding import torch_stream
 
 

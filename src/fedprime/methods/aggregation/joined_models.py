@@ -16,7 +16,8 @@ from torch import Tensor
 
 from fedprime.methods.aggregation.alignment import align
 from fedprime.models.discriminant import frequencies_of
-from fedprime.models.prompted_model import ModelError, PromptedModel, Weights
+from fedprime.models.model_folder import ModelError
+from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import NoPrompts, PatternPrompts, PromptPools
 from fedprime.models.readout import EvidenceHead
 from fedprime.models.statistics import Statistics

@@ -26,20 +26,6 @@ from fedprime.methods.aggregation.mixture_gradients import (
     popularity_loss,
 )
 
-__all__ = [
-    "DEVIATION_FLOOR",
-    "ROWS_AT_ONCE",
-    "Mixture",
-    "Network",
-    "Prompts",
-    "Statistics",
-    "assign",
-    "constant_network",
-    "descend",
-    "fit",
-    "gather_statistics",
-]
-
 #: The smallest standard deviation, in units of the distance between two prompts of one client.
 DEVIATION_FLOOR = 0.02
 # Popularity stays within 0.0001 and 0.9999: 0 or 1 would make the cost of a match infinite.

@@ -37,8 +37,6 @@ from fedprime.data.sources import DataError, Task
 from fedprime.data.splits import SPLITS, split_name
 from fedprime.reproducibility.errors import counted, nearest_name
 
-__all__ = ["Table", "TableOptions", "open_table", "table_of"]
-
 _logger = logging.getLogger(__name__)
 
 _LOOKED_AT = 100_000  # cells of training, for what is typical: a second
@@ -193,7 +191,7 @@ def table_of(parts: Sequence[Part], place: str, options: TableOptions) -> Table:
     of_split = _splits_of_rows(options.split, parts, is_used)
     apart = {options.split or "split", options.client, *SITE_NAMES}
     # Nobody can be given the answer as an input by mistake.
-    inputs = {name: form for name, form in forms.items() if name not in labels.columns}
+    inputs: dict[str, Form] = {name: form for name, form in forms.items() if name not in labels.columns}
     modalities = choose_columns(options.columns, parts, inputs, apart=apart)
     rows = np.flatnonzero(is_used)
     splits = {split: np.flatnonzero(of_split[rows] == split) for split in SPLITS if (of_split[rows] == split).any()}
