@@ -95,17 +95,6 @@ def record(name: str, made: Callable[[], Any] | None) -> Fault:
     return fault
 
 
-def replayed() -> Fault:
-    """A site that sends its first answer again and again."""
-    first: list[RecordDict] = []
-
-    def fault(message: Message, reply: Message) -> Message:
-        first.append(reply.content)
-        return Message(first[0], reply_to=message)
-
-    return fault
-
-
 def failing(reason: str | None, code: int = 2) -> Fault:
     return lambda message, _: Message(Error(code, reason), reply_to=message)
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,54 +84,37 @@ def test_a_sample_without_a_text_has_its_photo_alone(tmp_path: Path, caplog: pyt
     assert caplog.messages == ["food101: missing values of 57 rows: text: 3 empty"]
 
 
-def break_json(folder: Path) -> None:
-    (folder / "split.json").write_text('{"train": [')
-
-
-def remove_texts(folder: Path) -> None:
-    (folder / "text.json").unlink()
-
-
-def remove_test_split(folder: Path) -> None:
-    (folder / "split.json").write_text(json.dumps({"train": ["sushi_0.jpg"], "exam": ["sushi_1.jpg"]}))
-
-
-def name_a_strange_class(folder: Path) -> None:
-    (folder / "split.json").write_text(json.dumps({"train": ["soup_0.jpg"], "test": ["sushi_1.jpg"]}))
-
-
-def remove_all(folder: Path) -> None:
-    (folder / "split.json").unlink()
-
-
-def hide_photos(folder: Path) -> None:
-    (folder / "images").rename(folder / "photos")
-
-
-def nest_splits(folder: Path) -> None:
-    (folder / "split.json").write_text(json.dumps({"train": {"sushi": ["sushi_0.jpg"]}}))
-
-
 @pytest.mark.parametrize(
-    ("wreck", "message"),
+    ("name", "content", "message"),
     [
-        (break_json, r"split\.json cannot be read as JSON in UTF-8: .*; take another copy of it"),
-        (remove_texts, r"has no texts: expected text\.json, or train_titles\.csv and test_titles\.csv"),
-        (remove_test_split, r"has the splits train, exam; expected train, test and, if there is one, dev"),
+        ("split.json", '{"train": [', r"split\.json cannot be read as JSON in UTF-8: .*; take another copy of it"),
+        ("text.json", None, r"has no texts: expected text\.json, or train_titles\.csv and test_titles\.csv"),
         (
-            name_a_strange_class,
+            "split.json",
+            '{"train": ["sushi_0.jpg"], "exam": ["sushi_1.jpg"]}',
+            r"has the splits train, exam; expected train, test and, if there is one, dev",
+        ),
+        (
+            "split.json",
+            '{"train": ["soup_0.jpg"], "test": ["sushi_1.jpg"]}',
             r"names 1 files of classes that class_idx\.json does not know, the first is soup_0\.jpg",
         ),
-        (remove_all, r"is not UPMC Food-101: expected split\.json"),
-        (hide_photos, r"has no folder images; expected photos in images/train/CLASS"),
-        (nest_splits, r"split\.json holds no list of ids for train, but dict; take another copy"),
+        ("split.json", None, r"is not UPMC Food-101: expected split\.json"),
+        ("images", None, r"has no folder images; expected photos in images/train/CLASS"),
+        (
+            "split.json",
+            '{"train": {"sushi": ["sushi_0.jpg"]}}',
+            r"split\.json holds no list of ids for train, but dict; take another copy",
+        ),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_told_what_is_wrong(
-    wreck: Callable[[Path], None], message: str, tmp_path: Path
+    name: str, content: str | None, message: str, tmp_path: Path
 ):
     folder = write_food101(tmp_path)
-    wreck(folder)
+    (folder / name).rename(tmp_path / "elsewhere")
+    if content is not None:
+        (folder / name).write_text(content)
     with pytest.raises(DataError, match=message):
         open_food101(folder, 3)
 
