@@ -90,7 +90,6 @@ class ImageModel(_PretrainedEncoder):
     version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, model: Any, processor: Any) -> None:
-        """Wraps a loaded model; see `from_pretrained`."""
         super().__init__(model, processor)
         self._read_pixels = pixel_reader(processor)
         self.fingerprint = fingerprint_of(self._shape, self._weights(), image_processor=processor)
@@ -211,7 +210,6 @@ class AudioModel(_PretrainedEncoder):
     version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, model: Any, processor: Any) -> None:
-        """Wraps a loaded model; see `from_pretrained`."""
         super().__init__(model, processor)
         self.sampling_rate: int = processor.sampling_rate
         hearing = {name: value for name, value in processor.to_dict().items() if name != "mel_filters"}

@@ -20,7 +20,6 @@ class Vectors:
     version = 1  # to be raised when the same value gives other tokens
 
     def __init__(self, size: int) -> None:
-        """Takes how many numbers each array has."""
         self.width = self.block_width = size
         self.squared_length = float(size)
         self.fingerprint = fingerprint_of(["vectors", size], {})

@@ -263,7 +263,6 @@ class GivenAway:
     """Which columns of numbers and categories tell the label of every row, found out row by row."""
 
     def __init__(self) -> None:
-        """Has seen no row."""
         self._label_of: dict[str, dict[object, int]] = defaultdict(dict)
         self._filled: Counter[str] = Counter()
         self._others: set[str] = set()

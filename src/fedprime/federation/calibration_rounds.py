@@ -54,7 +54,6 @@ class ShrinkageRound(StartRound):
     """Clients send how likely their validation labels are by each block alone, for each shrinkage and temperature."""
 
     def __init__(self, task: Task = "one_class") -> None:
-        """Takes the task."""
         self._task: Task = task
 
     def measure(self, model: PromptedModel, samples: LocalSamples, received: Weights) -> Weights:

@@ -230,7 +230,6 @@ class AllPrompts(Prompter):
     resizable = frozenset({"prompts"})
 
     def __init__(self, dim: int, num_prompts: int, rng: torch.Generator | None = None, depth: int = 1) -> None:
-        """Draws the initial prompts."""
         super().__init__()
         self.depth = depth
         self.prompts = _initial_prompts((num_prompts, depth * dim), rng)

@@ -63,7 +63,6 @@ class SavedModel(nn.Module):
         readout: Readout,
         prompt_layer: int,
     ) -> None:
-        """Keeps what the model is put together from."""
         super().__init__()
         # A tuple hides the backbone from torch: not a child module, so never listed, moved, trained, saved or sent.
         self._frozen = (backbone,)

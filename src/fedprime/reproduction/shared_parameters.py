@@ -29,7 +29,6 @@ class SharedParameterClients:
         self._clients = clients
 
     def __len__(self) -> int:
-        """Returns how many clients there are."""
         return len(self._clients)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:

@@ -47,7 +47,6 @@ class ProgressLine(Callback):
     """Shows how far a run is, in one line that is written over and over, in a terminal or a notebook; else nothing."""
 
     def __init__(self) -> None:
-        """Looks who is looking."""
         self._is_seen = sys.stderr.isatty() or "ipykernel" in sys.modules
         self._length = 0
 

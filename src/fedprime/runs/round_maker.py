@@ -35,7 +35,6 @@ class RoundMaker:
         clients: KeepingClients,
         evaluator: Evaluator,
     ) -> None:
-        """Takes the parts; nothing is made yet."""
         self._run, self._settings, self._method, self._model = run, settings, method, model
         self._clients, self._evaluator = clients, evaluator
         self._last = method.num_rounds(settings.training.rounds)

@@ -107,7 +107,6 @@ class InProcessClients:
         self.kept: dict[int, Weights] = {}
 
     def __len__(self) -> int:
-        """Returns how many clients there are."""
         return len(self._shards)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:

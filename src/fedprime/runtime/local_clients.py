@@ -42,7 +42,6 @@ class LocalClients:
         self.residuals: dict[int, Weights] = compressions[0].residuals if compressions else {}
 
     def __len__(self) -> int:
-        """Returns how many clients there are."""
         return len(self._clients)
 
     def train(self, round_number: int, clients: Sequence[int], state: ServerState) -> list[Update]:

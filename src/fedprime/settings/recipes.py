@@ -38,8 +38,7 @@ def find_recipe(name: str) -> Path:
     if path is None:
         if Path(name).is_dir():
             raise SettingsError(_about_folder(Path(name)))
-        hint = nearest_name(name, list_recipes()) or "; `fedprime recipes list` shows those"
-        raise SettingsError(f"there is no recipe {name}: neither a file nor one that comes along{hint}")
+        raise _absent("recipe", name, nearest_name(name, list_recipes()))
     if is_plan(path):
         short = name.removeprefix(_PLANS)
         raise SettingsError(f"{name} is a plan, which is many runs; run them all with: fedprime grid {as_word(short)}")
@@ -68,8 +67,7 @@ def find_plan(name: str) -> Path:
     path = _find(name, _PLANS) or _find(name, "")
     if path is None:
         known = [plan.removeprefix(_PLANS) for plan in list_plans()]
-        hint = nearest_name(name.removeprefix(_PLANS), known) or "; `fedprime recipes list` shows those"
-        raise SettingsError(f"there is no plan {name}: neither a file nor one that comes along{hint}")
+        raise _absent("plan", name, nearest_name(name.removeprefix(_PLANS), known))
     if not is_plan(path):
         raise SettingsError(f"{name} is a recipe, which is one run; run it with: fedprime run {as_word(name)}")
     return path
@@ -86,9 +84,13 @@ def find_recipe_or_plan(name: str) -> Path:
     """
     path = _find(name, "") or _find(name, _PLANS)
     if path is None:
-        hint = nearest_name(name, _list_all()) or "; `fedprime recipes list` shows those"
-        raise SettingsError(f"there is no recipe or plan {name}: neither a file nor one that comes along{hint}")
+        raise _absent("recipe or plan", name, nearest_name(name, _list_all()))
     return path
+
+
+def _absent(what: str, name: str, hint: str) -> SettingsError:
+    hint = hint or "; `fedprime recipes list` shows those"
+    return SettingsError(f"there is no {what} {name}: neither a file nor one that comes along{hint}")
 
 
 def plan_name(path: Path) -> str:

@@ -123,7 +123,6 @@ class BuiltinWorld:
         self.splits: Mapping[str, Int[np.ndarray, " _"]] = {"train": train, "validation": validation, "test": test}
 
     def __len__(self) -> int:
-        """Returns the number of samples."""
         return len(self.labels)
 
     def read(self, index: int, modalities: Sequence[str]) -> dict[str, object]:

@@ -187,7 +187,6 @@ class LimitLines:
     """The lines of Bayes limits in one figure: told apart by their dashes, wherever they occur."""
 
     def __init__(self) -> None:
-        """Begins without any."""
         self._dashes: dict[str, Any] = {}
 
     def draw(self, panel: Axes, curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:

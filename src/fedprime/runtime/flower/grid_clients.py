@@ -86,7 +86,6 @@ class GridClients:
         self._tell, self._told = tell, dict[str, str]()
 
     def __len__(self) -> int:
-        """Returns how many clients there are."""
         return self._num_clients
 
     def find(self, clients: Collection[int], needed: int) -> None:

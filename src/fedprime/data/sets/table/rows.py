@@ -54,7 +54,6 @@ class Rows:
             self.there[:, self.modalities.index(modality)] = own.there[rows]
 
     def __len__(self) -> int:
-        """Returns the number of samples."""
         return len(self._rows)
 
     def row_of(self, index: int) -> int:
@@ -92,7 +91,6 @@ class UnlabelledRows(Rows):
     task: Task = "one_class"
 
     def __init__(self, cells: Sequence[Cells], modalities: Sequence[str], num_rows: int, place: str) -> None:
-        """Takes all rows of a table, see `Rows`."""
         super().__init__(cells, modalities, np.arange(num_rows), place)
         self.labels: Int[np.ndarray, " sample"] = np.zeros(num_rows, dtype=np.int64)
         self.sites, self.label_names = self.labels, ()
