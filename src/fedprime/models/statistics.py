@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -157,16 +157,11 @@ class Statistics:
         Args:
             places: For each label of today, where it goes.
         """
-
-        def placed(values: Float64[Tensor, "label *shape"]) -> Float64[Tensor, "label2 *shape"]:
-            rows = values.new_zeros(num_labels, *values.shape[1:])
-            rows[list(places)] = values
-            return rows
-
         sums = self.sums
-        count = {block: placed(value) for block, value in sums.count.items()}
-        first = {block: placed(value) for block, value in sums.first.items()}
-        return replace(self, sums=replace(sums, labels=placed(sums.labels), count=count, first=first))
+        count = {block: placed(value, places, num_labels) for block, value in sums.count.items()}
+        first = {block: placed(value, places, num_labels) for block, value in sums.first.items()}
+        labels = placed(sums.labels, places, num_labels)
+        return replace(self, sums=replace(sums, labels=labels, count=count, first=first))
 
     def head(self, task: Task) -> Weights:
         """Returns the values of a head in closed form, of the blocks that some sample has."""
@@ -181,6 +176,15 @@ class Statistics:
             values[f"head.weight.{block}"] = (self.temperature[block] * weight).float()
             values[f"head.bias.{block}"] = (self.temperature[block] * bias).float()
         return values
+
+
+def placed(
+    values: Float[Tensor, "label *shape"], places: Sequence[int], num_labels: int
+) -> Float[Tensor, "label2 *shape"]:
+    """Returns rows of labels where there are more labels, in another order; those of the others are zeros."""
+    rows = values.new_zeros(num_labels, *values.shape[1:])
+    rows[list(places)] = values
+    return rows
 
 
 def read_statistics(folder: Path) -> dict[str, Tensor] | None:

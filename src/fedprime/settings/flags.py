@@ -7,6 +7,7 @@ from typing import Any
 from fedprime.reproducibility.errors import counted, nearest_name
 from fedprime.settings.describe import Setting, describe_settings
 from fedprime.settings.problems import SettingsError
+from fedprime.settings.recipe_tables import put_dotted
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,10 @@ def set_flags(content: dict[str, Any], words: Sequence[str], settings: Collectio
         elif problem := _wrong_number(name, values, setting):
             problems.append(problem)
         elif setting is not None and setting.is_switch and not values:
-            _put(content, setting.name, name not in switches)
+            put_dotted(content, setting.name, name not in switches)
         else:
             several = len(values) > 1 if setting is None else setting.takes_several
-            _put(content, name, values if several else values[0])
+            put_dotted(content, name, values if several else values[0])
     return problems
 
 
@@ -174,15 +175,6 @@ def _wrong_number(name: str, values: Sequence[str], setting: Setting | None) -> 
         return ""
     found = f"{len(values)} values" if values else "no value"
     return f"--{name} has {found}; expected {'one or more, separated by spaces' if several else 'one'}"
-
-
-def _put(content: dict[str, Any], name: str, value: object) -> None:
-    *sections, last = name.split(".")
-    table: object = content
-    for section in sections:
-        table = table.setdefault(section, {}) if isinstance(table, dict) else None
-    if isinstance(table, dict):  # otherwise that is what is wrong, and told
-        table[last] = value
 
 
 def _underscored(name: str) -> str:

@@ -89,6 +89,21 @@ def dotted_values(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
     return flat
 
 
+def put_dotted(tables: dict[str, Any], name: str, value: object) -> None:
+    """Puts a value into nested tables at its dotted name; not where something else stands in the place of a table.
+
+    >>> tables = {"seed": 1}
+    >>> put_dotted(tables, "training.lr", 0.1), tables
+    (None, {'seed': 1, 'training': {'lr': 0.1}})
+    """
+    *sections, last = name.split(".")
+    table: object = tables
+    for section in sections:
+        table = table.setdefault(section, {}) if isinstance(table, dict) else None
+    if isinstance(table, dict):  # otherwise that is what is wrong, and told
+        table[last] = value
+
+
 def dotted_names(tables: Mapping[str, Any]) -> set[str]:
     """Returns the names of the settings that stand in tables.
 

@@ -26,7 +26,7 @@ import tomlkit
 from fedprime.settings.plans import Plan, plan_of
 from fedprime.settings.problems import SettingsError
 from fedprime.settings.reading import flat_settings
-from fedprime.settings.recipe_tables import dotted_values, merged, read_toml, take_by_method, without
+from fedprime.settings.recipe_tables import dotted_values, merged, put_dotted, read_toml, take_by_method, without
 from fedprime.settings.recipes import find_recipe, is_plan
 
 #: The axis whose labels are the trials.
@@ -258,16 +258,8 @@ def _refuse_wrong_ends(search: Search) -> None:
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns tables of settings from their dotted names.
-
-    >>> _nested({"training.lr": 0.1, "training.epochs": 2, "seed": 3})
-    {'training': {'lr': 0.1, 'epochs': 2}, 'seed': 3}
-    """
+    """Returns tables of settings from their dotted names."""
     tables: dict[str, Any] = {}
     for name, value in values.items():
-        *sections, last = name.split(".")
-        own: Any = value
-        for section in (last, *reversed(sections)):
-            own = {section: own}
-        tables = merged(tables, own)
+        put_dotted(tables, name, value)
     return tables

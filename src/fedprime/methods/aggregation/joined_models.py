@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from fedprime.methods.aggregation.alignment import align
@@ -20,7 +20,7 @@ from fedprime.models.model_folder import ModelError
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import NoPrompts, PatternPrompts, PromptPools
 from fedprime.models.readout import EvidenceHead
-from fedprime.models.statistics import Statistics
+from fedprime.models.statistics import Statistics, placed
 from fedprime.reproducibility.seeding import torch_stream
 
 #: How prompts become one set: those that mean the same are averaged, or those of the same position.
@@ -73,7 +73,7 @@ class JoinedModels:
         weights = model.weights()
         if not all(value.isfinite().all() for value in weights.values()):
             raise ModelError(f"{path / 'model.safetensors'} holds values that are not finite; leave it out")
-        places = torch.tensor([self._label_names.index(name) for name in model.label_names])
+        places = [self._label_names.index(name) for name in model.label_names]
         count = 1.0 if self._counts_alike or statistics is None else float(statistics.sums.num_samples)
         for name in _prompt_names(model):
             if self._joining == "align":
@@ -81,10 +81,10 @@ class JoinedModels:
             else:
                 self._check_size(path, name, weights[name])
         for name, value in _comparable(weights, model).items():
-            placed = count * value
+            own = count * value
             if name.startswith(_BY_LABEL):
-                placed = _placed(placed, places, len(self._label_names))
-            self._totals[name] = self._totals[name] + placed if name in self._totals else placed
+                own = placed(own, places, len(self._label_names))
+            self._totals[name] = self._totals[name] + own if name in self._totals else own
         self._of_label[places] += count
         self._counts.append(count)
         self._first = self._first or (path, model)
@@ -97,10 +97,10 @@ class JoinedModels:
                 "cannot be averaged by position; use --prompts align"
             )
 
-    def _add_statistics(self, model: PromptedModel, statistics: Statistics | None, places: Tensor) -> None:
+    def _add_statistics(self, model: PromptedModel, statistics: Statistics | None, places: Sequence[int]) -> None:
         if self._counts_alike or statistics is None:
             return
-        statistics = statistics.with_labels(places.tolist(), len(self._label_names))
+        statistics = statistics.with_labels(places, len(self._label_names))
         self._statistics = statistics if self._statistics is None else self._statistics + statistics
         if isinstance(model.head, EvidenceHead):
             self._blocks |= model.head.widths.keys()
@@ -174,12 +174,6 @@ class JoinedModels:
 def _prompt_names(model: PromptedModel) -> list[str]:
     names = [f"prompter.{name}" for name in sorted(model.prompter.resizable)]
     return [*names, _PATTERNS] if isinstance(model.prompter, PatternPrompts) else names
-
-
-def _placed(value: Tensor, places: Int64[Tensor, " label"], num_labels: int) -> Tensor:
-    rows = value.new_zeros(num_labels, *value.shape[1:])
-    rows[places] = value
-    return rows
 
 
 def _comparable(weights: Weights, model: PromptedModel) -> Weights:
