@@ -20,6 +20,11 @@ def test_a_wrong_method_is_told_the_nearest_right_one():
     ]
 
 
+def test_a_head_of_evidence_comes_with_a_readout_or_a_start_and_is_none_to_choose():
+    (problem,) = problems_of("--method.head", "evidence")
+    assert problem == "method.head is 'evidence': input should be 'linear', 'pooled' or 'paper'"
+
+
 def test_every_method_can_be_named():
     assert [read_settings(None, ["--method.name", name]).method.name for name in METHODS] == list(METHODS)
 

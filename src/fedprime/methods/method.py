@@ -21,7 +21,6 @@ from fedprime.methods.aggregation.robust import Aggregation, robust_mean
 from fedprime.models.prompted_model import PromptedModel, Weights
 from fedprime.models.prompts import Prompter
 from fedprime.models.readout import Readout
-from fedprime.models.saved_model import HeadKind
 from fedprime.reproducibility.ranges import Count, NotNegative, NotNegativeCount
 
 #: Where a head starts.
@@ -115,7 +114,7 @@ class Method:
     aggregation: Aggregation = "mean"
     hostile_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.3
     clip_norm: NotNegative = 0.0
-    head: HeadKind = "pooled"
+    head: Literal["linear", "pooled", "paper"] = "pooled"
     readout: Readout = "summary"
     start: Start = "random"
     prior_aware: bool = False
