@@ -59,12 +59,7 @@ class _PruneOptions:
 
 
 def manage_cache(words: list[str]) -> int:
-    """Shows, prunes or clears the cache, as asked for on a command line, and returns the exit code.
-
-    Raises:
-        CacheError: If there is none, or an option is no size or number of days.
-        OSError: If the folder cannot be read or changed.
-    """
+    """Shows, prunes or clears the cache, as asked for on a command line, and returns the exit code."""
     verbs = ("show", "prune", "clear")
     is_help = "--help" in words or "-h" in words
     if is_help or not known_verb(words, verbs, "cache"):

@@ -99,13 +99,7 @@ class _ShowOptions(_DataOptions):
 
 
 def look_at_data(words: list[str]) -> int:
-    """Checks or shows data, as asked for on a command line, and returns the exit code.
-
-    Raises:
-        DataError: If the folder cannot be used.
-        PluginError: If there is no such data set.
-        SettingsError: If the data set has no such option.
-    """
+    """Checks or shows data, as asked for on a command line, and returns the exit code."""
     if not known_verb(words, ("check", "show"), "data"):
         print(_USAGE)
         return 0 if words else 2

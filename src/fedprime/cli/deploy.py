@@ -68,12 +68,7 @@ class ClientOptions:
 
 
 def deploy(words: list[str]) -> int:
-    """Makes keys, or runs a server or a client, and returns the exit code.
-
-    Raises:
-        SettingsError: If Flower is not installed, or settings do not fit together.
-        RunError: If the run cannot go on.
-    """
+    """Makes keys, or runs a server or a client, and returns the exit code."""
     verbs = {"keys": _keys, "kit": _kit, "server": _server, "client": _client}
     if not known_verb(words, verbs, "deploy"):
         print(_USAGE)

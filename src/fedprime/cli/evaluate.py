@@ -22,12 +22,7 @@ class _EvaluateOptions:
 
 
 def evaluate(words: list[str]) -> int:
-    """Measures a finished run's model on every test scenario again, or another in its place; returns the exit code.
-
-    Raises:
-        RunError: If there is no such run, or it is not finished.
-        ModelError: If there is no such model, or it is of another backbone or other labels.
-    """
+    """Measures a finished run's model on every test scenario again, or another in its place; returns the exit code."""
     options = tyro.cli(_EvaluateOptions, args=words, prog="fedprime evaluate", config=(tyro.conf.FlagCreatePairsOff,))
     with importing():
         from rich.console import Console

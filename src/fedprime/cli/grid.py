@@ -48,13 +48,7 @@ _FLAGS = ("--output", "--processes", "--seeds", "--only", "--track", "--dry-run"
 
 
 def make_grid(words: list[str]) -> int:
-    """Makes the runs of a plan, as asked for on a command line, and returns the exit code.
-
-    Raises:
-        SettingsError: If a word, the plan or a setting is wrong, with every problem.
-        GridError: If the folder holds the runs of another plan, or something else.
-        MissingTrackerError: If there is no such tracker, or its library is not installed.
-    """
+    """Makes the runs of a plan, as asked for on a command line, and returns the exit code."""
     if "--help" in words or "-h" in words:
         print(_HELP)
         return 0

@@ -1,6 +1,7 @@
 """The command line: from a verb to the file that carries it out, and from an error to one line and an exit code.
 
-Nothing heavy is imported before it is needed, so that help, a list or an error is there at once.
+Nothing heavy is imported before it is needed, so that help, a list or an error is there at once. Verbs raise what a
+person can put right as `FedprimeError` or `OSError`.
 """
 
 import io

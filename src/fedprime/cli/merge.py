@@ -23,11 +23,7 @@ class _MergeOptions:
 
 
 def merge(words: list[str]) -> int:
-    """Merges saved models, and returns the exit code.
-
-    Raises:
-        ModelError: If some cannot be merged.
-    """
+    """Merges saved models, and returns the exit code."""
     options = tyro.cli(_MergeOptions, args=words, prog="fedprime merge", config=(tyro.conf.FlagCreatePairsOff,))
     with importing():
         from fedprime.runs.merging import merge_models

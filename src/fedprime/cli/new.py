@@ -24,11 +24,7 @@ class StudyError(FedprimeError):
 
 
 def start_study(words: list[str]) -> int:
-    """Writes a project, and returns the exit code.
-
-    Raises:
-        StudyError: If there is something already, or the folder's name cannot be that of a package.
-    """
+    """Writes a project, and returns the exit code."""
     if words in (["-h"], ["--help"]):
         print(_USAGE)
         return 0

@@ -40,12 +40,7 @@ class _PlayOptions:
 
 
 def play(words: list[str]) -> int:
-    """Shows a page to try a model until it is stopped, or exports one; returns the exit code.
-
-    Raises:
-        SettingsError: If the extra `page` is not installed, or the port is taken.
-        ModelError: If there is no model.
-    """
+    """Shows a page to try a model until it is stopped, or exports one; returns the exit code."""
     options = tyro.cli(_PlayOptions, args=words, prog="fedprime play", config=(tyro.conf.FlagCreatePairsOff,))
     with importing():
         from fedprime.models.prompted_model import PromptedModel

@@ -68,14 +68,7 @@ class _PredictOptions:
 
 
 def predict_labels(words: list[str]) -> int:
-    """Predicts from any subset of modalities, and returns the exit code: 1 if nothing is there of some row of a table.
-
-    Raises:
-        SettingsError: If flags do not go together.
-        InputError: If a sample cannot be used.
-        DataError: If a table cannot be used.
-        ModelError: If there is no model, or no shared one.
-    """
+    """Predicts from any subset of modalities; returns the exit code: 1 if nothing is there of some row of a table."""
     # What tables in CSV were once named by.
     words = [f"--table{word.removeprefix('--csv')}" if word.split("=")[0] == "--csv" else word for word in words]
     options = tyro.cli(_PredictOptions, args=words, prog="fedprime predict", config=(tyro.conf.FlagCreatePairsOff,))

@@ -29,12 +29,7 @@ class _PushOptions:
 
 
 def push(words: list[str]) -> int:
-    """Pushes a model to the hub, and returns the exit code.
-
-    Raises:
-        ModelError: If there is no model.
-        HubError: If the hub cannot be reached, or does not let this person.
-    """
+    """Pushes a model to the hub, and returns the exit code."""
     options = tyro.cli(_PushOptions, args=words, prog="fedprime push", config=(tyro.conf.FlagCreatePairsOff,))
     with importing():
         from fedprime.models.model_card import CARD, is_untouched

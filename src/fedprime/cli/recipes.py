@@ -9,11 +9,7 @@ _USAGE = "usage: fedprime recipes list | fedprime recipes show NAME"
 
 
 def show_recipes(words: list[str]) -> int:
-    """Lists recipes and plans or shows one, and returns the exit code.
-
-    Raises:
-        SettingsError: If there is no recipe or plan of that name.
-    """
+    """Lists recipes and plans or shows one, and returns the exit code."""
     if words == ["list"]:
         for title, entries in (
             ("recipes, for `fedprime run`", list_recipes()),

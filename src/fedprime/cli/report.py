@@ -30,12 +30,7 @@ Exit code: 0 when all is reported, 1 when something had to be left out, 2 when n
 
 
 def report_runs(words: list[str]) -> int:
-    """Reports runs, as asked for on a command line, and returns the exit code.
-
-    Raises:
-        SettingsError: If a flag is wrong.
-        ReportError: If nothing can be reported.
-    """
+    """Reports runs, as asked for on a command line, and returns the exit code."""
     if "--help" in words or "-h" in words:
         print(_HELP)
         return 0

@@ -22,12 +22,7 @@ _LIVE = "live.html"  # as `fedprime.runs.live` calls it, which is slow to import
 
 
 def run_recipe(words: list[str]) -> int:
-    """Makes a run, or continues one, as asked for on a command line, and returns the exit code.
-
-    Raises:
-        SettingsError: If a word, the recipe or a setting is wrong, with every problem.
-        RunError: If the folder is in the way, or is no run that can be continued.
-    """
+    """Makes a run, or continues one, as asked for on a command line, and returns the exit code."""
     if not {"-h", "--help", "--help-all"}.isdisjoint(words):
         show_help(words)
         return 0

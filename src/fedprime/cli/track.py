@@ -27,12 +27,7 @@ Exit code: 0 when all is sent, 1 when something had to be left out, 2 when nothi
 
 
 def track_runs(words: list[str]) -> int:
-    """Sends finished runs to trackers, as asked for on a command line, and returns the exit code.
-
-    Raises:
-        SettingsError: If a flag is wrong, or nothing is named.
-        MissingTrackerError: If there is no such tracker, or its library is not installed.
-    """
+    """Sends finished runs to trackers, as asked for on a command line, and returns the exit code."""
     if "--help" in words or "-h" in words:
         print(_HELP)
         return 0

@@ -40,13 +40,7 @@ another process, 2 when nothing could be done, 130 when stopped by Ctrl-C."""
 
 
 def tune_settings(words: list[str]) -> int:
-    """Makes a search, as asked for on a command line, and returns the exit code.
-
-    Raises:
-        SettingsError: If a word, the plan, a range or a setting is wrong, with every problem.
-        TuningError: If Optuna is not installed, or the folder holds another search.
-        GridError: If the folder holds something else.
-    """
+    """Makes a search, as asked for on a command line, and returns the exit code."""
     if "--help" in words or "-h" in words:
         print(_HELP)
         return 0

@@ -166,10 +166,8 @@ def complete_run(
 
     Raises:
         RunInUseError: If another process is busy with it.
-        RunError: If the folder is broken, or belongs to a run with other settings or objects.
-        SettingsError: If settings do not fit together.
-        DataError: If the data set cannot be found, read or used.
-        BackboneError: If the backbone cannot be loaded.
+        RunError: If the folder is broken, or belongs to a run with other settings or objects; and what `start_run`
+            raises.
     """
     folder, own = Path(folder), OwnObjects(source, backbone, method)
     if not folder.exists():
