@@ -104,7 +104,11 @@ class Backbone(Protocol):
     device: torch.device
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the frozen tokens of raw values of one modality, in a width that `assemble` brings to `dim`."""
+        """Returns the frozen tokens of raw values of one modality, in a width that `assemble` brings to `dim`.
+
+        Raises:
+            BackboneError: If the modality is none of `modalities`, or a value is not of its kind.
+        """
         ...
 
     def assemble(self, embedded: Embedded) -> Tokens:

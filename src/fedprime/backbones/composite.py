@@ -64,11 +64,7 @@ class JointLayers(nn.Module):
         self.load_state_dict(first, assign=True)
 
     def embed(self, modality: str, tokens: Float[Tensor, "token width"]) -> Float[Tensor, "token dim"]:
-        """Returns an encoder's tokens in the common width.
-
-        Args:
-            tokens: What its encoder made of a value.
-        """
+        """Returns an encoder's tokens of a value in the common width."""
         tokens = tokens[:, : self.projections[modality].in_features]  # what is behind them is for blocks alone
         if modality in self._normalised:
             tokens = nn.functional.layer_norm(tokens, tokens.shape[-1:])
@@ -199,11 +195,7 @@ class CompositeBackbone:
         return {name: place for name, place in found.items() if place.is_dir()}
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of a modality's encoder, in its own width.
-
-        Raises:
-            BackboneError: If the modality is none of `modalities`, or a value is not of its kind.
-        """
+        """Returns the tokens of a modality's encoder, in its own width."""
         if modality not in self.modalities:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
         return embed_in_chunks(self.encoders[modality].encode, values)

@@ -134,14 +134,7 @@ class DualEncoderBackbone:
         return cls(model, tokenizer, image_processor, str(reference), modalities, computation)
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the frozen token embeddings of images or texts, as wide as their tower.
-
-        Args:
-            values: Images as (height, width, 3) uint8, or texts.
-
-        Raises:
-            BackboneError: If the modality is none of `modalities`, or a value is not of its kind.
-        """
+        """Returns the frozen token embeddings of images, (height, width, 3) uint8, or texts, as wide as their tower."""
         if modality not in self.modalities:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")
         return embed_in_chunks(self._embed_images if modality == "image" else self._embed_texts, values)

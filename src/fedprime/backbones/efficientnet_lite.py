@@ -211,14 +211,7 @@ class EfficientNetLite:
         self.__dict__.pop("_folded", None)  # made anew there, when there is an image
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of images, row by row.
-
-        Args:
-            values: Images as (height, width, 3) uint8.
-
-        Raises:
-            BackboneError: If a value is no image.
-        """
+        """Returns the tokens of images as (height, width, 3) uint8, row by row."""
         return [tokens for tokens, _ in self.encode_with_layers(values)]
 
     def encode_with_layers(

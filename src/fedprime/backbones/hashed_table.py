@@ -55,14 +55,7 @@ class HashedTable:
         self.fingerprint = fingerprint_of(["hashed_table", *places, _PLACES], {})
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "1 width"]]:
-        """Returns the token of rows.
-
-        Args:
-            values: By column the cell, a number or a word; or an array of numbers.
-
-        Raises:
-            BackboneError: If a row is neither, or has no filled cell.
-        """
+        """Returns the token of rows: by column the cell, a number or a word; or an array of numbers."""
         return [self._encode(value)[None] for value in values]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:

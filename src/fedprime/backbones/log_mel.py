@@ -76,14 +76,7 @@ class LogMel:
         )
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of sounds; the last patch of a sound is filled up with silence.
-
-        Args:
-            values: Sounds, as `raw_values.as_sounds` takes them.
-
-        Raises:
-            BackboneError: If a value is no sound.
-        """
+        """Returns the tokens of sounds; the last patch of a sound is filled up with silence."""
         return [self._encode(sound[: self._max_samples]) for sound in as_sounds(values, self.sampling_rate)]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " block"]:

@@ -71,11 +71,7 @@ class MiniLM:
         self._weights = {name: value.to(device) for name, value in self._weights.items()}
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of texts.
-
-        Raises:
-            BackboneError: If a value is no text.
-        """
+        """Returns the tokens of texts."""
         return [tokens for tokens, _ in self.encode_with_layers(values)]
 
     def encode_with_layers(

@@ -49,14 +49,7 @@ class PixelPatches:
         self._places: Float[np.ndarray, "token place"] = np.concatenate([rows, columns], axis=1)
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of images, row by row.
-
-        Args:
-            values: Images as (height, width, 3) uint8.
-
-        Raises:
-            BackboneError: If a value is no image.
-        """
+        """Returns the tokens of images as (height, width, 3) uint8, row by row."""
         return [self._encode(image) for image in as_images(values)]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " pixel"]:

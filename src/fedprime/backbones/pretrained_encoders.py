@@ -34,6 +34,8 @@ _EXPECTED = "a folder with config.json, model.safetensors and "
 class _PretrainedEncoder:
     """The last hidden states of a model; pooled, their mean.
 
+    To load one raises a `BackboneError` if there is no such checkpoint, it cannot be reached, or it is broken.
+
     Attributes:
         is_normalised: True: a composite projects hidden states of a mean of 0 and a variance of 1.
         model: The `transformers` model, or the part of it that reads, in evaluation mode, its parameters frozen.
@@ -96,24 +98,13 @@ class ImageModel(_PretrainedEncoder):
 
     @classmethod
     def from_pretrained(cls, reference: str | Path) -> "ImageModel":
-        """Loads a model of images.
-
-        Raises:
-            BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
-        """
+        """Loads a model of images."""
         with reading_checkpoint(reference, _EXPECTED + "preprocessor_config.json"):
             model = load_whole(AutoModel, reference, _UNREAD)
             return cls(model, AutoImageProcessor.from_pretrained(reference, backend="pil"))
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of images.
-
-        Args:
-            values: Images as (height, width, 3) uint8.
-
-        Raises:
-            BackboneError: If a value is no image, or one that cannot be resized.
-        """
+        """Returns the tokens of images as (height, width, 3) uint8."""
         encoded = []
         for image in as_images(values):
             try:
@@ -153,20 +144,12 @@ class TextModel(_PretrainedEncoder):
 
     @classmethod
     def from_pretrained(cls, reference: str | Path, max_tokens: int) -> "TextModel":
-        """Loads a model of texts.
-
-        Raises:
-            BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
-        """
+        """Loads a model of texts."""
         with reading_checkpoint(reference, _EXPECTED + "a tokenizer"):
             return cls(load_whole(AutoModel, reference, _UNREAD), load_tokenizer(reference), max_tokens)
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of texts.
-
-        Raises:
-            BackboneError: If a value is no text, or one in which the tokenizer finds nothing.
-        """
+        """Returns the tokens of texts."""
         return [self._states(self._words(text), all_layers=False)[-1] for text in as_texts(values)]
 
     @cached_property
@@ -218,23 +201,12 @@ class AudioModel(_PretrainedEncoder):
 
     @classmethod
     def from_pretrained(cls, reference: str | Path) -> "AudioModel":
-        """Loads a model of sounds.
-
-        Raises:
-            BackboneError: If there is no such checkpoint, it cannot be reached, or it is broken.
-        """
+        """Loads a model of sounds."""
         with reading_checkpoint(reference, _EXPECTED + "preprocessor_config.json"):
             return cls(load_whole(AutoModel, reference, _UNREAD), AutoFeatureExtractor.from_pretrained(reference))
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of sounds.
-
-        Args:
-            values: Sounds, as `raw_values.as_sounds` takes them.
-
-        Raises:
-            BackboneError: If a value is no sound, or too short for the model.
-        """
+        """Returns the tokens of sounds."""
         encoded = []
         for sound in as_sounds(values, self.sampling_rate):
             inputs = self.processor(sound, sampling_rate=self.sampling_rate, return_tensors="pt")

@@ -69,14 +69,7 @@ class TableTokens:
         self.fingerprint = fingerprint_of(["table", columns], {})
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
-        """Returns the tokens of rows.
-
-        Args:
-            values: By column the cell, or for a table of numbers alone an array of them in the order of columns.
-
-        Raises:
-            BackboneError: If a row is neither, has an unknown column, a cell of another kind, or no filled cell.
-        """
+        """Returns the tokens of rows: by column the cell, or of numbers alone an array in the order of columns."""
         return [self._encode(self._cells(value)) for value in values]
 
     def pool(self, tokens: Float[Tensor, "token width"]) -> Float[Tensor, " width"]:

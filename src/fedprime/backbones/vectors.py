@@ -25,11 +25,7 @@ class Vectors:
         self.fingerprint = fingerprint_of(["vectors", size], {})
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "1 width"]]:
-        """Returns the token of arrays.
-
-        Raises:
-            BackboneError: If one is no array of so many finite numbers.
-        """
+        """Returns the token of arrays."""
         rows = as_numbers(values)
         for row in rows:
             if len(row) != self.width:

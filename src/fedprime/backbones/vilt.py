@@ -166,9 +166,6 @@ class ViltBackbone:
 
         Args:
             values: Images as (height, width, 3) uint8, texts, or rows of numbers as one-dimensional arrays.
-
-        Raises:
-            BackboneError: If the modality is none of `modalities`, or a value is not of its kind.
         """
         if modality not in self.modalities:
             raise BackboneError(f"this backbone reads {', '.join(self.modalities)}; it cannot embed {modality!r}")

@@ -154,11 +154,7 @@ class BuiltinWorld:
         return f"{self._name} {index} {self.version}"
 
     def ingredients(self, index: int, modality: str) -> Int[np.ndarray, " drawn"]:
-        """Returns which ingredients a sample's image shows or its title names, to whoever reads perfectly.
-
-        Args:
-            modality: ``image`` or ``text``.
-        """
+        """Returns which ingredients a sample's image shows or its title names, to whoever reads perfectly."""
         return self._draw_ingredients(index, {"image": _IMAGE, "text": _TITLE}[modality])[0]
 
     def posterior(
@@ -191,9 +187,6 @@ class BuiltinWorld:
         That is the mean of the highest posterior probability. The best classifier reads every glyph, word and number
         perfectly, knows the world's mixtures and each sample's site, and answers the most probable class. It is an
         upper limit for every classifier that sees only the samples.
-
-        Args:
-            present: Which modalities of each are there, in the order of `modalities`.
         """
         return float(self.posterior(indices, present).max(axis=1).mean())
 
