@@ -38,14 +38,7 @@ def library_silenced() -> Iterator[None]:
 
 @contextmanager
 def reading_checkpoint(reference: str | Path, expected: str) -> Iterator[None]:
-    """Silences the library while it reads; all else is as in `reading_files`.
-
-    Args:
-        expected: What files a folder would need to have.
-
-    Raises:
-        BackboneError: If anything goes wrong inside.
-    """
+    """Silences the library while it reads; all else is as in `reading_files`."""
     with reading_files(reference, expected), library_silenced():
         yield
 

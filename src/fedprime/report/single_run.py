@@ -1,4 +1,4 @@
-"""From the results of one run to a table and a plot."""
+"""From the results of one run, as in ``results.json``, to a table and a plot."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,9 +28,6 @@ def scenario_table(results: Mapping[str, Any]) -> Table:
 
     *At its client* is the accuracy with the label frequencies of the client that a sample belongs to; *majority* is
     that of naming the most frequent class each time.
-
-    Args:
-        results: As in ``results.json``.
     """
     title = f"{results['method']}, {counted(results['rounds'], 'round')}, seed {results['seed']}"
     # As narrow as it can be: what does not fit into a terminal of 80 columns is cut in the middle of its heads.
@@ -58,11 +55,7 @@ def _privacy(results: Mapping[str, Any]) -> str | None:
 
 
 def traffic_table(results: Mapping[str, Any]) -> Table | None:
-    """Returns what was sent by part of the model, the largest first; None if nothing was, or it is not known.
-
-    Args:
-        results: As in ``results.json``.
-    """
+    """Returns what was sent by part of the model, the largest first; None if nothing was, or it is not known."""
     sent: Mapping[str, Mapping[str, int]] = results.get("bytes_by_part", {})
     parts = {part: sum(parts.get(part, 0) for parts in sent.values()) for parts in sent.values() for part in parts}
     total = sum(parts.values())
@@ -79,11 +72,7 @@ def traffic_table(results: Mapping[str, Any]) -> Table | None:
 
 
 def notices(results: Mapping[str, Any]) -> list[str]:
-    """Returns what a person has to know beside the scores: values that could not be used, clients that were not there.
-
-    Args:
-        results: As in ``results.json``.
-    """
+    """Returns what to know beside the scores: values that could not be used, clients that were not there."""
     told: list[str] = []
     unusable: Mapping[str, int] = results.get("unusable", {})
     if unusable:
@@ -126,7 +115,6 @@ def plot_scenarios(results: Mapping[str, Any], path: Path) -> None:
     """Draws the accuracy per test scenario, against the best possible where it is known.
 
     Args:
-        results: As in ``results.json``.
         path: Where to; its ending gives the format.
     """
     import matplotlib as mpl  # slow to import, and only needed once the run is over

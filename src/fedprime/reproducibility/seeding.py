@@ -28,20 +28,12 @@ def stream_seed(seed: int, *name: str | int) -> int:
 
 
 def stream(seed: int, *name: str | int) -> np.random.Generator:
-    """Returns the NumPy generator of a named stream.
-
-    Args:
-        *name: What the stream is for, words and numbers, most general first.
-    """
+    """Returns the NumPy generator of a named stream."""
     return np.random.Generator(np.random.Philox(key=stream_seed(seed, *name)))
 
 
 def torch_stream(seed: int, *name: str | int) -> torch.Generator:
-    """Returns the torch generator (CPU) of a named stream.
-
-    Args:
-        *name: What the stream is for, words and numbers, most general first.
-    """
+    """Returns the torch generator (CPU) of a named stream."""
     generator = torch.Generator()
     # torch takes a signed 64-bit seed.
     generator.manual_seed(stream_seed(seed, *name) >> 1)

@@ -104,12 +104,7 @@ def play_app(model: PromptedModel, place: str, *, host: str = LOOPBACK[0], most_
 
 
 def description(model: PromptedModel, place: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """Returns what a page has to know of a model.
-
-    Args:
-        place: What to call it.
-        most_bytes: Of a request.
-    """
+    """Returns what a page has to know of a model; the arguments are those of `play_app`."""
     about = model.about
     columns = dict(map(stated_columns, about.get("columns", [])))
     forms, styles = about.get("forms", {}), about.get("styles", {})

@@ -53,9 +53,6 @@ def moved(received: Float[Tensor, "*shape"], change: Float[Tensor, "*shape"]) ->
 def coordinate_median(values: Float[Tensor, "client *shape"]) -> Float[Tensor, "*shape"]:
     """Returns the median of every coordinate; of an even number of clients, the mean of the middle two.
 
-    Args:
-        values: What the clients sent, each with one vote.
-
     >>> coordinate_median(torch.tensor([[1.0], [2.0], [900.0]]))
     tensor([2.])
     """

@@ -138,9 +138,6 @@ def _are_of_tables(forms: Collection[Form]) -> bool:
 def usual_columns(parts: Sequence[Part], forms: Mapping[str, Form]) -> list[ModalityColumns]:
     """Returns the columns of images, texts and sounds that have usual names, or are the only ones of their form.
 
-    Args:
-        forms: As from `column_forms`, of the columns that may be inputs.
-
     Raises:
         DataError: If there are several columns of images or sounds, and none has a usual name.
     """
