@@ -41,11 +41,7 @@ class JointLayers(nn.Module):
     """
 
     def __init__(self, composition: Composition, encoders: Mapping[str, Encoder]) -> None:
-        """Draws the weights from the seed of the composition; what a modality draws does not depend on the others.
-
-        Args:
-            encoders: By modality, what is projected.
-        """
+        """Draws the weights from the seed of the composition; what a modality draws does not depend on the others."""
         super().__init__()
         dim = composition.dim
         # On the device without memory, no layer draws its first weights from the global generator.

@@ -76,11 +76,7 @@ def states_before(backbone: Backbone, embedded: Embedded, layer: int) -> list[Fl
 def tokens_before(
     backbone: Backbone, embedded: Embedded, layer: int, states: Sequence[Float[Tensor, "_ dim"]]
 ) -> Tokens:
-    """Joins the states of a batch as its embeddings would be joined.
-
-    Args:
-        states: What `states_before` returned for each sample.
-    """
+    """Joins the states of a batch as its embeddings would be joined."""
     tokens = backbone.assemble(embedded)
     # Of each sample, the tokens that are there stand in the order in which they stand in a batch of it alone.
     there = tokens.mask[:, :, None].expand_as(tokens.values)

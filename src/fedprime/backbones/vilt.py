@@ -173,11 +173,7 @@ class ViltBackbone:
         return embed_in_chunks(embed, values)
 
     def block(self, modality: str, embedded: Sequence[Float[Tensor, "_ dim"]]) -> Float[Tensor, "sample block"]:
-        """Returns the moments of a modality's tokens, and of an image which patches it has.
-
-        Args:
-            embedded: What `embed` returned for each sample.
-        """
+        """Returns the moments of a modality's tokens, and of an image which patches it has."""
         if modality != "image":
             return torch.stack([moments(tokens) for tokens in embedded])
         return torch.stack([torch.cat([moments(tokens), self._patches.of(tokens)]) for tokens in embedded])

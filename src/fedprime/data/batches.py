@@ -151,11 +151,7 @@ class EmbeddedSamples:
         return [None if tokens is None else found[int(index)][0] for index, tokens in pairs]
 
     def try_all(self, watch: Callable[[Encoded], object] = lambda _: None) -> None:
-        """Embeds every value that there is, so that what cannot be used is known before samples are divided.
-
-        Args:
-            watch: Is told how far it is.
-        """
+        """Embeds every value that there is, so that what cannot be used is known before samples are divided."""
         for column in range(len(self.modalities)):
             there = np.flatnonzero(self.there[:, column])
             for start in range(0, len(there), _TRIED_AT_ONCE):

@@ -268,11 +268,7 @@ class GivenAway:
         self._others: set[str] = set()
 
     def see(self, cells: Mapping[str, object], label: int) -> None:
-        """Takes a row into account.
-
-        Args:
-            cells: Its filled cells by column.
-        """
+        """Takes a row into account."""
         for name, cell in cells.items():
             if name not in self._others:
                 self._filled[name] += 1

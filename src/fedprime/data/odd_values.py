@@ -32,11 +32,7 @@ class OddValues:
         self.reasons: dict[str, dict[int, str]] = {}
 
     def add(self, modality: str, reasons: Mapping[int, str]) -> None:
-        """Takes values that turned out to be unusable; the log names the first ones.
-
-        Args:
-            reasons: By sample, why.
-        """
+        """Takes values that turned out to be unusable; the log names the first ones."""
         known = self.reasons.setdefault(modality, {}) if reasons else {}
         for index, reason in reasons.items():
             if index in known:

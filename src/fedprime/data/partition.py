@@ -28,9 +28,6 @@ def partition_by_site(sites: Int[np.ndarray, " sample"], num_clients: int) -> In
 
     With fewer clients than sites, sites take turns; with more, clients do: those of one site divide its samples evenly.
 
-    Args:
-        sites: Natural group of every sample.
-
     Raises:
         PartitionError: If a site has more clients than samples.
 

@@ -231,9 +231,6 @@ class RunFolder(WrittenFiles):
     def drop_unfinished(self, checkpoint: Checkpoint, num_start_rounds: int = 0) -> None:
         """Drops lines of metrics of rounds that the checkpoint does not know, and files that were not finished.
 
-        Args:
-            num_start_rounds: How many rounds come before the first.
-
         Raises:
             RunError: If rounds that the checkpoint knows have no line.
         """

@@ -172,9 +172,6 @@ def agreed_facts(descriptions: Mapping[int, Mapping[str, Any]]) -> dict[str, Any
     Where no group of sites is larger than all others, it is the one with the lowest number among its clients. The
     version is that of this process, whatever others have.
 
-    Args:
-        descriptions: By client, what its site says about itself.
-
     Raises:
         RunError: If nobody says anything.
     """
@@ -195,9 +192,6 @@ def agreed_facts(descriptions: Mapping[int, Mapping[str, Any]]) -> dict[str, Any
 
 def agreed_model(settings: Settings, method: Method, agreed: Mapping[str, Any]) -> PromptedModel:
     """Returns the model before training, made of what sites say alike.
-
-    Args:
-        agreed: What they say, as `agreed_facts` returns it.
 
     Raises:
         RunError: If the server has another backbone.

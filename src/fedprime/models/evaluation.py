@@ -210,9 +210,6 @@ def count_usage(
 ) -> dict[str, dict[str, list[int]]]:
     """Counts how often each prompt was chosen for samples of each missing pattern that occurs.
 
-    Args:
-        pool_sizes: By pool, its number of prompts.
-
     Returns:
         By pool and name of the pattern, a count for each prompt of the pool.
     """

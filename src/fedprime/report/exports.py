@@ -81,11 +81,7 @@ def cells_csv(collection: Collection, blocks: Sequence[Block]) -> str:
 
 
 def comparisons_csv(blocks: Sequence[Block], comparisons: Sequence[Sequence[Comparison]]) -> str:
-    """Returns a row per pair and test scenario.
-
-    Args:
-        comparisons: By block, as from `compare_cells`.
-    """
+    """Returns a row per pair and test scenario."""
     heads = ["scenario", "first", "second", "n", "difference", "ci95_low", "ci95_high", "p", "p_holm", "verdict"]
     names = ["scenario", "first", "second", "num_seeds", "difference", "low", "high", "p", "p_holm", "verdict"]
     return _csv(

@@ -21,11 +21,6 @@ class SharedParameterClients:
     """
 
     def __init__(self, clients: Clients) -> None:
-        """Takes the clients.
-
-        Args:
-            clients: Isolated ones.
-        """
         self._clients = clients
 
     def __len__(self) -> int:

@@ -122,11 +122,7 @@ def flags_outside(words: Sequence[str], *groups: str) -> list[str]:
 
 
 def last_value(words: Sequence[str], name: str) -> str | None:
-    """Returns the value that flags give a setting, or None if they give it none.
-
-    Args:
-        name: The dotted name of the setting.
-    """
+    """Returns the value that flags give a setting, or None if they give it none."""
     values = [flag.values[-1] for flag in _split(words) if _underscored(flag.name) == f"--{name}" and flag.values]
     return values[-1] if values else None
 

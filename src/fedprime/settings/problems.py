@@ -25,9 +25,6 @@ class SettingsError(FedprimeError):
 def needing_flower(extra: str = "flower") -> Iterator[None]:
     """Turns an import that fails into an error that says how to install what is missing.
 
-    Args:
-        extra: The extra of fedprime that has it.
-
     Raises:
         SettingsError: If it is not installed.
     """

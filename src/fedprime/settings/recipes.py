@@ -101,9 +101,6 @@ def plan_name(path: Path) -> str:
 def recipe_name(name: str) -> str:
     """Returns a name for runs that start from a recipe: that of its file, after those of its folders.
 
-    Args:
-        name: A file, or the name of a recipe that comes along.
-
     Raises:
         SettingsError: If there is no such recipe, or if it is a plan.
     """

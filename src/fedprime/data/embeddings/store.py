@@ -61,11 +61,7 @@ class EmbeddingStore:
         return found
 
     def put(self, modality: str, embedded: Mapping[int, Float[Tensor, "_ width"]]) -> None:
-        """Takes new embeddings.
-
-        Args:
-            embedded: By sample, what the backbone made of it.
-        """
+        """Takes new embeddings."""
         for index, tokens in embedded.items():
             if self._has_room(tokens):
                 self._keep(modality, index, tokens)

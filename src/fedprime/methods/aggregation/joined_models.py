@@ -106,11 +106,7 @@ class JoinedModels:
             self._blocks |= model.head.widths.keys()
 
     def finished(self, seed: int) -> tuple[PromptedModel, Statistics | None]:
-        """Returns the model of all that was added, and what it tells of their samples.
-
-        Args:
-            seed: Of the alignment's initial networks.
-        """
+        """Returns the model of all that was added, and what it tells of their samples."""
         if self._first is None:
             raise ModelError("there is no model to merge")
         first = self._first[1]

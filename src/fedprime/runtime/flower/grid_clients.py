@@ -89,11 +89,7 @@ class GridClients:
         return self._num_clients
 
     def find(self, clients: Collection[int], needed: int) -> None:
-        """Finds out which node each client is on; waits for them as long as the settings say.
-
-        Args:
-            needed: How many of them are enough.
-        """
+        """Finds out which node each client is on; waits for them as long as the settings say."""
         patience = time.monotonic() + self._settings.runtime.wait_seconds
         while True:
             self._check()
@@ -108,11 +104,7 @@ class GridClients:
             time.sleep(_POLL_SECONDS)
 
     def agree_on(self, facts: Mapping[str, Any]) -> None:
-        """Puts aside every client that says something else about itself, now or when it comes.
-
-        Args:
-            facts: What all clients must say alike.
-        """
+        """Puts aside every client that says something else about itself, now or when it comes."""
         self._agreed = dict(facts)
         for client, said in list(self.descriptions.items()):
             reason = disagreement(said, self._agreed)

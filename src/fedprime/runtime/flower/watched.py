@@ -17,11 +17,7 @@ _STOP_SECONDS = 1.0
 
 
 def start_watched(command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Starts a program that ends when this process does.
-
-    Args:
-        log: Where it says what it says.
-    """
+    """Starts a program that ends when this process does."""
     # A session of its own: Ctrl-C is ours to handle. The pipe is its input, and stays open as long as we are there.
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", __name__, *command],

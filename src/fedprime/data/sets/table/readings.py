@@ -29,11 +29,7 @@ _TITLES: Mapping[Form, str] = {
 
 
 def column_readings(parts: Sequence[Part], forms: Mapping[str, Form]) -> dict[str, str]:
-    """Returns by column what its cells are taken for, with examples and counts of holes and of what does not fit.
-
-    Args:
-        forms: As from `columns.column_forms`.
-    """
+    """Returns by column what its cells are taken for, with examples and counts of holes and of what does not fit."""
     has_commas = has_decimal_commas(parts, forms)
     return {name: _reading(name, form, parts, has_commas=has_commas) for name, form in forms.items()}
 

@@ -42,11 +42,7 @@ class Rows:
     def __init__(
         self, cells: Sequence[Cells], modalities: Sequence[str], rows: Int[np.ndarray, " sample"], place: str
     ) -> None:
-        """Takes the cells of the modalities that the table has, of those that are asked for.
-
-        Args:
-            rows: Which rows of the table they are.
-        """
+        """Takes the cells of the modalities that the table has, of those that are asked for."""
         self.modalities, self.place, self._rows = tuple(modalities), place, rows
         self._cells = {own.own.modality: own for own in cells}
         self.there: Bool[np.ndarray, "sample modality"] = np.zeros((len(rows), len(modalities)), dtype=bool)

@@ -35,11 +35,7 @@ def site_words(stated: str, parts: Sequence[Part]) -> list[str | None] | None:
 def sites_of(
     words: Sequence[str | None] | None, rows: Int[np.ndarray, " sample"]
 ) -> tuple[Int[np.ndarray, " sample"], tuple[str, ...]]:
-    """Returns the number of the client of each sample, and the names of clients.
-
-    Args:
-        words: As from `site_words`.
-    """
+    """Returns the number of the client of each sample, and the names of clients."""
     if words is None:
         return np.zeros(len(rows), dtype=np.int64), ()
     without = sum(words[row] is None for row in rows)

@@ -177,11 +177,7 @@ def open_table(path: str, options: TableOptions | None = None) -> Table:
 
 
 def table_of(parts: Sequence[Part], place: str, options: TableOptions) -> Table:
-    """Makes a table of rows that are open already, as `open_table` does.
-
-    Args:
-        place: Where they lie, for messages.
-    """
+    """Makes a table of rows that are open already, as `open_table` does."""
     if not any(len(part) for part in parts):
         raise DataError(f"{parts[0].place} has no rows; expected one for each sample")
     forms = column_forms(parts)
