@@ -106,6 +106,16 @@ def test_fewer_samples_than_coordinates_still_have_finite_evidence():
         assert bias.isfinite().all()
 
 
+def test_where_all_samples_of_a_class_are_alike_evidence_grows_with_how_many_they_are():
+    for number in (40, 400):
+        labels = np.arange(number) % 2
+        values = np.stack([labels, 3.0 - labels], axis=1)
+        found = scores(summed(values, labels, 2), values, 0.1)
+        assert (found.argmax(axis=1) == labels).all()
+        # Standardised, the classes lie at (1, -1) and (-1, 1), with a variance of 0.9 x 0 + 0.1 / n: (2 + 2) x 10 n.
+        assert np.abs(found[:, 0] - found[:, 1]) == pytest.approx(40 * number, rel=1e-6)
+
+
 def test_a_coordinate_that_is_the_same_for_all_samples_does_not_matter():
     values, labels = samples()
     constant = np.concatenate([values, np.full((len(values), 1), 3.0)], axis=1)

@@ -346,3 +346,11 @@ def test_one_empty_number_does_not_decide_where_training_had_none(privacy: tuple
     np.testing.assert_allclose(again.predict_proba(new), predictor.predict_proba(new))
     [named, _] = predict_samples(model, [{"table": {"weight": 80.0, "pressure": 130.0}}, {"table": {"age": 1.0}}])
     assert 0.001 < named["probabilities"]["ill"] < 0.999
+
+
+def test_samples_that_are_alike_within_each_class_are_no_sites_gone_bad(caplog: pytest.LogCaptureFixture):
+    frame = pd.DataFrame({"x": [1, 2] * 40, "colour": ["red", "blue"] * 40, "label": ["a", "b"] * 40})
+    fitted = FederatedPredictor(columns=("x:table=x", "c:table=colour"), backbone="small", rounds=1).fit(frame)
+    assert not [record for record in caplog.messages if "left out" in record]
+    assert all(scores["accuracy"] == 1 for scores in fitted.results_["scenarios"].values())
+    assert fitted.predict_proba(frame[:2], without=["c"])[[0, 1], [0, 1]].min() > 0.9

@@ -41,6 +41,7 @@ class BlockDiscriminant:
         spectrum: Eigenvalues of the covariance: within classes; of several labels, over all samples.
         directions: Its eigenvectors, in columns.
         spread: Of several labels, p (1 - p) of each; None for one class.
+        num_samples: How many samples have the block.
     """
 
     moments: Float64[Tensor, "2 width"]
@@ -48,6 +49,7 @@ class BlockDiscriminant:
     spectrum: Float64[Tensor, " width"]
     directions: Float64[Tensor, "width width"]
     spread: Float64[Tensor, " label"] | None
+    num_samples: float
 
     @classmethod
     def of_sums(cls, sums: ClassSums, block: str, task: Task, mean_strength: float = 1.0) -> "BlockDiscriminant":
@@ -75,7 +77,7 @@ class BlockDiscriminant:
             share = count[:, 0] / number
             spread = share * (1 - share)
         spectrum, directions = torch.linalg.eigh((covariance + covariance.T) / 2)
-        return cls(torch.stack([mean, deviation]), means, spectrum.clamp(min=0), directions, spread)
+        return cls(torch.stack([mean, deviation]), means, spectrum.clamp(min=0), directions, spread, float(number))
 
     def evidence(self, shrinkage: float) -> tuple[Float64[Tensor, "label width"], Float64[Tensor, " label"]]:
         """Returns weight and bias of the evidence for each class or label.
@@ -83,7 +85,9 @@ class BlockDiscriminant:
         Args:
             shrinkage: From 0, the covariance as it is, to 1, a multiple of the identity.
         """
-        level = float(self.spectrum.mean())
+        # Where all samples of a class are alike, no evidence would be too much. One of n samples might have been another:
+        # coordinates have a variance of 1 over all, and within classes no less than an n-th of it.
+        level = max(float(self.spectrum.mean()), 1 / self.num_samples)
         inverse = 1 / ((1 - shrinkage) * self.spectrum + shrinkage * level).clamp(min=1e-12)
         if self.spread is None:
             weight = self.means @ self.directions * inverse @ self.directions.T
