@@ -85,7 +85,7 @@ class BlockDiscriminant:
         Args:
             shrinkage: From 0, the covariance as it is, to 1, a multiple of the identity.
         """
-        # Where all samples of a class are alike, no evidence would be too much. One of n samples might have been another:
+        # Where all samples of a class are alike, no evidence would be too much. One of n might have been another one:
         # coordinates have a variance of 1 over all, and within classes no less than an n-th of it.
         level = max(float(self.spectrum.mean()), 1 / self.num_samples)
         inverse = 1 / ((1 - shrinkage) * self.spectrum + shrinkage * level).clamp(min=1e-12)
