@@ -74,9 +74,10 @@ def predict_samples(
     model.eval()
     predictions: list[dict[str, Any]] = []
     for start in range(0, len(rows), _AT_ONCE):
-        at_once = enumerate(rows[start : start + _AT_ONCE], start=start + 1)
-        chunk = [read_sample(sample, model.backbone.kinds, number, model.about) for number, sample in at_once]
-        embedded = _embed(model, chunk, names[start : start + _AT_ONCE])
+        at_once, places = rows[start : start + _AT_ONCE], names[start : start + _AT_ONCE]
+        named = zip(at_once, places, strict=True)
+        chunk = [read_sample(sample, model.backbone.kinds, place, model.about) for sample, place in named]
+        embedded = _embed(model, chunk, places)
         usable = [row for row in range(len(chunk)) if any(own[row] is not None for own in embedded.values())]
         found = iter(_predict(model, batch_of({name: [own[row] for row in usable] for name, own in embedded.items()})))
         predictions += [next(found) if row in usable else dict(_NOTHING) for row in range(len(chunk))]

@@ -215,10 +215,10 @@ def test_a_sample_is_a_file_an_image_a_mapping_or_a_row_of_a_frame():
 
 
 def test_what_cannot_be_read_of_a_sample_is_told_with_its_row(photo: Path):
-    assert equal(read_sample({"image": str(photo)}, KINDS, 1)["image"], read_image(photo))
+    assert equal(read_sample({"image": str(photo)}, KINDS, "row 1")["image"], read_image(photo))
     for value, said in (("none.png", "there is no image none.png"), (3.5, "found float; expected an image")):
         with pytest.raises(InputError, match=f"row 5: {said}"):
-            read_sample({"image": value}, KINDS, 5)
+            read_sample({"image": value}, KINDS, "row 5")
 
 
 def test_the_words_of_a_row_are_read_as_in_training():
@@ -226,15 +226,15 @@ def test_the_words_of_a_row_are_read_as_in_training():
     row = {"facts": {"price": "1,5", "size": 2, "colour": "red"}}
     forms = {"price": "number", "size": "number", "colour": "category"}
     about = {"forms": forms, "styles": {"price": "numbers with decimal comma"}}
-    assert read_sample(row, kinds, 1, about) == {"facts": {"price": 1.5, "size": 2, "colour": "red"}}
-    assert read_sample({"facts": {"size": "2.5"}}, kinds, 1, about) == {"facts": {"size": 2.5}}
+    assert read_sample(row, kinds, "row 1", about) == {"facts": {"price": 1.5, "size": 2, "colour": "red"}}
+    assert read_sample({"facts": {"size": "2.5"}}, kinds, "row 1", about) == {"facts": {"size": 2.5}}
     with pytest.raises(InputError, match="row 3: price is 'dear'; expected numbers with decimal comma, as in training"):
-        read_sample({"facts": {"price": "dear"}}, kinds, 3, about)
+        read_sample({"facts": {"price": "dear"}}, kinds, "row 3", about)
     with pytest.raises(InputError, match="row 3: size is 'large'; expected numbers, as in training"):
-        read_sample({"facts": {"size": "large"}}, kinds, 3, about)
+        read_sample({"facts": {"size": "large"}}, kinds, "row 3", about)
     with pytest.raises(InputError, match=r"prize is no column that the model was trained on: .*did you mean price\?"):
-        read_sample({"facts": {"prize": 3}}, kinds, 3, about)
-    assert read_sample({"facts": {"any": 3}}, kinds, 3, {"forms": {"facts": "text"}}) == {"facts": {"any": 3}}
+        read_sample({"facts": {"prize": 3}}, kinds, "row 3", about)
+    assert read_sample({"facts": {"any": 3}}, kinds, "row 3", {"forms": {"facts": "text"}}) == {"facts": {"any": 3}}
 
 
 def test_half_of_a_character_costs_that_character():

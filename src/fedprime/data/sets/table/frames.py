@@ -163,13 +163,13 @@ def _joined(cells: Mapping[str, object], kind: ValueKind) -> object:
 def read_sample(
     sample: Mapping[str, object],
     kinds: Mapping[str, ValueKind],
-    row: int,
+    place: str,
     about: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Returns the raw values of a sample, whose images and sounds may be files or objects of libraries.
 
     Args:
-        row: Its number, for messages.
+        place: What it is called, for messages.
         about: What the model knows of the columns that it was trained on.
 
     Raises:
@@ -178,7 +178,7 @@ def read_sample(
     try:
         return {name: _raw(name, value, kinds[name], about) for name, value in sample.items()}
     except (InputError, OSError, ValueError) as error:
-        raise InputError(f"row {row}: {error}") from error
+        raise InputError(f"{place}: {error}") from error
 
 
 def _raw(name: str, value: object, kind: ValueKind, about: Mapping[str, Any]) -> object:
