@@ -8,6 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -55,7 +56,7 @@ def shapes_and_colours(image: np.ndarray) -> Float[np.ndarray, " feature"]:
 
 
 def raw_features(table: Table, fitted_on: Sequence[int]) -> Features:
-    """Returns shapes and colours of images, mean log-mel bands of pieces of sounds, TF-IDF of words, numbers.
+    """Returns shapes and colours of images, mean log-mel bands of pieces of sounds, TF-IDF of words, numbers, categories.
 
     Args:
         fitted_on: The samples that words and means are taken from.
@@ -76,7 +77,9 @@ def raw_features(table: Table, fitted_on: Sequence[int]) -> Features:
             features[own.modality] = words.transform([str(known.get(i, "")) for i in range(len(table))]).toarray()
             continue
         if own.kind == "table":
-            raw = {i: np.array([np.log1p(row.get(name, 0.0)) for name in own.columns]) for i, row in known.items()}
+            cells = {i: {name: _compressed(row.get(name, 0.0)) for name in own.columns} for i, row in known.items()}
+            columns = DictVectorizer(sparse=False).fit([cells[i] for i in fitted_on if i in cells])
+            raw = dict(zip(cells, columns.transform(list(cells.values())), strict=True))
         else:
             raw = {index: of_kind[own.kind](value) for index, value in known.items()}
         features[own.modality] = _standardised(raw, len(table), fitted_on)
@@ -183,6 +186,11 @@ def linear_accuracies(
 
 def _cross_entropy(scores: Float[np.ndarray, "sample class"], labels: np.ndarray) -> float:
     return float((logsumexp(scores, axis=1) - scores[np.arange(len(scores)), labels]).mean())
+
+
+def _compressed(cell: Any) -> Any:
+    """Returns the logarithm of one plus a number; a word is a feature of its own."""
+    return cell if isinstance(cell, str) else np.log1p(cell)
 
 
 def _values(table: Table, column: int) -> dict[int, Any]:
