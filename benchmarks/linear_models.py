@@ -56,7 +56,7 @@ def shapes_and_colours(image: np.ndarray) -> Float[np.ndarray, " feature"]:
 
 
 def raw_features(table: Table, fitted_on: Sequence[int]) -> Features:
-    """Returns shapes and colours of images, mean log-mel bands of pieces of sounds, TF-IDF of words, numbers, categories.
+    """Returns shapes and colours of images, mean log-mel bands of pieces of sounds, TF-IDF of words, cells of rows.
 
     Args:
         fitted_on: The samples that words and means are taken from.
@@ -79,7 +79,7 @@ def raw_features(table: Table, fitted_on: Sequence[int]) -> Features:
         if own.kind == "table":
             cells = {i: {name: _compressed(row.get(name, 0.0)) for name in own.columns} for i, row in known.items()}
             columns = DictVectorizer(sparse=False).fit([cells[i] for i in fitted_on if i in cells])
-            raw = dict(zip(cells, columns.transform(list(cells.values())), strict=True))
+            raw = dict(zip(cells, np.asarray(columns.transform(list(cells.values()))), strict=True))
         else:
             raw = {index: of_kind[own.kind](value) for index, value in known.items()}
         features[own.modality] = _standardised(raw, len(table), fitted_on)
