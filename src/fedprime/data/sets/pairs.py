@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from fedprime.data.sets.table.cells import Cells
 from fedprime.data.sets.table.columns import Form, ModalityColumns
+from fedprime.data.sets.table.half_characters import whole
 from fedprime.data.sets.table.labels import Labels
 from fedprime.data.sets.table.parts import Part
 from fedprime.data.sets.table.table import Table
@@ -70,15 +71,10 @@ def open_pairs(
         applies if several_labels else applies.argmax(axis=1),
         np.ones(len(kept), dtype=bool),
     )
-    listed = {"file_name": [_encodable(own.file) for own in kept], "text": [_encodable(own.text or "") for own in kept]}
+    listed = {"file_name": [whole(own.file) for own in kept], "text": [whole(own.text or "") for own in kept]}
     parts = [Part(pa.table(listed, pa.schema(dict.fromkeys(listed, pa.large_string()))), None, folder, name)]
     columns = [ModalityColumns("image", "image", ("file_name",)), ModalityColumns("text", "text", ("text",))]
     splits = {split: np.flatnonzero([own.split == split for own in kept]) for split in names}
     no_sites = (np.zeros(len(kept), dtype=np.int64), ())
     cells = [Cells(own, parts, _FORMS) for own in columns]
     return Table(name, cells, _FORMS, labels, np.arange(len(kept)), no_sites, splits)
-
-
-def _encodable(text: str) -> str:
-    """Returns a text without halves of surrogate pairs, which JSON can hold and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode()

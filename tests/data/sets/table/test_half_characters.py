@@ -25,7 +25,7 @@ def test_half_of_a_character_costs_that_character_and_is_told(
         (part,) = open_parts(str(tmp_path))
     assert part.column("text").to_pylist() == READ
     line = 2 if name.endswith("l") else 7
-    assert f"{name}, line {line}, has half of a character, \\ud83d, as a text that was cut off" in caplog.text
+    assert f"{name}, line {line}, has half of a character, \\ud83d, as of a text that was cut off" in caplog.text
     assert "in 2 lines" in caplog.text
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from fedprime.data.images import InputError, image_pixels
 from fedprime.data.sets.table.cells import read_value
 from fedprime.data.sets.table.columns import is_sound
+from fedprime.data.sets.table.half_characters import whole
 from fedprime.data.sets.table.label_words import cell_words
 from fedprime.data.sets.table.number_words import trained_row
 from fedprime.data.sets.table.options import stated_columns
@@ -240,23 +241,18 @@ def _cell(cell: object, where: str) -> object:
         return _of_entries(list(cast("Iterable[object]", cell)), where)
     if type(cell).__str__ is object.__str__:
         raise InputError(f"{where}: found {type(cell).__name__}; expected a path, an image, an array, text or a number")
-    return _whole(str(cell))
+    return whole(str(cell))
 
 
 def _of_entries(entries: list[object], where: str) -> object:
     if any(isinstance(entry, str) for entry in entries):
-        return [_whole(str(entry)) for entry in entries]
+        return [whole(str(entry)) for entry in entries]
     try:
         return " ".join(str(float(cast("float", entry))) for entry in entries) or None
     except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{where}: {reprlib.repr(entries)} is no array of numbers; expected numbers alone, or a hole"
         ) from None
-
-
-def _whole(word: str) -> str:
-    """Returns a word in which each half of a character, which Arrow cannot hold, is a sign of replacement."""
-    return word if word.isascii() else word.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _image_file(cell: object, where: str) -> dict[str, object]:

@@ -15,15 +15,20 @@ _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a
 _SIGN = rb"\ufffd"  # that of replacement
 
 
+def whole(word: str) -> str:
+    """Returns a word in which each half of a character, which Arrow cannot hold, is a sign of replacement."""
+    return word if word.isascii() else word.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def have_halves(files: Sequence[Path]) -> bool:
     """Returns whether files of JSON have half of a character; the log tells where."""
     places = [(file, number, half) for file in files for number, half in _halves(file)]
     if places:
         file, number, half = places[0]
         _logger.warning(
-            "%s, line %d, has half of a character, \\%s, as a text that was cut off; it is read as %s, %s",
+            "%s, line %d, has half of a character, \\%s, as of a text that was cut off; read as %s, in %s",
             *(file, number, half, "\N{REPLACEMENT CHARACTER}"),
-            f"in {counted(len({place[:2] for place in places}), 'line')}",
+            counted(len({place[:2] for place in places}), "line"),
         )
     return bool(places)
 
