@@ -50,8 +50,12 @@ def test_row_numbers_are_no_input_unless_they_are_named(name: str, tmp_path: Pat
 def test_where_all_that_is_left_numbers_rows_this_is_told(tmp_path: Path):
     rows = [{"id": str(3 * row), "label": "ab"[row > 5]} for row in range(12)]
     parts = open_parts(str(write_csv(tmp_path / "metadata.csv", rows)))
-    with pytest.raises(DataError, match=r"is left beside what numbers or names the rows \(id\); name columns"):
-        chosen(parts, "facts:table=*")
+    said = (
+        r"=\* means all other numbers and categories, and there are none beside what numbers or names the rows \(id\)"
+    )
+    for stated in (["facts:table=*"], []):  # nobody stated it, perhaps
+        with pytest.raises(DataError, match=said):
+            chosen(parts, *stated)
 
 
 @pytest.mark.parametrize("ending", ["jfif", "JPE", "avif", "heic", "ppm", "jp2", "svg"])
@@ -95,7 +99,7 @@ def test_a_star_means_all_numbers_and_categories_that_nothing_else_is_stated_of(
     forms = {name: form for name, form in column_forms(parts).items() if name != "label"}
     found = choose_columns(["text=text", "facts=*"], parts, forms, apart=("split", "client"))
     assert [str(own) for own in found] == ["text:text=text", "facts:table=price+colour"]
-    with pytest.raises(DataError, match=r"states 'more=\*', but no column of numbers or categories is left"):
+    with pytest.raises(DataError, match=r"more=\* means all other numbers and categories, and there are none; name"):
         choose_columns(["facts=price+colour+text", "more=*"], parts, forms, apart=("split", "client"))
 
 

@@ -106,33 +106,33 @@ def choose_columns(
     Raises:
         DataError: If something is stated that is not there or cannot be, or nothing can be found out.
     """
-    chosen = [] if stated else usual_columns(parts, forms)
-    if not stated and not chosen and _are_of_tables([forms[name] for name in forms if name not in apart]):
+    if not stated:
+        if chosen := usual_columns(parts, forms):
+            return chosen
+        of_inputs = [form for name, form in forms.items() if name not in apart]
+        has_numbers = any(form in OF_TABLES for form in of_inputs)
+        if not has_numbers or any(form not in (*OF_TABLES, "other") for form in of_inputs):
+            raise _nothing_found(parts, forms, has_numbers=has_numbers)
         stated = [f"table={_ALL}"]
-    if stated:
-        named = {column for word in stated for column in stated_columns(word)[1]}
-        free = [name for name, form in forms.items() if form in OF_TABLES and name not in {*named, *apart}]
-        numbering = [name for name in free if are_row_numbers(name, parts)]
-        free = [name for name in free if name not in numbering]
-        chosen = [_parse(_spelled_out(word, free, numbering), parts, forms, kinds or {}) for word in stated]
-        twice = [own.modality for own in chosen if sum(own.modality == other.modality for other in chosen) > 1]
-        if twice:
-            raise DataError(f"data.columns states {twice[0]!r} twice; join several columns as {twice[0]}=title+text")
-        return chosen
-    if not chosen:
-        has_numbers = any(form in OF_TABLES for name, form in forms.items() if name not in apart)
-        example = f"table={_ALL}, which means all numbers and categories" if has_numbers else "text=title"
-        example = next((f"vector={name}" for name, form in forms.items() if form == "numbers"), example)
-        shown = [f"{name} ({parts[0].column(name).type})" if form == "other" else name for name, form in forms.items()]
-        raise DataError(
-            f"{parts[0].place} has no column that looks like an image, a text or a sound, but "
-            f"{quoted(', '.join(shown)) or 'the label alone'}; name those to use in data.columns, as {example}"
-        )
+    named = {column for word in stated for column in stated_columns(word)[1]}
+    free = [name for name, form in forms.items() if form in OF_TABLES and name not in {*named, *apart}]
+    numbering = [name for name in free if are_row_numbers(name, parts)]
+    free = [name for name in free if name not in numbering]
+    chosen = [_parse(_spelled_out(word, free, numbering), parts, forms, kinds or {}) for word in stated]
+    twice = [own.modality for own in chosen if sum(own.modality == other.modality for other in chosen) > 1]
+    if twice:
+        raise DataError(f"data.columns states {twice[0]!r} twice; join several columns as {twice[0]}=title+text")
     return chosen
 
 
-def _are_of_tables(forms: Collection[Form]) -> bool:
-    return any(form in OF_TABLES for form in forms) and all(form in (*OF_TABLES, "other") for form in forms)
+def _nothing_found(parts: Sequence[Part], forms: Mapping[str, Form], *, has_numbers: bool) -> DataError:
+    example = f"table={_ALL}, which means all numbers and categories" if has_numbers else "text=title"
+    example = next((f"vector={name}" for name, form in forms.items() if form == "numbers"), example)
+    shown = [f"{name} ({parts[0].column(name).type})" if form == "other" else name for name, form in forms.items()]
+    return DataError(
+        f"{parts[0].place} has no column that looks like an image, a text or a sound, but "
+        f"{quoted(', '.join(shown)) or 'the label alone'}; name those to use in data.columns, as {example}"
+    )
 
 
 def usual_columns(parts: Sequence[Part], forms: Mapping[str, Form]) -> list[ModalityColumns]:
@@ -169,7 +169,8 @@ def _spelled_out(word: str, free: Sequence[str], numbering: Sequence[str]) -> st
     if not free:
         beside = f" beside what numbers or names the rows ({', '.join(numbering)})" if numbering else ""
         raise DataError(
-            f"data.columns states {word!r}, but no column of numbers or categories is left{beside}; name columns"
+            f"{word} means all other numbers and categories, and there are none{beside}; name those to use in "
+            "data.columns"
         )
     return f"{modality}={'+'.join(free)}"
 
