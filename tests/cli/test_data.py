@@ -227,10 +227,15 @@ def test_natural_clients_that_are_spelled_in_two_ways_are_told(tmp_path: Path, c
 
 
 def test_a_check_takes_the_backbones_that_a_run_takes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    complaint: Callable[..., str],
 ):
     folder = write_table(tmp_path / "table")
     for backbone in ("auto", "tiny"):
         exit_code("data", "check", folder, "--columns", "text=title", "--backbone", backbone)
         assert "3 classes" in capsys.readouterr().out
     assert "the data has no image; the backbone tiny reads text alone" in caplog.messages
+    numbers = ("--columns", "facts:table=price+colour", "--backbone", "tiny")
+    assert "take a backbone that reads these: --backbone small" in complaint("data", "check", folder, *numbers)

@@ -79,7 +79,7 @@ class _CheckOptions(_DataOptions):
     json: bool = False
     """Print JSON, with every id, instead of text."""
     backbone: str = ""
-    """Put every value through this backbone, too, as "auto": what it cannot take counts as missing in a run."""
+    """Put every value through this backbone, too, or "auto"; what it cannot take counts as missing in a run."""
     modalities: tuple[str, ...] = ()
     """With --backbone: which modalities it shall read, as data.modalities of a run."""
     validation_share: float = DataSettings.validation_share
@@ -127,17 +127,12 @@ def _check(words: list[str]) -> int:
 
 def _seen_through(reference: str, modalities: tuple[str, ...], source: "SampleSource") -> "EmbeddedSamples":
     with importing():
-        from fedprime.data.batches import EmbeddedSamples
-        from fedprime.data.sources import DataError
         from fedprime.experiment.backbone_choice import backbone_for_data
-        from fedprime.settings.data_settings import DataSettings
+        from fedprime.experiment.embedded_data import seen_through
         from fedprime.settings.settings import Settings
     data = DataSettings(name="table", modalities=modalities)  # no built-in world: "auto" means what it means for files
     backbone, _ = backbone_for_data(replace(Settings(), backbone=reference, data=data), source, at_site=False)
-    try:
-        return EmbeddedSamples(source, backbone.modalities, backbone.embed)
-    except ValueError as error:
-        raise DataError(f"{error}; name those to use by --modalities") from error
+    return seen_through(backbone, source)
 
 
 def _show(words: list[str]) -> int:

@@ -231,7 +231,11 @@ def seen_through(backbone: Backbone, source: SampleSource) -> EmbeddedSamples:
         )
     except ValueError as error:
         is_shared = any(modality in source.modalities for modality in backbone.modalities)
-        remedy = "name those to use in data.modalities" if is_shared else "take one that reads these: --backbone small"
+        remedy = (
+            "name those to use in data.modalities"
+            if is_shared
+            else "take a backbone that reads these: --backbone small"
+        )
         raise DataError(f"{error}; {remedy}") from error
 
 
