@@ -169,7 +169,7 @@ def test_the_one_table_of_a_folder_may_have_any_name(tmp_path: Path, caplog: pyt
             {"own.csv": b"a\n1\n", "b=a/part-0.csv": b"a\n1\n"},
             "has a table, own.csv, and folders of partitions; name it",
         ),
-        ({"label=a/part-0.csv": b"a,label\n1,b\n"}, "has the column label, as the folders of its partition have"),
+        ({"label=a/part-0.csv": b"a,label\n1,b\n"}, "has b in the column label, and its folder says a; leave out one"),
         ({"metadata.parquet": b"no parquet"}, "cannot be read as a PARQUET file"),
         ({"state.json": b"{}"}, "cannot be read as a data set that save_to_disk wrote"),
     ],
@@ -204,6 +204,14 @@ def test_a_column_of_partitions_may_stand_in_their_files_too(tmp_path: Path):
         write_csv(tmp_path / f"size={name}" / "0.csv", [{"text": row, "size": name}])
     parts = open_parts(str(tmp_path))
     assert [part.column("size").to_pylist() for part in parts] == [["2"], ["3"]]
+
+
+def test_yes_and_no_of_partitions_are_written_in_two_ways(tmp_path: Path):
+    for name in (True, False):
+        place = tmp_path / f"fresh={str(name).lower()}"
+        place.mkdir()
+        datasets.Dataset.from_list([{"text": "a", "fresh": name}]).to_parquet(place / "0.parquet")
+    assert [part.column("fresh").to_pylist() for part in open_parts(str(tmp_path))] == [[False], [True]]
 
 
 def test_splits_of_other_names_are_told_to_be_unused(tmp_path: Path, caplog: pytest.LogCaptureFixture):

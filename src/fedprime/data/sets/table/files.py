@@ -24,7 +24,7 @@ from fedprime.data.sets.table.layouts import (
 from fedprime.data.sets.table.parts import READERS, Part, have_one_schema, open_files, reading, undecoded
 from fedprime.data.sources import DataError
 from fedprime.data.splits import SPLITS, names_of_splits
-from fedprime.reproducibility.errors import as_word
+from fedprime.reproducibility.errors import as_word, quoted
 
 _logger = logging.getLogger(__name__)
 
@@ -120,9 +120,11 @@ def _open_partitions(place: Path, options: CsvOptions) -> list[Part]:
 
 def _refuse_other_words(part: Part, name: str, cell: str | None) -> None:
     """Raises a `DataError` if rows say something else in a column than the folder of their partition."""
-    words = {None if own is None else str(own) for own in part.column(name).unique().to_pylist()}
-    if words != {cell}:
-        raise DataError(f"{part.place} has the column {name}, as the folders of its partition have; leave out one")
+    words = [None if own is None else str(own) for own in part.column(name).unique().to_pylist()]
+    if other := [word for word in words if str(word).lower() != str(cell).lower()]:  # true, as folders say True
+        raise DataError(
+            f"{part.place} has {quoted(other[0], 100)} in the column {name}, and its folder says {cell}; leave out one"
+        )
 
 
 def _open_otherwise(place: Path, options: CsvOptions) -> list[Part]:
