@@ -146,7 +146,7 @@ def _client(words: list[str]) -> int:
 
 
 def _checked(data: Path, data_format: str) -> str:
-    """Checks the samples of a site, and returns whether they can be used.
+    """Checks the samples of a site, and returns in words whether they can be used.
 
     Raises:
         DataError: If they cannot, whatever the server says of them.
@@ -162,7 +162,7 @@ def _checked(data: Path, data_format: str) -> str:
         open_parts(str(data))  # what is no table at all stays none
         return (
             f"the data cannot be used as it is: {error}. What the server states (data.label, data.classes, ...) may "
-            "mend that; if not, it names this site"
+            "mend that; if not, the server says so of this site"
         )
     return "the data can be used" if checked == 0 else "the data can be used, but look at what is said above"
 

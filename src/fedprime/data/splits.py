@@ -173,6 +173,6 @@ def set_apart(
             f"{num_apart} of {counted(len(samples), 'training sample')} would be set apart for {split} "
             f"(data.{split}_share is {share:g}); add samples, change that share, or say which are for {split}"
         )
-    apart = order[((np.arange(num_apart) + 0.5) * len(samples) / max(1, num_apart)).astype(np.int64)]
+    apart = order[((np.arange(num_apart) + 0.5) * len(samples) / num_apart).astype(np.int64)]
     stays = np.setdiff1d(np.arange(len(samples)), apart)
     return samples[stays], samples[np.sort(apart)]

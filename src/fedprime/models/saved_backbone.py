@@ -34,8 +34,9 @@ def copy_backbone(backbone: Backbone, folder: Path) -> str:
         return reference
     if isinstance(backbone, CompositeBackbone):
         backbone.save_pretrained(folder / _COPY)
-        for part, place in () if reference in NAMES else backbone.places().items():
-            _copy_notices(place, folder / _COPY / part)
+        if reference not in NAMES:
+            for part, place in backbone.places().items():
+                _copy_notices(place, folder / _COPY / part)
         return f"./{_COPY}"
     place = Path(reference)
     if place.is_file():
@@ -59,7 +60,7 @@ def copy_backbone(backbone: Backbone, folder: Path) -> str:
 
 def _copy_notices(place: Path, folder: Path) -> None:
     """Copies what says who made the files of a place and under which licence they are, if that is told there."""
-    for file in place.iterdir() if place.is_dir() else ():
+    for file in place.iterdir():
         if file.is_file() and file.name.lower().startswith(_NOTICES) and not (folder / file.name).exists():
             shutil.copyfile(file, folder / file.name)
 

@@ -66,8 +66,8 @@ def test_of_several_columns_those_that_are_not_there_are_empty(folder: Path, cap
     kinds: dict[str, ValueKind] = {"text": "text", "facts": "table", "readings": "numbers"}
     values = [values for _, values in opened(str(folder), stated, kinds)]
     assert values[0] == {"text": "warm apple tart", "facts": {"price": 1.5}}
-    assert "has no column weight, size, without which facts is read" in caplog.text
-    assert "has no column remark, without which text is read" in caplog.text
+    assert "has no column weight, size; facts is read from its other columns" in caplog.text
+    assert "has no column remark; text is read from its other columns" in caplog.text
     assert "has no column weight, so that readings is missing of all rows" in caplog.text  # places of an array
 
 

@@ -209,7 +209,7 @@ def _tell_absent(
     for own in chosen:
         if set(own.columns) < set(stated.get(own.modality, ())):
             said = quoted(", ".join(lacking[own.modality]))
-            _logger.warning("%s has no column %s, without which %s is read", place, said, own.modality)
+            _logger.warning("%s has no column %s; %s is read from its other columns", place, said, own.modality)
     read = {own.modality for own in chosen}
     absent = [modality for modality in kinds if modality not in read]
     if absent:
