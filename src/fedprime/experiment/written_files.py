@@ -84,7 +84,9 @@ class WrittenFiles:
     def save_results(self, results: Mapping[str, Any]) -> None:
         """Writes the final table, which marks the run as finished."""
         text = dump_json(results, indent=2) + "\n"
-        models = [str(own.relative_to(self.path)) for pattern in _MODELS for own in sorted(self.path.glob(pattern))]
+        models = [
+            own.relative_to(self.path).as_posix() for pattern in _MODELS for own in sorted(self.path.glob(pattern))
+        ]
         names = [name for name in (*_FIRST, METRICS, *models) if (self.path / name).exists()]
         digests = {name: digest_of_file(self.path / name) for name in names}
         digests[_RESULTS] = hashlib.sha256(text.encode()).hexdigest()

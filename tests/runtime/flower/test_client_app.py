@@ -203,7 +203,7 @@ def test_a_site_with_a_table_of_its_own_trains_and_measures_on_all_of_it(
         (
             ["--data.name=mmimdb"],
             {DATA_KEY: "/data", FORMAT_KEY: "food101"},
-            "the run is on mmimdb, this site's data is food101",
+            "the run is on mmimdb, this site's data is food101; start this client with --format mmimdb",
         ),
         (["--backbone=/etc/passwd"], {}, "start this client with --backbone FOLDER"),
     ],

@@ -191,7 +191,9 @@ def _settings_at_site(facts: Mapping[str, Any], node: Mapping[str, Any]) -> Sett
         return settings
     name, own_format = settings.data.name, node.get(FORMAT_KEY)
     if DATA_KEY in node and name != own_format:
-        raise SettingsError(f"the run is on {name}, this site's data is {own_format}")
+        raise SettingsError(
+            f"the run is on {name}, this site's data is {own_format}; start this client with --format {name}"
+        )
     if DATA_KEY not in node and settings.data.path:
         raise SettingsError(f"the run is on {name}; start this client with --data FOLDER --format {name}")
     # What stands after the colon of a package's backbone may be a folder.

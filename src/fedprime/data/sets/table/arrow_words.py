@@ -14,7 +14,7 @@ _TAB = 9  # no text has a control character before it
 
 
 def in_words(cells: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
-    """Returns cells as they are, but dates, times and cells of mixed types as words, and bytes as bytes of one form.
+    """Returns cells as they are, but dates, times, cells of mixed types and bytes that are texts as words.
 
     Raises:
         DataError: If words are not in UTF-8.
