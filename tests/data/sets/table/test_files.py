@@ -222,6 +222,18 @@ def test_splits_of_other_names_are_told_to_be_unused(tmp_path: Path, caplog: pyt
     assert "neither train, validation nor test are not used: unsupervised" in caplog.text
 
 
+@pytest.mark.parametrize("ending", [".csv", "/metadata.csv"])
+def test_tables_beside_those_of_splits_are_told_to_be_unused(
+    ending: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for name in ("train", "sample", "test"):
+        write_csv(tmp_path / f"{name}{ending}", [{"text": "a"}])
+    with caplog.at_level(logging.WARNING):
+        assert [part.split for part in open_parts(str(tmp_path))] == ["train", "test"]
+    (said,) = caplog.messages
+    assert said.endswith(f"tables that are neither train, validation nor test are not used: sample{ending}")
+
+
 def test_two_folders_that_mean_one_split_are_refused(tmp_path: Path):
     for name in ("train", "dev", "val"):
         write_csv(tmp_path / name / "metadata.csv", [{"text": "a"}])

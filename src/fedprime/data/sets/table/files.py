@@ -71,6 +71,9 @@ def open_parts(path: str, options: CsvOptions | None = None) -> list[Part]:
     files = {split: _files_of_table(folder) for split, folder in named.items()}
     shards = {split: (own, named[split]) for split in SPLITS if (own := files.get(split))}
     shards = shards or {split: (own, place) for split, own in split_files(place).items()}
+    if used := [file for own, _ in shards.values() for file in own]:
+        tables = [file for at in (place, *map(place.joinpath, folders)) for file in table_files(at)]
+        _tell_unused(str(place), "tables", [str(file.relative_to(place)) for file in tables if file not in used])
     parts = [part for split, (own, at) in shards.items() for part in _open_shards(own, split, at, options)]
     return parts or _open_partitions(place, options) or _open_otherwise(place, options)
 
@@ -211,6 +214,12 @@ def _open_named(path: str) -> list[Part]:
         raise DataError(f"there is no file or folder {path} here; looked for on the hub: {error}") from error
 
 
+def _tell_unused(place: str, what: str, names: list[str]) -> None:
+    if names:
+        said = quoted(", ".join(names), 200)
+        _logger.warning("%s: %s that are neither train, validation nor test are not used: %s", place, what, said)
+
+
 def _as_parts(rows: Any, place: str, folder: Path) -> list[Part]:
     if not isinstance(rows, dict):
         return [Part(undecoded(rows), None, folder, place)]
@@ -220,8 +229,5 @@ def _as_parts(rows: Any, place: str, folder: Path) -> list[Part]:
         if len(rows) > 1:
             raise DataError(f"{place} has the splits {', '.join(rows)}; expected train, validation (or dev) and test")
         return [Part(undecoded(own), None, folder, place) for own in rows.values()]
-    if unused := [name for split, name in named.items() if split not in SPLITS]:
-        _logger.warning(
-            "%s: splits that are neither train, validation nor test are not used: %s", place, ", ".join(unused)
-        )
+    _tell_unused(place, "splits", [name for split, name in named.items() if split not in SPLITS])
     return [Part(undecoded(rows[named[split]]), split, folder, place) for split in known]
