@@ -17,6 +17,7 @@ from fedprime.backbones.composite_file import (
     Composition,
     PretrainedPart,
     load_encoder,
+    place_of,
     read_composition,
     write_composition,
 )
@@ -186,8 +187,7 @@ class CompositeBackbone:
         for name in self.modalities:
             part = self.composition.modalities[name]
             if isinstance(part, PretrainedPart):
-                inside = found[""] / part.reference
-                found[name] = inside if inside.exists() else Path(part.reference)
+                found[name] = Path(place_of(part, found[""]))
         return {name: place for name, place in found.items() if place.is_dir()}
 
     def embed(self, modality: str, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:

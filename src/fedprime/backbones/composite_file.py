@@ -204,10 +204,15 @@ def load_encoder(part: Part, folder: Path, device: torch.device = PLAIN.device) 
         return HashedTable(WIDE if part.is_wide else NARROW, part.reads)
     if isinstance(part, VectorsPart):
         return Vectors(part.size)
-    inside = folder / part.reference
-    encoder = _load_pretrained(part, inside if inside.exists() else part.reference)
+    encoder = _load_pretrained(part, place_of(part, folder))
     encoder.to(device)
     return encoder
+
+
+def place_of(part: PretrainedPart, folder: Path) -> str | Path:
+    """Returns where the model of a modality lies: in the folder of the file, or anywhere else, as on the hub."""
+    inside = folder / part.reference
+    return inside if inside.exists() else part.reference
 
 
 def _load_pretrained(
