@@ -69,3 +69,6 @@ def test_a_backbone_reads_what_there_is_where_the_data_has_no_more(
 def test_where_a_backbone_reads_nothing_of_the_data_another_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="only facts; take a backbone that reads these: --backbone small"):
         build_experiment(table_settings(tmp_path, "facts:table=price+colour", backbone="tiny"))
+    settings = table_settings(tmp_path, "facts:table=price+colour", backbone="small")
+    with pytest.raises(DataError, match=r"only facts; name those to use in data\.modalities"):
+        build_experiment(replace(settings, data=replace(settings.data, modalities=("text",))))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from fedprime.backbones import SMALL
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.blocks import block_of
 from fedprime.backbones.layers import states_before
@@ -230,12 +231,9 @@ def seen_through(backbone: Backbone, source: SampleSource) -> EmbeddedSamples:
             num_threads=_num_threads(source, backbone),
         )
     except ValueError as error:
-        is_shared = any(modality in source.modalities for modality in backbone.modalities)
-        remedy = (
-            "name those to use in data.modalities"
-            if is_shared
-            else "take a backbone that reads these: --backbone small"
-        )
+        remedy = "name those to use in data.modalities"
+        if backbone.reference != SMALL and not set(backbone.modalities) & set(source.modalities):
+            remedy = "take a backbone that reads these: --backbone small"
         raise DataError(f"{error}; {remedy}") from error
 
 
