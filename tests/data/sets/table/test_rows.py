@@ -82,7 +82,7 @@ def test_nothing_stated_takes_columns_with_usual_names(folder: Path):
         (
             ("note=caption",),
             {"note": "text"},
-            r"has the columns file_name, .*; expected some called note, or those of training: note=caption; rename",
+            r"has the columns file_name, .*; expected some called note, or those of note=caption; rename",
         ),
         (("text=title",), {"photo": "image"}, "expected some called photo; rename a column"),
         ((), {"photo": "image"}, "expected some called photo; rename a column, .* --columns photo=COLUMN"),

@@ -178,7 +178,7 @@ def _chosen(
         has = f"the columns {', '.join(names)}" if names else "no columns"
         raise DataError(
             f"{parts[0].place} has {has}; expected some called {', '.join(kinds)}"
-            f"{', or those of training: ' if asked else ''}{', '.join(asked)}; rename a column"
+            f"{', or those of ' if asked else ''}{', '.join(asked)}; rename a column"
             f"{f', or let fedprime predict know it by --columns {next(iter(kinds))}=COLUMN' if tries_usual else ''}"
         )
     return chosen
