@@ -90,6 +90,7 @@ def test_limits_that_are_not_those_of_most_are_told_apart(
         )
         for name, own in rounds.items()
     ]
+    runs += [made_run({"method": name}, 0, {"full": 0.5}, {}) for name in ("c", "d")]  # of which no limit is known
     collection = collected(runs)
     page = html_page(page_data("a study", collection, group_runs(collection), "caption", ["fedprime report runs"]))
     path = tmp_path / "page.html"

@@ -217,7 +217,7 @@ def own_limits(block: Block) -> list[str]:
 def limit_entries(blocks: Sequence[Block], marks: Mapping[str, Mark]) -> list[Line2D]:
     """Returns what a legend says of Bayes limits: that of most cells, and others in the colours of theirs."""
     own = [label for block in blocks for label in own_limits(block)]
-    of_most = any(limit for block in blocks for limit in block.limits if not set(limit.cells) <= {*own_limits(block)})
+    of_most = any({*limit.cells} - {*own_limits(block)} for block in blocks for limit in block.limits)
     entries = [(LIMIT_COLOR, "Bayes limit")] if of_most else []
     entries += [(marks[own[0]].color, "Bayes limit of its own, in its colour")] if own else []
     return [Line2D([], [], color=color, linestyle="-", label=label) for color, label in entries]

@@ -200,7 +200,8 @@ function scenarioPictures() {
     names.slice(1).forEach((_, place) => svg.append(draw("line", { class: "grid", x1: x(place + 1), x2: x(place + 1), y1: TOP, y2: HEIGHT - BOTTOM })));
     const slot = 0.84 / block.length;
     const limits = block.map((cell) => names.map((name) => (at(cell, name, limit) || [NaN])[0].toFixed(1)).join());
-    const isOfMost = (own) => 2 * limits.filter((other) => other === own).length > limits.length;
+    const known = limits.filter((own) => /\d/.test(own));
+    const isOfMost = (own) => 2 * known.filter((other) => other === own).length > known.length;
     names.forEach((name, place) => block.forEach((cell, index) => {
       const middle = x(place + 0.08 + (index + 0.5) * slot), half = (x(slot) - x(0)) / 2;
       const value = at(cell, name, score), best = at(cell, name, limit);
