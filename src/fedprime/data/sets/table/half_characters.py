@@ -51,6 +51,6 @@ def in_whole_characters(files: Sequence[Path], folder: Path) -> list[Path]:
 def _halves(file: Path) -> Iterator[tuple[int, str]]:
     with file.open("rb") as opened:
         for number, line in enumerate(opened, start=1):
-            if rb"\ud" in line.lower():
+            if rb"\ud" in line or rb"\uD" in line:
                 halves = (own["half"] for own in _ESCAPE.finditer(line) if own["half"])
                 yield from ((number, half.decode(errors="replace")) for half in halves)
