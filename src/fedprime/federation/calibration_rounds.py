@@ -4,7 +4,7 @@ Validation samples count as they are and with each of their modalities alone.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -208,9 +208,9 @@ class TemperatureRound(StartRound):
         sent = {name: torch.stack([update.weights[name].double() for update in updates]) for name in updates[0].weights}
         rests = {name: torch.cat([of_all_others(value), value.sum(dim=0)[None]]) for name, value in sent.items()}
         totals = ({name: value[rest] for name, value in rests.items()} for rest in range(len(updates) + 1))
-        chosen = torch.stack([_best(total)[0] for total in totals])
+        chosen = torch.stack([_best(total) for total in totals])
         judges = _judges(len(updates))
-        told = torch.stack([_best(update.weights)[1](chosen) for update in updates[judges]])
+        told = torch.stack([_likelihoods(update.weights, chosen) for update in updates[judges]])
         gains = _usual_gains(told, sent["count"][judges, 0], shared, self._task)
         return {update.client: gain for update, gain in zip(updates, gains, strict=True)}
 
@@ -221,7 +221,7 @@ class TemperatureRound(StartRound):
             for name in updates[0].weights
         }
         weight, num_samples = by_block(current.shared, "head.weight."), float(total["count"])
-        factors, _ = _best(total)
+        factors = _best(total)
         if num_samples == 0:
             factors = torch.ones_like(factors)
         elif self._is_of_several:
@@ -235,23 +235,29 @@ class TemperatureRound(StartRound):
         return replace(current, shared=shared, observations={"start": told})
 
 
-def _best(total: Mapping[str, Tensor]) -> tuple[Float64[Tensor, " block"], Callable[[Tensor], Tensor]]:
-    """Returns the weights of blocks that sums over clients choose, and how likely labels are by each of others around.
+def _best(total: Mapping[str, Tensor]) -> Float64[Tensor, " block"]:
+    """Returns the weights of blocks that sums over clients choose.
 
     Args:
         total: Value, gradient and second derivatives at places, as clients send them, and over how many samples.
     """
-    num_samples, num_blocks = float(total["count"]), total["hessian"].shape[-1]
-    places = torch.tensor(SCALES, dtype=torch.float64)[:, None].expand(-1, num_blocks)
-    value, gradient = (with_doubt(total[name][0], total[name][1], num_samples) for name in ("value", "gradient"))
-    around = [Curvature(*part) for part in zip(value, gradient, total["hessian"], strict=True)]
-    best = int(value.argmax())
+    places = torch.tensor(SCALES, dtype=torch.float64)[:, None].expand(-1, total["hessian"].shape[-1])
+    return best_temperatures(places, _at_places(total), float(total["count"]))
 
-    def likelihood(weights: Float64[Tensor, "choice block"]) -> Float64[Tensor, " choice"]:
-        steps = weights - places[best]
-        return value[best] + steps @ gradient[best] + ((steps @ total["hessian"][best]) * steps).sum(dim=1) / 2
 
-    return best_temperatures(places, around, num_samples), likelihood
+def _likelihoods(total: Mapping[str, Tensor], weights: Float64[Tensor, "choice block"]) -> Float64[Tensor, " choice"]:
+    """Returns how likely labels are by other weights of blocks, as far as the likeliest place tells."""
+    scale, around = max(zip(SCALES, _at_places(total), strict=True), key=lambda found: float(found[1].value))
+    steps = weights - scale
+    return around.value + steps @ around.gradient + ((steps @ around.hessian) * steps).sum(dim=1) / 2
+
+
+def _at_places(total: Mapping[str, Tensor]) -> list[Curvature]:
+    """Returns what sums tell of the likelihood at each of `SCALES`."""
+    value, gradient = (
+        with_doubt(total[name][0], total[name][1], float(total["count"])) for name in ("value", "gradient")
+    )
+    return [Curvature(*part) for part in zip(value, gradient, total["hessian"], strict=True)]
 
 
 def _judges(num_clients: int) -> slice:
