@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import logging as hub_logging
 from transformers import ViltModel, logging
 
 from fedprime.backbones.backbone import BackboneError
@@ -34,6 +35,17 @@ def test_an_error_without_words_is_called_by_its_kind() -> None:
 def test_an_error_that_is_clear_already_stays_as_it_is() -> None:
     with pytest.raises(BackboneError, match=r"^no hats$"), reading_checkpoint("there", "a hat"):
         raise BackboneError("no hats")
+
+
+def test_attempts_to_reach_the_hub_are_told_by_the_error_alone() -> None:
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_info()
+    try:
+        with reading_checkpoint("there", "a hat"):
+            assert hub_logging.get_verbosity() == logging.ERROR
+        assert hub_logging.get_verbosity() == logging.INFO
+    finally:
+        hub_logging.set_verbosity(before)
 
 
 def test_an_interrupt_is_no_error_of_the_checkpoint() -> None:

@@ -22,16 +22,20 @@ _MORE_PIXEL_SETTINGS = ("do_center_crop", "crop_size", "patch_size", "max_num_pa
 
 @contextmanager
 def library_silenced() -> Iterator[None]:
-    """Keeps the library's progress bars and its reports of unused pretraining heads from the screen."""
+    """Keeps from the screen the library's progress bars, its reports of unused heads, and each attempt at the hub."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers import logging  # slow to import, as all of that library
 
-    verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, hub_verbosity = logging.get_verbosity(), hub_logging.get_verbosity()
+    shows_bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub_verbosity)
         if shows_bars:
             logging.enable_progress_bar()
 

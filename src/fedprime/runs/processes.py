@@ -3,7 +3,6 @@
 import logging
 import logging.handlers
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -214,7 +213,6 @@ def _work(connection: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.getLogger("fedprime").addHandler(_LogSender(send))
     logging.getLogger("fedprime").propagate = False
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its client would tell every attempt to reach the hub
     while True:
         try:
             task = connection.recv()
