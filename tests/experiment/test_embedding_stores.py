@@ -10,9 +10,10 @@ from torch import Tensor
 
 from fedprime.backbones.backbone import Backbone
 from fedprime.backbones.layers import states_before
+from fedprime.data.embeddings import store as stores
 from fedprime.data.embeddings.hidden_states import HiddenStates
 from fedprime.data.sets.builtin import BuiltinWorld
-from fedprime.experiment.embedding_stores import embedding_store, state_store
+from fedprime.experiment.embedding_stores import block_store, embedding_store, state_store
 
 INDICES = np.arange(4)
 
@@ -63,3 +64,17 @@ def test_without_a_cache_nothing_is_kept_for_later(
 ):
     monkeypatch.setenv("FEDPRIME_CACHE", "off")
     assert [states_of(world, tiny, 2)[1] for _ in range(2)] == [4, 4]
+
+
+def test_blocks_that_are_made_quickly_take_little_memory_beside_embeddings_on_disk(
+    world: BuiltinWorld, tiny: Backbone, monkeypatch: pytest.MonkeyPatch
+):
+    rows = {index: torch.zeros(1, 32) for index in range(4)}  # 128 bytes each
+    monkeypatch.setattr(stores, "_BESIDE_CACHE_BYTES", 2 * 128)
+    blocks = block_store(embedding_store(world, tiny), world, tiny)
+    blocks.put("image", rows)
+    assert list(blocks.get("image", range(4))) == [0, 1]
+    monkeypatch.setenv("FEDPRIME_CACHE", "off")  # then embeddings are in memory, and there is nothing to be beside of
+    blocks = block_store(embedding_store(world, tiny), world, tiny)
+    blocks.put("image", rows)
+    assert list(blocks.get("image", range(4))) == [0, 1, 2, 3]

@@ -33,15 +33,16 @@ def embedding_store(source: SampleSource, backbone: Backbone) -> EmbeddingStore:
 
 
 def block_store(embeddings: EmbeddingStore, source: SampleSource, backbone: Backbone) -> EmbeddingStore:
-    """Returns where blocks are kept: on disk too where a tower runs for each.
+    """Returns where blocks are kept: on disk too where a tower runs for each; others are made quickly of embeddings.
 
     Args:
         embeddings: Where the embeddings are kept that blocks are made of; knows the values.
     """
     folder = CacheFolder.of_environment()
-    runs_a_tower = isinstance(backbone, BlockBackbone) and not isinstance(backbone, CompositeBackbone | ViltBackbone)
-    if folder is None or not isinstance(source, IdentifiedSource) or not runs_a_tower:
+    if folder is None or not isinstance(source, IdentifiedSource):
         return EmbeddingStore()
+    if not isinstance(backbone, BlockBackbone) or isinstance(backbone, CompositeBackbone | ViltBackbone):
+        return EmbeddingStore(is_beside_cache=True)
 
     def identity(index: int, modality: str) -> str | None:
         key = embeddings.key(modality, index)

@@ -26,6 +26,8 @@ class EmbeddingStore:
         num_samples: int = 0,
         identity: Callable[[int, str], str | None] = lambda *_: None,
         caches: Mapping[str, EmbeddingCache] | None = None,
+        *,
+        is_beside_cache: bool = False,
     ) -> None:
         """Takes the parts.
 
@@ -34,9 +36,11 @@ class EmbeddingStore:
             identity: What tells a sample's raw value of a modality from all others; None if that is not known. It is
                 asked once, so that a run sees each value as it was when first needed.
             caches: By modality, where it is kept on disk; others stay in memory.
+            is_beside_cache: Whether what finds no room is quickly made again of what another store keeps on disk.
         """
         self._identity = identity
         self._caches = dict(caches or {})
+        self._is_beside_cache = is_beside_cache
         self._at_hand: dict[tuple[str, int], Tensor] = {}
         self._at_hand_bytes = 0
         # Pages of zeros take no memory before they are written to.
@@ -74,8 +78,8 @@ class EmbeddingStore:
             cache.save()
 
     def _has_room(self, tokens: Tensor) -> bool:
-        beside_cache = self._caches and all(cache.is_writable for cache in self._caches.values())
-        limit = _BESIDE_CACHE_BYTES if beside_cache else _WITHOUT_CACHE_BYTES
+        has_caches = self._caches and all(cache.is_writable for cache in self._caches.values())
+        limit = _BESIDE_CACHE_BYTES if self._is_beside_cache or has_caches else _WITHOUT_CACHE_BYTES
         return self._at_hand_bytes + tokens.nbytes <= limit
 
     def _keep(self, modality: str, index: int, tokens: Tensor) -> None:
