@@ -12,6 +12,8 @@ from fedprime.data.sources import DataError
 from fedprime.experiment import backbone_choice
 from fedprime.experiment.backbone_choice import chosen_backbone
 from fedprime.experiment.build import build_experiment
+from fedprime.experiment.embedded_data import opened_source
+from fedprime.experiment.loading import with_absolute_folders
 from fedprime.settings.data_settings import DataSettings
 from fedprime.settings.settings import Settings
 from miniatures import write_table
@@ -24,13 +26,28 @@ def table_settings(folder: Path, *columns: str, **settings: Any) -> Settings:
 
 
 def test_where_no_backbone_is_named_the_data_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = replace(Settings(), data=DataSettings(name="table", path="photos"))
+    files = replace(Settings(), data=DataSettings(name="table"))
     monkeypatch.setattr(backbone_choice, "lacking_weights", lambda _: ())
     assert chosen_backbone(Settings()) == "tiny"
     assert chosen_backbone(files) == "small"
     assert chosen_backbone(replace(files, backbone="clip")) == "clip"
     monkeypatch.setattr(backbone_choice, "lacking_weights", lambda _: ("MiniLM",))
     assert chosen_backbone(files) == "tiny"
+
+
+def test_where_encoders_are_absent_what_needs_none_is_read_by_small_nonetheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone_choice, "lacking_weights", lambda kinds: tuple({"image", "text"} & {*kinds}))
+    needs_none = table_settings(tmp_path / "a", "facts:table=price+colour", "voice=audio")
+    assert with_absolute_folders(needs_none).backbone == "small"
+    assert build_experiment(needs_none).model.backbone.reference == "small"
+    source = opened_source(needs_none.data)
+    assert chosen_backbone(replace(needs_none, data=replace(needs_none.data, path="")), source) == "small"
+    needs_one = table_settings(tmp_path / "b", "facts:table=price+colour", "text=title")
+    assert with_absolute_folders(needs_one).backbone == "tiny"
+    without_it = replace(needs_one, data=replace(needs_one.data, modalities=("facts",)))
+    assert with_absolute_folders(without_it).backbone == "small"
 
 
 def test_that_a_backbone_cannot_know_real_files_is_told_with_the_command_that_gets_another(

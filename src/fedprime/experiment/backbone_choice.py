@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fedprime.backbones import SMALL, TINY, load_backbone
 from fedprime.backbones.backbone import Backbone
@@ -14,11 +15,24 @@ from fedprime.settings.settings import Settings
 _logger = logging.getLogger(__name__)
 
 
-def chosen_backbone(settings: Settings) -> str:
-    """Returns the name of the backbone: what the settings say, or for "auto" what suits the data and is at hand."""
+def chosen_backbone(settings: Settings, source: SampleSource | None = None) -> str:
+    """Returns the name of the backbone: what the settings say, or for "auto" what suits the data and is at hand.
+
+    Args:
+        source: The data set, where it is open; else it is looked into where an encoder is absent that it may not need.
+
+    Raises:
+        DataError: If the data set cannot be found, read or used.
+    """
     if settings.backbone != "auto":
         return settings.backbone
-    return TINY if settings.data.name == "builtin" or lacking_weights(("image", "text")) else SMALL
+    data, needed = settings.data, ("image", "text")
+    if data.name == "builtin":
+        return TINY
+    if lacking_weights(needed) and (source is not None or data.path):
+        kinds = reading_kinds(opened_source(data) if source is None else source)
+        needed = tuple(kinds.get(own, own) for own in data.modalities or kinds)
+    return TINY if lacking_weights(needed) else SMALL
 
 
 def backbone_for_data(
@@ -33,8 +47,8 @@ def backbone_for_data(
         DataError: If the data set cannot be found, read or used.
         BackboneError: If the backbone cannot be loaded.
     """
-    name, modalities = chosen_backbone(settings), settings.data.modalities
-    if name == SMALL:
+    settings, modalities = replace(settings, backbone=chosen_backbone(settings, source)), settings.data.modalities
+    if settings.backbone == SMALL:
         source = opened_source(settings.data) if source is None else source
         kinds = reading_kinds(source)
         # A modality that the data lacks is told by whoever joins the two.
@@ -47,7 +61,9 @@ def backbone_for_data(
     if set(source.modalities) < set(backbone.modalities):  # all that there is, it reads
         shared = tuple(modality for modality in backbone.modalities if modality in source.modalities)
         absent = ", ".join(modality for modality in backbone.modalities if modality not in shared)
-        _logger.warning("the data has no %s; the backbone %s reads %s alone", absent, name, ", ".join(shared))
+        _logger.warning(
+            "the data has no %s; the backbone %s reads %s alone", absent, settings.backbone, ", ".join(shared)
+        )
         backbone = configured_backbone(settings, shared)
     return backbone, source
 

@@ -132,11 +132,18 @@ def refuse_other_backbone(run: RunFolder, backbone: Backbone) -> None:
         )
 
 
-def with_absolute_folders(settings: Settings) -> Settings:
-    """Returns the settings with absolute paths and the backbone that was chosen: a run can go on from elsewhere."""
+def with_absolute_folders(settings: Settings, source: SampleSource | None = None) -> Settings:
+    """Returns the settings with absolute paths and the backbone that was chosen: a run can go on from elsewhere.
+
+    Args:
+        source: A data set in the place of the one that the settings name.
+
+    Raises:
+        DataError: If the data decides which backbone is chosen, and cannot be found, read or used.
+    """
     return replace(
         settings,
-        backbone=_absolute(chosen_backbone(settings)),
+        backbone=_absolute(chosen_backbone(settings, source)),
         initial_model=_absolute(settings.initial_model),
         data=replace(settings.data, path=_absolute(settings.data.path)),
     )

@@ -68,7 +68,7 @@ def start_run(
     refuse_sites(settings)
     own = OwnObjects(source, backbone, method)
     own.refuse_other_places(settings)
-    settings = with_absolute_folders(settings)
+    settings = with_absolute_folders(settings, source)
     with reproducible(settings.threads):
         experiment = build_experiment(
             settings, source=source, backbone=backbone, method=method, watch=partial(_tell_encoded, callbacks)
