@@ -540,3 +540,10 @@ def test_the_gradient_reaches_the_prompts_of_every_layer(backbone: Backbone) -> 
     assert prompts.grad is not None
     for part in prompts.grad.split(backbone.dim, dim=2):
         assert part.any()
+
+
+@pytest.mark.parametrize("name", ["smal", "tiny-pair", "Small"])
+def test_a_mistyped_name_is_told_without_asking_the_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedprime.backbones.read_model_type", lambda _: pytest.fail("the hub was asked"))
+    with pytest.raises(BackboneError, match=f"there is no backbone '{name}'; did you mean (small|tiny-paired)"):
+        load_backbone(name)

@@ -1,6 +1,7 @@
 """The models that a run leaves, and what they tell of the samples behind them."""
 
 import json
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,7 @@ def test_what_sites_summed_up_still_holds_for_all_that_no_prompt_reaches(
     run = RunFolder(made(*flags))
     settings = read_settings(None, [*small_flags, *flags])
     checkpoint = run.load_checkpoint()
+    (run.path / "results.json").unlink()  # as before it is finished
 
     model = build_experiment(settings).model
     save_models(run, settings.method, model, checkpoint, SiteSamples(_NoClients(), NO_PRIVACY), "shared")
@@ -166,7 +168,12 @@ def test_a_private_model_tells_what_was_spent_and_nothing_that_was_not_under_noi
 def test_the_model_of_another_run_in_the_place_of_its_own_is_refused(finished_copy: Path, tmp_path: Path):
     other = PromptedModel.from_pretrained(finished_copy)
     other.about = {**other.about, "training": {}}
-    other.save_pretrained(finished_copy / "model")
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match=r"is the model of the finished run .*, and would be replaced; name another"):
+        other.save_pretrained(finished_copy / "model")
+    PromptedModel.from_pretrained(finished_copy)  # nothing was lost
+    shutil.rmtree(finished_copy / "model")
+    (tmp_path / "other").rename(finished_copy / "model")
     for place in (finished_copy, finished_copy / "model"):
         with pytest.raises(ModelError, match=r"is not the model that the run .* saved; put that back from a copy, or"):
             PromptedModel.from_pretrained(place)

@@ -133,14 +133,13 @@ def _kind_of(place: str | Path) -> str:
     if Path(place).is_file():
         return _VILT
     names = (*NAMES, *plugin_names(_GROUP))
+    if "/" not in str(place) and not Path(place).exists() and (meant := nearest_name(str(place), names)):
+        raise BackboneError(f"there is no backbone {str(place)!r}{meant}")  # the hub, asked for it, takes half a minute
     expected = "a folder with config.json, model.safetensors and what else belongs to them"
-    try:
-        with reading_checkpoint(
-            place, f"{', '.join(names)}, a name of a package that may have to be installed, {expected}"
-        ):
-            kind = read_model_type(place)
-    except BackboneError as error:
-        raise BackboneError(f"{error}{nearest_name(str(place), names)}") from error
+    with reading_checkpoint(
+        place, f"{', '.join(names)}, a name of a package that may have to be installed, {expected}"
+    ):
+        kind = read_model_type(place)
     if kind == _VILT:
         return kind
     from fedprime.backbones.dual_encoder import MODEL_TYPES

@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ def find_model(place: str | Path) -> Path:
 
 
 def refuse_others(folder: Path) -> None:
-    """Raises a `ModelError` if there is anything but a saved model, which would be lost by saving one there."""
+    """Raises a `ModelError` if there is what would be lost by saving a model there: anything else, or that of a run."""
+    for run, _ in _vouching(folder):
+        raise ModelError(f"{folder} is the model of the finished run {run}, and would be replaced; name another folder")
     found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
     others = sorted({path.name for path in found} - _FILES)
     if others:
@@ -101,21 +103,26 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _refuse_another(folder: Path) -> None:
     """Raises a `ModelError` if a model that lies in a finished run is not the one that the run saved."""
+    for run, expected in _vouching(folder):
+        if expected != digest_of_file(folder / _CONFIG):
+            raise ModelError(
+                f"{folder} is not the model that the run {run} saved; put that back from a copy, or move this one "
+                "out of the run's folder to use it"
+            )
+
+
+def _vouching(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yields the finished run, if there is one, of which this folder is to be a model, and the digest of that model."""
     config = folder.absolute() / _CONFIG
     for run in config.parents[1:3]:  # that of a client lies in clients/0
         checksums = run / "checksums.json"
         if checksums.is_file() and (run / "results.json").is_file():
             try:
-                expected = parse_json(checksums.read_bytes())[config.relative_to(run).as_posix()]
+                yield run, parse_json(checksums.read_bytes())[config.relative_to(run).as_posix()]
             except (JsonError, TypeError) as error:
                 raise ModelError(f"{checksums} is broken ({error}); restore it from a copy") from error
             except KeyError:
                 continue  # earlier versions did not say
-            if expected != digest_of_file(config):
-                raise ModelError(
-                    f"{folder} is not the model that the run {run} saved; put that back from a copy, or move this one "
-                    "out of the run's folder to use it"
-                )
 
 
 def load_saved(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
