@@ -156,6 +156,15 @@ def test_words_of_a_table_do_not_steer_the_terminal(tmp_path: Path, capsys: pyte
     assert "\x1b" not in said.out + said.err
 
 
+def test_a_name_with_a_line_break_stands_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_csv(tmp_path / "rows.csv", [{"a\nfirst": row % 7, "b": row % 3, "label": "xy"[row % 2]} for row in range(40)])
+    assert exit_code("data", "check", tmp_path / "rows.csv") == 0
+    said = capsys.readouterr()
+    assert "  a first: numbers (0, 1, 2)" in said.out.splitlines()
+    assert "first+b; 2 classes of label" in said.err
+    assert all(line.startswith("INFO: ") for line in said.err.splitlines())
+
+
 def test_a_row_without_a_file_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "rows.csv").write_text("text,n,label\na,x,p\nb,y,q\n" + "c,1,p\nd,2,q\n" * 5)
     assert exit_code("data", "check", tmp_path / "rows.csv", "--columns", "text=text", "readings:numbers=n") == 1

@@ -116,8 +116,9 @@ def _check(words: list[str]) -> int:
 
     embedded = _seen_through(options.backbone, options.modalities, source) if options.backbone else None
     found = inspect(source, EXPECTED.get(options.format), embedded=embedded)
-    lines = [json.dumps(dataclasses.asdict(found), indent=2)] if options.json else map(printable, _in_words(found))
-    print("\n".join(lines))
+    # A name may have a line break in it.
+    lines = (printable(line).replace("\n", " ") for line in _in_words(found))
+    print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else "\n".join(lines))
     with_three_splits(source, options.validation_share, options.test_share)  # refused as by a run
     is_fine = found.is_sound and not (found.repeated or found.given_away)
     if is_fine and not options.json:

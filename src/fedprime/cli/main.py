@@ -128,8 +128,8 @@ def _print_whatever_the_encoding() -> None:
 
 
 class _PrintableFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (its name in `logging`)
+        return printable(super().formatMessage(record)).replace("\n", " ")  # a name may have a line break in it
 
 
 def _log_to_stderr() -> None:

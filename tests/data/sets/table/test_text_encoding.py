@@ -14,6 +14,15 @@ def test_a_letter_that_is_none_does_not_make_a_file_one_in_utf_16(tmp_path: Path
     assert found_encoding(file) == "utf-8"
 
 
+def test_zeros_at_the_end_do_not_make_a_file_one_in_utf_16(tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b"text,label\nwarm,a\ncold,b\n" + bytes(4096))  # as after a power cut
+    assert found_encoding(file) == "utf-8"
+    for encoding in ("utf-16-le", "utf-16-be"):
+        file.write_bytes("text,label\nwarm,a\n\0,b\n".encode(encoding))
+        assert found_encoding(file) == encoding
+
+
 def test_an_encoding_that_is_not_that_of_the_west_is_detected_with_a_notice(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

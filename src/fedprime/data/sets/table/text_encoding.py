@@ -39,9 +39,10 @@ def found_encoding(file: Path, usual: str = "") -> str:
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
-    # Of every second byte of a text in UTF-16 most are zeros; a few in a file of another encoding are but odd letters.
+    # Of every second byte of a text in UTF-16 most are zeros; a few in a file of another encoding are but odd letters,
+    # and many side by side what a file was never filled with.
     for offset, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if start[offset:1000:2].count(0) > len(start[:1000]) / 4:
+        if start[offset:1000:2].count(0) > len(start[:1000]) / 4 > 2 * start[1 - offset : 1000 : 2].count(0):
             return name
     try:
         with file.open(encoding="utf-8") as opened:
