@@ -11,8 +11,9 @@ from PIL import Image
 
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.cells import Cells
-from fedprime.data.sets.table.columns import ModalityColumns, column_forms
+from fedprime.data.sets.table.columns import Form, ModalityColumns, column_forms
 from fedprime.data.sets.table.files import open_parts
+from fedprime.data.sets.table.frames import frame_part
 from miniatures import write_csv, write_photo, write_sound
 
 
@@ -92,6 +93,26 @@ def test_a_row_of_numbers_and_categories_has_its_filled_cells(tmp_path: Path):
         {"colour": "red"},
         {"price": -20.0, "colour": "blue"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("style", "form", "given", "read"),
+    [
+        ("", "category", [12.0, None], ["12", None]),  # as pandas writes whole numbers beside a hole
+        ("numbers", "number", [True, False], [1, 0]),
+        ("dates (year, month, day), read as years since 2000", "number", [2024, 2001], [None, None]),
+    ],
+)
+def test_cells_of_another_type_are_read_as_in_training(
+    style: str, form: Form, given: list[object], read: list[object], caplog: pytest.LogCaptureFixture
+):
+    own = ModalityColumns("facts", "table", ("x", "word"))
+    parts = [frame_part({"x": given, "word": ["a", "b"]})]
+    cells = Cells(own, parts, {"x": form, "word": "category"}, {"x": style})
+    found = [cells.read(row) for row in (0, 1)]
+    filled = [{} if cell is None else {"x": cell} for cell in read]
+    assert [repr(own) for own in found] == [repr({**own, "word": word}) for own, word in zip(filled, "ab", strict=True)]
+    assert ("taken for empty" in caplog.text) == (read == [None, None])
 
 
 def test_files_that_are_not_there_or_empty_are_holes(tmp_path: Path):

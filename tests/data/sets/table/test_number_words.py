@@ -1,5 +1,7 @@
 """Numbers as people write them, read by one way for a whole column."""
 
+from datetime import date, datetime
+
 import numpy as np
 import pytest
 
@@ -138,3 +140,27 @@ def test_a_row_is_read_as_in_training():
     assert read_row({"price": "n/a", "day": 7.5}, titles) == {"day": 7.5}
     with pytest.raises(InputError, match="day is 'soon'; expected dates \\(day, month, year\\), as in training"):
         read_row({"day": "soon"}, titles)
+
+
+@pytest.mark.parametrize("day", ["2001-01-01", date(2001, 1, 1), datetime(2001, 1, 1), np.datetime64("2001-01-01")])
+def test_a_date_is_read_whatever_type_it_has(day: object):
+    titles = {"day": "dates (year, month, day), read as years since 2000"}
+    assert read_row({"day": day}, titles, {"day": "number"})["day"] == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("room", ["12", " 12", 12, 12.0, np.int64(12), np.float32(12)])
+def test_a_number_of_a_category_is_its_name(room: object):
+    assert read_row({"room": room}, {}, {"room": "category"}) == {"room": "12"}
+
+
+@pytest.mark.parametrize("flag", [True, 1, 1.0, np.True_])
+def test_yes_in_a_column_of_numbers_is_one(flag: object):
+    (read,) = read_row({"flag": flag}, {"flag": PLAIN.title}, {"flag": "number"}).values()
+    assert read == 1
+    assert not isinstance(read, bool)
+
+
+@pytest.mark.parametrize("age", [[30], {"years": 30}, (30, 40), b"30", date(2001, 1, 1)])
+def test_what_is_no_number_is_refused_in_a_column_of_numbers(age: object):
+    with pytest.raises(InputError, match="expected numbers, as in training"):
+        read_row({"age": age}, {"age": PLAIN.title}, {"age": "number"})

@@ -19,7 +19,7 @@ from fedprime.data.sets.table.columns import Form, ModalityColumns
 from fedprime.data.sets.table.embedded_files import is_embedded, lengths_and_paths
 from fedprime.data.sets.table.file_names import FileNames, is_web_address
 from fedprime.data.sets.table.parts import Part
-from fedprime.data.sets.table.plain_words import cleaned, is_blank, row_of_numbers
+from fedprime.data.sets.table.plain_words import is_blank, plain_word, row_of_numbers
 from fedprime.data.sets.table.typical_numbers import filled_row
 from fedprime.data.sounds import read_sound
 from fedprime.data.sources import DataError, ValueKind
@@ -268,11 +268,11 @@ class Cells:
             return None
         style = self.styles.get(name)
         if style is None:
-            return cleaned(str(cell))
-        if isinstance(cell, int | float) and self._forms[name] == "number":
-            return cell if math.isfinite(cell) else None
+            return plain_word(cell)
+        if isinstance(cell, int | float) and self._forms[name] == "number" and not style.is_time:
+            return (int(cell) if isinstance(cell, bool) else cell) if math.isfinite(cell) else None
         try:
-            return style.parse(cleaned(str(cell)))
+            return style.parse(plain_word(cell))
         except (ValueError, OverflowError):
             return None
 

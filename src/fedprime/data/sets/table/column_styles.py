@@ -102,6 +102,7 @@ def misfits(style: WordStyle, columns: Sequence[pa.ChunkedArray], kept: Sequence
         kept: As from `kept_in`.
     """
     if style.title == PLAIN.title:  # of numbers, only some that are not finite are none
-        columns = [_infinite(column) if are_numbers(column) else column for column in columns]
+        are_plain = [are_numbers(column) or pa.types.is_boolean(column.type) for column in columns]
+        columns = [_infinite(column) if plain else column for column, plain in zip(columns, are_plain, strict=True)]
     cells = (cell for column in columns for cell in column.to_pylist() if not is_blank(cell, kept))
     return [word for cell in cells if not style.fits(word := cleaned(str(cell)))]

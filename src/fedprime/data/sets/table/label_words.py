@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from fedprime.data.sets.table.number_words import PLAIN
 from fedprime.data.sets.table.parts import Part, named
-from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words
+from fedprime.data.sets.table.plain_words import cleaned, is_blank, kept_words, plain_word
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 #: Between words of a list that NumPy wrote.
@@ -88,7 +88,7 @@ def cells_of(name: str, parts: Sequence[Part]) -> list[object]:
 
 def word_of(cell: object) -> str:
     """Returns a cell as one word without control characters; 3.0 is 3."""
-    return cleaned(_CONTROL.sub(" ", str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)))
+    return cleaned(_CONTROL.sub(" ", plain_word(cell)))
 
 
 def labels_in(cell: object, separator: str) -> list[str] | None:

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.date_words import DAY_FIRST, MONTH_FIRST, TIMES, YEAR_FIRST, date_order, hours, years
-from fedprime.data.sets.table.plain_words import cleaned, is_blank, truth
+from fedprime.data.sets.table.plain_words import is_blank, plain_word, truth
 from fedprime.data.sets.table.typical_numbers import filled_row
 from fedprime.reproducibility.errors import nearest_name, quoted
 
@@ -50,6 +53,11 @@ class WordStyle:
     parse: Callable[[str], float | str]
     doubt: str = ""
     measure: str = ""
+
+    @property
+    def is_time(self) -> bool:
+        """Whether words are dates or times, of which a number is none."""
+        return self.measure in (_HOURS, _YEARS)
 
     def fits(self, word: str) -> bool:
         """Returns whether a word is one of these."""
@@ -152,29 +160,37 @@ def named_style(title: str) -> WordStyle | None:
 def are_comparable(one: WordStyle, other: WordStyle) -> bool:
     """Returns whether numbers of two styles may count the same: no dates beside prices, no kg beside lb."""
     measures = {one.measure, other.measure}
-    return len(measures) == 1 or ("" in measures and not measures & {_HOURS, _YEARS})
+    return len(measures) == 1 or ("" in measures and not (one.is_time or other.is_time))
 
 
-def read_row(cells: Mapping[str, object], titles: Mapping[str, str]) -> dict[str, object]:
-    """Returns a row with what its words stand for.
+def read_row(
+    cells: Mapping[str, object], titles: Mapping[str, str], forms: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, object]:
+    """Returns a row with what its cells stand for, as the cells of a table are read.
 
     Args:
+        cells: Words, numbers, dates, whatever can be said as a word. A number of a column of dates is read already.
         titles: By column, of the style that it had in training.
+        forms: By column, of what form it was there: a number of a category is its name.
 
     Raises:
-        InputError: If a word is nothing of its style.
+        InputError: If a cell is nothing of its style.
     """
     read: dict[str, object] = {}
-    for name, cell in cells.items():
-        style = named_style(titles.get(name, ""))
-        if style is None or not isinstance(cell, str):
+    for name, given in cells.items():
+        cell = given.item() if isinstance(given, np.generic) else given
+        style, form = named_style(titles.get(name, "")), forms.get(name)
+        if style is None and form is None:
             read[name] = cell
-        elif not is_blank(cell):
-            if not style.fits(cleaned(cell)):
+        elif isinstance(cell, int | float) and form in ("number", None):
+            read[name] = int(cell) if isinstance(cell, bool) else cell
+        elif not is_blank(cell, () if style else ("-",)):
+            word = plain_word(cell)
+            if style is not None and not style.fits(word):
                 raise InputError(
-                    f"{name} is {cell[:100]!r}; expected {style.title.partition(', read')[0]}, as in training"
+                    f"{name} is {word[:100]!r}; expected {style.title.partition(', read')[0]}, as in training"
                 )
-            read[name] = style.parse(cleaned(cell))
+            read[name] = style.parse(word) if style else word
     return read
 
 
@@ -196,7 +212,7 @@ def trained_row(cells: Mapping[str, object], modality: str, about: Mapping[str, 
         hint = nearest_name(unknown, forms)
         raise InputError(f"{quoted(unknown, 100)} is no column that the model was trained on: {', '.join(forms)}{hint}")
     numbers = {name: PLAIN.title for name, form in forms.items() if form == "number"}
-    row = read_row(cells, numbers | about.get("styles", {}))
+    row = read_row(cells, numbers | about.get("styles", {}), forms)
     return filled_row(row, about.get("typical", {}).get(modality, {}))
 
 

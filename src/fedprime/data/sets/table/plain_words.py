@@ -28,6 +28,15 @@ def cleaned(word: str) -> str:
     return word if word.isascii() else unicodedata.normalize("NFC", word)
 
 
+def plain_word(cell: object) -> str:
+    """Returns a cell as one word; of a whole number, whatever its type is, the same.
+
+    >>> plain_word(3.0), plain_word(3), plain_word(" red ")
+    ('3', '3', 'red')
+    """
+    return cleaned(str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell))
+
+
 def is_empty(cell: object) -> bool:
     """Returns whether nothing is written in a cell, or that it is not a number (NaN).
 
