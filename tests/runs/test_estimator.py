@@ -6,7 +6,15 @@ import pytest
 from sklearn.base import clone, is_classifier
 
 from fedprime.data.sources import DataError
-from fedprime.runs.estimator import Estimator, arguments_named, flag_words, in_arguments, label_cells, with_labels
+from fedprime.runs.estimator import (
+    Estimator,
+    arguments_named,
+    flag_words,
+    flags_of,
+    in_arguments,
+    label_cells,
+    with_labels,
+)
 from fedprime.settings.problems import SettingsError
 
 
@@ -66,6 +74,7 @@ def test_flags_may_be_one_text():
         ("training.rounds is '-1'", "rounds is '-1'"),
         ("name its path: --backbone PATH)", 'name its path: backbone="PATH")'),
         ("name another column, --data.label COLUMN", 'name another column, label="COLUMN"'),
+        ("name another folder with --output", "name another folder with folder="),
         ("say so by --data.several-labels; or", "say so by --data.several-labels in settings; or"),
         ("name those in data.modalities", "name those in --data.modalities in settings"),
         ("method.prompts is 0", "--method.prompts in settings is 0"),
@@ -78,6 +87,15 @@ def test_errors_name_arguments_where_a_command_line_has_flags(said: str, in_pyth
     with pytest.raises(SettingsError) as caught, arguments_named():
         raise SettingsError(said)
     assert str(caught.value) == in_python
+
+
+def test_columns_may_be_called_by_numbers_and_none_is_not_said():
+    given = {"seed": 0, "rounds": np.int64(3), "method": "pfpt", "backbone": object(), "settings": None}
+    named = flags_of(given | {"label": 2, "client": 0, "columns": ("text=1",)}, num_sites=4)
+    said = ["--data.label", "2", "--data.columns", "text=1", "--data.client=0", "--partition.kind=site"]
+    assert named == ["--seed=0", "--training.rounds=3", *said, "--partition.num_clients=4", "--method.name=pfpt"]
+    unnamed = flags_of(given | {"label": None, "client": None, "columns": None}, num_sites=0)
+    assert unnamed == ["--seed=0", "--training.rounds=3", "--method.name=pfpt"]
 
 
 def test_a_frame_that_cannot_be_measured_on_is_told():

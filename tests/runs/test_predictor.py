@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -221,8 +222,9 @@ def test_it_is_copied_and_measured_by_scikit_learn(fitted: FederatedPredictor, b
     assert scores.mean() > 0.5
     with pytest.raises(NotFittedError, match="nothing was trained yet"):
         one.predict(frame)
-    with pytest.raises(NotFittedError):
-        check_is_fitted(one)
+    for unfitted in (check_is_fitted, lambda one: one.save("m"), lambda one: one.push_to_hub("me/soups")):
+        with pytest.raises(NotFittedError):
+            unfitted(one)
     assert not hasattr(one, "feature_names_in_")
     assert fitted.feature_names_in_.tolist() == ["photo", "price", "colour"]
     assert fitted.n_features_in_ == 3
@@ -238,6 +240,32 @@ def test_labels_that_are_numbers_stay_numbers(frame: pd.DataFrame, backbone: Bac
     assert np.array_equal(mostly, found.predict_proba(numbered, prior={"0": 1, "10": 1, "20": 98}))
     found.save(tmp_path / "m")
     assert FederatedPredictor.load(tmp_path / "m", backbone).classes_.tolist() == [0, 10, 20]
+
+
+def test_classes_are_in_the_order_that_scikit_learn_measures_them_in(
+    frame: pd.DataFrame, backbone: Backbone, tmp_path: Path
+):
+    numbered = frame.assign(label=["9" if label == DISHES[0] else "10" for label in frame["label"]])
+    found = predictor(backbone).fit(numbered)
+    assert found.classes_.tolist() == ["10", "9"]  # as np.unique has them, and no list of numbers
+    assert roc_auc_score(numbered["label"], found.predict_proba(numbered)[:, 1]) > 0.9
+    assert found.evaluate(numbered).accuracy == (found.predict(numbered) == numbered["label"]).mean() > 0.8
+    often, seldom = (found.predict_proba(numbered, prior={"9": share, "10": 1 - share})[:, 1] for share in (0.9, 0.1))
+    assert (often > seldom).all()
+    found.save(tmp_path / "m")
+    again = FederatedPredictor.load(tmp_path / "m", backbone)
+    assert again.classes_.tolist() == ["10", "9"]
+    assert np.array_equal(again.predict_proba(numbered), found.predict_proba(numbered))
+
+
+def test_labels_that_are_dates_are_saved_by_their_names(frame: pd.DataFrame, backbone: Backbone, tmp_path: Path):
+    days = frame.assign(label=pd.to_datetime([f"2024-01-0{1 + DISHES.index(label)}" for label in frame["label"]]))
+    found = predictor(backbone, rounds=np.int64(1)).fit(days)
+    assert set(found.predict(days)) <= set(days["label"])
+    found.save(tmp_path / "m")
+    again = FederatedPredictor.load(tmp_path / "m", backbone)
+    assert again.classes_.tolist() == [str(day) for day in found.classes_]
+    assert again.score(days) == found.score(days)
 
 
 def test_several_labels_are_columns_of_yes_and_no(frame: pd.DataFrame, backbone: Backbone):

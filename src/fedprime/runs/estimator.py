@@ -4,17 +4,19 @@ import inspect
 import logging
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from fedprime.data.sets.table.frames import frame_columns
 from fedprime.data.sets.table.options import stated_columns
 from fedprime.data.sets.table.row_numbers import are_row_numbers
 from fedprime.data.sets.table.table import Table
 from fedprime.data.sources import DataError
+from fedprime.models.evaluation import Predictions, Scores, score
 from fedprime.models.model_folder import ModelError
 from fedprime.reproducibility.errors import FedprimeError, counted
 from fedprime.settings.describe import describe_settings
@@ -24,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 #: By setting, the argument of a constructor that sets it.
 _ARGUMENTS = {"data.label": "label", "data.client": "client", "data.columns": "columns", "backbone": "backbone"}
-_ARGUMENTS |= {"method.name": "method", "training.rounds": "rounds"}
+_ARGUMENTS |= {"method.name": "method", "training.rounds": "rounds", "output": "folder="}
 
 
 class Estimator:
@@ -100,7 +102,7 @@ def in_arguments(message: str) -> str:
     'name all of them by --data.classes in settings'
     """
     names = (re.escape(own.name).replace("_", "[_-]") for own in describe_settings(()) if "." in own.name)
-    known = "|".join([*sorted(names, reverse=True), r"method\.\w+", "(?<=--)backbone"])
+    known = "|".join([*sorted(names, reverse=True), r"method\.\w+", "(?<=--)(?:backbone|output)"])
     flag = re.compile(rf"(?<![\w./\"'-])(--)?({known})\b(?: ([A-Z]+|small)\b)?")
 
     def argument(found: re.Match[str]) -> str:
@@ -139,9 +141,15 @@ def tell_unread_numbers(table: Table, client: str) -> None:
         _logger.warning("numbers are read where stated: columns=('table=*', ...) reads %s", ", ".join(unread))
 
 
-def listed(words: str | Sequence[str]) -> list[str]:
-    """Returns words, of which one may be given by itself."""
-    return [words] if isinstance(words, str) else list(words)
+def listed(words: str | Sequence[str] | None) -> list[str]:
+    """Returns words, of which one may be given by itself, and None for none; names of columns may be numbers.
+
+    >>> listed("a"), listed(("a", 3)), listed(0), listed(None), listed("")
+    (['a'], ['a', '3'], ['0'], [], [])
+    """
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        words = [] if words is None or words == "" else [words]
+    return [str(word) for word in words if word != ""]
 
 
 def flag_words(settings: str | Sequence[str]) -> list[str]:
@@ -160,6 +168,26 @@ def flag_words(settings: str | Sequence[str]) -> list[str]:
     return words
 
 
+def flags_of(given: Mapping[str, Any], num_sites: int) -> list[str]:
+    """Returns what a constructor was given as the flags of a command line; what is None or empty is not said.
+
+    Args:
+        num_sites: That a frame names; 0 where it names none.
+
+    Raises:
+        SettingsError: If its settings are no flags.
+    """
+    labels, client, columns = (listed(given[name]) for name in ("label", "client", "columns"))
+    flags = [f"--seed={given['seed']}", f"--training.rounds={given['rounds']}"]
+    flags += ["--data.label", *labels] if labels else []
+    flags += ["--data.columns", *columns] if columns else []
+    flags += [f"--data.client={name}" for name in client]
+    flags += ["--partition.kind=site", f"--partition.num_clients={num_sites}"] if num_sites else []
+    flags += [f"--method.name={given['method']}"] if isinstance(given["method"], str) else []
+    flags += [f"--backbone={given['backbone']}"] if isinstance(given["backbone"], str) else []
+    return [*flags, *flag_words(given["settings"] or ())]
+
+
 def with_labels(frame: object, y: object, label: str | Sequence[str]) -> object:
     """Returns a frame with labels that were given beside it, in the place of its own.
 
@@ -176,6 +204,15 @@ def with_labels(frame: object, y: object, label: str | Sequence[str]) -> object:
             raise DataError(f"y has {counted(shape[1], 'column')}; expected one, with a label for each row")
         y = np.asarray(y).ravel()  # as frame[["label"]]
     return frame_columns(frame) | frame_columns({"".join(names) or "label": y})
+
+
+def scores_of(probabilities: Float[np.ndarray, "row label"], labels: Int[np.ndarray, "row ..."]) -> Scores:
+    """Returns how good probabilities are, in the order of the model's labels, on rows whose labels are known."""
+    right = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    wrong = np.log(np.maximum(1 - probabilities, np.finfo(np.float64).tiny))
+    one_class = labels.ndim == 1
+    losses = -right[np.arange(len(labels)), labels] if one_class else -np.where(labels > 0, right, wrong).mean(1)
+    return score(Predictions(probabilities, labels, losses))
 
 
 def label_cells(frame: object, names: Sequence[str]) -> dict[str, list[object]]:

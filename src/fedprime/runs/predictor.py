@@ -16,7 +16,7 @@ from fedprime.data.sets.table.labels import read_known_labels
 from fedprime.data.sets.table.rows import unlabelled_rows
 from fedprime.data.sets.table.table import table_of
 from fedprime.methods.method import Method
-from fedprime.models.evaluation import Predictions, Scores, score
+from fedprime.models.evaluation import Scores
 from fedprime.models.model_folder import STATISTICS, ModelError, find_model, refuse_changed
 from fedprime.models.prediction import predict_samples, with_prior
 from fedprime.models.priors import Prior, check_prior
@@ -27,16 +27,17 @@ from fedprime.runs.callbacks import ProgressLine
 from fedprime.runs.estimator import (
     Estimator,
     arguments_named,
-    flag_words,
+    flags_of,
     label_cells,
     listed,
     not_fitted,
     own_object,
+    scores_of,
     tell_unread_numbers,
     with_labels,
 )
 from fedprime.runs.run import start_run
-from fedprime.runs.saved_predictor import PREDICTOR, as_classes, predictor_text, read_known
+from fedprime.runs.saved_predictor import PREDICTOR, as_classes, as_json, predictor_text, read_known
 from fedprime.settings.reading import read_settings
 from fedprime.settings.settings import Settings
 
@@ -53,7 +54,7 @@ class FederatedPredictor(Estimator):
     is taken away unless `settings` say so (``missing.rate``).
 
     Attributes:
-        classes_: The labels as they stood in the frame, in the order of probabilities.
+        classes_: The labels as they stood in the frame, sorted, in the order of probabilities.
         model_: What was trained.
         results_: The final table of the run.
         columns_: Which columns were read as what.
@@ -128,7 +129,7 @@ class FederatedPredictor(Estimator):
         self.columns_, self.label_columns_ = tuple(str(own) for own in source.columns), source.label_columns
         self._forms, self._several, self._files = source.forms, data.several_labels, Path(files)
         known = [] if source.task == "several_labels" else frame_columns(frame)[source.label_columns[0]]
-        self.classes_ = as_classes(named_cells(known, source.label_names))
+        self._name_classes(named_cells(known, source.label_names))
         return self
 
     def predict(
@@ -158,7 +159,6 @@ class FederatedPredictor(Estimator):
             return (probabilities > 0.5).astype(np.int64)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    @arguments_named()
     def predict_proba(
         self,
         frame: object,
@@ -168,6 +168,13 @@ class FederatedPredictor(Estimator):
         prior: Prior = "train",
     ) -> Float[np.ndarray, "row label"]:
         """Returns the probability of each class or label, in the order of `classes_`; see `predict`."""
+        return self._probabilities(frame, without, files, prior)[:, self._order]
+
+    @arguments_named()
+    def _probabilities(
+        self, frame: object, without: Sequence[str], files: str | Path | None, prior: Prior
+    ) -> Float[np.ndarray, "row label"]:
+        """Returns them in the order of the model."""
         model = self._fitted()
         kinds = model.backbone.kinds
         check_prior(prior)
@@ -188,7 +195,7 @@ class FederatedPredictor(Estimator):
                     left = f" without {', '.join(without)}" if without else ""
                     raise InputError(f"row {len(found)}: nothing can be used{left}; expected one of {', '.join(kinds)}")
         if isinstance(prior, Mapping):  # by classes as they stood in the frame
-            names = dict(zip(self.classes_.tolist(), model.label_names, strict=True))
+            names = dict(zip(self._classes, model.label_names, strict=True))
             prior = {names.get(label, str(label)): own for label, own in prior.items()}
         found = found if prior == "train" else with_prior(model, found, prior)
         return np.array([list(own["probabilities"].values()) for own in found]).reshape(-1, len(model.label_names))
@@ -207,12 +214,7 @@ class FederatedPredictor(Estimator):
         names = self._fitted().label_names
         known = label_cells(frame, self.label_columns_)
         labels = read_known_labels([frame_part(known)], self.label_columns_, names, several_labels=self._several)
-        probabilities = self.predict_proba(frame, without=without, files=files, prior=prior)
-        right = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-        wrong = np.log(np.maximum(1 - probabilities, np.finfo(np.float64).tiny))
-        one_class = labels.ndim == 1
-        losses = -right[np.arange(len(labels)), labels] if one_class else -np.where(labels > 0, right, wrong).mean(1)
-        return score(Predictions(probabilities, labels, losses))
+        return scores_of(self._probabilities(frame, without, files, prior), labels)
 
     def score(self, frame: object, y: object = None) -> float:
         """Returns the accuracy, as scikit-learn asks for it."""
@@ -270,10 +272,11 @@ class FederatedPredictor(Estimator):
             predictor = cls(**known["parameters"])
             predictor.columns_, predictor.label_columns_ = tuple(known["columns"]), tuple(known["label"])
             predictor._forms, predictor._several = known["forms"], known["several_labels"]
-            predictor.classes_, predictor.results_ = as_classes(known["classes"]), known["results"]
+            predictor.results_, predictor.model_ = known["results"], model
+            predictor._name_classes(known["classes"])
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{folder / PREDICTOR} is broken ({error!r}); save the predictor again") from error
-        predictor.model_, predictor._statistics, predictor._files = model, read_statistics(folder), Path()
+        predictor._statistics, predictor._files = read_statistics(folder), Path()
         if backbone is not None:
             predictor.backbone = str(backbone) if isinstance(backbone, Path) else backbone
         return predictor
@@ -283,18 +286,15 @@ class FederatedPredictor(Estimator):
             raise not_fitted()
         return self.model_
 
+    def _name_classes(self, classes: Sequence[object]) -> None:
+        self._classes = list(classes)
+        self.classes_, self._order = as_classes(classes, is_sorted=self.model_.task == "one_class")
+
     def _said(self, *, given: bool) -> str:
+        names = self._fitted().label_names
         known = {"columns": self.columns_, "label": self.label_columns_, "several_labels": self._several}
-        known |= {"forms": self._forms, "classes": self.classes_.tolist()}
+        known |= {"forms": self._forms, "classes": as_json(self._classes, names)}
         return predictor_text(known | ({"parameters": self.get_params(), "results": self.results_} if given else {}))
 
     def _settings(self, num_sites: int) -> Settings:
-        labels, columns = listed(self.label), listed(self.columns)
-        flags = [f"--seed={self.seed}", f"--training.rounds={self.rounds}"]
-        flags += ["--data.label", *labels] if any(labels) else []
-        flags += ["--data.columns", *columns] if columns else []
-        flags += [f"--data.client={self.client}"] if self.client else []
-        flags += ["--partition.kind=site", f"--partition.num_clients={num_sites}"] if num_sites else []
-        flags += [f"--method.name={self.method}"] if isinstance(self.method, str) else []
-        flags += [f"--backbone={self.backbone}"] if isinstance(self.backbone, str) else []
-        return read_settings(_RECIPE, [*flags, *flag_words(self.settings)])
+        return read_settings(_RECIPE, flags_of(self.get_params(), num_sites))

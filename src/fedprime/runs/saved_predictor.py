@@ -27,7 +27,7 @@ def predictor_text(known: Mapping[str, Any]) -> str:
     """
     given = known.get("parameters", {})
     kept = {name: value for name, value in given.items() if not isinstance(value, Backbone | Method)}
-    return json.dumps({**known, "parameters": kept} if given else known, indent=2, default=list) + "\n"
+    return json.dumps({**known, "parameters": kept} if given else known, indent=2, default=_plain) + "\n"
 
 
 def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
@@ -64,10 +64,34 @@ def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
     return known
 
 
-def as_classes(labels: Sequence[object]) -> np.ndarray:
-    """Returns labels as they stood in a frame: of one type, or of several as they are.
+def _plain(value: Any) -> object:
+    return value.item() if isinstance(value, np.generic) else list(value)
 
-    >>> as_classes([0, 1]).dtype.kind, as_classes(["0", 1]).dtype.kind
-    ('i', 'O')
+
+def as_classes(labels: Sequence[object], *, is_sorted: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Returns labels as they stood in a frame, of one type or of several as they are, and which of `labels` each is.
+
+    Args:
+        is_sorted: Whether they are sorted as NumPy sorts them, if they are of one type: what scikit-learn measures
+            takes their probabilities to be in that order.
+
+    >>> as_classes(["9", "10"])
+    (array(['10', '9'], dtype='<U2'), array([1, 0]))
+    >>> as_classes(["0", 1])
+    (array(['0', 1], dtype=object), array([0, 1]))
     """
-    return np.array(labels, dtype=None if len({type(label) for label in labels}) == 1 else object)
+    one_type = len({type(label) for label in labels}) == 1
+    classes = np.array(labels, dtype=None if one_type else object)
+    order = classes.argsort() if one_type and is_sorted else np.arange(len(labels))
+    return classes[order], order
+
+
+def as_json(labels: Sequence[object], names: Sequence[str]) -> list[object]:
+    """Returns labels as JSON has them, by their names where it has no words for them, as for dates.
+
+    >>> from datetime import date
+    >>> as_json([True, date(2024, 1, 31)], ["True", "2024-01-31"])
+    [True, '2024-01-31']
+    """
+    plain = bool | int | float | str
+    return [own if isinstance(own, plain) else name for own, name in zip(labels, names, strict=True)]
