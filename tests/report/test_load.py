@@ -248,6 +248,14 @@ def test_results_of_another_format_are_refused(field: str, value: Any, tmp_path:
         read_run(folder)
 
 
+@pytest.mark.parametrize("value", [None, []])
+def test_results_that_are_no_object_are_refused(value: Any, tmp_path: Path):
+    folder = make_run(tmp_path / "run")
+    write_json(folder / "results.json", value)
+    with pytest.raises(RunError, match=r"results.json has another format .* \(it is no object\); restore it"):
+        read_run(folder)
+
+
 def test_a_run_whose_metrics_lack_rounds_is_refused(tmp_path: Path):
     folder = make_run(tmp_path / "run", rounds=3)
     lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)

@@ -1,5 +1,7 @@
 """The conventions of scikit-learn, asked for by scikit-learn."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,6 +96,9 @@ def test_columns_may_be_called_by_numbers_and_none_is_not_said():
     named = flags_of(given | {"label": 2, "client": 0, "columns": ("text=1",)}, num_sites=4)
     said = ["--data.label", "2", "--data.columns", "text=1", "--data.client=0", "--partition.kind=site"]
     assert named == ["--seed=0", "--training.rounds=3", *said, "--partition.num_clients=4", "--method.name=pfpt"]
+    assert "--backbone=my/model" in flags_of(
+        given | {"label": 2, "client": 0, "columns": (), "backbone": Path("my/model")}, 0
+    )
     unnamed = flags_of(given | {"label": None, "client": None, "columns": None}, num_sites=0)
     assert unnamed == ["--seed=0", "--training.rounds=3", "--method.name=pfpt"]
 

@@ -47,6 +47,8 @@ def space(tmp_path: Path) -> Path:
     (tmp_path / "composite" / "composite.json").write_text(json.dumps(composite))
     backbone = load_backbone(str(tmp_path / "composite"))
     model = PromptedModel(backbone, NoPrompts(backbone.dim), ('a "soup"', "cake", "tea", "pie"))
+    forms = {"price": "number", "colour": "category"}
+    model.about = {"columns": ["photo:image=file", "voice:audio=sound", "facts:table=price+colour"], "forms": forms}
     export_space(model, tmp_path / "space")
     (tmp_path / "composite").rename(tmp_path / "moved")  # which nothing needs any more
     with pytest.raises(ModelError, match="exists already"):
@@ -59,6 +61,7 @@ def test_the_app_predicts_from_what_is_there(space: Path, monkeypatch: pytest.Mo
     app = runpy.run_path(str(space / "app.py"))["app"]
     predict, inputs, _ = app.given
     assert [type(part).__name__ for part in inputs] == ["Image", "Audio", "Textbox"]
+    assert inputs[2].named["placeholder"] == '{"price": 3.5, "colour": "a word"}'
     sound = (8000, np.zeros(800, np.int16))
     photo = np.full((40, 30, 3), 90, np.uint8)
     probabilities, rows = predict(photo, sound, '{"price": 2.5}')
@@ -69,6 +72,9 @@ def test_the_app_predicts_from_what_is_there(space: Path, monkeypatch: pytest.Mo
     assert [row[0] for row in predict(None, sound, '{"price": 2.5}')[1]] == ["voice + facts", "voice", "facts"]
     with pytest.raises(sys.modules["gradio"].Error, match="nothing is there"):  # type: ignore[attr-defined]
         predict(None, None, "")
+    for row in ("price 2.5", "3", '["price"]'):
+        with pytest.raises(sys.modules["gradio"].Error, match="is no row; expected cells by column, as"):  # type: ignore[attr-defined]
+            predict(None, None, row)
 
 
 def test_the_hub_is_told_what_to_run(space: Path):

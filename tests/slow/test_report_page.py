@@ -75,6 +75,25 @@ addEventListener("load", () => {
 """
 
 
+ACROSS = """
+addEventListener("load", () => {
+  const told = document.createElement("output"), line = document.querySelector("svg[role=img] polyline.limit");
+  told.textContent = JSON.stringify({ wide: line.getBBox().width / line.ownerSVGElement.viewBox.baseVal.width });
+  document.body.append(told);
+});
+"""
+
+
+def test_the_limit_of_a_single_round_is_drawn_across_the_plot(
+    told_by_page: Callable[[str, int, int], dict[str, Any]], tmp_path: Path
+):
+    collection = collected([made_run({"method": "closed-form"}, history=history([0.4], limit=0.95))])
+    page = html_page(page_data("a study", collection, group_runs(collection), "caption", ["fedprime report runs"]))
+    path = tmp_path / "page.html"
+    path.write_text(page.replace('<script type="application', f'<script>{ACROSS}</script>\n<script type="application'))
+    assert told_by_page(path.as_uri(), 1280, 2000)["wide"] > 0.8
+
+
 def test_limits_that_are_not_those_of_most_are_told_apart(
     told_by_page: Callable[[str, int, int], dict[str, Any]], tmp_path: Path
 ):

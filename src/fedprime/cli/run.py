@@ -69,7 +69,7 @@ def _make(settings: Any, path: Path, live: bool, trackers: Sequence[str], change
             from fedprime.runs.live import LivePage
 
             callbacks.append(LivePage(path))
-            print(f"to look at while it runs: {(path / _LIVE).absolute()}")
+            print(f"to look at from its first round on: {(path / _LIVE).absolute()}")
         if settings is None:
             results = run.resume_run(path, changes=changes, callbacks=callbacks)
         else:

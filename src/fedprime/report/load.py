@@ -190,9 +190,10 @@ def read_run(path: Path, labels: Mapping[str, str] | None = None) -> FinishedRun
     except ValidationError as error:
         first = error.errors()[0]
         part, *inside = map(str, first["loc"])
+        said = f"{'.'.join(inside)}: {first['msg']}" if inside else "it is no object"
         raise RunError(
             f"{path / _FILES.get(part, 'metrics.jsonl')} has another format than this version of fedprime writes "
-            f"({'.'.join(inside)}: {first['msg']}); {_REMEDY}"
+            f"({said}); {_REMEDY}"
         ) from error
     folder.refuse_changed()
     if rounds != list(range(min(rounds, default=0), run.results.rounds)) or min(rounds, default=0) > 0:

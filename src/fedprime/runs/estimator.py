@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,8 @@ def in_arguments(message: str) -> str:
 
 
 def own_object(given: Any) -> Any:
-    """Returns what was given in the place of a name; None for a name."""
-    return None if isinstance(given, str) else given
+    """Returns what was given in the place of a name; None for a name or a path."""
+    return None if isinstance(given, str | Path) else given
 
 
 def not_fitted() -> ModelError:
@@ -184,7 +185,7 @@ def flags_of(given: Mapping[str, Any], num_sites: int) -> list[str]:
     flags += [f"--data.client={name}" for name in client]
     flags += ["--partition.kind=site", f"--partition.num_clients={num_sites}"] if num_sites else []
     flags += [f"--method.name={given['method']}"] if isinstance(given["method"], str) else []
-    flags += [f"--backbone={given['backbone']}"] if isinstance(given["backbone"], str) else []
+    flags += [f"--backbone={given['backbone']}"] if isinstance(given["backbone"], str | Path) else []
     return [*flags, *flag_words(given["settings"] or ())]
 
 

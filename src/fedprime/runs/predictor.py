@@ -68,7 +68,7 @@ class FederatedPredictor(Estimator):
         columns: Sequence[str] = (),
         method: str | Method = "fedprime",
         rounds: int = 20,
-        backbone: str | Backbone = "auto",
+        backbone: str | Path | Backbone = "auto",
         seed: int = 0,
         settings: Sequence[str] = (),
     ) -> None:

@@ -65,7 +65,7 @@ def read_known(folder: Path, model: PromptedModel) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> object:
-    return value.item() if isinstance(value, np.generic) else list(value)
+    return value.item() if isinstance(value, np.generic) else str(value) if isinstance(value, Path) else list(value)
 
 
 def as_classes(labels: Sequence[object], *, is_sorted: bool = True) -> tuple[np.ndarray, np.ndarray]:

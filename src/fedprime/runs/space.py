@@ -23,6 +23,7 @@ from pathlib import Path
 import gradio
 
 import fedprime
+from fedprime.data.sets.table.options import stated_columns
 from fedprime.models.explanation import explain
 
 HERE = Path(__file__).parent
@@ -36,8 +37,15 @@ def component(name, kind):
         return gradio.Image(type="numpy", label=name)
     if kind == "audio":
         return gradio.Audio(type="numpy", label=name)
-    hints = {"text": "", "numbers": "numbers with spaces between them", "table": '{"column": 3.5, "other": "a word"}'}
+    hints = {"text": "", "numbers": "numbers with spaces between them", "table": example_row(name)}
     return gradio.Textbox(label=name, placeholder=hints[kind], lines=2)
+
+
+def example_row(name):
+    """Returns how a row is given: an object of JSON, with the columns of training where the model knows them."""
+    forms = MODEL.about.get("forms", {"column": "number", "other": "category"})
+    columns = dict(stated_columns(word, forms) for word in MODEL.about.get("columns", [])).get(name, [*forms])
+    return json.dumps({column: 3.5 if forms.get(column) == "number" else "a word" for column in columns})
 
 
 def raw_value(value, kind):
@@ -48,7 +56,18 @@ def raw_value(value, kind):
         return {"array": (samples / scale).astype("float32").T, "sampling_rate": rate}
     if kind == "numbers":
         return [float(word) for word in value.split()]
-    return json.loads(value) if kind == "table" else value
+    return read_row(value) if kind == "table" else value
+
+
+def read_row(value):
+    """Returns the cells by column."""
+    try:
+        row = json.loads(value)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise ValueError(repr(value[:100]) + ' is no row; expected cells by column, as {"column": 3.5}')
+    return row
 
 
 def is_empty(value):

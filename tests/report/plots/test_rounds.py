@@ -48,6 +48,14 @@ def test_a_shared_limit_is_drawn_once():
     assert {"Bayes limit", "Bayes limit of local-p"} <= set(shown_texts(drawing.figure))
 
 
+def test_the_limit_of_a_single_round_is_drawn_across_the_plot():
+    (drawing,) = drawn(draw_rounds, [made_run({"method": "closed-form"}, history=history([0.4], limit=0.95))])
+    (panel,) = drawing.figure.axes
+    (limit,) = (line for line in panel.lines if line.get_linestyle() == "--")
+    assert limit.get_path().get_extents(limit.get_transform()).width == pytest.approx(panel.bbox.width)
+    assert panel.get_ylim()[1] > 95
+
+
 def test_late_rounds_fill_the_plot():
     accuracy = [0.1, 0.3, *([0.8] * 16)]
     (drawing,) = drawn(draw_rounds, [made_run({"method": "a"}, history=history(accuracy))])

@@ -198,7 +198,10 @@ class LimitLines:
         for name, points in limit_groups(curves).items():
             dashes = self._dashes.setdefault(name, _LIMIT_DASHES[len(self._dashes) % len(_LIMIT_DASHES)])
             x, y = zip(*points, strict=True)
-            panel.plot(x, y, color=LIMIT_COLOR, linestyle=dashes, linewidth=1.2, zorder=1)
+            if len(points) > 1:
+                panel.plot(x, y, color=LIMIT_COLOR, linestyle=dashes, linewidth=1.2, zorder=1)
+            else:  # a line of one point would not be seen
+                panel.axhline(y[0], color=LIMIT_COLOR, linestyle=dashes, linewidth=1.2, zorder=1)
 
     def entries(self) -> list[Line2D]:
         """Returns what a legend says of them."""

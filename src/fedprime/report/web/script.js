@@ -253,10 +253,12 @@ function curves() {
   const first = Math.min(...items.flatMap((cell) => cell.curves[quantity][0]));
   const x = scaled(first, Math.max(last, first + 1), LEFT + 4, WIDTH - RIGHT - 4), y = scaled(low, high, HEIGHT - BOTTOM, TOP);
   const line = (curve, shift = 0) => curve[0].map((round, place) => `${x(round).toFixed(1)},${y(curve[1][place] + shift * curve[2][place]).toFixed(1)}`);
+  // A line of one point would not be seen.
+  const across = (curve) => curve[0].length > 1 ? curve : [[first, Math.max(last, first + 1)], [curve[1][0], curve[1][0]], [0, 0]];
   const pictures = groups.map(([block, limits]) => {
     const svg = frame(`${quantity} over rounds ${words(block[0].labels)}`, y, steps(low, high, 5, quantity.startsWith("prompts")), steps(first, last, 8, true).map((tick) => [tick, String(tick)]), x);
     svg.append(draw("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 3, "text-anchor": "middle" }, first < 1 ? "round (up to 0: the start)" : "round"));
-    for (const [name, curve] of limits) svg.append(draw("polyline", { class: "limit", points: line(curve).join(" "), style: `stroke-dasharray:${dashes[name]}` }));
+    for (const [name, curve] of limits) svg.append(draw("polyline", { class: "limit", points: line(across(curve)).join(" "), style: `stroke-dasharray:${dashes[name]}` }));
     for (const cell of block) {
       const curve = cell.curves[quantity];
       if (curve[2].some(Boolean)) svg.append(draw("polygon", { class: "band", color: label(cell), points: [...line(curve, 1), ...line(curve, -1).reverse()].join(" ") }));

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedprime.data.images import InputError
-from fedprime.data.sets.table.number_words import PLAIN, decimal_marks, named_style, number_style, read_row
+from fedprime.data.sets.table.number_words import PLAIN, decimal_marks, named_style, number_style, read_row, trained_row
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,16 @@ def test_a_row_is_read_as_in_training():
 def test_a_date_is_read_whatever_type_it_has(day: object):
     titles = {"day": "dates (year, month, day), read as years since 2000"}
     assert read_row({"day": day}, titles, {"day": "number"})["day"] == pytest.approx(1, abs=0.01)
+
+
+def test_a_column_of_another_modality_is_none_of_a_row():
+    about = {
+        "columns": ["text:text=note", "facts:table=age+ward"],
+        "forms": {"note": "text", "age": "number", "ward": "category"},
+    }
+    assert trained_row({"age": 3, "ward": "A"}, "facts", about) == {"age": 3, "ward": "A"}
+    with pytest.raises(InputError, match=r"note is no column that the model was trained on: age, ward$"):
+        trained_row({"note": "fever"}, "facts", about)
 
 
 @pytest.mark.parametrize("room", ["12", " 12", 12, 12.0, np.int64(12), np.float32(12)])

@@ -13,6 +13,7 @@ import numpy as np
 
 from fedprime.data.images import InputError
 from fedprime.data.sets.table.date_words import DAY_FIRST, MONTH_FIRST, TIMES, YEAR_FIRST, date_order, hours, years
+from fedprime.data.sets.table.options import stated_columns
 from fedprime.data.sets.table.plain_words import is_blank, plain_word, truth
 from fedprime.data.sets.table.typical_numbers import filled_row
 from fedprime.reproducibility.errors import nearest_name, quoted
@@ -207,10 +208,11 @@ def trained_row(cells: Mapping[str, object], modality: str, about: Mapping[str, 
         InputError: If a word is nothing of its style, or a column is none that the model knows.
     """
     forms: Mapping[str, str] = about.get("forms", {})
-    unknown = next((name for name in cells if name not in forms), None)
-    if unknown is not None and forms and modality not in forms:
-        hint = nearest_name(unknown, forms)
-        raise InputError(f"{quoted(unknown, 100)} is no column that the model was trained on: {', '.join(forms)}{hint}")
+    own = dict(stated_columns(word, forms) for word in about.get("columns", [])).get(modality, [*forms])
+    unknown = next((name for name in cells if name not in own), None)
+    if unknown is not None and forms and modality not in own:
+        said = f"{quoted(unknown, 100)} is no column that the model was trained on: {', '.join(own)}"
+        raise InputError(f"{said}{nearest_name(unknown, own)}")
     numbers = {name: PLAIN.title for name, form in forms.items() if form == "number"}
     row = read_row(cells, numbers | about.get("styles", {}), forms)
     return filled_row(row, about.get("typical", {}).get(modality, {}))
