@@ -134,6 +134,12 @@ def test_a_run_that_is_not_in_the_plan_is_left_out(grid: Path):
     assert problem(grid).startswith(f"{stray} is no run of the plan")
 
 
+def test_a_plan_that_a_person_keeps_beside_runs_is_no_grid(tmp_path: Path):
+    (tmp_path / "plan.toml").write_text('recipe = "builtin/quickstart"\nseeds = [0, 1]\n')
+    run = make_run(tmp_path / "runs" / "first")
+    assert places([run]) == places([tmp_path]) == [str(run)]
+
+
 def test_a_broken_run_is_left_out_and_the_others_are_read(tmp_path: Path):
     good, broken = make_run(tmp_path / "good"), make_run(tmp_path / "broken")
     (broken / "results.json").write_text("{")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedprime.backbones.backbone import Backbone
@@ -36,6 +37,12 @@ def test_without_a_file_all_is_read_from_what_the_model_says_of_its_columns(mode
     model.about["labels"] = ["red", "round"]  # a column of yes and no for each
     known = read_known(tmp_path, model)
     assert (known["parameters"]["label"], known["several_labels"]) == (("red", "round"), False)
+
+
+def test_numbers_of_numpy_and_paths_are_written_as_json_has_them():
+    given = {"rounds": np.int64(3), "backbone": Path("my/model"), "columns": ("text=a",), "method": "pfpt"}
+    said = json.loads(predictor_text({"parameters": given}))["parameters"]
+    assert said == {"rounds": 3, "backbone": "my/model", "columns": ["text=a"], "method": "pfpt"}
 
 
 def test_what_the_file_says_goes_over_it(model: PromptedModel, tmp_path: Path):

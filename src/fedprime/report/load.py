@@ -1,6 +1,8 @@
 """From paths to finished runs: run folders, folders and grids of them, files of earlier reports."""
 
+import functools
 import os
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -42,8 +44,9 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunSet], list[str]]:
     sets: list[RunSet] = []
     found: dict[Path, Path] = {}  # by resolved path: arguments may overlap
     whole_grids: dict[Path, Path] = {}
+    is_grid = functools.cache(_is_grid)  # it is asked of each run
     for path in paths:
-        runs, grids = [*filter(is_run_folder, _folders(path))], [*filter(_is_grid, _folders(path))]
+        runs, grids = [*filter(is_run_folder, _folders(path))], [*filter(is_grid, _folders(path))]
         found |= {folder.resolve(): folder for folder in runs if folder.resolve() not in found}
         whole_grids |= {grid.resolve(): grid for grid in grids}
         file = path / "runs.json" if path.is_dir() else path
@@ -58,7 +61,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[RunSet], list[str]]:
                 problems.append(str(error))
     by_grid: dict[Path | None, dict[Path, Path]] = {grid: {} for grid in whole_grids}
     for resolved, folder in found.items():
-        grid = next((up.parent for up in resolved.parents if up.name == "runs" and _is_grid(up.parent)), None)
+        grid = next((up.parent for up in resolved.parents if up.name == "runs" and is_grid(up.parent)), None)
         by_grid.setdefault(grid, {})[resolved] = folder
     for grid, folders in by_grid.items():
         if grid is None:
@@ -79,7 +82,13 @@ def has_runs(path: Path) -> bool:
 
 
 def _is_grid(path: Path) -> bool:
-    return (path / "plan.toml").is_file()
+    """Returns whether a grid wrote its plan there; one that a person keeps beside runs names a recipe."""
+    try:
+        return "recipe" not in tomllib.loads((path / "plan.toml").read_text(encoding="utf-8"))
+    except OSError:
+        return False
+    except ValueError:  # of a plan that is broken; who reads it says so
+        return True
 
 
 def _folders(path: Path) -> Iterator[Path]:
