@@ -46,7 +46,7 @@ def space(tmp_path: Path) -> Path:
     composite = {"modalities": PARTS, "dim": 24, "num_layers": 1, "num_heads": 3}
     (tmp_path / "composite" / "composite.json").write_text(json.dumps(composite))
     backbone = load_backbone(str(tmp_path / "composite"))
-    model = PromptedModel(backbone, NoPrompts(backbone.dim), ('a "soup"', "cake", "tea", "pie"))
+    model = PromptedModel(backbone, NoPrompts(backbone.dim), ('a "soup"', "<cake>", "tea", "pie"))
     forms = {"price": "number", "colour": "category"}
     model.about = {"columns": ["photo:image=file", "voice:audio=sound", "facts:table=price+colour"], "forms": forms}
     export_space(model, tmp_path / "space")
@@ -79,8 +79,9 @@ def test_the_app_predicts_from_what_is_there(space: Path, monkeypatch: pytest.Mo
 
 def test_the_hub_is_told_what_to_run(space: Path):
     head = yaml.safe_load((space / "README.md").read_text().split("---")[1])
-    assert (head["sdk"], head["app_file"], head["title"]) == ("gradio", "app.py", 'a "soup", cake, tea ...')
+    assert (head["sdk"], head["app_file"], head["title"]) == ("gradio", "app.py", 'a "soup", <cake>, tea ...')
     assert "gradio" in (space / "requirements.txt").read_text()
+    assert '\n# a "soup", \\<cake\\>, tea ...\n' in (space / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("ours", "is_released"), [("0.2.0", True), ("0.2.0.dev3+g12ab", False), ("0.2.0+d2", False)])
@@ -111,7 +112,7 @@ def test_the_app_takes_what_gradio_itself_hands_over(space: Path, tmp_path: Path
         Image.new("RGB", (30, 40), (200, 60, 40)).save(tmp_path / "photo.png")
         photo = client.handle_file(tmp_path / "photo.png")
         answer, table = client.Client(address, verbose=False).predict(photo, None, "", api_name="/predict")
-        assert answer["label"] in ('a "soup"', "cake", "tea", "pie")
+        assert answer["label"] in ('a "soup"', "<cake>", "tea", "pie")
         assert [row[0] for row in table["data"]] == ["photo"]
     finally:
         app.close()

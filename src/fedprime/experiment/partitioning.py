@@ -111,8 +111,8 @@ def _owners(
             sites = np.unique(source.sites[np.isin(of_sample, without)])
             named = f" (of the data: {', '.join(site_names[site] for site in sites)})" if site_names else ""
             raise PartitionError(
-                f"clients {', '.join(map(str, without))}{named} own no training sample; ask for fewer clients or more "
-                "samples"
+                f"clients {', '.join(map(str, without))}{named} own no training sample, for what they have is for "
+                "validation or test; say which rows are for training (data.split), or call several small clients one"
             )
         return {split: of_sample[own] for split, own in splits.items()}
     labels, names = label_groups(source)

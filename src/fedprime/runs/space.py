@@ -8,6 +8,7 @@ from pathlib import Path
 from fedprime.models.model_folder import ModelError
 from fedprime.models.prompted_model import PromptedModel
 from fedprime.reproducibility.atomic_files import replaced_folder
+from fedprime.reproducibility.markdown import markdown_escaped
 
 _logger = logging.getLogger(__name__)
 
@@ -127,8 +128,8 @@ def export_space(model: PromptedModel, folder: Path) -> None:
         (beside / "requirements.txt").write_text(f"fedprime=={ours}\ngradio>=5,<7\n")
         lines = "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items())
         (beside / "README.md").write_text(
-            f"---\n{lines}\n---\n\n# {title}\n\nWhat the model is: [model/README.md](model/README.md).\n"
-            + (f"\n{remark}\n" if remark else ""),
+            f"---\n{lines}\n---\n\n# {markdown_escaped(title)}\n\n"
+            "What the model is: [model/README.md](model/README.md).\n" + (f"\n{remark}\n" if remark else ""),
             encoding="utf-8",
         )
     if remark:
