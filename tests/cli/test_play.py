@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_is_said_in_a_line(saved: Path, complaint: Callable
 
 def test_what_has_to_be_installed_is_said(saved: Path, complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert "uvicorn is not installed; install fedprime[page]" in complaint("play", saved)
+    assert 'uvicorn is not installed; install it: pip install "fedprime[page]"' in complaint("play", saved)
 
 
 def test_a_space_is_exported_once(saved: Path, tmp_path: Path, complaint: Callable[..., str]):

@@ -48,9 +48,8 @@ def play(words: list[str]) -> int:
         from fedprime.runs.space import export_space
 
         export_space(PromptedModel.from_pretrained(options.model, options.backbone), options.export)
-        print(
-            f"a Space lies in {options.export}; push it to one, or try it: python {as_word(options.export / 'app.py')}"
-        )
+        app = as_word(options.export / "app.py")
+        print(f"a Space lies in {options.export}; push it to one, or try it where gradio is installed: python {app}")
         return 0
     with importing():
         try:
@@ -59,7 +58,7 @@ def play(words: list[str]) -> int:
             from fedprime.reproducibility.determinism import reproducible
             from fedprime.runs.play import play_app
         except ModuleNotFoundError as error:
-            raise SettingsError(f"{error.name} is not installed; install fedprime[page]") from error
+            raise SettingsError(f'{error.name} is not installed; install it: pip install "fedprime[page]"') from error
     with _listen(options.host, options.port) as listening, reproducible(_THREADS):
         model = PromptedModel.from_pretrained(options.model, options.backbone, device="auto")
         app = play_app(model, options.model.name, host=options.host)
