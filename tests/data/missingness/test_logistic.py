@@ -355,3 +355,9 @@ def test_a_value_without_a_mean_is_refused() -> None:
         ValueError, match=r"depend on image, but that of sample 4 of the data has no finite mean; mend the data"
     ):
         by_observed(data, data.split("train", np.arange(10)), lacking="text")
+
+
+def test_sounds_are_as_large_as_they_are_loud_and_rows_as_their_filled_cells() -> None:
+    quiet, loud = ({"array": size * np.array([-1.0, 1.0]), "sampling_rate": 8000} for size in (0.1, 0.5))
+    assert (summarise(quiet), summarise(loud)) == (0.1, 0.5)
+    assert summarise({"price": 1, "brand": "acme", "sold": True, "size": None}) == pytest.approx(2.0)

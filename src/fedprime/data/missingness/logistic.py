@@ -10,7 +10,7 @@ Source: the logistic masks of Muzellec et al., Missing Data Imputation using Opt
     fitted to the rate in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -168,9 +168,15 @@ class ByObserved(Mechanism):
 def summarise(value: object) -> float:
     """Returns a value as one number: of a text how many characters it has, of numbers (pixels, readings) their mean.
 
-    >>> summarise("tomato"), summarise(np.array([1.0, 3.0]))
-    (6.0, 2.0)
+    Of a sound it is how loud it is, of a row of a table the mean of its filled cells, each as one number.
+
+    >>> summarise("tomato"), summarise(np.array([1.0, 3.0])), summarise({"price": 4.0, "brand": "acme", "size": None})
+    (6.0, 2.0, 4.0)
     """
+    if isinstance(value, Mapping) and "array" in value:
+        return summarise(np.abs(np.asarray(value["array"], dtype=float)))
+    if isinstance(value, Mapping):
+        return summarise(np.array([summarise(cell) for cell in value.values() if cell is not None]))
     return float(len(value)) if isinstance(value, str) else float(np.mean(np.asarray(value, dtype=float)))
 
 
