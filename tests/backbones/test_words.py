@@ -31,6 +31,20 @@ def test_where_no_spaces_divide_words_each_letter_is_one():
     assert np.count_nonzero(words_of("漢字かな")) == 4
 
 
+def test_a_word_with_letters_beyond_ascii_counts_by_its_parts_too():
+    assert np.count_nonzero(words_of("soup")) == 1
+    assert 7 < np.count_nonzero(words_of("сок")) <= 1 + 4 + 3 + 2  # itself, its parts with both ends; some share places
+    bent, other = words_of("книга") @ words_of("книги"), words_of("книга") @ words_of("слово")
+    assert bent > 0.4 > other
+    assert words_of("café") @ words_of("cafés") > 0.4
+
+
+def test_accents_and_vowel_signs_belong_to_words():
+    assert np.array_equal(words_of("caf\u00e9"), words_of("cafe\u0301"))
+    parts = [words_of(part) for part in ("क", "त", "ब")]
+    assert not any(part @ words_of("किताब") for part in parts)
+
+
 def test_a_text_without_a_word_is_all_zeros():
     assert words_of("").shape == words_of(" !? ").shape == (NUM_WORDS,)
     assert not words_of(" !? ").any()

@@ -127,7 +127,8 @@ class PooledEncoder:
         if self._layered is not None:
             later["layers"] = self._layered.layers_width
         self.beside: Mapping[str, int] = counted | later
-        self.version = inside.version + len(later)
+        # Words were counted otherwise where some have letters beyond ASCII.
+        self.version = inside.version + len(later) + ("words" in later)
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns one token of each value, and behind it what stands beside."""

@@ -3,11 +3,18 @@
 A language model knows what a text is about, and rarely which rare words say so. Each word has a place and a sign by a
 hash, so nothing has to be fitted or agreed on, and no list of anybody's words is kept.
 
-Source: Weinberger et al. Feature hashing for large scale multitask learning. ICML 2009.
+Of languages that the model was not trained on it knows little, and many of them bend words, join them, or write no
+spaces between them, so that words come again in parts only. So a word with letters beyond ASCII counts by its parts,
+too: two to four letters that follow each other. Letters of Chinese and Japanese are words by themselves.
+
+Sources: Weinberger et al. Feature hashing for large scale multitask learning. ICML 2009; Cavnar and Trenkle.
+N-Gram-Based Text Categorization. SDAIR 1994, for parts.
 """
 
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from hashlib import blake2b
 
 import numpy as np
@@ -16,9 +23,11 @@ from jaxtyping import Float
 #: Numbers of `words_of`.
 NUM_WORDS = 512
 
+_LENGTHS = (2, 3, 4)  # of parts of words
+
 #: Where no spaces divide words, each letter is one.
 _UNDIVIDED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Japanese and Chinese
-_WORD = re.compile(rf"[{_UNDIVIDED}]|[^\W{_UNDIVIDED}]+")
+_WORD = re.compile(rf"[{_UNDIVIDED}]|[^\s{_UNDIVIDED}]+")
 
 
 def words_of(text: str) -> Float[np.ndarray, " word"]:
@@ -27,8 +36,25 @@ def words_of(text: str) -> Float[np.ndarray, " word"]:
     A text without a word is all zeros.
     """
     counted = np.zeros(NUM_WORDS)
-    for word, count in Counter(_WORD.findall(text.casefold())).items():
+    for word, count in Counter(_words_in(text)).items():
         number = int.from_bytes(blake2b(word.encode(errors="replace"), digest_size=8).digest(), "little")
         place, is_negative = divmod(number, 2)
         counted[place % NUM_WORDS] += (-1 if is_negative else 1) * (1 + np.log(count))
     return counted / max(float(np.linalg.norm(counted)), 1e-12)
+
+
+def _words_in(text: str) -> Iterator[str]:
+    """Yields the words of a text, and the parts of those with letters beyond ASCII; ends of words are spaces there."""
+    plain = "".join(letter if _is_of_word(letter) else " " for letter in unicodedata.normalize("NFC", text).casefold())
+    for word in _WORD.findall(plain):
+        yield word
+        if len(word) > 1 and not word.isascii():
+            whole = f" {word} "
+            yield from (
+                whole[start : start + length] for length in _LENGTHS for start in range(len(whole) - length + 1)
+            )
+
+
+def _is_of_word(letter: str) -> bool:
+    """Returns whether a character is of a word: a letter, a digit, an accent or a vowel sign, as of Hindi and Thai."""
+    return letter.isalnum() or letter == "_" or unicodedata.category(letter).startswith("M")
