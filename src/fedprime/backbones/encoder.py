@@ -13,7 +13,7 @@ from fedprime.backbones.hashed_table import HashedTable, filled_cells
 from fedprime.backbones.log_mel import NUM_FRAMES, LogMel
 from fedprime.backbones.raw_values import as_images, as_texts
 from fedprime.backbones.shapes import NUM_COLOURS, NUM_SHAPES, SHAPES, look_of, shapes_of
-from fedprime.backbones.words import NUM_WORDS, words_of
+from fedprime.backbones.words import NUM_WORDS, WORDS, words_of
 from fedprime.data.sources import ValueKind
 
 
@@ -119,6 +119,8 @@ class PooledEncoder:
             self.fingerprint += f" with {SHAPES}"
         # Earlier versions had none of these: the same backbone, which tells more, so that their models can be read.
         later = {"words": NUM_WORDS} if shapes and inside.kind == "text" else {}
+        if later:  # earlier versions counted no parts of words
+            self.fingerprint += f" with {WORDS}"
         if shapes and isinstance(inside, HashedTable):
             later["curves"] = NUM_CURVES
         if shapes and isinstance(inside, LogMel):
@@ -127,8 +129,7 @@ class PooledEncoder:
         if self._layered is not None:
             later["layers"] = self._layered.layers_width
         self.beside: Mapping[str, int] = counted | later
-        # Words were counted otherwise where some have letters beyond ASCII.
-        self.version = inside.version + len(later) + ("words" in later)
+        self.version = inside.version + len(later)
 
     def encode(self, values: Sequence[object]) -> list[Float[Tensor, "_ width"]]:
         """Returns one token of each value, and behind it what stands beside."""

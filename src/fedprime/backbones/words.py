@@ -20,6 +20,8 @@ from hashlib import blake2b
 import numpy as np
 from jaxtyping import Float
 
+#: What decides them beside the text; to be raised when the same text gives other numbers.
+WORDS = "words 2"
 #: Numbers of `words_of`.
 NUM_WORDS = 512
 
