@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from fedprime.data.sources import DataError
-from fedprime.data.splits import most_frequent, named_splits, with_validation, without_repeats
+from fedprime.data.splits import (
+    most_frequent,
+    named_splits,
+    set_apart,
+    with_all_splits,
+    with_validation,
+    without_repeats,
+)
 
 
 def test_a_split_without_samples_is_refused():
@@ -47,3 +54,19 @@ def test_those_set_apart_are_training_samples_only():
     apart = with_validation(splits, np.zeros(10, dtype=np.int64), 0.5)
     assert len(apart["validation"]) == len(apart["train"]) == 2
     assert {*apart["validation"], *apart["train"]} == {5, 1, 9, 7}
+
+
+def test_a_natural_group_keeps_a_sample_to_train_on() -> None:
+    samples, groups = np.arange(60), np.arange(60) % 2
+    _, apart = set_apart(samples, groups, 0.2, "test")
+    alone = apart[[2, 7]]
+    sites = np.zeros(60, dtype=np.int64)
+    sites[alone] = 1, 2  # two of one sample each
+    stays, found = set_apart(samples, groups, 0.2, "test", sites)
+    assert found.tolist() == [own for own in apart.tolist() if own not in alone]
+    assert set(sites[stays].tolist()) == {0, 1, 2}
+    splits = with_all_splits({"train": samples}, groups, 0.1, 0.2, sites)
+    assert set(sites[splits["train"]].tolist()) == {0, 1, 2}
+    assert sorted(np.concatenate([*splits.values()]).tolist()) == samples.tolist()
+    # Where each has one sample alone, some are for other splits nonetheless.
+    assert set_apart(samples, groups, 0.2, "test", samples)[1].tolist() == apart.tolist()

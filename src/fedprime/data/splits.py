@@ -119,6 +119,7 @@ def with_all_splits(
     groups: Int[np.ndarray, " sample"],
     validation_share: float,
     test_share: float,
+    sites: Int[np.ndarray, " sample"] | None = None,
 ) -> dict[str, Int[np.ndarray, " _"]]:
     """Returns splits of which one is for the test and one for validation.
 
@@ -129,17 +130,21 @@ def with_all_splits(
         groups: By sample of the data set, its class or rarest label.
         validation_share: Share of the training samples to set apart for validation.
         test_share: Share of the training samples to set apart for the test, before that.
+        sites: By sample of the data set, its natural group, which keeps a sample to train on; all the same if None.
     """
     splits = dict(splits)
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
     elif "test" not in splits:
-        splits["train"], splits["test"] = set_apart(splits["train"], groups, test_share, "test")
-    return with_validation(splits, groups, validation_share)
+        splits["train"], splits["test"] = set_apart(splits["train"], groups, test_share, "test", sites)
+    return with_validation(splits, groups, validation_share, sites)
 
 
 def with_validation(
-    splits: Mapping[str, Int[np.ndarray, " _"]], groups: Int[np.ndarray, " sample"], share: float
+    splits: Mapping[str, Int[np.ndarray, " _"]],
+    groups: Int[np.ndarray, " sample"],
+    share: float,
+    sites: Int[np.ndarray, " sample"] | None = None,
 ) -> dict[str, Int[np.ndarray, " _"]]:
     """Returns splits of which one is for validation; where there is none, training samples are set apart for it.
 
@@ -147,20 +152,26 @@ def with_validation(
     """
     if len(splits.get("validation", ())):
         return dict(splits)
-    stays, apart = set_apart(splits["train"], groups, share, "validation")
+    stays, apart = set_apart(splits["train"], groups, share, "validation", sites)
     return {"train": stays, "validation": apart, "test": splits["test"]}
 
 
 def set_apart(
-    samples: Int[np.ndarray, " _"], groups: Int[np.ndarray, " sample"], share: float, split: str
+    samples: Int[np.ndarray, " _"],
+    groups: Int[np.ndarray, " sample"],
+    share: float,
+    split: str,
+    sites: Int[np.ndarray, " sample"] | None = None,
 ) -> tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]:
     """Divides samples into those that stay and those that are set apart for another split.
 
-    Which ones depends on no seed of a run; every class gives its share, up to one sample.
+    Which ones depends on no seed of a run; every class gives its share, up to one sample. Of a natural group of which
+    all would be set apart, one stays, unless there are no others.
 
     Args:
         samples: Which samples of the data set, in order.
         split: What for; another split draws others.
+        sites: By sample of the data set, its natural group; all the same if None.
 
     Raises:
         DataError: If a share of them is none or all.
@@ -174,5 +185,10 @@ def set_apart(
             f"(data.{split}_share is {share:g}); add samples, change that share, or say which are for {split}"
         )
     apart = order[((np.arange(num_apart) + 0.5) * len(samples) / num_apart).astype(np.int64)]
+    if sites is not None:
+        given = sites[samples]
+        first = apart[np.unique(given[apart], return_index=True)[1]]
+        kept = first[~np.isin(given[first], np.delete(given, apart))]
+        apart = apart if len(kept) == len(apart) else np.setdiff1d(apart, kept)
     stays = np.setdiff1d(np.arange(len(samples)), apart)
     return samples[stays], samples[np.sort(apart)]

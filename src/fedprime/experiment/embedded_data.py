@@ -128,7 +128,7 @@ def with_three_splits(source: SampleSource, validation_share: float, test_share:
     """
     if len(source.splits.get("train", ())) == 0:
         raise DataError(f"the data has the splits {', '.join(source.splits) or 'none'}; it needs one named train")
-    splits = with_all_splits(source.splits, label_groups(source)[0], validation_share, test_share)
+    splits = with_all_splits(source.splits, label_groups(source)[0], validation_share, test_share, source.sites)
     if splits.keys() == source.splits.keys() and len(source.splits["validation"]):
         return source
     completed = copy.copy(source)  # that of a caller stays as it was
