@@ -3,7 +3,7 @@
     npm pack emojibase-data@17.0.0 && tar xzf emojibase-data-17.0.0.tgz
     python benchmarks/languages.py --package package --output docs/results/languages
 
-Names of 900 emoji, drawn by the seed, of eight groups, of which one is to be told; five clients by labels. The closed
+Names of 900 emoji, drawn by the seed, of nine groups, of which one is to be told; five clients by labels. The closed
 form like train, beside models that have the rows of all clients at one place: majority, and logistic regression on
 TF-IDF of words, and of one to four letters (its strength chosen on validation samples).
 """
