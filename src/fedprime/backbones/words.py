@@ -4,8 +4,8 @@ A language model knows what a text is about, and rarely which rare words say so.
 hash, so nothing has to be fitted or agreed on, and no list of anybody's words is kept.
 
 Of languages that the model was not trained on it knows little, and many of them bend words, join them, or write no
-spaces between them, so that words come again in parts only. So a word with letters beyond ASCII counts by its parts,
-too: two to four letters that follow each other. Letters of Chinese and Japanese are words by themselves.
+spaces between them, so that words come again in parts only. So a word of other letters than Latin ones counts by its
+parts, too: two to four letters that follow each other. Letters of Chinese and Japanese are words by themselves.
 
 Sources: Weinberger et al. Feature hashing for large scale multitask learning. ICML 2009; Cavnar and Trenkle.
 N-Gram-Based Text Categorization. SDAIR 1994, for parts.
@@ -30,6 +30,7 @@ _LENGTHS = (2, 3, 4)  # of parts of words
 #: Where no spaces divide words, each letter is one.
 _UNDIVIDED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Japanese and Chinese
 _WORD = re.compile(rf"[{_UNDIVIDED}]|[^\s{_UNDIVIDED}]+")
+_NOT_LATIN = re.compile(r"[^\x00-\u036f\u1e00-\u1eff]")
 
 
 def words_of(text: str) -> Float[np.ndarray, " word"]:
@@ -46,11 +47,11 @@ def words_of(text: str) -> Float[np.ndarray, " word"]:
 
 
 def _words_in(text: str) -> Iterator[str]:
-    """Yields the words of a text, and the parts of those with letters beyond ASCII; ends of words are spaces there."""
+    """Yields the words of a text, and the parts of those of other letters than Latin ones; ends are spaces there."""
     plain = "".join(letter if _is_of_word(letter) else " " for letter in unicodedata.normalize("NFC", text).casefold())
     for word in _WORD.findall(plain):
         yield word
-        if len(word) > 1 and not word.isascii():
+        if len(word) > 1 and _NOT_LATIN.search(word):
             whole = f" {word} "
             yield from (
                 whole[start : start + length] for length in _LENGTHS for start in range(len(whole) - length + 1)
