@@ -23,10 +23,11 @@ from sklearn.pipeline import make_pipeline
 
 from fedprime.data.sets.table.options import TableOptions
 from fedprime.data.sets.table.table import open_table
-from fedprime.data.splits import with_all_splits
+from fedprime.experiment.embedded_data import with_three_splits
 from fedprime.reproducibility.seeding import stream
 from fedprime.runs.run import start_run
 from fedprime.settings.reading import read_settings
+from fedprime.settings.settings import Settings
 from machine import describe, show_page
 
 _COMPONENTS = 2  # the number of a group of parts of emoji
@@ -49,11 +50,12 @@ def names_in(package: Path, language: str, seed: int) -> pd.DataFrame:
 
 def at_one_place(folder: Path) -> dict[str, float]:
     """Returns the accuracies of majority and linear models on the test rows."""
-    source = open_table(str(folder), TableOptions(columns=("text=text",)))
+    shares = Settings().data
+    table = open_table(str(folder), TableOptions(columns=("text=text",)))
+    source = with_three_splits(table, shares.validation_share, shares.test_share)
     labels = np.asarray(source.labels)
-    rows = with_all_splits(source.splits, labels, 0.1, 0.2)
     texts = np.array([source.read(row, ("text",))["text"] for row in range(len(source))], dtype=object)
-    train, validation, test = (np.asarray(rows[name]) for name in ("train", "validation", "test"))
+    train, validation, test = (np.asarray(source.splits[name]) for name in ("train", "validation", "test"))
 
     def best(vectorizer: TfidfVectorizer) -> float:
         models = [make_pipeline(vectorizer, LogisticRegression(C=own, max_iter=2000)) for own in _STRENGTHS]
